@@ -1,0 +1,84 @@
+"""Which leaves a player owns: masks from paths, and the board split by them."""
+# SPDX-License-Identifier: Apache-2.0
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxgen.errors import UserError, nearest
+from jaxgen.types import Params
+
+Mask = Any  # a tree of bools shaped like the parameters
+Moves = Callable[[Params], Mask]
+
+
+def path_of(keys: tuple) -> str:
+    """A leaf's place as one string: `generator/block_0/kernel`."""
+    return "/".join(str(key.key if isinstance(key, jax.tree_util.DictKey) else key).strip(".[]'") for key in keys)
+
+
+def paths(params: Params) -> list[str]:
+    """The paths of all leaves, in the tree's order."""
+    return [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+
+@dataclass(frozen=True)
+class Everything:
+    """Every leaf moves."""
+
+    def __call__(self, params: Params) -> Mask:
+        return jax.tree.map(lambda _: True, params)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The leaves whose path holds a match of a regular expression (`head|lora`); one that matches none is an error."""
+
+    pattern: str
+
+    def __post_init__(self):
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise UserError(f"the pattern {self.pattern!r} is no regular expression: {error}") from None
+
+    def __call__(self, params: Params) -> Mask:
+        mask = jax.tree_util.tree_map_with_path(lambda keys, _: bool(re.search(self.pattern, path_of(keys))), params)
+        if not any(jax.tree.leaves(mask)):
+            raise UserError(f"the pattern {self.pattern!r} matches no parameter{nearest(self.pattern, paths(params))}")
+        return mask
+
+
+@dataclass(frozen=True)
+class Both:
+    """The leaves that both masks let move: what a turn owns, restricted to what a fine-tuning moves."""
+
+    first: Moves
+    second: Moves
+
+    def __call__(self, params: Params) -> Mask:
+        return jax.tree.map(lambda a, b: a and b, self.first(params), self.second(params))
+
+
+def split(tree: Any, mask: Mask) -> tuple[Any, Any]:
+    """(moving, frozen): the tree twice, each with None where the other has its leaf.
+
+    None is an empty subtree to JAX: gradients, optimisers, clips and averages of the moving half never see the frozen
+    one. Splitting before `grad` is what keeps frozen leaves bit-identical and their backward pass uncomputed.
+    """
+    moving = jax.tree.map(lambda leaf, moves: leaf if moves else None, tree, mask)
+    frozen = jax.tree.map(lambda leaf, moves: None if moves else leaf, tree, mask)
+    return moving, frozen
+
+
+def join(moving: Any, frozen: Any) -> Any:
+    """Undo `split`."""
+    return jax.tree.map(lambda a, b: b if a is None else a, moving, frozen, is_leaf=lambda leaf: leaf is None)
+
+
+def union(masks: list[Mask]) -> Mask:
+    """The leaves that any of the masks lets move."""
+    return jax.tree.map(lambda *moves: any(moves), *masks)

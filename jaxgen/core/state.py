@@ -1,0 +1,26 @@
+"""The one train state of every family: arrays only, no functions."""
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import Any
+
+import jax
+from flax import struct
+
+from jaxgen.types import Extra, Key, Variables
+
+
+@struct.dataclass
+class TrainState:
+    """All that a run carries from step to step, and all that a checkpoint holds."""
+
+    step: jax.Array  # int32, optimiser steps taken
+    params: Any
+    extra: Extra
+    opt_state: dict[str, Any]  # a turn's name -> its optimiser's state, over the leaves that it moves
+    averages: dict[str, Any]  # an average's name -> the moving leaves' average (None where a leaf is frozen)
+    key: Key  # never changes: every draw folds the step in, so that a resumed run draws what it would have drawn
+    source: Any  # the source's own state
+
+    @property
+    def variables(self) -> Variables:
+        return Variables(self.params, self.extra)

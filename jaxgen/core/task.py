@@ -1,0 +1,91 @@
+"""The contracts of the five families: a task is a game of turns; what else it can do are protocols of their own.
+
+A protocol that a family cannot hold it simply lacks (a GAN is no Likelihood): whoever needs one asks with `isinstance`.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from flax import struct
+
+from jaxgen.core.masks import Both, Everything, Moves
+from jaxgen.core.mean import Mean
+from jaxgen.types import Batch, Key, Params, Spec, Variables
+
+
+@struct.dataclass
+class Aux:
+    """What a loss returns beside its mean."""
+
+    metrics: dict[str, Mean] = struct.field(default_factory=dict)  # shown, averaged as Mean
+    statistics: Any = None  # summed over the devices, then given to the task's `absorb`
+    rows: Any = None  # the new extra.rows; None leaves it as it was
+
+
+Loss = Callable[[Variables, Batch, Key], tuple[Mean, Aux]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One player's move: the loss it lowers and the leaves it owns, `repeat` times a step, each with its own batch."""
+
+    name: str
+    loss: Loss
+    moves: Moves = Everything()
+    repeat: int = 1
+
+
+def restrict(turns: tuple[Turn, ...], moves: Moves, params: Params) -> tuple[Turn, ...]:
+    """The turns with all but the leaves of `moves` taken off the board; a turn left with nothing to move is dropped."""
+    allowed = tuple(replace(turn, moves=Both(turn.moves, moves)) for turn in turns)
+    return tuple(turn for turn in allowed if any(jax.tree.leaves(turn.moves(params))))
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A family's game. A task is a frozen dataclass of settings; `for_spec` gives it its sizes, then all is pure."""
+
+    def for_spec(self, spec: Spec) -> "Task":
+        """This task with every size that the data decide filled in; UserError when the data do not suit it."""
+
+    def init(self, key: Key) -> Variables:
+        """Fresh parameters and shared state (no rows: those come with `rows`)."""
+
+    def rows(self, batch_size: int) -> Any:
+        """The row state before the first batch, each leaf with the batch leading; None for most tasks."""
+
+    def turns(self) -> tuple[Turn, ...]:
+        """The moves of one step, in their order."""
+
+    def absorb(self, shared: Any, statistics: Any) -> Any:
+        """The shared state after one turn's statistics, summed over the batch."""
+
+    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
+        """`count` fresh examples shaped like the source's batches, under what is given (labels, a prompt)."""
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
+        """Sums over one batch, and the row state after it. `batch["weight"]` [B] is 0 on padding."""
+
+    def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
+        """Named figures with their unit from the sums over a whole split."""
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """A family that gives an example a probability."""
+
+    bound: str  # "exact", or which bound it is
+
+    def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """[B] nats: the log-probability of each example under its label, or the bound that `bound` names."""
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """A family that tells real from made."""
+
+    def probability(self, variables: Variables, batch: Batch) -> jax.Array:
+        """[B] in (0, 1): how likely each example is real."""

@@ -1,0 +1,147 @@
+"""What an experiment says of its data: a set by name, how it is cut into batches, and where it lives."""
+# SPDX-License-Identifier: Apache-2.0
+
+import enum
+import functools
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.data import builtin
+from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
+from jaxgen.errors import UserError, nearest
+from jaxgen.types import Spec
+
+
+class Residence(enum.Enum):
+    """Where the examples of a set live while a run reads them."""
+
+    DEVICE = "device"
+    HOST = "host"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Labelled pictures: the builtin `digits`, or any labelled picture set that TFDS has prepared (`mnist`)."""
+
+    name: str = "digits"
+    batch_size: int = 64
+    residence: Residence = Residence.DEVICE
+    data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}; give at least 1")
+
+    def arrays(self, split: str) -> dict[str, np.ndarray]:
+        """`image` [N, H, W, C] uint8 and `label` [N] int32 of the split."""
+        if self.name == "digits":
+            return dict(builtin.digits()[split])
+        return _tfds_pictures(self.name, split, self.data_dir)
+
+    def spec(self) -> Spec:
+        if self.name == "digits":
+            return Spec(image=(8, 8, 1), levels=17, classes=10)
+        features = _tfds_builder(self.name, self.data_dir).info.features
+        return Spec(image=features["image"].shape, levels=256, classes=features["label"].num_classes)
+
+    def source(self) -> ResidentExamples | HostExamples:
+        arrays = self.arrays("train")
+        if self.residence is Residence.HOST:
+            return HostExamples(arrays, self.spec(), self.batch_size)
+        return ResidentExamples({name: jnp.asarray(array) for name, array in arrays.items()}, self.spec(), self.batch_size)
+
+    def evaluation(self, split: str) -> dict[str, Any]:
+        """Every example of the split once, [n, B, ...]."""
+        return padded_batches(self.arrays(split), self.batch_size)
+
+
+@dataclass(frozen=True)
+class Characters:
+    """A text as a stream of characters: the builtin `python-docs`, or a file of the user's by its path."""
+
+    name: str = "python-docs"
+    batch_size: int = 32
+    length: int = 128  # characters a row and batch, T
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.length < 1:
+            raise UserError(f"batch_size is {self.batch_size} and length {self.length}; give at least 1 of each")
+
+    def texts(self) -> dict[str, str]:
+        """`train` and `test`: a file is cut nine to one."""
+        if self.name == "python-docs":
+            return builtin.python_docs()
+        if not os.path.isfile(self.name):
+            raise UserError(f"data.name is {self.name!r}: neither a builtin text nor a file{nearest(self.name, ['python-docs'])}")
+        with open(self.name, encoding="utf-8") as file:
+            text = file.read()
+        cut = len(text) * 9 // 10
+        return {"train": text[:cut], "test": text[cut:]}
+
+    def alphabet(self) -> str:
+        """The characters of both splits in code order; a token is a character's place here."""
+        return "".join(sorted(set("".join(self.texts().values()))))
+
+    def encode(self, text: str) -> np.ndarray:
+        """[N] int32 tokens; UserError names the first character that the alphabet lacks."""
+        alphabet = self.alphabet()
+        place = {character: number for number, character in enumerate(alphabet)}
+        missing = next((character for character in text if character not in place), None)
+        if missing is not None:
+            raise UserError(f"the character {missing!r} does not occur in {self.name}; leave it out of the prompt")
+        return np.fromiter((place[character] for character in text), np.int32, len(text))
+
+    def decode(self, tokens: np.ndarray) -> str:
+        alphabet = self.alphabet()
+        return "".join(alphabet[token] for token in tokens)
+
+    def spec(self) -> Spec:
+        return Spec(length=self.length, vocabulary=len(self.alphabet()), continues=True)
+
+    def source(self) -> ResidentStream:
+        source = ResidentStream(jnp.asarray(self.encode(self.texts()["train"])), self.spec(), self.batch_size)
+        if source.batches < 1:
+            raise UserError(
+                f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows of "
+                f"data.length={self.length}; lower one of them"
+            )
+        return source
+
+    def evaluation(self, split: str) -> dict[str, Any]:
+        """The split as a stream, [n, B, T+1]; as many rows as leave at most a hundredth of it unread."""
+        tokens = self.encode(self.texts()[split])
+        rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
+        return stream_batches(tokens, self.length, rows, self.spec())
+
+
+def _tfds_builder(name: str, data_dir: str | None) -> Any:
+    """The builder of a prepared set of labelled pictures."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError:
+        names = ["digits", *tfds.list_builders(with_community_datasets=False)]
+        raise UserError(f"data.name is {name!r}, which neither jaxgen nor TFDS knows{nearest(name, names)}") from None
+    if not {"image", "label"} <= set(builder.info.features):
+        raise UserError(f"{name} is a set of {', '.join(builder.info.features)}; this task needs image and label")
+    if not builder.data_path.exists():
+        raise UserError(
+            f"{name} is not prepared in {builder.data_path.parent}: set TFDS_DATA_DIR to the folder that holds it, "
+            f"or install jaxgen[tensorflow] and run `tfds build {name}`"
+        )
+    return builder
+
+
+@functools.cache
+def _tfds_pictures(name: str, split: str, data_dir: str | None) -> dict[str, np.ndarray]:
+    """A prepared TFDS set through its random-access reader, which needs no TensorFlow."""
+    examples = list(_tfds_builder(name, data_dir).as_data_source(split=split))
+    return {
+        "image": np.stack([example["image"] for example in examples]),
+        "label": np.asarray([example["label"] for example in examples], np.int32),
+    }

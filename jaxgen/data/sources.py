@@ -1,0 +1,144 @@
+"""Sources of batches, of three kinds: traced inside the program, streamed from the host, or made between two steps.
+
+A batch is a pure function of (the source's key, its number), so that a resumed run needs no replay. Traced sources
+are pytrees: their arrays are arguments of the compiled program, not constants baked into it, and no part of a checkpoint.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxgen.ops.permutation import epoch_positions
+from jaxgen.types import Batch, Key, Spec, Variables
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """A source that is called inside the compiled program."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any:
+        """The source's state before the first batch."""
+
+    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+        """Batch `number` at the global row numbers `rows` [b], and the state after it."""
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A source on the host whose batches are fetched ahead of the steps that eat them."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any: ...
+
+    def fetch(self, state: Any, number: int) -> Mapping[str, np.ndarray]:
+        """Batch `number`; `state` does not change."""
+
+
+@runtime_checkable
+class Between(Protocol):
+    """A source on the host that needs the parameters as they are now: a rollout with a reward that runs on the host."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any: ...
+
+    def make(self, state: Any, variables: Variables, number: int) -> tuple[Mapping[str, np.ndarray], Any]:
+        """Batch `number` under the present variables, and the state after it."""
+
+
+@struct.dataclass
+class ResidentExamples:
+    """Independent examples in device memory, gathered in a new order every epoch: no work on the host at all."""
+
+    arrays: dict[str, jax.Array]  # each [N, ...]
+    spec: Spec = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+
+    def init(self, key: Key) -> Key:
+        return key
+
+    def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
+        size = len(next(iter(self.arrays.values())))
+        index = epoch_positions(state, number, rows, self.batch_size, size)
+        return {name: array[index] for name, array in self.arrays.items()} | {"row": rows}, state
+
+
+@struct.dataclass
+class HostExamples:
+    """The same examples in the same order, kept in host memory and streamed: for sets larger than the device."""
+
+    arrays: dict[str, np.ndarray]
+    spec: Spec = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+
+    def init(self, key: Key) -> Key:
+        return key
+
+    def fetch(self, state: Key, number: int) -> Mapping[str, np.ndarray]:
+        size = len(next(iter(self.arrays.values())))
+        rows = np.arange(self.batch_size, dtype=np.int32)
+        index = np.asarray(_host_positions(state, jnp.uint32(number), rows, self.batch_size, size))
+        return {name: array[index] for name, array in self.arrays.items()} | {"row": rows}
+
+
+_host_positions = jax.jit(epoch_positions, static_argnums=(3, 4))
+
+
+@struct.dataclass
+class ResidentStream:
+    """One long text cut into `batch_size` rows that are read side by side, `spec.length` tokens a batch.
+
+    Row b of a batch goes on where row b of the batch before it ended, so that a recurrent state can be carried; `fresh`
+    is true where a row starts from its beginning. The tokens that fill no whole batch at a row's end are not read.
+    """
+
+    tokens: jax.Array  # [N]
+    spec: Spec = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+
+    @property
+    def batches(self) -> int:
+        """How many batches one pass over the text makes."""
+        return (len(self.tokens) - 1) // self.batch_size // self.spec.length
+
+    def init(self, key: Key) -> None:
+        return None
+
+    def next(self, state: None, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, None]:
+        column = (number % self.batches).astype(jnp.int32)
+        start = rows * (self.batches * self.spec.length) + column * self.spec.length
+        tokens = self.tokens[start[:, None] + jnp.arange(self.spec.length + 1)]
+        fresh = jnp.broadcast_to(column == 0, rows.shape)
+        return {"tokens": tokens.astype(jnp.int32), "fresh": fresh, "row": rows}, state
+
+
+def padded_batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> dict[str, np.ndarray]:
+    """All examples once, in their order: each array as [N/B, B, ...], and `weight` 0 on the rows that fill the end."""
+    size = len(next(iter(arrays.values())))
+    count = -(-size // batch_size)
+    index = np.minimum(np.arange(count * batch_size), size - 1)
+    batches = {name: array[index].reshape(count, batch_size, *array.shape[1:]) for name, array in arrays.items()}
+    weight = (np.arange(count * batch_size) < size).astype(np.float32).reshape(count, batch_size)
+    row = np.arange(count * batch_size, dtype=np.int32).reshape(count, batch_size)
+    return batches | {"weight": weight, "row": row}
+
+
+def stream_batches(tokens: np.ndarray, length: int, batch_size: int, spec: Spec) -> dict[str, np.ndarray]:
+    """A whole text as [n, B, length+1] tokens in stream order, for one pass of evaluation."""
+    source = ResidentStream(jnp.asarray(tokens), spec, batch_size)
+    rows = jnp.arange(batch_size, dtype=jnp.int32)
+    every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(jnp.arange(source.batches))
+    return {name: np.asarray(array) for name, array in every.items()} | {
+        "weight": np.ones((source.batches, batch_size), np.float32)
+    }

@@ -1,0 +1,28 @@
+"""Writing files whole or not at all."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
+    """Put `content` at `path` in one move: a reader sees the old file or the new one, never a half.
+
+    A full disk or a kill leaves the old file as it was. Raises OSError as the system gives it.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,101 @@
+"""What the comparison table says about each figure: its name in plain words, its unit, and which way is better."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from jaxgen.reporting.markup import counted, hundredths, number, percent, rounded
+
+
+class Better(Enum):
+    """Which way a figure is better; the value is the sign in the column's head and its words."""
+
+    LOWER = ("↓", "lower is better")
+    HIGHER = ("↑", "higher is better")
+    HALF = ("→ 0.5", "0.5 is best")
+    NEITHER = ("", "")
+
+
+class Group(Enum):
+    """The heads over the columns."""
+
+    QUALITY = "How good"
+    COST = "At what cost"
+    OTHER = "Other figures"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table. `name` is the figure's name in summary.json, `detail` what stands in its brackets."""
+
+    name: str
+    head: str
+    unit: str
+    better: Better
+    tooltip: str
+    show: Callable[[float], str] = rounded
+    group: Group = Group.QUALITY
+    detail: str = ""
+
+    def best(self, values: Sequence[float | None]) -> float | None:
+        """The best of a column's values, or None where there is nothing to choose."""
+        known = [value for value in values if value is not None]
+        if self.better is Better.NEITHER or len(known) < 2 or len(set(map(self.show, known))) == 1:
+            return None
+        if self.better is Better.HALF:
+            return min(known, key=lambda value: abs(value - 0.5))
+        return min(known) if self.better is Better.LOWER else max(known)
+
+
+# The order here is the table's order. One line of tooltip each; the page's own passage says more.
+QUALITY = (
+    Column("two_sample_accuracy", "Told from real", "accuracy", Better.HALF,
+           "How often a classifier tells held-out samples from real examples; 0.5 is guessing", hundredths),
+    Column("frechet_distance", "Fréchet distance", "", Better.LOWER,
+           "Distance between the feature statistics of samples and of real examples, in the features named below"),
+    Column("recognised_fraction", "Recognised", "% of samples", Better.HIGHER,
+           "Share of samples that a classifier trained on real data gives the class they were drawn for", percent),
+    Column("precision", "Precision", "", Better.HIGHER,
+           "Share of samples that lie where real examples lie: fidelity", hundredths),
+    Column("recall", "Recall", "", Better.HIGHER,
+           "Share of real examples that lie where samples lie: variety", hundredths),
+    Column("bits_per_dim", "Likelihood", "bits/dim", Better.LOWER,
+           "Held-out data: bits needed for one pixel value; a GAN has no likelihood", hundredths),
+    Column("nats_per_token", "Likelihood", "nats/token", Better.LOWER,
+           "Held-out text: mean negative log-probability of a token", hundredths),
+    Column("perplexity", "Perplexity", "", Better.LOWER,
+           "exp of the nats per token: the number of equally likely tokens that would be as hard to guess"),
+    Column("bleu", "BLEU", "", Better.HIGHER, "Overlap of the translations' word sequences with the references"),
+    Column("wer", "Word errors", "WER", Better.LOWER, "Word edits needed, per word of the reference", percent),
+    Column("psnr_db", "PSNR", "dB", Better.HIGHER, "Peak signal-to-noise ratio of restored pictures"),
+    Column("ssim", "SSIM", "", Better.HIGHER, "Structural similarity of restored pictures", hundredths),
+)
+COST = (
+    Column("parameters", "Parameters", "", Better.NEITHER, "Numbers learned, all players together",
+           counted, Group.COST),
+    Column("steps", "Steps", "", Better.NEITHER, "Optimiser steps", counted, Group.COST),
+    Column("train_seconds", "Training", "s", Better.LOWER, "Time of the training steps, compiling left out",
+           rounded, Group.COST),
+    Column("compile_seconds", "Compiling", "s", Better.LOWER, "Time until the compiled program was ready",
+           rounded, Group.COST),
+    Column("examples_per_second", "Training speed", "examples/s", Better.HIGHER,
+           "Training examples a second, compiling and pauses left out", rounded, Group.COST),
+    Column("samples_per_second", "Sampling speed", "samples/s", Better.HIGHER,
+           "Samples drawn a second, compiling left out", rounded, Group.COST),
+)
+KNOWN = {column.name: column for column in (*QUALITY, *COST)}
+
+
+def columns(rows: Iterable[Mapping[str, object]]) -> list[Column]:
+    """The columns of all figures that some row has a number for: the known ones in their order, then the others."""
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if number(value) is not None)
+    order = {name: place for place, name in enumerate(KNOWN)}
+    return sorted(map(_column, names), key=lambda column: order.get(column.name.partition("[")[0], len(order)))
+
+
+def _column(name: str) -> Column:
+    """The column of `base[detail]`; a figure nobody told us about stands under its own name and marks no best value."""
+    base, _, detail = name.partition("[")
+    known = KNOWN.get(base) or Column(name, base.replace("_", " "), "", Better.NEITHER, name, group=Group.OTHER)
+    return replace(known, name=name, detail=detail.removesuffix("]"))

@@ -1,0 +1,94 @@
+"""The report's words: the headline that the figures give, and how to read the page."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterable, Sequence
+
+from jaxgen.reporting.markup import duration, hundredths, number, percent, rounded
+from jaxgen.reporting.run_view import RunView, labels
+
+FAMILIES = {"rnn": "RNN", "transformer": "Transformer", "gan": "GAN", "vae": "VAE", "diffusion": "diffusion model"}
+COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+# A passage stands on the page when one of its figures does.
+PASSAGES = (
+    (("two_sample_accuracy",),
+     "“Told from real” is the accuracy of a classifier that was trained to tell samples from real examples, on pairs "
+     "it has not seen. 0.50 is guessing, which is what perfect samples would leave it; 1.00 means that every sample "
+     "gives itself away."),
+    (("frechet_distance",),
+     "The Fréchet distance compares the mean and the covariance of features of samples with those of real examples. "
+     "The features come from the small network named in the column's head (or are the pixels themselves), not from "
+     "Inception: compare these numbers with each other, never with a published FID."),
+    (("recognised_fraction",),
+     "“Recognised” is the share of samples that a classifier trained on real examples gives the class they were drawn "
+     "for. It rewards clear samples and does not see whether they are all alike; recall does."),
+    (("precision", "recall"),
+     "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
+     "samples: the first falls when samples are poor, the second when they lack variety."),
+    (("bits_per_dim",),
+     "Bits/dim is how many bits the model needs to write down one pixel value of held-out data: the lower the better. "
+     "≤ marks a bound: the model may be better than the number says, not worse. A GAN gives no probabilities, hence "
+     "its dash."),
+    (("nats_per_token", "perplexity"),
+     "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
+     "what a token is, so compare only runs with the same vocabulary."),
+)
+REFERENCES = (
+    "The rows in italics are no models. Real examples set against other real examples show the best that a figure can "
+    "be at this number of samples: no distance is exactly zero there."
+)
+HISTOGRAM = (
+    "The histogram draws each pixel on its own from the counts of its class and knows nothing of shapes. It does "
+    "surprisingly well on small centred pictures, so a model has shown something only where it beats that row."
+)
+MARKS = (
+    "The arrow in a column's head says which way is better, and the best of the runs is shaded. Point at a head for "
+    "its meaning. A dash means that the run did not measure it."
+)
+
+
+def headline(runs: Sequence[RunView]) -> str:
+    """One sentence: the best run in the first figure that two runs share, or simply what is here."""
+    names = [FAMILIES.get(label, label) for label in labels(runs)]
+    told = _best(runs, "two_sample_accuracy", lambda value: abs(value - 0.5))
+    if told:
+        index, value = told
+        return (
+            f"The {names[index]}’s samples are the hardest to tell from real ones: a classifier is right "
+            f"{percent(value)} of the time, where guessing gives 50 %."
+        )
+    for name in sorted({name for run in runs for name in run.summary if name.startswith("frechet_distance[")}):
+        closest = _best(runs, name, float)
+        if closest:
+            index, value = closest
+            return f"The {names[index]}’s samples lie closest to real ones, at a Fréchet distance of {rounded(value)}."
+    likeliest = _best(runs, "bits_per_dim", float)
+    if likeliest:
+        index, value = likeliest
+        return f"The {names[index]} needs the fewest bits for held-out data: {hundredths(value)} a dimension."
+    return f"The {names[0]}, in figures and samples." if len(runs) == 1 else "Runs side by side."
+
+
+def lede(runs: Sequence[RunView]) -> str:
+    """How many runs, and how long they trained in all."""
+    count = COUNTS[len(runs)] if len(runs) < len(COUNTS) else str(len(runs))
+    seconds = [number(run.summary.get("train_seconds")) for run in runs]
+    words = f"{count} run{'s' if len(runs) > 1 else ''}"
+    if None in seconds:
+        return f"{words}."
+    return f"{words}, {duration(sum(seconds))} of training{' in all' if len(runs) > 1 else ''}."
+
+
+def passages(figures: Iterable[str], references: Iterable[str]) -> list[str]:
+    """The sentences of "How to read this page" that this page needs, for figures and reference rows of these names."""
+    bases, rows = {name.partition("[")[0] for name in figures}, list(references)
+    texts = [MARKS, *(text for names, text in PASSAGES if bases.intersection(names))]
+    texts += [REFERENCES] if rows else []
+    return texts + ([HISTOGRAM] if any("histogram" in name for name in rows) else [])
+
+
+def _best(runs: Sequence[RunView], name: str, badness) -> tuple[int, float] | None:
+    """The place and value of the least bad run, or None where fewer than two runs have the figure."""
+    values = [(index, number(run.summary.get(name))) for index, run in enumerate(runs)]
+    known = [(index, value) for index, value in values if value is not None]
+    return min(known, key=lambda pair: badness(pair[1])) if len(known) > 1 else None

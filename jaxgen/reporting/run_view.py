@@ -1,0 +1,141 @@
+"""Reads a run folder for the report; nothing in it is executed, and a run killed in mid-line is read all the same."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxgen.errors import UserError
+from jaxgen.reporting.markup import number
+
+FILES = ("experiment.json", "environment.json", "metrics.jsonl", "timing.jsonl", "summary.json")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a run folder says, as plain data; an empty object, list or None where the run has no such file."""
+
+    name: str
+    family: str  # "rnn", "transformer", "gan", "vae", "diffusion", or "" where the experiment names none
+    experiment: dict
+    environment: dict
+    metrics: list[dict]
+    timing: list[dict]
+    samples: bytes | None  # the newest PNG
+    sample_text: str | None  # the newest text
+    summary: dict
+
+
+def read_run(path: str | os.PathLike) -> RunView:
+    """The run folder as a `RunView`. Raises UserError for a folder that is no run and for a file that is damaged."""
+    folder = Path(path)
+    if not any((folder / name).is_file() for name in FILES):
+        raise UserError(f"{folder} is no run folder: it holds none of {', '.join(FILES)}; name a --workdir of `train`")
+    experiment = _json_object(folder / "experiment.json")
+    return RunView(
+        name=folder.resolve().name,
+        family=_family(experiment),
+        experiment=experiment,
+        environment=_json_object(folder / "environment.json"),
+        metrics=_json_lines(folder / "metrics.jsonl"),
+        timing=_json_lines(folder / "timing.jsonl"),
+        samples=_newest_picture(folder / "samples"),
+        sample_text=_newest_text(folder / "samples"),
+        summary=_json_object(folder / "summary.json"),
+    )
+
+
+def labels(runs: Sequence[RunView]) -> list[str]:
+    """A label a run, all different: its family; with its name where two share that; with a number as a last help."""
+    families = Counter(run.family for run in runs)
+    plain = [run.family if run.family and families[run.family] == 1 else _long_label(run) for run in runs]
+    seen, result = Counter(), []
+    for label in plain:
+        seen[label] += 1
+        result.append(label if seen[label] == 1 else f"{label} #{seen[label]}")
+    return result
+
+
+def results_json(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> dict:
+    """The table as one object for `results.json`: figures a family, and the reference rows under "references".
+
+    Names carry their unit (`train_seconds`, `bits_per_dim`); a figure that is not finite is null, as JSON has no NaN.
+    """
+    rows = {label: {"run": run.name, **_figures(run.summary)} for label, run in zip(labels(runs), runs, strict=True)}
+    return {**rows, "references": {name: _figures(figures) for name, figures in references.items()}}
+
+
+def _figures(summary: Mapping[str, object]) -> dict[str, object]:
+    """The numbers and words of a summary; whole numbers stay whole."""
+    kept = {name: value for name, value in summary.items() if isinstance(value, bool | int | float | str)}
+    return {
+        name: None if isinstance(value, float) and number(value) is None else value for name, value in kept.items()
+    }
+
+
+def _long_label(run: RunView) -> str:
+    return f"{run.family}/{run.name}" if run.family else run.name
+
+
+def _family(experiment: dict) -> str:
+    """The wing of the experiment's task: its type is named by its module, jaxgen.families.WING..."""
+    found = re.search(r"\bfamilies\.([a-z]+)", json.dumps(experiment.get("task")))
+    return found[1] if found else ""
+
+
+def _json_object(path: Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); mend it or delete it") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__} where one JSON object belongs; mend it or delete it")
+    return content
+
+
+def _json_lines(path: Path) -> list[dict]:
+    """One object a line. A last line that a kill cut short is passed over; any other bad line is an error."""
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().rstrip().split(b"\n")
+    objects = []
+    for place, line in enumerate(lines, 1):
+        content = _parsed(line)
+        if isinstance(content, dict):
+            objects.append(content)
+        elif place < len(lines):
+            raise UserError(f"line {place} of {path} is no JSON object; delete that line")
+    return objects
+
+
+def _parsed(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:  # undecodable bytes are a ValueError as well
+        return None
+
+
+def _newest(folder: Path, ending: str) -> Path | None:
+    """The file STEP.ending of the greatest step."""
+    files = [path for path in folder.glob(f"*.{ending}") if path.stem.isdecimal()]
+    return max(files, key=lambda path: int(path.stem), default=None)
+
+
+def _newest_picture(folder: Path) -> bytes | None:
+    path = _newest(folder, "png")
+    picture = path.read_bytes() if path else None
+    if picture is not None and not picture.startswith(PNG_SIGNATURE):
+        raise UserError(f"{path} is no PNG picture; delete it")
+    return picture
+
+
+def _newest_text(folder: Path) -> str | None:
+    path = _newest(folder, "txt")
+    return path.read_text(encoding="utf-8", errors="replace") if path else None

@@ -1,0 +1,168 @@
+"""The only place where a step meets devices: jit over a mesh, and pmap, behind one interface."""
+# SPDX-License-Identifier: Apache-2.0
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
+from jaxgen.training.program import make_run
+from jaxgen.training.step import Game
+from jaxgen.types import Extra
+
+_BATCH_AXES = ("data", "fsdp")
+
+
+class Compiler(enum.Enum):
+    """Which of JAX's two ways a step is spread over devices by."""
+
+    JIT = "jit"
+    PMAP = "pmap"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """How a run is spread: the compiler, and the sizes of the mesh's axes (data 0: as many devices as divide the batch)."""
+
+    compiler: Compiler = Compiler.JIT
+    data: int = 0
+    fsdp: int = 1
+    tensor: int = 1
+
+    def place(self, batch_size: int) -> "JitDevices | PmapDevices":
+        """The devices for batches of this size; UserError when a mesh asked for by hand does not fit."""
+        if self.compiler is Compiler.PMAP and self.fsdp * self.tensor > 1:
+            raise UserError(
+                f"pmap cuts the batch alone, it has no fsdp={self.fsdp} or tensor={self.tensor} axis; use --parallel jit"
+            )
+        available = jax.devices()
+        each = self.fsdp * self.tensor
+        data = self.data or _largest_divisor(batch_size // self.fsdp, max(1, len(available) // each))
+        if data * each > len(available):
+            raise UserError(
+                f"the mesh data={data},fsdp={self.fsdp},tensor={self.tensor} wants {data * each} devices and there are "
+                f"{len(available)}; ask for a smaller one, or leave --mesh out"
+            )
+        if batch_size % (data * self.fsdp):
+            raise UserError(
+                f"a batch of {batch_size} cannot be cut into data*fsdp = {data * self.fsdp} equal parts; choose a "
+                "--mesh that divides data.batch_size"
+            )
+        devices = np.array(available[: data * each]).reshape(data, self.fsdp, self.tensor)
+        mesh = Mesh(devices, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+        return JitDevices(mesh, batch_size) if self.compiler is Compiler.JIT else PmapDevices(mesh, batch_size)
+
+
+def _largest_divisor(number: int, at_most: int) -> int:
+    return next(part for part in range(min(at_most, max(number, 1)), 0, -1) if number % part == 0)
+
+
+@dataclass(frozen=True)
+class JitDevices:
+    """jit over a mesh: every array is global, XLA inserts the sums."""
+
+    mesh: Mesh
+    batch_size: int
+
+    @property
+    def count(self) -> int:
+        return self.mesh.size
+
+    def sharding(self, *axes: Any) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def layout(self, state: TrainState) -> TrainState:
+        """A sharding for each leaf: parameters and what is shaped like them over fsdp and tensor, rows over the batch."""
+        rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
+        whole = jax.tree.map(self._leaf_sharding, state)
+        return whole.replace(extra=whole.extra.replace(rows=rows))
+
+    def _leaf_sharding(self, leaf: Any) -> NamedSharding:
+        """Tensor parallel cuts a matrix's last axis, fsdp the first other axis that it divides; the rest is replicated."""
+        axes: list[str | None] = [None] * leaf.ndim
+        tensor, fsdp = self.mesh.shape["tensor"], self.mesh.shape["fsdp"]
+        if tensor > 1 and leaf.ndim >= 2 and leaf.shape[-1] % tensor == 0:
+            axes[-1] = "tensor"
+        free = [axis for axis in range(leaf.ndim) if axes[axis] is None and leaf.shape[axis] % fsdp == 0]
+        if fsdp > 1 and free:
+            axes[free[0]] = "fsdp"
+        return self.sharding(*axes)
+
+    def put_state(self, state: TrainState) -> TrainState:
+        return jax.device_put(state, self.layout(state))
+
+    def put_feed(self, feed: Any, traced: bool) -> Any:
+        """A traced source whole on every device; fed batches [K, B, ...] cut along B."""
+        return jax.device_put(feed, self.sharding() if traced else self.sharding(None, _BATCH_AXES))
+
+    def fetch(self, state: TrainState) -> TrainState:
+        """The state as one logical copy."""
+        return state
+
+    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
+        """The program that `make_run` describes, lowered for these devices; its first argument is donated."""
+        batch = self.sharding(_BATCH_AXES)
+
+        def cut(arrays):
+            return jax.lax.with_sharding_constraint(arrays, jax.tree.map(lambda _: batch, arrays))
+
+        rows = jnp.arange(self.batch_size, dtype=jnp.int32)
+        run = make_run(game, traced, loops, lambda tree: tree, rows, cut)
+        out = (self.layout(state), self.sharding())
+        return jax.jit(run, donate_argnums=0, out_shardings=out).lower(state, feed, np.int32(1))
+
+
+@dataclass(frozen=True)
+class PmapDevices:
+    """pmap over the data axis: the state is stacked, one copy a device, and gradients are summed by hand."""
+
+    mesh: Mesh
+    batch_size: int
+
+    @property
+    def count(self) -> int:
+        return self.mesh.size
+
+    def put_state(self, state: TrainState) -> TrainState:
+        stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), state)
+        rows = jax.tree.map(lambda leaf: leaf.reshape(self.count, -1, *leaf.shape[1:]), state.extra.rows)
+        stacked = stacked.replace(extra=stacked.extra.replace(rows=rows))
+        return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("data")))
+
+    def put_feed(self, feed: Any, traced: bool) -> Any:
+        if traced:
+            return jax.device_put(feed, NamedSharding(self.mesh, PartitionSpec()))
+        parts = jax.tree.map(lambda array: _cut_rows(array, self.count), feed)
+        return jax.device_put(parts, NamedSharding(self.mesh, PartitionSpec("data")))
+
+    def fetch(self, state: TrainState) -> TrainState:
+        one = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], state)
+        rows = jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), state.extra.rows)
+        return one.replace(extra=Extra(one.extra.shared, rows))
+
+    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
+        each = self.batch_size // self.count
+
+        def run(state, feed, count):
+            rows = jax.lax.axis_index("data") * each + jnp.arange(each, dtype=jnp.int32)
+            return make_run(game, traced, loops, _sum_over_devices, rows, lambda batch: batch)(state, feed, count)
+
+        in_axes = (0, None if traced else 0, None)
+        mapped = jax.pmap(run, "data", in_axes=in_axes, out_axes=(0, None), donate_argnums=0, devices=list(self.mesh.devices.flat))
+        return mapped.lower(state, feed, np.int32(1))
+
+
+def _sum_over_devices(tree: Any) -> Any:
+    return jax.lax.psum(tree, "data")
+
+
+def _cut_rows(array: np.ndarray, count: int) -> np.ndarray:
+    """[K, B, ...] to [devices, K, B/devices, ...]."""
+    steps, rows, *rest = array.shape
+    return np.moveaxis(np.asarray(array).reshape(steps, count, rows // count, *rest), 1, 0)

@@ -1,0 +1,140 @@
+"""One step: every player's turn in its order, then the averages. Pure, and the same for every family and device count."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgen.core.masks import Everything, Moves, join, split, union
+from jaxgen.core.mean import Mean
+from jaxgen.core.state import TrainState
+from jaxgen.core.task import Task, Turn, restrict
+from jaxgen.errors import UserError, nearest
+from jaxgen.training.averages import Average
+from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
+
+Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
+Draw = Callable[[Any, Variables, jax.Array], tuple[Batch, Any]]  # (source state, variables, number) -> (batch, state)
+
+
+@dataclass(frozen=True)
+class Game:
+    """What one step needs to know: the rules, nothing that changes."""
+
+    task: Task
+    turns: tuple[Turn, ...]
+    optimisers: Mapping[str, optax.GradientTransformation]
+    averages: Mapping[str, Average]
+    batch_size: int
+
+    @property
+    def draws(self) -> int:
+        """Batches a step."""
+        return sum(turn.repeat for turn in self.turns)
+
+    def moving(self, params: Params) -> Any:
+        """The mask of the leaves that any turn moves: what averages and a fine-tuning checkpoint are over."""
+        return union([turn.moves(params) for turn in self.turns])
+
+
+def make_game(
+    task: Task,
+    params: Params,
+    optimisers: Mapping[str, Any],
+    averages: Mapping[str, Average],
+    steps: int,
+    batch_size: int,
+    moves: Moves = Everything(),
+) -> Game:
+    """The game of a sized task: its turns restricted to `moves`, each with its optimiser built for `steps` steps.
+
+    `params` may be shapes alone. UserError when an optimiser is missing, or one names no turn.
+    """
+    turns = restrict(task.turns(), moves, params)
+    known = [turn.name for turn in task.turns()]
+    for name in optimisers:
+        if name not in known:
+            raise UserError(f"optimisers names {name!r}, which is no turn of this task{nearest(name, known)}")
+    missing = [turn.name for turn in turns if turn.name not in optimisers]
+    if missing:
+        raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
+    built = {turn.name: optimisers[turn.name].build(steps * turn.repeat) for turn in turns}
+    return Game(task, turns, built, averages, batch_size)
+
+
+def init_state(game: Game, key: Key, source: Any) -> TrainState:
+    """The state before the first step. Traceable, so that shapes can be had without allocating."""
+    variables = game.task.init(jax.random.fold_in(key, 0))
+    params = variables.params
+    moving, _ = split(params, game.moving(params))
+    opt_state = {t.name: game.optimisers[t.name].init(split(params, t.moves(params))[0]) for t in game.turns}
+    # a copy each: an average that shared the parameters' memory would be donated with them
+    averages = {name: jax.tree.map(jnp.copy, moving) for name in game.averages}
+    extra = Extra(variables.extra.shared, game.task.rows(game.batch_size))
+    return TrainState(jnp.int32(0), params, extra, opt_state, averages, jax.random.fold_in(key, 1), source)
+
+
+def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tuple[TrainState, Metrics]:
+    """The state after one step, and each metric as a Mean over the step's batches."""
+    metrics: Metrics = {}
+    key = jax.random.fold_in(state.key, state.step)
+    number = state.step * game.draws
+    for turn in game.turns:
+        for _ in range(turn.repeat):
+            batch, source = draw(state.source, state.variables, number)
+            state = state.replace(source=source)
+            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce)
+            for name, mean in taken.items():
+                name = name if len(game.turns) == 1 else f"{turn.name}/{name}"
+                metrics[name] = metrics[name] + mean if name in metrics else mean
+            number = number + 1
+    return move_averages(game, state.replace(step=state.step + 1)), metrics
+
+
+def take_turn(
+    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce
+) -> tuple[TrainState, Metrics]:
+    """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser."""
+    moving, frozen = split(state.params, turn.moves(state.params))
+
+    def total(moving):
+        mean, aux = turn.loss(Variables(join(moving, frozen), state.extra), batch, key)
+        return mean.total, (mean, aux)
+
+    gradient, (mean, aux) = jax.grad(total, has_aux=True)(moving)
+    # totals are summed over the devices before they are divided, so that ragged weights agree on any device count
+    gradient, mean, metrics, statistics = reduce((gradient, mean, aux.metrics, aux.statistics))
+    gradient = jax.tree.map(lambda g: g / jnp.where(mean.weight > 0, mean.weight, 1.0), gradient)
+    updates, opt_state = game.optimisers[turn.name].update(gradient, state.opt_state[turn.name], moving)
+    extra = state.extra
+    if statistics is not None:
+        extra = extra.replace(shared=game.task.absorb(extra.shared, statistics))
+    if aux.rows is not None:
+        extra = extra.replace(rows=aux.rows)
+    state = state.replace(
+        params=join(optax.apply_updates(moving, updates), frozen),
+        opt_state=state.opt_state | {turn.name: opt_state},
+        extra=extra,
+    )
+    return state, {"loss": mean, **metrics, "gradient_norm": Mean.of(optax.tree.norm(gradient))}
+
+
+def move_averages(game: Game, state: TrainState) -> TrainState:
+    """The named averages after the step's last turn."""
+    moving, _ = split(state.params, game.moving(state.params))
+    averages = {
+        name: average.update(state.averages[name], moving, state.step, game.batch_size)
+        for name, average in game.averages.items()
+    }
+    return state.replace(averages=averages)
+
+
+def averaged(state: TrainState, name: str | None) -> Variables:
+    """The variables with the named average in the place of the leaves that it holds; None: the parameters themselves."""
+    if name is None:
+        return state.variables
+    return Variables(join(state.averages[name], state.params), state.extra)

@@ -1,0 +1,50 @@
+"""The alphabet: axis letters, array names and the few types that every room shares.
+
+    B batch    T time, tokens    D features, width    V vocabulary    Z latent    K steps in a call
+    H height   W width           C channels           L layers        G gates
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import struct
+
+Key = jax.Array  # a typed PRNG key, jax.random.key(seed)
+Params = Mapping[str, Any]  # a tree of parameters as Flax nests them
+Batch = Mapping[str, jax.Array]  # named arrays with the batch as their leading axis; "row" numbers the examples
+Metrics = dict[str, Any]  # names to Mean inside a program, names to float outside
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a source's batches are; tasks derive every size from it.
+
+    Pictures are `image` [B, H, W, C] integer levels 0 .. levels-1; sequences are `tokens` [B, T+1] integers below
+    `vocabulary` (an input and its shifted target share the array); `label` [B] is an integer below `classes`.
+    """
+
+    image: tuple[int, int, int] | None = None  # H, W, C
+    levels: int = 0  # grey levels of a picture's channel
+    length: int = 0  # T of the tokens, 0 without tokens
+    vocabulary: int = 0
+    classes: int = 0  # 0: no labels
+    continues: bool = False  # row b of a batch goes on where row b of the batch before it ended
+
+
+@struct.dataclass
+class Extra:
+    """State that no gradient flows into."""
+
+    shared: Any = None  # the same on every device: codebook averages, calibration
+    rows: Any = None  # runs along the batch and is cut like it: a carried RNN state
+
+
+@struct.dataclass
+class Variables:
+    """All that a network needs: the parameters, and the state beside them."""
+
+    params: Any
+    extra: Extra = Extra()

@@ -1,0 +1,37 @@
+"""How jaxgen is installed; what was tested together is pinned in constraints.txt."""
+# SPDX-License-Identifier: Apache-2.0
+
+from setuptools import find_packages, setup
+
+setup(
+    name="jaxgen",
+    version="0.1.0",
+    description="RNNs, Transformers, GANs, VAEs and diffusion models in one fast JAX house",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["jaxgen", "jaxgen.*"]),
+    package_data={"jaxgen.metrics": ["weights/*.safetensors"]},
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "flax>=0.12,<0.13",
+        "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
+        "jax>=0.10,<0.12",
+        "jaxtyping>=0.3,<0.4",
+        "numpy>=2,<3",
+        "optax>=0.2.8,<0.3",
+        "orbax-checkpoint>=0.12,<0.13",
+        "pillow>=11",
+        "rich>=13",
+        "safetensors>=0.5,<1",
+        "scikit-learn>=1.5,<2",
+        "tensorboardX>=2.6,<3",
+        "tensorflow-datasets>=4.9.10,<5",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
+        "gpu": ["jax[cuda12]>=0.10,<0.12"],
+        "peers": ["torch>=2.6"],  # the other side of the benchmarks
+    },
+    entry_points={"console_scripts": ["jaxgen=jaxgen.cli:main"]},
+)
