@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Key = jax.Array  # a typed PRNG key, jax.random.key(seed)
@@ -32,6 +33,19 @@ class Spec:
     vocabulary: int = 0
     classes: int = 0  # 0: no labels
     continues: bool = False  # row b of a batch goes on where row b of the batch before it ended
+
+    def batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of a batch, so that a program can be lowered without data."""
+        shapes = {"row": ((), jnp.int32)}
+        if self.image is not None:
+            shapes["image"] = (self.image, jnp.uint8)
+        if self.length:
+            shapes["tokens"] = ((self.length + 1,), jnp.int32)
+        if self.continues:
+            shapes["fresh"] = ((), jnp.bool_)
+        if self.classes:
+            shapes["label"] = ((), jnp.int32)
+        return {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
 
 
 @struct.dataclass

@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.data import builtin
@@ -52,7 +51,7 @@ class Pictures:
         arrays = self.arrays("train")
         if self.residence is Residence.HOST:
             return HostExamples(arrays, self.spec(), self.batch_size)
-        return ResidentExamples({name: jnp.asarray(array) for name, array in arrays.items()}, self.spec(), self.batch_size)
+        return ResidentExamples(arrays, self.spec(), self.batch_size)
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """Every example of the split once, [n, B, ...]."""
@@ -103,7 +102,7 @@ class Characters:
         return Spec(length=self.length, vocabulary=len(self.alphabet()), continues=True)
 
     def source(self) -> ResidentStream:
-        source = ResidentStream(jnp.asarray(self.encode(self.texts()["train"])), self.spec(), self.batch_size)
+        source = ResidentStream(self.encode(self.texts()["train"]), self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
                 f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows of "

@@ -1,12 +1,7 @@
-"""Sources of batches, of three kinds: traced inside the program, streamed from the host, or made between two steps.
-
-A batch is a pure function of (the source's key, its number), so that a resumed run needs no replay. Traced sources
-are pytrees: their arrays are arguments of the compiled program, not constants baked into it, and no part of a checkpoint.
-"""
+"""Sources over arrays: examples in a new order every epoch, on the device or on the host, and a text read as streams."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,46 +10,6 @@ from flax import struct
 
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.types import Batch, Key, Spec, Variables
-
-
-@runtime_checkable
-class Traced(Protocol):
-    """A source that is called inside the compiled program."""
-
-    spec: Spec
-    batch_size: int
-
-    def init(self, key: Key) -> Any:
-        """The source's state before the first batch."""
-
-    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
-        """Batch `number` at the global row numbers `rows` [b], and the state after it."""
-
-
-@runtime_checkable
-class Streamed(Protocol):
-    """A source on the host whose batches are fetched ahead of the steps that eat them."""
-
-    spec: Spec
-    batch_size: int
-
-    def init(self, key: Key) -> Any: ...
-
-    def fetch(self, state: Any, number: int) -> Mapping[str, np.ndarray]:
-        """Batch `number`; `state` does not change."""
-
-
-@runtime_checkable
-class Between(Protocol):
-    """A source on the host that needs the parameters as they are now: a rollout with a reward that runs on the host."""
-
-    spec: Spec
-    batch_size: int
-
-    def init(self, key: Key) -> Any: ...
-
-    def make(self, state: Any, variables: Variables, number: int) -> tuple[Mapping[str, np.ndarray], Any]:
-        """Batch `number` under the present variables, and the state after it."""
 
 
 @struct.dataclass
@@ -71,7 +26,7 @@ class ResidentExamples:
     def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
         size = len(next(iter(self.arrays.values())))
         index = epoch_positions(state, number, rows, self.batch_size, size)
-        return {name: array[index] for name, array in self.arrays.items()} | {"row": rows}, state
+        return {name: jnp.asarray(array)[index] for name, array in self.arrays.items()} | {"row": rows}, state
 
 
 @struct.dataclass
@@ -118,7 +73,7 @@ class ResidentStream:
     def next(self, state: None, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, None]:
         column = (number % self.batches).astype(jnp.int32)
         start = rows * (self.batches * self.spec.length) + column * self.spec.length
-        tokens = self.tokens[start[:, None] + jnp.arange(self.spec.length + 1)]
+        tokens = jnp.asarray(self.tokens)[start[:, None] + jnp.arange(self.spec.length + 1)]
         fresh = jnp.broadcast_to(column == 0, rows.shape)
         return {"tokens": tokens.astype(jnp.int32), "fresh": fresh, "row": rows}, state
 
@@ -136,7 +91,7 @@ def padded_batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> dict[st
 
 def stream_batches(tokens: np.ndarray, length: int, batch_size: int, spec: Spec) -> dict[str, np.ndarray]:
     """A whole text as [n, B, length+1] tokens in stream order, for one pass of evaluation."""
-    source = ResidentStream(jnp.asarray(tokens), spec, batch_size)
+    source = ResidentStream(tokens, spec, batch_size)
     rows = jnp.arange(batch_size, dtype=jnp.int32)
     every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(jnp.arange(source.batches))
     return {name: np.asarray(array) for name, array in every.items()} | {

@@ -10,8 +10,6 @@ and so, when the batch lies on several devices, one sum over them instead of T.
 import jax
 import jax.numpy as jnp
 
-UNROLL = 1
-
 State = tuple[jax.Array, jax.Array]
 
 
@@ -58,9 +56,9 @@ def _lstm_forward(inputs, recurrent, carry):
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = f * c + i * g
         h = o * jnp.tanh(c)
-        return (h, c), (h, c, jnp.concatenate([i, f, g, o], axis=-1))
+        return (h, c), (h, c, (i, f, g, o))
 
-    last, (outputs, cells, gates) = jax.lax.scan(step, carry, inputs, unroll=UNROLL)
+    last, (outputs, cells, gates) = jax.lax.scan(step, carry, inputs)
     return (outputs, last), (recurrent, carry, outputs, cells, gates)
 
 
@@ -70,8 +68,7 @@ def _lstm_backward(saved, cotangents):
 
     def step(state, now):
         dh, dc = state
-        d_output, c_before, c, gates = now
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        d_output, c_before, c, (i, f, g, o) = now
         dh = dh + d_output
         tanh_c = jnp.tanh(c)
         dc = dc + dh * o * (1 - tanh_c**2)
@@ -80,7 +77,7 @@ def _lstm_backward(saved, cotangents):
         return (d_gates @ recurrent.T, dc * f), d_gates
 
     steps = d_outputs, _before(c_first, cells), cells, gates
-    d_carry, d_inputs = jax.lax.scan(step, d_last, steps, reverse=True, unroll=UNROLL)
+    d_carry, d_inputs = jax.lax.scan(step, d_last, steps, reverse=True)
     return d_inputs, jnp.einsum("tbh,tbg->hg", _before(h_first, outputs), d_inputs), d_carry
 
 
@@ -99,9 +96,9 @@ def _gru_forward(inputs, recurrent, bias, carry):
         r, z = jax.nn.sigmoid(x_r + p_r), jax.nn.sigmoid(x_z + p_z)
         n = jnp.tanh(x_n + r * p_n)
         h = (1 - z) * n + z * h
-        return h, (h, jnp.concatenate([r, z, n, p_n], axis=-1))
+        return h, (h, (r, z, n, p_n))
 
-    last, (outputs, gates) = jax.lax.scan(step, carry, inputs, unroll=UNROLL)
+    last, (outputs, gates) = jax.lax.scan(step, carry, inputs)
     return (outputs, last), (recurrent, carry, outputs, gates)
 
 
@@ -111,18 +108,17 @@ def _gru_backward(saved, cotangents):
     before = _before(first, outputs)
 
     def step(dh, now):
-        d_output, h_before, gates = now
-        r, z, n, p_n = jnp.split(gates, 4, axis=-1)
+        d_output, h_before, (r, z, n, p_n) = now
         dh = dh + d_output
         dn = dh * (1 - z) * (1 - n**2)
         dr, dz = dn * p_n * r * (1 - r), dh * (h_before - n) * z * (1 - z)
         products = jnp.concatenate([dr, dz, dn * r], axis=-1)
         return dh * z + products @ recurrent.T, jnp.concatenate([dr, dz, dn], axis=-1)
 
-    d_carry, d_inputs = jax.lax.scan(step, d_last, (d_outputs, before, gates), reverse=True, unroll=UNROLL)
-    width = first.shape[-1]
-    d_inner = d_inputs[..., 2 * width :] * gates[..., :width]  # the reset gate stands between p_n and n
-    d_products = jnp.concatenate([d_inputs[..., : 2 * width], d_inner], axis=-1)
+    d_carry, d_inputs = jax.lax.scan(step, d_last, (d_outputs, before, gates), reverse=True)
+    dr, dz, dn = jnp.split(d_inputs, 3, axis=-1)
+    d_inner = dn * gates[0]  # the reset gate stands between p_n and n
+    d_products = jnp.concatenate([dr, dz, d_inner], axis=-1)
     return d_inputs, jnp.einsum("tbh,tbg->hg", before, d_products), d_inner.sum((0, 1)), d_carry
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from jaxgen.reporting.markup import counted, hundredths, number, percent, rounded
+from jaxgen.reporting.markup import counted, hundredths, number, percent, rounded, short
 
 
 class Better(Enum):
@@ -14,11 +14,12 @@ class Better(Enum):
     LOWER = ("↓", "lower is better")
     HIGHER = ("↑", "higher is better")
     HALF = ("→ 0.5", "0.5 is best")
+    ONE = ("→ 1", "1 is best")
     NEITHER = ("", "")
 
 
 class Group(Enum):
-    """The heads over the columns."""
+    """The tables, by their captions."""
 
     QUALITY = "How good"
     COST = "At what cost"
@@ -38,19 +39,25 @@ class Column:
     group: Group = Group.QUALITY
     detail: str = ""
 
+    @property
+    def base(self) -> str:
+        """The name without its brackets."""
+        return self.name.partition("[")[0]
+
     def best(self, values: Sequence[float | None]) -> float | None:
         """The best of a column's values, or None where there is nothing to choose."""
         known = [value for value in values if value is not None]
         if self.better is Better.NEITHER or len(known) < 2 or len(set(map(self.show, known))) == 1:
             return None
-        if self.better is Better.HALF:
-            return min(known, key=lambda value: abs(value - 0.5))
+        if self.better in (Better.HALF, Better.ONE):
+            target = 0.5 if self.better is Better.HALF else 1.0
+            return min(known, key=lambda value: abs(value - target))
         return min(known) if self.better is Better.LOWER else max(known)
 
 
 # The order here is the table's order. One line of tooltip each; the page's own passage says more.
 QUALITY = (
-    Column("two_sample_accuracy", "Told from real", "accuracy", Better.HALF,
+    Column("two_sample_accuracy", "Told from real", "", Better.HALF,
            "How often a classifier tells held-out samples from real examples; 0.5 is guessing", hundredths),
     Column("frechet_distance", "Fréchet distance", "", Better.LOWER,
            "Distance between the feature statistics of samples and of real examples, in the features named below"),
@@ -60,6 +67,10 @@ QUALITY = (
            "Share of samples that lie where real examples lie: fidelity", hundredths),
     Column("recall", "Recall", "", Better.HIGHER,
            "Share of real examples that lie where samples lie: variety", hundredths),
+    Column("diversity", "Diversity", "", Better.ONE,
+           "How far samples of a class lie apart: 1 is as far as held-out examples do, 0 is all alike", hundredths),
+    Column("classes_drawn", "Classes drawn", "", Better.HIGHER, "Classes of which at least one sample was recognised",
+           short),
     Column("bits_per_dim", "Likelihood", "bits/dim", Better.LOWER,
            "Held-out data: bits needed for one pixel value; a GAN has no likelihood", hundredths),
     Column("nats_per_token", "Likelihood", "nats/token", Better.LOWER,
@@ -84,14 +95,20 @@ COST = (
     Column("samples_per_second", "Sampling speed", "samples/s", Better.HIGHER,
            "Samples drawn a second, compiling left out", rounded, Group.COST),
 )
+SPREAD = "/spread"
 KNOWN = {column.name: column for column in (*QUALITY, *COST)}
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> list[Column]:
-    """The columns of all figures that some row has a number for: the known ones in their order, then the others."""
-    names = dict.fromkeys(name for row in rows for name, value in row.items() if number(value) is not None)
+    """The columns of all figures that some row has a number for: the known ones in their order, then the others.
+
+    A spread (`NAME/spread`, the standard deviation between draws) belongs to its figure's cell.
+    """
+    names = dict.fromkeys(
+        name for row in rows for name in row if number(row[name]) is not None and not name.endswith(SPREAD)
+    )
     order = {name: place for place, name in enumerate(KNOWN)}
-    return sorted(map(_column, names), key=lambda column: order.get(column.name.partition("[")[0], len(order)))
+    return sorted(map(_column, names), key=lambda column: order.get(column.base, len(order)))
 
 
 def _column(name: str) -> Column:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from jaxgen.reporting.markup import escaped, number
 
-WIDTH, HEIGHT = 480, 240  # units of the viewBox; the page scales it
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 36
+WIDTH, HEIGHT = 360, 190  # units of the viewBox; about pixels on a wide page
+LEFT, RIGHT, TOP, BOTTOM = 48, 16, 8, 34
 LEGEND_LINE = 18
 CHARACTER = 6.3  # mean width of a letter at the legend's size: SVG cannot measure text
 COLOURS = 6  # the page defines --series-1 to --series-6
-BUCKETS = 240  # a curve shows at most two points a bucket: its least and its greatest
+BUCKETS = 180  # a curve shows at most two points a bucket: its least and its greatest
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high], about as many as wanted; low < high."""
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    bounds = ((2**0.5, 1), (10**0.5, 2), (50**0.5, 5), (math.inf, 10))  # the nearest of the four, as a ratio
+    step = power * next(factor for bound, factor in bounds if rough / power < bound)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
 
@@ -71,7 +72,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """The plot's rectangle and the range of values it shows."""
+    """The plot's rectangle and the range of values it shows; steps count from 0, so that charts can be compared."""
 
     low_x: float
     high_x: float
@@ -82,7 +83,7 @@ class Frame:
 
     @staticmethod
     def around(points: Sequence[tuple[float, float]], top: float, bottom: float) -> "Frame":
-        low_x, high_x = _widened(min(x for x, _ in points), max(x for x, _ in points), 0.0)
+        low_x, high_x = _widened(min(0.0, min(x for x, _ in points)), max(x for x, _ in points), 0.0)
         low_y, high_y = _widened(min(y for _, y in points), max(y for _, y in points), 0.05)
         return Frame(low_x, high_x, low_y, high_y, top, bottom)
 
@@ -111,7 +112,7 @@ def _axes(frame: Frame) -> Iterator[str]:
     yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{frame.bottom}" y2="{frame.bottom}"/>'
     for value, label in zip(xs, tick_labels(xs), strict=True):
         yield f'<text x="{frame.x(value):.1f}" y="{frame.bottom + 16}" text-anchor="middle">{label}</text>'
-    yield f'<text x="{LEFT}" y="{frame.bottom + 32}">step</text>'
+    yield f'<text x="{LEFT}" y="{frame.bottom + 31}">step</text>'
 
 
 def _drawn(curve: Curve, frame: Frame, colour: int) -> Iterator[str]:
@@ -148,7 +149,7 @@ def _legend(curves: Sequence[Curve]) -> tuple[list[str], float]:
     """The legend's elements, in as many lines as the names need, and its height."""
     parts, x, y = [], float(LEFT), 14.0
     for index, curve in enumerate(curves):
-        name = curve.name if len(curve.name) <= 40 else curve.name[:39] + "…"
+        name = curve.name if len(curve.name) <= 36 else curve.name[:35] + "…"
         width = 30 + CHARACTER * len(name)
         if x > LEFT and x + width > WIDTH - RIGHT:
             x, y = float(LEFT), y + LEGEND_LINE

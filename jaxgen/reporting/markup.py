@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import html
-import json
 import math
 import re
-from collections.abc import Iterator
 
 # What neither XML nor UTF-8 can carry: a run folder's JSON may hold such characters all the same.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -44,9 +42,14 @@ def hundredths(value: float) -> str:
     return f"{value:.2f}"
 
 
+def short(value: float) -> str:
+    """Without needless decimals: 10, 9.75."""
+    return f"{value:.4g}"
+
+
 def percent(value: float) -> str:
-    """A fraction as a percentage: 96.8 %."""
-    return f"{100 * value:.1f} %"
+    """A fraction as a percentage that no line break parts from its sign: 96.8 %."""
+    return f"{100 * value:.1f}\u00a0%"
 
 
 def duration(seconds: float) -> str:
@@ -59,12 +62,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def dotted(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested objects as (dotted name, text): the very names that `--set` takes. Lists stay whole."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from dotted(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

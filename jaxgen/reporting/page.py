@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from jaxgen import __version__
 from jaxgen.errors import UserError
 from jaxgen.files import write_whole
 from jaxgen.reporting.curves import Curve, curves_svg
-from jaxgen.reporting.markup import counted, dotted, duration, escaped, number, rounded
-from jaxgen.reporting.prose import headline, lede, passages
-from jaxgen.reporting.run_view import RunView, labels
+from jaxgen.reporting.fields import rows
+from jaxgen.reporting.markup import counted, duration, escaped, number, rounded
+from jaxgen.reporting.prose import headline, lede, passages, titles
+from jaxgen.reporting.run_view import RunView
 from jaxgen.reporting.style import STYLE
-from jaxgen.reporting.table import comparison_table
+from jaxgen.reporting.table import comparison_tables
 
 # Whatever a run folder holds, the browser loads nothing: the policy allows the page's own pictures and style alone.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+CHARTS_SHOWN = 4  # two by two beside the sample grid
 TEXT_SHOWN = 6000  # characters of sample text
 
 
@@ -40,9 +43,9 @@ def write_report(
         f'<p class="lede">{escaped(lede(runs))}</p>',
         *(f"<p>{escaped(note)}</p>" for note in notes),
         "</header>",
-        comparison_table(runs, references),
+        comparison_tables(runs, references),
         _how_to_read(runs, references),
-        *(_run_section(run, label, index) for index, (run, label) in enumerate(zip(runs, labels(runs), strict=True))),
+        *(_run_section(run, name, index) for index, (run, name) in enumerate(zip(runs, titles(runs), strict=True))),
         _footer(command),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,20 +64,20 @@ def _document(title: str, body: str) -> str:
 def _how_to_read(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
     figures = [name for row in (*(run.summary for run in runs), *references.values()) for name in row]
     texts = "".join(f"<p>{escaped(text)}</p>" for text in passages(figures, references))
-    return f'<details class="prose" open><summary>How to read this page</summary>{texts}</details>'
+    return f'<details class="prose" open><summary>How to read this page</summary><div>{texts}</div></details>'
 
 
-def _run_section(run: RunView, label: str, index: int) -> str:
+def _run_section(run: RunView, title: str, index: int) -> str:
     shown, more = _charts(run)
-    name = f"<small>{escaped(run.name)}</small>" if run.name != label else ""
+    name = f"<small>{escaped(run.name)}</small>" if run.name != title else ""
     parts = [
-        f'<section id="run-{index}"><h2>{escaped(label)}{name}</h2>',
+        f'<section id="run-{index}"><h2>{escaped(title)}{name}</h2>',
         f'<p class="facts">{escaped(_facts(run))}</p><div class="run">',
         _picture(run),
         f'<div class="charts{"" if run.samples else " lone"}">{"".join(shown)}</div>' if shown else "",
         _text(run),
         "</div>",
-        _folded(f"{len(more)} more curves", f'<div class="charts">{"".join(more)}</div>') if more else "",
+        _folded("More curves", f'<div class="charts">{"".join(more)}</div>') if more else "",
         _folded("All figures", _fields(run.summary)) if run.summary else "",
         _folded("The experiment, field by field", _fields(run.experiment)) if run.experiment else "",
         _folded("The environment it ran in", _fields(run.environment)) if run.environment else "",
@@ -100,7 +103,7 @@ def _picture(run: RunView) -> str:
         return ""
     width, height = (int.from_bytes(run.samples[start : start + 4], "big") for start in (16, 20))  # PNG's IHDR
     return (
-        f"<figure><figcaption>Samples, none chosen by hand</figcaption>"
+        f"<figure><figcaption>Newest samples</figcaption>"
         f'<img alt="Samples of {escaped(run.name)}" width="{width}" height="{height}" '
         f'src="data:image/png;base64,{base64.b64encode(run.samples).decode()}"></figure>'
     )
@@ -114,14 +117,17 @@ def _text(run: RunView) -> str:
 
 
 def _charts(run: RunView) -> tuple[list[str], list[str]]:
-    """The charts that are shown at once (losses, then what was evaluated), and those that are folded away."""
-    charts = _curves(run.metrics)
+    """The charts shown at once (losses, what was evaluated, speed, the others), and those that are folded away."""
+    charts = {**_curves([_speed(line) for line in run.timing]), **_curves(run.metrics)}
     losses = [name for name in charts if name == "loss" or name.endswith("_loss")]
-    measured = [name for name in charts if name not in losses and any(curve.dots for curve in charts[name])]
-    first = (losses + measured)[:4]
-    speed = _curves([{**line, "split": "train"} for line in run.timing])
-    rest = {**{name: charts[name] for name in charts if name not in first}, **speed}
-    return [_chart(name, charts[name]) for name in first], [_chart(name, curves) for name, curves in rest.items()]
+    measured = [name for name in charts if any(curve.dots for curve in charts[name])]
+    drawn = [_chart(name, charts[name]) for name in dict.fromkeys([*losses, *measured, *charts])]
+    return drawn[:CHARTS_SHOWN], drawn[CHARTS_SHOWN:]
+
+
+def _speed(line: Mapping[str, object]) -> dict[str, object]:
+    """A timing line without all but the rates."""
+    return {name: value for name, value in line.items() if name == "step" or name.endswith("_per_second")}
 
 
 def _chart(name: str, curves: Sequence[Curve]) -> str:
@@ -135,9 +141,10 @@ def _curves(lines: Sequence[Mapping[str, object]]) -> dict[str, list[Curve]]:
     for line in lines:
         step, split = number(line.get("step")), str(line.get("split", "train"))
         for name, value in line.items():
-            if step is not None and name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
+            if step is not None and name not in ("step", "split") and not isinstance(value, bool | str | list | dict):
                 player, _, figure = name.rpartition("/")
-                found.setdefault(figure, {}).setdefault((player, split), []).append((step, value))
+                point = (step, math.nan if value is None else value)  # a run writes what is not finite as null
+                found.setdefault(figure, {}).setdefault((player, split), []).append(point)
     return {figure: [_curve(*named, points) for named, points in series.items()] for figure, series in found.items()}
 
 
@@ -147,8 +154,8 @@ def _curve(player: str, split: str, points: list[tuple[float, float]]) -> Curve:
 
 
 def _fields(content: Mapping[str, object]) -> str:
-    rows = "".join(f"<tr><th>{escaped(name)}</th><td>{escaped(text)}</td></tr>" for name, text in dotted(content))
-    return f'<table class="fields">{rows}</table>'
+    lines = "".join(f"<tr><th>{escaped(name)}</th><td>{escaped(text)}</td></tr>" for name, text in rows(content))
+    return f'<table class="fields">{lines}</table>'
 
 
 def _folded(summary: str, content: str) -> str:

@@ -3,10 +3,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from jaxgen.reporting.markup import duration, hundredths, number, percent, rounded
+from jaxgen.reporting.markup import duration, hundredths, number, rounded
 from jaxgen.reporting.run_view import RunView, labels
 
-FAMILIES = {"rnn": "RNN", "transformer": "Transformer", "gan": "GAN", "vae": "VAE", "diffusion": "diffusion model"}
+FAMILIES = {"rnn": "RNN", "transformer": "Transformer", "gan": "GAN", "vae": "VAE", "diffusion": "Diffusion"}
 COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 # A passage stands on the page when one of its figures does.
@@ -25,6 +25,9 @@ PASSAGES = (
     (("precision", "recall"),
      "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
      "samples: the first falls when samples are poor, the second when they lack variety."),
+    (("diversity", "classes_drawn"),
+     "Diversity sets how far samples of one class lie apart beside the same for held-out examples: 1 is as varied, 0 "
+     "is all alike."),
     (("bits_per_dim",),
      "Bits/dim is how many bits the model needs to write down one pixel value of held-out data: the lower the better. "
      "≤ marks a bound: the model may be better than the number says, not worse. A GAN gives no probabilities, hence "
@@ -35,7 +38,8 @@ PASSAGES = (
 )
 REFERENCES = (
     "The rows in italics are no models. Real examples set against other real examples show the best that a figure can "
-    "be at this number of samples: no distance is exactly zero there."
+    "be at this number of samples: no distance is exactly zero there. A model that copied its training data would "
+    "reach that too, so these figures alone do not tell learning from remembering."
 )
 HISTOGRAM = (
     "The histogram draws each pixel on its own from the counts of its class and knows nothing of shapes. It does "
@@ -47,15 +51,20 @@ MARKS = (
 )
 
 
+def titles(runs: Sequence[RunView]) -> list[str]:
+    """The runs' labels as they are written: RNN, Transformer, GAN, VAE, Diffusion; other labels as they are."""
+    return [FAMILIES.get(label, label) for label in labels(runs)]
+
+
 def headline(runs: Sequence[RunView]) -> str:
     """One sentence: the best run in the first figure that two runs share, or simply what is here."""
-    names = [FAMILIES.get(label, label) for label in labels(runs)]
+    names = ["diffusion model" if title == "Diffusion" else title for title in titles(runs)]
     told = _best(runs, "two_sample_accuracy", lambda value: abs(value - 0.5))
     if told:
         index, value = told
         return (
             f"The {names[index]}’s samples are the hardest to tell from real ones: a classifier is right "
-            f"{percent(value)} of the time, where guessing gives 50 %."
+            f"{100 * value:.0f}\u00a0% of the time, where guessing gives 50\u00a0%."
         )
     for name in sorted({name for run in runs for name in run.summary if name.startswith("frechet_distance[")}):
         closest = _best(runs, name, float)

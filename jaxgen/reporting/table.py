@@ -1,65 +1,70 @@
-"""The comparison table: a row a run, the reference rows under them, the best value of each column marked."""
+"""The comparison tables: a row a run, the reference rows under them, the best value of each column marked."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from jaxgen.reporting.columns import Better, Column, columns
-from jaxgen.reporting.markup import DASH, escaped, number
-from jaxgen.reporting.run_view import RunView, labels
+from jaxgen.reporting.columns import SPREAD, Better, Column, columns
+from jaxgen.reporting.markup import DASH, escaped, number, percent
+from jaxgen.reporting.prose import titles
+from jaxgen.reporting.run_view import RunView
 
 LIKELIHOODS = ("bits_per_dim", "nats_per_token", "perplexity")  # the columns where a bound is not the value itself
 
 
-def comparison_table(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
-    """The `<table>`. Best values are chosen among the runs alone: the references are there to be compared with."""
-    shown = columns([*(run.summary for run in runs), *references.values()])
+def comparison_tables(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
+    """A `<table>` a group: how good, at what cost. The columns are the runs' own; the references fill what they can.
+
+    Best values are chosen among the runs alone: the references are there to be compared with.
+    """
+    shown = columns(run.summary for run in runs)
+    tables = [_table(runs, references, list(group)) for _, group in groupby(shown, key=lambda column: column.group)]
+    return "".join(f'<div class="scroll">{table}</div>' for table in tables)
+
+
+def _table(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]], shown: Sequence[Column]) -> str:
     best = {column.name: column.best([number(run.summary.get(column.name)) for run in runs]) for column in shown}
     rows = [
-        f'<tr><th scope="row"><a href="#run-{index}">{escaped(label)}</a>{_small(run.name, label)}</th>'
+        f'<tr><th scope="row"><a href="#run-{index}">{escaped(title)}</a>{_small(run.name, title)}</th>'
         f"{''.join(_cell(column, run.summary, best[column.name]) for column in shown)}</tr>"
-        for index, (run, label) in enumerate(zip(runs, labels(runs), strict=True))
+        for index, (run, title) in enumerate(zip(runs, titles(runs), strict=True))
     ]
     below = [
         f'<tr><th scope="row">{escaped(name)}</th>{"".join(_cell(column, row, None) for column in shown)}</tr>'
         for name, row in references.items()
+        if any(number(row.get(column.name)) is not None for column in shown)
     ]
     return (
-        f'<div class="scroll"><table class="figures"><thead>{"".join(_heads(shown))}</thead>'
-        f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table></div>'
+        f'<table class="figures"><caption>{shown[0].group.value}</caption>'
+        f'<thead><tr><th scope="col">Model</th>{"".join(map(_head, shown))}</tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table>'
     )
-
-
-def _heads(shown: Sequence[Column]) -> Iterator[str]:
-    yield '<tr class="groups"><td></td>'
-    for group, members in groupby(shown, key=lambda column: column.group):
-        yield f'<th scope="colgroup" colspan="{len(list(members))}">{group.value}</th>'
-    yield '</tr><tr><th scope="col">Model</th>'
-    for column in shown:
-        yield _head(column)
-    yield "</tr>"
 
 
 def _head(column: Column) -> str:
     sign, words = column.better.value
     tooltip = f"{column.tooltip}; {words}" if words else column.tooltip
-    arrow = "" if column.better is Better.NEITHER else f' <span class="way" aria-label="{words}">{sign}</span>'
-    detail = f"<small>{escaped(column.detail)}</small>" if column.detail else ""
-    unit = f"<small>{escaped(column.unit)}</small>" if column.unit else ""
-    return f'<th scope="col" title="{escaped(tooltip)}">{escaped(column.head)}{arrow}{unit}{detail}</th>'
+    way = "" if column.better is Better.NEITHER else f'<span class="way" aria-label="{words}">{sign}</span> '
+    texts = [escaped(text) for text in (column.unit, column.detail) if text] or [""]
+    lines = "".join(f"<small>{text}</small>" for text in (way + texts[0], *texts[1:]))
+    return f'<th scope="col" title="{escaped(tooltip)}">{escaped(column.head)}{lines}</th>'
 
 
 def _cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
     value = number(row.get(column.name))
     if value is None:
         return f'<td class="none">{DASH}</td>'
-    text = column.show(value)
-    bound = row.get("bound", "exact")
-    if column.name in LIKELIHOODS and bound != "exact":
+    text, bound = column.show(value), row.get("bound", "exact")
+    if column.base in LIKELIHOODS and bound != "exact":
         text = f'<span title="a bound: {escaped(bound)}">≤ {text}</span>'
-    marked = best is not None and column.show(best) == column.show(value)
-    return f'<td class="best" title="best of the runs">{text}</td>' if marked else f"<td>{text}</td>"
+    if best is not None and column.show(best) == column.show(value):
+        text = f'<b title="best of the runs">{text}</b>'
+    spread = number(row.get(column.name + SPREAD))
+    if spread is None:
+        return f"<td>{text}</td>"
+    size = percent(spread) if column.show is percent else f"{spread:.2g}"
+    return f'<td>{text}<small title="standard deviation between draws">± {size}</small></td>'
 
 
-def _small(name: str, label: str) -> str:
-    return "" if name == label else f"<small>{escaped(name)}</small>"
+def _small(name: str, title: str) -> str:
+    return "" if name == title else f"<small>{escaped(name)}</small>"

@@ -103,3 +103,8 @@ class _Bar:
 
     def close(self) -> None:
         self._bar.stop()
+
+
+def say(sentence: str) -> None:
+    """One sentence to the user; stdout stays for results."""
+    print(f"jaxgen: {sentence}", file=sys.stderr, flush=True)

@@ -105,6 +105,10 @@ class JitDevices:
         """The state as one logical copy."""
         return state
 
+    def with_source(self, state: TrainState, source: Any) -> TrainState:
+        """The state with the source's state, made on the host, in its place."""
+        return state.replace(source=jax.device_put(source, self.sharding()))
+
     def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
         """The program that `make_run` describes, lowered for these devices; its first argument is donated."""
         batch = self.sharding(_BATCH_AXES)
@@ -145,6 +149,10 @@ class PmapDevices:
         one = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], state)
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), state.extra.rows)
         return one.replace(extra=Extra(one.extra.shared, rows))
+
+    def with_source(self, state: TrainState, source: Any) -> TrainState:
+        stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), source)
+        return state.replace(source=jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("data"))))
 
     def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
         each = self.batch_size // self.count

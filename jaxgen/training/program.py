@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from jaxgen.core.state import TrainState
 from jaxgen.training.step import Game, Reduce, take_step
-from jaxgen.types import Batch, Key, Metrics
+from jaxgen.types import Batch, Key, Metrics, Variables
 
 Run = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 
 
-def shapes_and_loops(init: Callable[[Key], Any], key: Key) -> tuple[Any, bool]:
-    """The shapes of what `init` makes, and whether its network may be trained inside a compiled loop here.
+def shapes_and_loops(init: Callable[[Key], Variables], key: Key) -> tuple[Variables, bool]:
+    """The shapes of a task's variables, and whether its network may be trained inside a compiled loop here.
 
     XLA's CPU backend runs the gradient of a convolution 15 to 22 times slower inside a loop than outside; a network
     with convolutions is stepped from the host there. Flax's `init` runs the whole network, so its jaxpr tells.

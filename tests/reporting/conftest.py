@@ -1,4 +1,4 @@
-"""Made-up run folders that look like real ones: six runs on the digits, one of them killed in mid-line."""
+"""Made-up run folders that look like real ones: a run of each family on the digits."""
 # SPDX-License-Identifier: Apache-2.0
 
 import json
@@ -17,7 +17,7 @@ FIGURES = {
     "rnn": (118_545, 74.2, 8_420.5, 3.1, 1_950.0, 1.741, "exact", 0.941, 3.92, 5.31, 0.86, 0.71, 0.66),
     "transformer": (205_329, 96.8, 6_610.2, 4.4, 870.0, 1.702, "exact", 0.958, 2.61, 3.87, 0.90, 0.78, 0.61),
     "gan": (162_049, 88.1, 7_050.9, 5.2, 41_300.0, None, None, 0.985, 4.41, 6.02, 0.93, 0.49, 0.72),
-    "vae": (94_210, 41.5, 15_820.3, 2.7, 38_100.0, 1.862, "ELBO, Kingma and Welling", 0.902, 6.35, 4.90, 0.79, 0.74, 0.74),
+    "vae": (94_210, 41.5, 15_820.3, 2.7, 38_100.0, 1.862, "ELBO", 0.902, 6.35, 4.90, 0.79, 0.74, 0.74),
     "diffusion": (187_905, 121.4, 5_270.6, 3.9, 512.0, 1.958, "variational bound", 0.974, 1.93, 2.74, 0.92, 0.83, 0.58),
 }
 NAMES = ("parameters", "train_seconds", "examples_per_second", "compile_seconds", "samples_per_second", "bits_per_dim",
@@ -37,23 +37,33 @@ def run_folder(parent: Path, family: str, images: np.ndarray, name: str | None =
     folder = parent / (name or f"{family}-digits")
     (folder / "samples").mkdir(parents=True)
     summary = {"steps": 3000, **dict(zip(NAMES, FIGURES[family], strict=True))}
-    experiment = {
-        "task": {"type": f"jaxgen.families.{family}.task.Task", "network": {"width": 64, "layers": 2}, "dropout": 0.1},
-        "data": {"type": "jaxgen.data.sets.Pictures", "name": "digits", "batch_size": 64},
-        "optimisers": {"main": {"type": "jaxgen.training.optimisers.AdamW", "rate": 0.001, "betas": [0.9, 0.999]}},
-        "steps": 3000,
-    }
+    summary |= {f"{name}/spread": 0.02 * summary[name] for name in summary if "[" in name}
+    summary |= {f"diversity[{NET}]": 1.3 - summary[f"precision[{NET}]"] / 2, "classes_drawn": 10.0}
+    network = part(f"families.{family}.network.Network", width=64, layers=2, activation={"function": "jax.nn.gelu"})
+    residence = {"type": "jaxgen.data.sets.Residence", "member": "DEVICE"}
+    experiment = part(
+        "experiment.Experiment",
+        task=part(f"families.{family}.task.Task", network=network, dropout=0.1),
+        data=part("data.sets.Pictures", name="digits", batch_size=64, residence=residence),
+        optimisers={"dict": {"main": part("training.optimisers.AdamW", rate=0.001, betas=[0.9, 0.999])}},
+        steps=3000,
+    )
     environment = {"python": "3.11.7", "versions": {"jax": "0.10.2", "flax": "0.12.8"}, "devices": ["cpu:0", "cpu:1"],
                    "git_commit": "4f1c2e7"}  # fmt: skip
     (folder / "experiment.json").write_text(json.dumps(experiment))
     (folder / "environment.json").write_text(json.dumps(environment))
-    (folder / "summary.json").write_text(json.dumps({key: value for key, value in summary.items() if value is not None}))
+    (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in metrics(family)))
     (folder / "timing.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in timing(summary)))
     grid = image_grid(levels_to_pixels(images, 17), 10, 5, [str(digit) for digit in range(10)])
     (folder / "samples" / "900.png").write_bytes(b"an older picture that must not be read")
     (folder / "samples" / "3000.png").write_bytes(grid)
     return folder
+
+
+def part(type_name: str, **fields: object) -> dict:
+    """A dataclass as experiment.json holds it."""
+    return {"type": f"jaxgen.{type_name}", "fields": fields}
 
 
 def metrics(family: str) -> list[dict]:
@@ -66,7 +76,7 @@ def metrics(family: str) -> list[dict]:
         if family == "gan":
             losses = {"generator/loss": 2.4 - loss / 2 + 3 * jitter, "discriminator/loss": loss / 3 + 2 * jitter,
                       "generator/gradient_norm": 1.0 + abs(jitter) * 20}  # fmt: skip
-            losses["generator/loss"] = float("nan") if step == 1500 else losses["generator/loss"]
+            losses["generator/loss"] = None if step == 1500 else losses["generator/loss"]
         else:
             losses = {"loss": loss + jitter, "gradient_norm": 0.4 + abs(jitter) * 10, "learning_rate": 1e-3}
         lines.append({"step": step, "split": "train", **losses})

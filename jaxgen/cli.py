@@ -1,0 +1,163 @@
+"""The `jaxgen` command: its words, and its exit codes. `--help` answers without importing jax."""
+# SPDX-License-Identifier: Apache-2.0
+
+import sys
+import time
+import traceback
+from pathlib import Path
+
+_BEGAN = time.perf_counter()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave: 0 done, 2 a mistake of the user's, 1 an unexpected failure, 128 + n stopped by a signal."""
+    options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(options))
+
+
+def _run(options) -> int:
+    from jaxgen.errors import UserError
+
+    try:
+        return options.verb(options)
+    except UserError as error:
+        print(f"jaxgen: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxgen: interrupted; what was saved before is whole", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stderr.close()
+        return 141
+    except Exception:
+        print(f"jaxgen: an unexpected failure; {_keep_traceback(options)}", file=sys.stderr)
+        return 1
+
+
+def _keep_traceback(options) -> str:
+    """The traceback in RUN/error.log where there is a run folder, else on stderr."""
+    text = traceback.format_exc()
+    workdir = options.workdir[0] if isinstance(options.workdir, list) else options.workdir
+    if workdir is not None and Path(workdir).is_dir():
+        log = Path(workdir) / "error.log"
+        try:
+            log.write_text(text)
+            return f"its traceback is in {log}: {text.strip().splitlines()[-1]}"
+        except OSError:
+            pass  # a folder that cannot be written: the traceback is said below instead
+    return text
+
+
+def _train(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.train import train
+
+    return train(options.config, options.workdir, options.set, options.parallel, options.mesh, _BEGAN)
+
+
+def _describe(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.describe import describe
+
+    return describe(options.config, options.set, options.parallel, options.mesh)
+
+
+def _sample(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.sample import sample
+
+    return sample(options.workdir, options.config, options.given, options.count, options.out, options.seed)
+
+
+def _evaluate(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.evaluate import evaluate
+
+    return evaluate(options.workdir, options.config, options.split)
+
+
+def _score(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.score import score
+
+    return score(options.workdir, options.config, options.examples, options.label)
+
+
+def _report(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.report import report
+
+    return report(options.workdir, options.out)
+
+
+def _set_up_jax() -> None:
+    from jaxgen.environment import set_up_jax
+
+    set_up_jax()
+
+
+def _parser():
+    from absl.flags import argparse_flags
+
+    parser = argparse_flags.ArgumentParser(
+        prog="jaxgen", description="Train, sample, score and compare generative models.", allow_abbrev=False
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    verb = _verb(verbs, "train", _train, "begin a run, or go on with the one in --workdir")
+    _add_config(verb, required=True)
+    verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
+    _add_changes(verb)
+
+    verb = _verb(verbs, "describe", _describe, "parameters, FLOPs, memory and time of an experiment; nothing is allocated")
+    _add_config(verb, required=True)
+    _add_changes(verb)
+    verb.set_defaults(workdir=None)
+
+    verb = _verb(verbs, "sample", _sample, "fresh examples from a run")
+    _add_run(verb)
+    verb.add_argument("--given", nargs="+", default=[], metavar="WORD", help="class numbers, or the words of a prompt")
+    verb.add_argument("--count", type=int, default=80, help="how many (%(default)s)")
+    verb.add_argument("--out", metavar="FILE", help="where to write them (RUN/samples/sample.png; texts: stdout)")
+    verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same examples (%(default)s)")
+
+    verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")
+    _add_run(verb)
+    verb.add_argument("--split", default="test", choices=("train", "test"), help="of the data (%(default)s)")
+
+    verb = _verb(verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real")
+    _add_run(verb)
+    verb.add_argument("examples", nargs="+", metavar="FILE_OR_TEXT", help="picture files, text files, or a text itself")
+    verb.add_argument("--label", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried")
+
+    verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
+    verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
+    verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
+    return parser
+
+
+def _verb(verbs, name: str, action, purpose: str):
+    verb = verbs.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", allow_abbrev=False)
+    verb.set_defaults(verb=action)
+    return verb
+
+
+def _add_config(verb, required: bool) -> None:
+    verb.add_argument("--config", required=required, metavar="FILE", help="the experiment file, such as configs/gan/digits.py")
+
+
+def _add_run(verb) -> None:
+    verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder")
+    _add_config(verb, required=False)
+
+
+def _add_changes(verb) -> None:
+    verb.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change fields: task.network.width=64"
+    )
+    verb.add_argument("--parallel", choices=("jit", "pmap"), help="how the batch is spread over devices (the experiment says)")
+    verb.add_argument("--mesh", metavar="AXIS=N,...", help="the devices of each axis: data=2,fsdp=2,tensor=1")
+
+
+if __name__ == "__main__":
+    main()

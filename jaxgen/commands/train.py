@@ -1,0 +1,107 @@
+"""`jaxgen train`: begin a run, or go on with it."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgen.assembly import assemble
+from jaxgen.config.changes import set_fields
+from jaxgen.config.comparison import differences
+from jaxgen.config.document import to_document
+from jaxgen.config.reading import load_experiment
+from jaxgen.environment import facts
+from jaxgen.errors import UserError, nearest
+from jaxgen.experiment import Experiment
+from jaxgen.reporting.terminal import say
+from jaxgen.trainer import Trainer
+from jaxgen.training.folder import RunFolder
+from jaxgen.training.parallel import Compiler, Parallel
+
+
+class Stop:
+    """Becomes true at the first SIGTERM or Ctrl-C, so that the run can save; a second Ctrl-C ends it at once."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __enter__(self) -> "Stop":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+def train(
+    config: str, workdir: str, settings: Sequence[str], compiler: str | None, mesh: str | None, began: float
+) -> int:
+    """The exit code: 0 when the run has ended, 128 + the signal's number when it was stopped and saved."""
+    experiment = chosen_experiment(config, settings, compiler, mesh)
+    with Stop() as stop:
+        step = run(experiment, Path(workdir), stop, began)
+    if stop.signal is None:
+        return 0
+    say(f"stopped at step {step} of {experiment.steps}, which is saved; the same command goes on from there")
+    return 128 + stop.signal
+
+
+def run(experiment: Experiment, workdir: Path, stopped, began: float | None = None) -> int:
+    """Train `experiment` in `workdir` until its end or until `stopped()`; returns the step reached."""
+    began = time.perf_counter() if began is None else began
+    assembly = assemble(experiment)
+    folder = RunFolder(workdir)
+    try:
+        document = to_document(experiment)
+        refuse_other(folder, document)
+        folder.describe(document, facts())
+        for turn in assembly.task.turns():
+            if turn.name not in assembly.game.optimisers:
+                say(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
+        return Trainer(assembly, folder, say, began).run(stopped)
+    finally:
+        folder.close()
+
+
+def refuse_other(folder: RunFolder, document: dict) -> None:
+    """UserError when the folder belongs to another experiment; how it is spread over devices may change."""
+    before = folder.document()
+    if before is None:
+        return
+    lines = [line for line in differences(before, document) if not line.startswith("parallel")]
+    if lines:
+        raise UserError(
+            f"{folder.path} belongs to another experiment; give another --workdir, or undo: " + "; ".join(lines)
+        )
+
+
+def chosen_experiment(config: str, settings: Sequence[str], compiler: str | None, mesh: str | None) -> Experiment:
+    """The config file's experiment with what the command line changes in it."""
+    experiment = set_fields(load_experiment(config, Experiment), settings)
+    return dataclasses.replace(experiment, parallel=chosen_parallel(experiment.parallel, compiler, mesh))
+
+
+def chosen_parallel(parallel: Parallel, compiler: str | None, mesh: str | None) -> Parallel:
+    """The experiment's own way to spread a run, with what --parallel and --mesh say in its place."""
+    if compiler is not None:
+        parallel = dataclasses.replace(parallel, compiler=Compiler(compiler))
+    for part in mesh.split(",") if mesh else ():
+        axis, _, size = part.partition("=")
+        axes = ("data", "fsdp", "tensor")
+        if axis not in axes:
+            raise UserError(f"--mesh {mesh}: {axis!r} is no axis of the mesh{nearest(axis, axes)}")
+        if not size.isdigit() or int(size) < 1:
+            raise UserError(f"--mesh {mesh}: give each axis a size of at least 1, such as data=2,fsdp=2")
+        parallel = dataclasses.replace(parallel, **{axis: int(size)})
+    return parallel

@@ -1,0 +1,54 @@
+"""Where batches come from, in three kinds: traced inside the program, streamed from the host, or made between two steps.
+
+A batch is a pure function of (the source's state, its number), so that a resumed run needs no replay. A traced source
+is a pytree: its arrays are arguments of the compiled program, not constants baked into it, and no part of a checkpoint.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from jaxgen.types import Batch, Key, Spec, Variables
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """A source that is called inside the compiled program."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any:
+        """The source's state before the first batch."""
+
+    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+        """Batch `number` at the global row numbers `rows` [b], and the state after it."""
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A source on the host whose batches are fetched ahead of the steps that eat them."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any: ...
+
+    def fetch(self, state: Any, number: int) -> Mapping[str, np.ndarray]:
+        """Batch `number`; `state` does not change."""
+
+
+@runtime_checkable
+class Between(Protocol):
+    """A source on the host that needs the parameters as they are now: a rollout with a reward that runs on the host."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key) -> Any: ...
+
+    def make(self, state: Any, variables: Variables, number: int) -> tuple[Mapping[str, np.ndarray], Any]:
+        """Batch `number` under the present variables, and the state after it."""

@@ -1,0 +1,62 @@
+"""What surrounds a run: JAX's devices and compile cache set up, and the facts that a run writes down of its machine."""
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def set_up_jax() -> None:
+    """One JAX device a core on CPUs, and compiled programs kept in the user's cache folder. Before the first JAX call."""
+    import jax
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)  # Orbax tells its every step otherwise
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def facts() -> dict[str, Any]:
+    """Versions, devices, the command and the source's commit: what environment.json holds."""
+    import jax
+
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "backend": jax.default_backend(),
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    """The processor's own name where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _commit() -> str | None:
+    """The commit of jaxgen's own checkout, marked when it has changes; None for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

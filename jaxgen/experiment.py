@@ -1,0 +1,54 @@
+"""One run, said in full."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxgen.core.masks import Everything, Moves
+from jaxgen.errors import UserError
+from jaxgen.training.averages import Average
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.parallel import Parallel
+
+
+@dataclass(frozen=True)
+class Every:
+    """How many steps lie between two of each; all happen once more after the last step."""
+
+    log: int = 50
+    evaluate: int = 500
+    sample: int = 500
+    checkpoint: int = 500
+
+    def __post_init__(self):
+        for name, steps in vars(self).items():
+            if steps < 1:
+                raise UserError(f"every.{name} is {steps}; give at least 1 (a number above `steps` means: only at the end)")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained on what, how, for how long, and what is kept of it."""
+
+    task: Any  # a Task: a family's frozen dataclass of settings
+    data: Any  # Pictures or Characters
+    optimisers: Mapping[str, Adam]  # a turn's name -> its optimiser
+    steps: int
+    averages: Mapping[str, Average] = field(default_factory=dict)  # the first is what is evaluated and sampled
+    steps_per_call: int = 20
+    seed: int = 0
+    every: Every = Every()
+    keep: int = 2  # newest checkpoints
+    moves: Moves = Everything()  # what fine-tuning leaves on the board
+    parallel: Parallel = Parallel()
+
+    def __post_init__(self):
+        for name in ("steps", "steps_per_call", "keep"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; give at least 1")
+
+    @property
+    def shown(self) -> str | None:
+        """The average that evaluation and samples use; None: the parameters themselves."""
+        return next(iter(self.averages), None)

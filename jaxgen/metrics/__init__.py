@@ -1,0 +1,2 @@
+"""Honest measures: of pictures against held-out ones, and of likelihoods."""
+# SPDX-License-Identifier: Apache-2.0

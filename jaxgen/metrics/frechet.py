@@ -1,0 +1,39 @@
+"""The Frechet distance between two sets of vectors, each seen as a Gaussian."""
+# SPDX-License-Identifier: Apache-2.0
+
+import numpy as np
+
+from jaxgen.errors import UserError
+
+
+def frechet_distance(samples: np.ndarray, reference: np.ndarray) -> float:
+    """Squared Frechet distance between Gaussians fitted to `samples` [N, D] and `reference` [M, D], in float64.
+
+    The unit is that of the vectors squared. Biased upwards by about 1/N, and by how much depends on the sets
+    (arXiv 1911.07023): compare only figures of equal N and M. UserError for fewer than two vectors a side.
+    """
+    if min(len(samples), len(reference)) < 2:
+        raise UserError(f"a Frechet distance of {len(samples)} against {len(reference)} examples; give at least 2 each")
+    samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
+    return gaussian_frechet_distance(
+        samples.mean(axis=0), _covariance(samples), reference.mean(axis=0), _covariance(reference)
+    )
+
+
+def gaussian_frechet_distance(m: np.ndarray, C: np.ndarray, m_w: np.ndarray, C_w: np.ndarray) -> float:
+    """Squared Frechet distance of N(m, C) and N(m_w, C_w), means [D], covariances [D, D]: eq. 6, arXiv 1706.08500."""
+    # Tr (C C_w)^1/2 is the sum of the singular values of C^1/2 C_w^1/2. Unlike square roots of the eigenvalues of
+    # C^1/2 C_w C^1/2 these lose no digits where a covariance is singular (digits have pixels that never change).
+    cross = np.linalg.svd(_square_root(C) @ _square_root(C_w), compute_uv=False).sum()
+    distance = np.sum((m - m_w) ** 2) + np.trace(C) + np.trace(C_w) - 2 * cross  # eq. 6, arXiv 1706.08500
+    return max(float(distance), 0.0)  # rounding can leave a set some 1e-16 below zero from itself
+
+
+def _covariance(vectors: np.ndarray) -> np.ndarray:
+    return np.cov(vectors, rowvar=False).reshape(vectors.shape[1], vectors.shape[1])  # cov makes a scalar of D = 1
+
+
+def _square_root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root; eigenvalues that rounding left below zero are zero."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

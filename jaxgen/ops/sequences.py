@@ -1,0 +1,73 @@
+"""Sequences of tokens: their log-probabilities, drawing a token, and generation in one compiled scan."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_COLDEST = 1e-30  # divides where the temperature is 0: any difference of logits becomes beyond measure
+
+Step = Callable[[jax.Array, Any], tuple[jax.Array, Any]]  # (token [B], carry) -> (logits [B, V], carry)
+
+
+def token_log_prob(logits: jax.Array, tokens: jax.Array) -> jax.Array:
+    """[B, T] nats: the log-probability that `logits` [B, T, V] give to `tokens` [B, T]."""
+    chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+
+def tempered(logits: jax.Array, temperature: jax.Array | float, top_k: int | None) -> jax.Array:
+    """[..., V] nats: the log-probabilities that a token is drawn from, -inf where it cannot fall.
+
+    The `top_k` likeliest tokens are kept (None: all of them; of equals the first), their logits divided by `temperature`.
+    Temperature 0 is the limit: the likeliest token alone, or the likeliest ones evenly when several are equal.
+    Raises ValueError for a `top_k` outside 1 .. V.
+    """
+    if top_k is not None:
+        if not 1 <= top_k <= logits.shape[-1]:
+            raise ValueError(f"top_k is {top_k}; it must lie between 1 and the vocabulary's {logits.shape[-1]}")
+        kept = jax.lax.top_k(logits, top_k)[1]
+        keep = jnp.put_along_axis(jnp.zeros(logits.shape, bool), kept, True, axis=-1, inplace=False)
+        logits = jnp.where(keep, logits, -jnp.inf)
+    below = logits - logits.max(axis=-1, keepdims=True)  # the subtraction first: dividing must not overflow the largest
+    return jax.nn.log_softmax(below / jnp.maximum(temperature, _COLDEST), axis=-1)
+
+
+def draw_token(
+    keys: jax.Array, logits: jax.Array, temperature: jax.Array | float, top_k: int | None
+) -> tuple[jax.Array, jax.Array]:
+    """(token [B] int32, its log-probability [B] nats) from `logits` [B, V] by the distribution of `tempered`.
+
+    Row b draws from `keys[b]` alone.
+    """
+    log_probs = tempered(logits, temperature, top_k)
+    token = jax.vmap(jax.random.categorical)(keys, log_probs).astype(jnp.int32)
+    return token, jnp.take_along_axis(log_probs, token[:, None], axis=-1)[:, 0]
+
+
+def generate(
+    step: Step,
+    carry: Any,
+    first_token: jax.Array,
+    length: int,
+    keys: jax.Array,
+    temperature: jax.Array | float = 1.0,
+    top_k: int | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """(tokens [B, length] int32, their log-probabilities [B, length] nats) that follow `first_token` [B], in one scan.
+
+    `step` gives the logits after a token. Row b draws from `keys[b]` alone, so that it comes out the same in any batch.
+    The log-probabilities are those of the distribution that was drawn from: under this temperature and `top_k`.
+    """
+
+    def advance(state, position):
+        token, carry = state
+        logits, carry = step(token, carry)
+        now = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, position)
+        token, log_prob = draw_token(now, logits, temperature, top_k)
+        return (token, carry), (token, log_prob)
+
+    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), jnp.arange(length))
+    return tokens.T, log_prob.T

@@ -1,0 +1,159 @@
+"""A training run in its folder: restored or begun, stepped, logged, evaluated, sampled and saved."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+
+from jaxgen.assembly import Assembly
+from jaxgen.drawing import grid_request
+from jaxgen.core.source import Between, Streamed
+from jaxgen.core.state import TrainState
+from jaxgen.reporting.events import EventWriter
+from jaxgen.reporting.samples import render
+from jaxgen.reporting.terminal import Progress
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
+from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
+from jaxgen.training.folder import METRICS, TIMING, RunFolder, merge_summary
+from jaxgen.training.loop import Hook, Stopwatch, Window, fit
+from jaxgen.training.step import averaged
+from jaxgen.types import Batch, Metrics
+
+
+class Trainer:
+    """One process's work on one run folder, from the state that the folder is found in to the experiment's last step."""
+
+    def __init__(self, assembly: Assembly, folder: RunFolder, say: Callable[[str], None], began: float):
+        self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
+        self._began = began
+        self._checkpoints = Checkpoints(folder.path, self.experiment.keep)
+        self._saved: int | None = None
+
+    def run(self, stopped: Callable[[], bool]) -> int:
+        """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
+        state, step = self._begin()
+        try:
+            if step < self.experiment.steps:
+                with EventWriter(self.folder.path / "events", resumed_at=step or None) as self._events:
+                    step = self._train(state, step, stopped)
+            self._checkpoints.wait()
+        finally:
+            self._checkpoints.close()
+        return step
+
+    def _begin(self) -> tuple[TrainState, int]:
+        """The newest whole checkpoint, or the first state."""
+        shapes = jax.eval_shape(self.assembly.init, self.assembly.key)
+        restored = self._checkpoints.restore(shapes, self.say)
+        if restored is None:
+            state, record, step = jax.jit(self.assembly.init)(self.assembly.key), {}, 0
+        else:
+            state, record = restored
+            step = self._saved = int(state.step)
+            self.say(f"going on from step {step}")
+        self.folder.forget_after(step)
+        self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
+        self._logged_at = record.get("logged_at", (0, 0.0))
+        return self.assembly.devices.put_state(state), step
+
+    def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> int:
+        every, experiment = self.experiment.every, self.experiment
+        hooks = (
+            Hook(every.evaluate, self._evaluate),
+            Hook(every.sample, self._sample),
+            Hook(every.checkpoint, self._checkpoint),
+        )
+        calls = functools.partial(
+            spans, step, experiment.steps, self.assembly.steps_per_call, tuple(vars(every).values())
+        )
+        feed = self._feed(state, calls())
+        with self._stopwatch.paused():
+            program = self._compile(state, feed, step)
+        with Progress(experiment.steps, "train", self.assembly.game.batch_size) as self._progress:
+            state, step = fit(
+                program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
+            )
+        if self._saved != step:
+            self._checkpoint(step, state)
+        self._summarise(state, step)
+        return step
+
+    def _summarise(self, state: TrainState, step: int) -> None:
+        seconds = self._stopwatch.seconds
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.assembly.devices.fetch(state).params))
+        speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
+        rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
+        merge_summary(self.folder.path, speed | rate)
+
+    def _feed(self, state: TrainState, calls: Iterator) -> Feed:
+        source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
+        if isinstance(source, Between):
+            return BetweenFeed(source, devices, draws)
+        if isinstance(source, Streamed):
+            return StreamedFeed(source, devices, devices.fetch(state).source, draws, self.assembly.steps_per_call, calls)
+        return TracedFeed(source, devices)
+
+    def _compile(self, state: TrainState, feed: Feed, step: int) -> Callable[..., tuple[TrainState, Metrics]]:
+        """The training program, compiled before the first call so that its time stands apart."""
+        assembly = self.assembly
+        began = time.perf_counter()
+        traced = isinstance(feed, TracedFeed)
+        lowered = assembly.devices.lower(assembly.game, state, feed.example(state), traced, assembly.loops)
+        program = lowered.compile()
+        now = time.perf_counter()
+        self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
+        merge_summary(self.folder.path, {"compile_seconds": now - began})
+        return program
+
+    def _read(self, step: int, metrics: Metrics) -> None:
+        """A call's metrics, and a line of both logs where one is due."""
+        self._window.add(metrics)
+        if step % self.experiment.every.log and step != self.experiment.steps:
+            return
+        values, seconds = self._window.take(), self._stopwatch.seconds
+        since_step, since_seconds = self._logged_at
+        rate = (step - since_step) * self.assembly.game.batch_size / max(seconds - since_seconds, 1e-9)
+        self._logged_at = step, seconds
+        self._log(step, "train", values)
+        self.folder.log(TIMING, {"step": step, "seconds": seconds, "examples_per_second": rate})
+        losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
+        self._progress.update(step, losses, rate)
+
+    def _log(self, step: int, split: str, values: dict[str, float]) -> None:
+        self.folder.log(METRICS, {"step": step, "split": split, **values})
+        self._events.scalars(step, split, values)
+
+    def _evaluate(self, step: int, state: TrainState) -> None:
+        variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
+        sums = self._evaluation(variables, self._test_batches, jax.random.fold_in(self.assembly.key, 3))
+        self._log(step, "test", finish(self.assembly.task, sums))
+
+    def _sample(self, step: int, state: TrainState) -> None:
+        variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
+        given, count = grid_request(self.assembly)
+        samples = self._sampler(variables, given, jax.random.fold_in(self.assembly.key, 4))
+        decode = None if self.assembly.spec.image else self.experiment.data.decode
+        suffix, content = render(jax.device_get(samples), self.assembly.spec, decode)
+        self.folder.write(f"samples/{step}.{suffix}", content)
+        if suffix == "png":
+            self._events.image(step, "samples", content)
+
+    def _checkpoint(self, step: int, state: TrainState) -> None:
+        self._saved = step
+        record = {"window": self._window.sums, "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
+        self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
+
+    @functools.cached_property
+    def _test_batches(self) -> Batch:
+        return jax.device_put(self.experiment.data.evaluation("test"))
+
+    @functools.cached_property
+    def _evaluation(self):
+        return make_evaluation(self.assembly.task)
+
+    @functools.cached_property
+    def _sampler(self):
+        return make_sampler(self.assembly.task, grid_request(self.assembly)[1])

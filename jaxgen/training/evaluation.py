@@ -1,0 +1,40 @@
+"""Programs that look at a model without training it: one for evaluation, one for samples; each compiles once."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.core.mean import Mean
+from jaxgen.core.task import Task
+from jaxgen.types import Batch, Key, Variables
+
+
+def make_evaluation(task: Task) -> Callable[[Variables, Batch, Key], dict[str, Mean]]:
+    """A program over a whole split: batches [n, B, ...] one after another, the row state carried from each to the next."""
+
+    @jax.jit
+    def evaluate(variables: Variables, batches: Batch, key: Key) -> dict[str, Mean]:
+        def one(rows: Any, numbered: tuple[jax.Array, Batch]) -> tuple[Any, dict[str, Mean]]:
+            number, batch = numbered
+            present = variables.replace(extra=variables.extra.replace(rows=rows))
+            sums, rows = task.evaluate(present, batch, jax.random.fold_in(key, number))
+            return rows, sums
+
+        count, batch_size = batches["weight"].shape[:2]
+        _, sums = jax.lax.scan(one, task.rows(batch_size), (jnp.arange(count), batches))
+        return jax.tree.map(lambda array: array.sum(axis=0), sums)
+
+    return evaluate
+
+
+def finish(task: Task, sums: Mapping[str, Mean]) -> dict[str, float]:
+    """The task's named figures as plain floats."""
+    return {name: float(value) for name, value in task.finish(jax.device_get(dict(sums))).items()}
+
+
+def make_sampler(task: Task, count: int) -> Callable[[Variables, Batch, Key], Batch]:
+    """A program that draws `count` examples under what is given."""
+    return jax.jit(lambda variables, given, key: task.sample(variables, count, given, key))

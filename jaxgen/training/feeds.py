@@ -1,0 +1,106 @@
+"""What a call of the program is fed: a traced source itself, or batches that the host has made ready."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from jaxgen.core.source import Between, Streamed
+from jaxgen.core.state import TrainState
+from jaxgen.training.parallel import JitDevices, PmapDevices
+
+Devices = JitDevices | PmapDevices
+Span = tuple[int, int]  # a call's first step, and how many it takes
+
+
+def spans(step: int, steps: int, most: int, events: tuple[int, ...]) -> Iterator[Span]:
+    """The calls of a run from `step` on: at most `most` steps each, none across a multiple of an event's interval."""
+    while step < steps:
+        end = min([steps, *(step - step % every + every for every in events)])
+        count = min(most, end - step)
+        yield step, count
+        step += count
+
+
+class Feed(Protocol):
+    """Gives each call its batches."""
+
+    def example(self, state: TrainState) -> Any:
+        """What a call is fed, to compile the program with."""
+
+    def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]: ...
+
+
+class TracedFeed:
+    """The source goes into the program as it is and makes its batches there."""
+
+    def __init__(self, source: Any, devices: Devices):
+        self._source = devices.put_feed(source, traced=True)
+
+    def example(self, state: TrainState) -> Any:
+        return self._source
+
+    def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]:
+        return self._source, state
+
+
+class StreamedFeed:
+    """Batches are fetched and sent to the devices on a thread, one call ahead of the one that eats them."""
+
+    def __init__(self, source: Streamed, devices: Devices, source_state: Any, draws: int, most: int, ahead: Iterator[Span]):
+        self._source, self._devices, self._state = source, devices, source_state
+        self._draws, self._most, self._ahead = draws, most, ahead
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._ready = self._begin()
+
+    def _begin(self) -> tuple[Span, Future] | None:
+        span = next(self._ahead, None)
+        return None if span is None else (span, self._pool.submit(self._fetch, *span))
+
+    def example(self, state: TrainState) -> Any:
+        return self._ready[1].result()
+
+    def _fetch(self, step: int, count: int) -> Any:
+        return self._devices.put_feed(self.stacked(step, count), traced=False)
+
+    def stacked(self, step: int, count: int) -> tuple[dict[str, np.ndarray], ...]:
+        """For each draw of a step its batches [K, B, ...]; a short call repeats its last batch, which is not eaten."""
+        steps = [step + min(turn, count - 1) for turn in range(self._most)]
+        return tuple(
+            _stack([self._source.fetch(self._state, number * self._draws + draw) for number in steps])
+            for draw in range(self._draws)
+        )
+
+    def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]:
+        assert self._ready is not None and self._ready[0] == span, "calls come in the order that was announced"
+        batches = self._ready[1].result()
+        self._ready = self._begin()
+        return batches, state
+
+
+class BetweenFeed:
+    """Batches are made on the host between two steps, from the parameters as they are."""
+
+    def __init__(self, source: Between, devices: Devices, draws: int):
+        self._source, self._devices, self._draws = source, devices, draws
+
+    def example(self, state: TrainState) -> Any:
+        return self(state, (0, 1))[0]
+
+    def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]:
+        step, count = span
+        assert count == 1, "a source between steps is asked before every step"
+        batches, now = [], self._devices.fetch(state)
+        source_state = now.source
+        for draw in range(self._draws):
+            batch, source_state = self._source.make(source_state, now.variables, step * self._draws + draw)
+            batches.append(_stack([batch]))
+        feed = self._devices.put_feed(tuple(batches), traced=False)
+        return feed, self._devices.with_source(state, source_state)
+
+
+def _stack(batches: list) -> dict[str, np.ndarray]:
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)

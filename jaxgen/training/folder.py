@@ -1,0 +1,104 @@
+"""A run's folder: what it says of itself, its two logs, and the lock that keeps a second process out."""
+# SPDX-License-Identifier: Apache-2.0
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxgen.errors import UserError
+from jaxgen.files import write_whole
+
+METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY = (
+    "metrics.jsonl",
+    "timing.jsonl",
+    "experiment.json",
+    "environment.json",
+    "summary.json",
+)
+
+
+class RunFolder:
+    """Opened for writing by one process at a time."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        try:
+            (self.path / "samples").mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "w")
+        except OSError as error:
+            raise UserError(f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process is training in {self.path}; wait for it, or give another --workdir") from None
+
+    def document(self) -> dict[str, Any] | None:
+        """The experiment that the folder belongs to; None in a new one."""
+        return read_json(self.path / EXPERIMENT)
+
+    def describe(self, document: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Write down once what is run, and each time where."""
+        if not (self.path / EXPERIMENT).exists():
+            self.write(EXPERIMENT, json.dumps(document, indent=2) + "\n")
+        self.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
+
+    def write(self, name: str, content: str | bytes) -> None:
+        try:
+            write_whole(self.path / name, content)
+        except OSError as error:
+            raise UserError(f"{self.path / name} could not be written ({error.strerror}); make room and run again") from None
+
+    def log(self, name: str, line: Mapping[str, Any]) -> None:
+        """Append one object to metrics.jsonl or timing.jsonl."""
+        text = json.dumps({key: _finite(value) for key, value in line.items()}, allow_nan=False)
+        try:
+            with open(self.path / name, "a") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise UserError(f"{self.path / name} could not be written ({error.strerror}); make room and run again") from None
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of metrics.jsonl past `step`, and a torn last one: the resumed run writes them again."""
+        path = self.path / METRICS
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
+            self.write(METRICS, "".join(line + "\n" for line in kept))
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Add figures to a run's summary.json."""
+    summary = (read_json(folder / SUMMARY) or {}) | {name: _finite(value) for name, value in figures.items()}
+    try:
+        write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder / SUMMARY} could not be written ({error.strerror}); make room and run again") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None when there is no such file. UserError when it is no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); restore it, or train into another --workdir") from None
+
+
+def _step(line: str) -> float:
+    """The step of a line; infinite for a torn one."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are written as null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,98 @@
+"""The one loop: calls of the program, their metrics read one call late, and what happens at certain steps."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.core.state import TrainState
+from jaxgen.training.feeds import Feed, Span
+from jaxgen.types import Metrics
+
+
+@dataclass(frozen=True)
+class Hook:
+    """What is done with the state at every `every`-th step and after the last one; the loop waits for it."""
+
+    every: int
+    act: Callable[[int, TrainState], None]
+
+
+class Stopwatch:
+    """Seconds spent training: what hooks take is not counted. A resumed run goes on from the seconds before."""
+
+    def __init__(self, seconds: float = 0.0):
+        self._since = time.perf_counter() - seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._since
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._since += time.perf_counter() - began
+
+
+class Window:
+    """Metrics since the last logged line: totals and weights, summed in the order of the calls."""
+
+    def __init__(self, sums: dict[str, list[float]] | None = None):
+        self.sums = sums or {}
+
+    def add(self, metrics: Metrics) -> None:
+        """Wait for a call's metrics and add them."""
+        for name, mean in jax.device_get(metrics).items():
+            total, weight = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = [total + float(mean.total), weight + float(mean.weight)]
+
+    def take(self) -> dict[str, float]:
+        """The means over the window, which is empty afterwards."""
+        values = {name: total / weight if weight else float("nan") for name, (total, weight) in self.sums.items()}
+        self.sums = {}
+        return values
+
+
+def fit(
+    program: Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]],
+    state: TrainState,
+    feed: Feed,
+    calls: Iterable[Span],
+    steps: int,
+    read: Callable[[int, Metrics], None],
+    hooks: tuple[Hook, ...],
+    stopwatch: Stopwatch,
+    stopped: Callable[[], bool],
+) -> tuple[TrainState, int | None]:
+    """Run the calls. Returns the state and the step that it stands at (None when there was no call left).
+
+    `read(step, metrics)` gets each call's metrics after the next call has been dispatched, so that the device never
+    waits for the host; before a hook, which looks at the state, nothing is left unread.
+    """
+    late: tuple[int, Metrics] | None = None
+    step = None
+    for span in calls:
+        batches, state = feed(state, span)
+        state, metrics = program(state, batches, np.int32(span[1]))
+        step = sum(span)
+        if late is not None:
+            read(*late)
+        late = (step, metrics)
+        due = [hook for hook in hooks if step % hook.every == 0 or step == steps]
+        if due or stopped():
+            read(*late)
+            late = None
+            with stopwatch.paused():
+                for hook in due:
+                    hook.act(step, state)
+        if stopped():
+            break
+    return state, step

@@ -1,0 +1,107 @@
+"""Reading run folders: whole ones, killed ones, incomplete ones, damaged ones; and the results beside the page."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+from dataclasses import replace
+
+import pytest
+from conftest import FIGURES, NET, REFERENCES, metrics, run_folder
+
+from jaxgen.errors import UserError
+from jaxgen.reporting.fields import rows
+from jaxgen.reporting.run_view import labels, read_run, results_json
+
+
+def test_a_whole_run_is_read_as_it_was_written(folders):
+    for folder, family in zip(folders, FIGURES, strict=True):
+        run = read_run(folder)
+        assert (run.name, run.family) == (f"{family}-digits", family)
+        assert run.metrics == metrics(family)
+        assert run.samples == (folder / "samples" / "3000.png").read_bytes()
+        assert run.sample_text is None
+        assert run.summary == json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_torn_last_line_is_passed_over_wherever_the_kill_fell(folders, cut):
+    path = folders[0] / "metrics.jsonl"
+    content, last = path.read_bytes(), '{"step": 3020, "split": "train", "loss": 1.5, "what": "é"}'.encode()
+    path.write_bytes(content + last[:-cut])
+    assert read_run(folders[0]).metrics == metrics("rnn")
+    path.write_bytes(content + last)  # whole but for its line end: it counts
+    assert read_run(folders[0]).metrics[-1]["step"] == 3020
+
+
+def test_a_torn_line_before_the_last_is_an_error_with_its_number(folders):
+    path = folders[0] / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2, "lo\n{"step": 3}\n')
+    with pytest.raises(UserError, match=r"line 2 of .*metrics\.jsonl"):
+        read_run(folders[0])
+
+
+def test_what_a_run_has_not_written_yet_is_empty(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("")
+    run = read_run(tmp_path)
+    assert (run.family, run.metrics, run.timing, run.samples, run.sample_text) == ("", [], [], None, None)
+    assert run.experiment == run.environment == run.summary == {}
+
+
+def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match="is no run folder"):
+            read_run(path)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '{"steps": ', "\udcff"])
+def test_a_damaged_json_file_is_named(tmp_path, content):
+    (tmp_path / "summary.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"summary\.json"):
+        read_run(tmp_path)
+
+
+def test_the_newest_sample_is_that_of_the_greatest_step(tmp_path, images):
+    folder = run_folder(tmp_path, "rnn", images)
+    (folder / "samples" / "20000.txt").write_text("late")
+    (folder / "samples" / "9.txt").write_text("early")
+    (folder / "samples" / "prompt.txt").write_text("no step")
+    assert read_run(folder).sample_text == "late"
+    (folder / "samples" / "4000.png").write_bytes(b"<svg onload=alert(1)>")
+    with pytest.raises(UserError, match=r"4000\.png is no PNG"):
+        read_run(folder)
+
+
+def test_results_carry_every_figure_and_are_strict_json(folders):
+    runs = [read_run(folder) for folder in folders]
+    runs[0] = replace(runs[0], summary={**runs[0].summary, "bits_per_dim": float("nan"), "nested": {"a": 1}})
+    results = json.loads(json.dumps(results_json(runs, REFERENCES), allow_nan=False))
+    assert list(results) == [*FIGURES, "references"]
+    assert results["rnn"]["bits_per_dim"] is None and "nested" not in results["rnn"]
+    assert results["vae"][f"frechet_distance[{NET}]"] == 6.35 and results["vae"]["run"] == "vae-digits"
+    assert results["diffusion"]["parameters"] == 187_905
+    assert results["references"] == REFERENCES
+
+
+def test_labels_are_all_different(folders):
+    vae, gan = read_run(folders[3]), read_run(folders[2])
+    assert labels([vae, gan]) == ["vae", "gan"]
+    assert labels([vae, replace(vae, name="wide"), gan]) == ["vae/vae-digits", "vae/wide", "gan"]
+    assert labels([vae, vae]) == ["vae/vae-digits", "vae/vae-digits #2"]
+    assert labels([replace(vae, family="")]) == ["vae-digits"]
+
+
+def test_fields_stand_under_the_names_that_set_takes(folders):
+    fields = dict(rows(read_run(folders[2]).experiment))
+    assert fields["task"] == "jaxgen.families.gan.task.Task"
+    assert fields["task.network.width"] == "64"
+    assert fields["task.network.activation"] == "jax.nn.gelu"
+    assert fields["data.residence"] == "DEVICE"
+    assert fields["optimisers.main.betas"] == "[0.9, 0.999]"
+    assert fields["steps"] == "3000"
+
+
+def test_fields_of_the_other_wrappers():
+    document = {"layers": [{"type": "jaxgen.a.A", "fields": {"size": {"float": "inf"}}}, 3],
+                "kind": {"dtype": "bfloat16"}, "words": {"list": ["a", "b"]}, "none": None, "empty": {}}  # fmt: skip
+    assert dict(rows(document)) == {"layers.0": "jaxgen.a.A", "layers.0.size": "inf", "layers.1": "3",
+                                    "kind": "bfloat16", "words": '["a", "b"]', "none": "null",
+                                    "empty": "{}"}  # fmt: skip

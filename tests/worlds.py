@@ -1,0 +1,115 @@
+"""Small tasks whose answers are known in closed form; they live here because they are truths to test with, no models."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.core.masks import Matching
+from jaxgen.core.mean import Mean
+from jaxgen.core.task import Aux, Turn
+from jaxgen.ops.pictures import to_tokens, to_unit
+from jaxgen.ops.rows import draw, normal
+from jaxgen.types import Batch, Extra, Key, Spec, Variables
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Every pixel a categorical of its own: the best fit is the training set's histogram, its likelihood exact."""
+
+    smoothing: float = 0.0
+    spec: Spec | None = None
+    bound = "exact"
+
+    def for_spec(self, spec: Spec) -> "Histogram":
+        return replace(self, spec=spec)
+
+    def init(self, key: Key) -> Variables:
+        pixels = self.spec.image[0] * self.spec.image[1] * self.spec.image[2]
+        return Variables({"logits": 0.01 * jax.random.normal(key, (pixels, self.spec.levels))}, Extra())
+
+    def rows(self, batch_size: int) -> None:
+        return None
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn("histogram", self.loss),)
+
+    def absorb(self, shared: Any, statistics: Any) -> Any:
+        return shared
+
+    def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        log_probabilities = jax.nn.log_softmax(variables.params["logits"])
+        tokens = to_tokens(batch["image"])
+        return log_probabilities[jnp.arange(tokens.shape[1]), tokens].sum(axis=1)
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        return Mean.of(-self.log_prob(variables, batch, key), batch.get("weight")), Aux()
+
+    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
+        tokens = draw(lambda one: jax.random.categorical(one, variables.params["logits"]), key, jnp.arange(count))
+        return {"image": tokens.reshape(count, *self.spec.image).astype(jnp.uint8), **given}
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
+        return {"nats": Mean.of(-self.log_prob(variables, batch, key), batch["weight"])}, None
+
+    def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
+        pixels = self.spec.image[0] * self.spec.image[1] * self.spec.image[2]
+        return {"bits_per_dim": sums["nats"].value / pixels / jnp.log(2.0)}
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two players on noisy pictures: `left` moves twice a step, `right` once; ragged weights, rows and shared state.
+
+    It has no meaning; it strains every part of the step's contract at once.
+    """
+
+    spec: Spec | None = None
+
+    def for_spec(self, spec: Spec) -> "Duel":
+        return replace(self, spec=spec)
+
+    def init(self, key: Key) -> Variables:
+        left, right = jax.random.split(key)
+        params = {
+            "left": {"kernel": jax.random.normal(left, (64, 3)), "bias": jnp.zeros(3)},
+            "right": {"kernel": jax.random.normal(right, (3, 10)), "bias": jnp.zeros(10)},
+        }
+        return Variables(params, Extra(shared={"seen": jnp.float32(0)}))
+
+    def rows(self, batch_size: int) -> jax.Array:
+        return jnp.zeros((batch_size, 3))
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (
+            Turn("left", self.loss, Matching("^left/"), repeat=2),
+            Turn("right", self.loss, Matching("^right/")),
+        )
+
+    def absorb(self, shared: Any, statistics: Any) -> Any:
+        return {"seen": shared["seen"] + statistics}
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        left, right = variables.params["left"], variables.params["right"]
+        picture = to_unit(batch["image"], self.spec.levels).reshape(-1, 64)
+        noisy = picture + 0.1 * normal(key, batch["row"], (64,))
+        rows = jnp.tanh(noisy @ left["kernel"] / 8 + left["bias"] + 0.1 * variables.extra.rows)
+        logits = rows @ right["kernel"] + right["bias"]
+        nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), batch["label"][:, None], axis=1)[:, 0]
+        weight = (batch["row"] % 3).astype(jnp.float32)
+        right_answers = (logits.argmax(axis=1) == batch["label"]).astype(jnp.float32)
+        metrics = {"accuracy": Mean.of(right_answers, weight)}
+        return Mean.of(nats, weight), Aux(metrics, statistics=weight.sum(), rows=rows)
+
+    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
+        return {"image": jnp.zeros((count, *self.spec.image), jnp.uint8)}
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
+        mean, aux = self.loss(variables, batch, key)
+        return {"nats": mean}, aux.rows
+
+    def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
+        return {"nats_per_example": sums["nats"].value}
