@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
 from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
@@ -19,12 +20,14 @@ _MEASURED = 2000  # pictures of a large held-out set that samples are measured a
 REFERENCE_NAMES = {"real": "real digits", "histogram": "per-class pixel histogram"}
 
 
-def figures_of(trained: Trained, split: str) -> dict[str, float]:
+def figures_of(trained: Trained, split: str) -> dict[str, float | str]:
     """Every figure of a run on a split, under names that carry their unit."""
     assembly = trained.assembly
     batches = jax.device_put(assembly.experiment.data.evaluation(split))
     sums = make_evaluation(assembly.task)(trained.variables, batches, jax.random.fold_in(assembly.key, 3))
     figures = finish(assembly.task, sums)
+    if isinstance(assembly.task, Likelihood):
+        figures["bound"] = assembly.task.bound
     return figures | _picture_figures(trained, split) if assembly.spec.image else figures
 
 
@@ -58,9 +61,15 @@ def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
         if data.spec().image is not None and data.spec().classes:
             train, test = data.arrays("train"), data.arrays("test")
             held_out = {name: array[:_MEASURED] for name, array in test.items()}
+            net, levels = load(data.name), data.spec().levels
             rows = reference_rows(
-                train["image"], train["label"], held_out["image"], held_out["label"], load(data.name), 0,
-                levels=data.spec().levels,
+                train["image"], train["label"], held_out["image"], held_out["label"], net, seed=0, levels=levels
             )
-            return {REFERENCE_NAMES[name]: row for name, row in rows.items()}
+            return {REFERENCE_NAMES[name]: _as_a_run(row) for name, row in rows.items()}
     return {}
+
+
+def _as_a_run(row: dict[str, float]) -> dict[str, float]:
+    """A reference row under the names of a run's figures: the models know the class, and so does its likelihood."""
+    given_class = row.get("bits_per_dim[given class]")
+    return row if given_class is None else row | {"bits_per_dim": given_class}

@@ -2,19 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-import math
 from pathlib import Path
 
 from jaxgen.comparison import figures_of
 from jaxgen.reporting.terminal import say
 from jaxgen.trained import load_trained
-from jaxgen.training.folder import merge_summary
+from jaxgen.training.folder import finite, merge_summary
 
 
 def evaluate(workdir: str, config: str | None, split: str) -> int:
     """The last line of stdout is one JSON object; the test split's figures are kept in summary.json as well."""
     trained = load_trained(Path(workdir), config, say)
-    figures = {name: value if math.isfinite(value) else None for name, value in figures_of(trained, split).items()}
+    figures = {name: finite(value) for name, value in figures_of(trained, split).items()}
     if split == "test":
         merge_summary(trained.folder, figures)
     print(json.dumps({"step": trained.step, "split": split, **figures}))

@@ -57,10 +57,9 @@ def _entries(document: Any) -> tuple[str | None, dict[str, Any]]:
 
 def _defaults(name: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The defaults, encoded, of the fields that an older version of jaxgen did not write."""
-    lacking = {key: field for key, field in described_fields(find_type(name)).items() if key not in fields}
-    defaults = {key: (default_of(field), field) for key, field in lacking.items()}
-    written = {key: value for key, (value, field) in defaults.items() if not is_left_out(value, field)}
-    return {key: encoded(value, key) for key, value in written.items() if value is not dataclasses.MISSING}
+    lacking = [field for field in described_fields(find_type(name)).values() if field.name not in fields]
+    defaults = [(field.name, default_of(field)) for field in lacking if not is_left_out(default_of(field), field)]
+    return {key: encoded(value, key) for key, value in defaults if value is not dataclasses.MISSING}
 
 
 def _shown(document: Any) -> str:

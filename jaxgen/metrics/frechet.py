@@ -22,8 +22,7 @@ def frechet_distance(samples: np.ndarray, reference: np.ndarray) -> float:
 
 def gaussian_frechet_distance(m: np.ndarray, C: np.ndarray, m_w: np.ndarray, C_w: np.ndarray) -> float:
     """Squared Frechet distance of N(m, C) and N(m_w, C_w), means [D], covariances [D, D]: eq. 6, arXiv 1706.08500."""
-    # Tr (C C_w)^1/2 is the sum of the singular values of C^1/2 C_w^1/2. Unlike square roots of the eigenvalues of
-    # C^1/2 C_w C^1/2 these lose no digits where a covariance is singular (digits have pixels that never change).
+    # Tr (C C_w)^1/2 is the sum of the singular values of C^1/2 C_w^1/2: no root of a product that rounding has bent.
     cross = np.linalg.svd(_square_root(C) @ _square_root(C_w), compute_uv=False).sum()
     distance = np.sum((m - m_w) ** 2) + np.trace(C) + np.trace(C_w) - 2 * cross  # eq. 6, arXiv 1706.08500
     return max(float(distance), 0.0)  # rounding can leave a set some 1e-16 below zero from itself
@@ -34,6 +33,8 @@ def _covariance(vectors: np.ndarray) -> np.ndarray:
 
 
 def _square_root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root; eigenvalues that rounding left below zero are zero."""
+    """The symmetric square root by eigendecomposition."""
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    # What rounding left of a zero, 1e-16, would weigh 1e-8 as a root (digits have pixels that never change).
+    rounding = len(values) * np.finfo(np.float64).eps * values[-1]
+    return (vectors * np.sqrt(np.where(values > rounding, values, 0.0))) @ vectors.T

@@ -35,14 +35,20 @@ def picture_measures(
     draws = []
     for start in range(0, len(images), count):
         rows = slice(start, start + count)
-        measures = _pixel_measures(images[rows], reference_images, levels)
-        if net is not None:
-            asked = None if labels is None else labels[rows]
-            measures |= _net_measures(images[rows], asked, reference_images, net)
-        draws.append(measures)
+        asked = None if labels is None else labels[rows]
+        draws.append(draw_measures(images[rows], asked, reference_images, net, levels))
     figures = _summary(draws)
     figures["two_sample_accuracy"] = two_sample_accuracy(images[:count], reference_images)
     return figures
+
+
+def draw_measures(
+    images: np.ndarray, labels: np.ndarray | None, reference_images: np.ndarray, net: FeatureNet | None, levels: int
+) -> Measures:
+    """The figures of one draw [N, H, W, C], all but the forest's."""
+    pixels, reference = (levelled.reshape(len(levelled), -1) / (levels - 1) for levelled in (images, reference_images))
+    measures = {"frechet_distance[pixels]": frechet_distance(pixels, reference)}
+    return measures if net is None else measures | _net_measures(images, labels, reference_images, net)
 
 
 def reference_rows(
@@ -83,12 +89,6 @@ def _check(images: np.ndarray, reference_images: np.ndarray, levels: int) -> Non
         raise UserError(f"the pictures are {images.dtype}; round them to integer levels 0 .. {levels - 1} first")
     if images.min() < 0 or images.max() >= levels:
         raise UserError(f"the pictures hold levels {images.min()} .. {images.max()}; give levels 0 .. {levels - 1}")
-
-
-def _pixel_measures(images: np.ndarray, reference_images: np.ndarray, levels: int) -> Measures:
-    """Measures of the pixels as numbers in [0, 1]."""
-    pixels, reference = (levelled.reshape(len(levelled), -1) / (levels - 1) for levelled in (images, reference_images))
-    return {"frechet_distance[pixels]": frechet_distance(pixels, reference)}
 
 
 def _net_measures(

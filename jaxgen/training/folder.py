@@ -54,7 +54,7 @@ class RunFolder:
 
     def log(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one object to metrics.jsonl or timing.jsonl."""
-        text = json.dumps({key: _finite(value) for key, value in line.items()}, allow_nan=False)
+        text = json.dumps({key: finite(value) for key, value in line.items()}, allow_nan=False)
         try:
             with open(self.path / name, "a") as file:
                 file.write(text + "\n")
@@ -74,7 +74,7 @@ class RunFolder:
 
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
     """Add figures to a run's summary.json."""
-    summary = (read_json(folder / SUMMARY) or {}) | {name: _finite(value) for name, value in figures.items()}
+    summary = (read_json(folder / SUMMARY) or {}) | {name: finite(value) for name, value in figures.items()}
     try:
         write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     except OSError as error:
@@ -99,6 +99,6 @@ def _step(line: str) -> float:
         return math.inf
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN and no infinity: they are written as null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -134,6 +134,7 @@ def test_a_dict_that_looks_like_the_form_stays_a_dict():
         (functools.partial(nn.relu), "partial"),
         (Adam().__eq__, "method"),
         (np.dtype("S3"), "BytesDType"),
+        (np.dtype(">f4"), "Float32DType"),
     ],
 )
 def test_what_a_file_cannot_hold(value, name):
@@ -161,6 +162,7 @@ def test_a_linen_name_is_refused():
 
 USERS = '''"""A user's file."""
 import dataclasses
+import enum
 from jaxgen.families.toy import Network, Task
 
 class Mode(enum.Enum):
@@ -281,6 +283,9 @@ def part(name, **fields):
         part("jaxgen.families.toy.remove"),
         part("jaxgen.families.toy.Any"),
         part("jaxgen.families.toy.UserError"),
+        part("jaxgen.families.toy.Alias"),
+        part("jaxgen.families.toy.Dense", features=3),
+        part("jaxgen.families.toy.Partitioned", value=1, names=[]),
         part("jaxgen.families.toy.Plain"),
         part("jaxgen.families.toy._Private"),
         part("jaxgen.families.toy.Outer.Inner"),
@@ -329,6 +334,7 @@ def part(name, **fields):
         {"type": "jaxgen.families.toy.Cell", "member": "__class__"},
         {"type": "jaxgen.families.toy.Cell", "member": "mro"},
         {"type": "jaxgen.families.toy.Cell", "member": 1},
+        {"type": "jaxgen.families.toy.Precision", "member": "HIGH"},
         {"type": "jaxgen.families.toy.enum.Enum", "member": "x"},
         {"type": "jax.lax.Precision", "member": "HIGH"},
         {"function": "os.system"},
@@ -388,11 +394,17 @@ def test_a_hostile_document_is_refused(hostile):
 
 
 def test_refusing_imports_nothing(tmp_path, monkeypatch):
-    (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
+    for name in ("trap.py", "jaxgentrap.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("trap.Adam", "trap.trap.Adam", "jaxgen.trap.Adam", "jaxgen.families.toy.trap.Adam"):
+    for name in ("trap.Adam", "jaxgentrap.Adam", "jaxgen.trap.Adam", "jaxgen.families.toy.trap.Adam"):
         refusal(part(name))
         refusal(anything({"function": name}))
+
+
+def test_what_a_library_imports_cannot_be_borrowed(monkeypatch):
+    monkeypatch.setattr(jax.nn, "system", toy.system, raising=False)
+    assert "'jax.nn.system' is no function of jax.nn" in refusal(anything({"function": "jax.nn.system"}))
 
 
 @pytest.mark.parametrize("document", [None, 3, "x", [], [{"fields": {}}], {}, {"list": []}, {"dict": {"fields": 1}}])

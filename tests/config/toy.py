@@ -17,8 +17,8 @@ import numpy as np
 from jaxgen.errors import UserError
 from jaxgen.files import write_whole  # noqa: F401  (a foreign function for the adversarial documents to ask for)
 
-remove = os.remove
-system = os.system
+# What a module imports is not its own: the adversarial documents ask for these by this module's name.
+remove, system, Dense, Partitioned, Precision = os.remove, os.system, nn.Dense, nn.Partitioned, jax.lax.Precision
 
 
 class Cell(enum.Enum):
@@ -47,6 +47,9 @@ class Sgd:
 @dataclasses.dataclass(frozen=True)
 class Constant:
     pass
+
+
+Alias = Adam
 
 
 class Network(nn.Module):

@@ -1,4 +1,4 @@
-"""Truths of the histogram model: its likelihoods sum to one, its samples have its frequencies, and digits' 2.43 bits."""
+"""Truths of the histogram model: likelihoods that sum to one, samples with its frequencies, digits' 2.43 bits."""
 # SPDX-License-Identifier: Apache-2.0
 
 import itertools

@@ -3,6 +3,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -94,11 +95,21 @@ def timing(summary: dict) -> list[dict]:
     return [{**lines[0], "compile_seconds": summary["compile_seconds"]}, *lines[1:]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 17, (100, 8, 8, 1))
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, images) -> Path:
+    """A folder with a run of each family, made once."""
+    parent = tmp_path_factory.mktemp("made")
+    for family in FIGURES:
+        run_folder(parent, family, images)
+    return parent
+
+
 @pytest.fixture
-def folders(tmp_path, images) -> list[Path]:
-    return [run_folder(tmp_path, family, images) for family in FIGURES]
+def folders(made, tmp_path) -> list[Path]:
+    """A test's own copies of the runs, in the order of FIGURES."""
+    return [shutil.copytree(made / f"{family}-digits", tmp_path / f"{family}-digits") for family in FIGURES]

@@ -1,0 +1,16 @@
+"""Four virtual CPU devices for every test, and JAX's warm programs kept between them."""
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+
+import jax
+from hypothesis import settings
+
+from jaxgen.environment import set_up_jax
+
+set_up_jax()
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    jax.config.update("jax_num_cpu_devices", 4)
+
+settings.register_profile("jaxgen", deadline=None)  # a first call compiles
+settings.load_profile("jaxgen")
