@@ -1,0 +1,126 @@
+"""Checkpoints come back bit for bit; a damaged one is named, put aside, and the newest whole one restored."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.step import init_state
+from tests.training.test_step import duel
+
+RECORD = {"window": {"loss": [1.1, 3.0]}, "seconds": 0.1 + 0.2}
+
+
+def state_at(step: int) -> TrainState:
+    state = jax.jit(functools.partial(init_state, duel()))(jax.random.key(step), jax.random.key(5))
+    return state.replace(step=jax.numpy.int32(step))
+
+
+def same(first: TrainState, second: TrainState) -> bool:
+    def plain(state):
+        return jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key), source=jax.random.key_data(state.source)))
+
+    leaves, others = jax.tree.leaves(plain(first)), jax.tree.leaves(plain(second))
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(leaves, others, strict=True))
+
+
+def save(folder: Path, *steps: int) -> None:
+    checkpoints = Checkpoints(folder, keep=3)
+    for step in steps:
+        checkpoints.save(step, state_at(step), RECORD)
+        checkpoints.wait()
+    checkpoints.close()
+
+
+def restore(folder: Path, keep: int | None = 3):
+    said: list[str] = []
+    checkpoints = Checkpoints(folder, keep)
+    found = checkpoints.restore(jax.eval_shape(state_at, 0), said.append)
+    checkpoints.close()
+    return found, said
+
+
+def test_what_was_saved_comes_back_bit_for_bit_and_only_the_newest_are_kept(tmp_path):
+    save(tmp_path, 1, 2, 3, 4)
+    (state, record), said = restore(tmp_path)
+    assert same(state, state_at(4)) and record == RECORD and said == []
+    assert Checkpoints(tmp_path, keep=None).steps() == [4, 3, 2]
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert restore(tmp_path) == (None, [])
+
+
+def files_of(folder: Path, step: int) -> list[Path]:
+    return sorted(file for file in (folder / "checkpoints" / str(step)).rglob("*") if file.is_file() and file.stat().st_size)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped", "truncated", "deleted"])
+def test_no_damage_to_any_file_of_the_newest_checkpoint_gets_through(tmp_path, damage):
+    """Each file in turn: either the bytes still are what was saved, or the older checkpoint is restored and this one told."""
+    save(tmp_path / "whole", 1, 2)
+    fell_back = 0
+    for number in range(len(files_of(tmp_path / "whole", 2))):
+        folder = tmp_path / str(number)
+        save(folder, 1, 2)
+        damage(files_of(folder, 2)[number])
+        (state, _), said = restore(folder)
+        if said:
+            fell_back += 1
+            assert same(state, state_at(1))
+            assert "the checkpoint of step 2 is damaged" in said[0]
+            assert (folder / "damaged" / "checkpoint-2").is_dir() and not (folder / "checkpoints" / "2").exists()
+        else:
+            assert same(state, state_at(2))
+    assert fell_back >= 2  # the arrays' files at the least
+
+
+def test_reading_alone_changes_nothing_in_the_folder(tmp_path):
+    save(tmp_path, 1, 2)
+    for file in files_of(tmp_path, 2):
+        file.unlink()
+    (state, _), said = restore(tmp_path, keep=None)
+    assert same(state, state_at(1)) and "an older one is tried" in said[0]
+    assert (tmp_path / "checkpoints" / "2").is_dir() and not (tmp_path / "damaged").exists()
+
+
+def test_a_run_saves_again_where_a_damaged_checkpoint_stood(tmp_path):
+    save(tmp_path, 1, 2)
+    for file in files_of(tmp_path, 2):
+        file.unlink()
+    restore(tmp_path)
+    save(tmp_path, 2)
+    (state, _), said = restore(tmp_path)
+    assert same(state, state_at(2)) and said == []
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    """A file where the folder of the step should be: the system refuses, as a full disk would."""
+    save(tmp_path, 1)
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    monkeypatch.setattr("os.rename", refuse)
+    monkeypatch.setattr("os.replace", refuse)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match="could not be written .*No space left.*checkpoint of step 1 is whole"):
+        checkpoints.save(2, state_at(2), RECORD)
+        checkpoints.wait()
+
+
+def refuse(*arguments):
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,96 @@
+"""The three kinds of sources feed one step alike."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxgen.core.masks import Everything
+from jaxgen.data.sets import Pictures, Residence
+from jaxgen.training.feeds import BetweenFeed, StreamedFeed, TracedFeed, spans
+from jaxgen.training.loop import Hook, Stopwatch, fit
+from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.step import init_state
+from tests.training.test_step import BATCH, duel
+
+STEPS, CALL = 7, 3
+
+
+@given(
+    st.integers(0, 40), st.integers(1, 60), st.integers(1, 9), st.lists(st.integers(1, 12), max_size=3).map(tuple)
+)
+def test_calls_cover_every_step_once_and_cross_no_event(step, steps, most, events):
+    calls = list(spans(step, steps, most, events))
+    assert [n for first, count in calls for n in range(first, first + count)] == list(range(step, steps))
+    for first, count in calls:
+        assert 1 <= count <= most
+        assert not any(every * (first // every + 1) < first + count for every in events)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A source between steps: the resident set's batches, and how many times it was asked in its state."""
+
+    streamed: object
+    spec: object
+    batch_size: int
+
+    def init(self, key):
+        return {"key": key, "asked": np.int32(0)}
+
+    def make(self, state, variables, number):
+        assert np.isfinite(np.asarray(variables.params["left"]["kernel"])).all()
+        return self.streamed.fetch(state["key"], number), {"key": state["key"], "asked": state["asked"] + 1}
+
+
+def run(kind: str, parallel: Parallel):
+    data = Pictures(batch_size=BATCH, residence=Residence.DEVICE if kind == "traced" else Residence.HOST)
+    source, game, devices = data.source(), duel(Everything()), parallel.place(BATCH)
+    most = 1 if kind == "between" else CALL
+    if kind == "between":
+        source = Counting(source, source.spec, BATCH)
+    begin = source.init(jax.random.key(9))
+    state = devices.put_state(jax.jit(functools.partial(init_state, game))(jax.random.key(0), begin))
+    calls = functools.partial(spans, 0, STEPS, most, (5,))
+    feed = {
+        "traced": lambda: TracedFeed(source, devices),
+        "streamed": lambda: StreamedFeed(source, devices, begin, game.draws, most, calls()),
+        "between": lambda: BetweenFeed(source, devices, game.draws),
+    }[kind]()
+    program = devices.lower(game, state, feed.example(state), kind == "traced", loops=True).compile()
+    state, step = fit(program, state, feed, calls(), STEPS, lambda *_: None, (), Stopwatch(), lambda: False)
+    assert step == STEPS
+    return devices.fetch(state)
+
+
+@pytest.mark.parametrize("parallel", [Parallel(data=2), Parallel(compiler=Compiler.PMAP, data=2)], ids=["jit", "pmap"])
+def test_the_three_kinds_take_the_same_steps(parallel):
+    traced, streamed, between = (run(kind, parallel) for kind in ("traced", "streamed", "between"))
+    for other in (streamed, between):
+        for a, b in zip(jax.tree.leaves(traced.params), jax.tree.leaves(other.params), strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6)
+    assert int(between.source["asked"]) == STEPS * duel().draws
+
+
+def test_metrics_are_read_one_call_late_but_before_any_hook():
+    order = []
+
+    def program(state, feed, count):
+        order.append(("call", state))
+        return state + 1, state + 1
+
+    class Nothing:
+        def __call__(self, state, span):
+            return None, state
+
+    hook = Hook(2, lambda step, state: order.append(("hook", step)))
+    calls = [(0, 1), (1, 1), (2, 1)]
+    fit(program, 0, Nothing(), calls, 3, lambda step, _: order.append(("read", step)), (hook,), Stopwatch(), lambda: False)
+    assert order == [
+        ("call", 0), ("call", 1), ("read", 1), ("read", 2), ("hook", 2), ("call", 2), ("read", 3), ("hook", 3),
+    ]
