@@ -10,7 +10,7 @@ _BEGAN = time.perf_counter()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and leave: 0 done, 2 a mistake of the user's, 1 an unexpected failure, 128 + n stopped by a signal."""
+    """Run the command and leave: 0 done, 2 a user's mistake, 1 an unexpected failure, 128 + n stopped by signal n."""
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(options))
 
@@ -109,7 +109,9 @@ def _parser():
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
     _add_changes(verb)
 
-    verb = _verb(verbs, "describe", _describe, "parameters, FLOPs, memory and time of an experiment; nothing is allocated")
+    verb = _verb(
+        verbs, "describe", _describe, "parameters, FLOPs, memory and time of an experiment; nothing is allocated"
+    )
     _add_config(verb, required=True)
     _add_changes(verb)
     verb.set_defaults(workdir=None)
@@ -125,10 +127,14 @@ def _parser():
     _add_run(verb)
     verb.add_argument("--split", default="test", choices=("train", "test"), help="of the data (%(default)s)")
 
-    verb = _verb(verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real")
+    verb = _verb(
+        verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real"
+    )
     _add_run(verb)
     verb.add_argument("examples", nargs="+", metavar="FILE_OR_TEXT", help="picture files, text files, or a text itself")
-    verb.add_argument("--label", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried")
+    verb.add_argument(
+        "--label", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried"
+    )
 
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
@@ -143,7 +149,9 @@ def _verb(verbs, name: str, action, purpose: str):
 
 
 def _add_config(verb, required: bool) -> None:
-    verb.add_argument("--config", required=required, metavar="FILE", help="the experiment file, such as configs/gan/digits.py")
+    verb.add_argument(
+        "--config", required=required, metavar="FILE", help="the experiment file, such as configs/gan/digits.py"
+    )
 
 
 def _add_run(verb) -> None:
@@ -153,9 +161,16 @@ def _add_run(verb) -> None:
 
 def _add_changes(verb) -> None:
     verb.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="change fields: task.network.width=64"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change fields: task.network.width=64",
     )
-    verb.add_argument("--parallel", choices=("jit", "pmap"), help="how the batch is spread over devices (the experiment says)")
+    verb.add_argument(
+        "--parallel", choices=("jit", "pmap"), help="how the batch is spread over devices (the experiment says)"
+    )
     verb.add_argument("--mesh", metavar="AXIS=N,...", help="the devices of each axis: data=2,fsdp=2,tensor=1")
 
 

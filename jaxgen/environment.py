@@ -13,7 +13,7 @@ _PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 
 def set_up_jax() -> None:
-    """One JAX device a core on CPUs, and compiled programs kept in the user's cache folder. Before the first JAX call."""
+    """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call."""
     import jax
     from absl import logging
 
@@ -50,7 +50,9 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _commit() -> str | None:

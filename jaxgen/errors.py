@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake of the user's: one sentence that names the field or file and the mend. The command exits 2 with it."""
+    """A user's mistake: one sentence that names the field or file and the mend. The command exits 2 with it."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -24,7 +24,9 @@ class Every:
     def __post_init__(self):
         for name, steps in vars(self).items():
             if steps < 1:
-                raise UserError(f"every.{name} is {steps}; give at least 1 (a number above `steps` means: only at the end)")
+                raise UserError(
+                    f"every.{name} is {steps}; give at least 1 (a number above `steps` means: only at the end)"
+                )
 
 
 @dataclass(frozen=True)

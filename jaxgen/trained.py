@@ -35,7 +35,10 @@ def read_experiment(workdir: Path, config: str | None) -> Experiment:
     document = read_json(workdir / EXPERIMENT)
     if document is None:
         raise UserError(f"{workdir} is no run: it has no {EXPERIMENT}; train into it first, or give another --workdir")
-    return from_document(document)
+    experiment = from_document(document)
+    if not isinstance(experiment, Experiment):
+        raise UserError(f"{workdir / EXPERIMENT} describes no experiment; restore it, or train into another --workdir")
+    return experiment
 
 
 def load_trained(workdir: Path, config: str | None, say: Callable[[str], None]) -> Trained:

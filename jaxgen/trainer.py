@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import jax
 
 from jaxgen.assembly import Assembly
-from jaxgen.drawing import grid_request
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
+from jaxgen.drawing import grid_request
 from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
@@ -93,7 +93,9 @@ class Trainer:
         if isinstance(source, Between):
             return BetweenFeed(source, devices, draws)
         if isinstance(source, Streamed):
-            return StreamedFeed(source, devices, devices.fetch(state).source, draws, self.assembly.steps_per_call, calls)
+            return StreamedFeed(
+                source, devices, devices.fetch(state).source, draws, self.assembly.steps_per_call, calls
+            )
         return TracedFeed(source, devices)
 
     def _compile(self, state: TrainState, feed: Feed, step: int) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -133,7 +135,7 @@ class Trainer:
 
     def _sample(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
-        given, count = grid_request(self.assembly)
+        given, _ = grid_request(self.assembly)
         samples = self._sampler(variables, given, jax.random.fold_in(self.assembly.key, 4))
         decode = None if self.assembly.spec.image else self.experiment.data.decode
         suffix, content = render(jax.device_get(samples), self.assembly.spec, decode)

@@ -1,7 +1,7 @@
 """The alphabet: axis letters, array names and the few types that every room shares.
 
-    B batch    T time, tokens    D features, width    V vocabulary    Z latent    K steps in a call
-    H height   W width           C channels           L layers        G gates
+B batch    T time, tokens    D features, width    V vocabulary    Z latent    K steps in a call
+H height   W width           C channels           L layers        G gates
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -1,4 +1,4 @@
-"""Small tasks whose answers are known in closed form; they live here because they are truths to test with, no models."""
+"""Small tasks whose answers are known in closed form: truths to test with, no models."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping

@@ -29,17 +29,21 @@ def description(assembly: Assembly) -> Iterator[str]:
     """The lines that `describe` prints; shapes alone are computed."""
     experiment, game, devices = assembly.experiment, assembly.game, assembly.devices
     state = jax.eval_shape(lambda key: init_state(game, key, None), assembly.key)
-    yield f"{type(assembly.task).__name__} on {experiment.data.name}, {experiment.steps:,} steps of {game.draws} x {game.batch_size} examples"
+    name, examples = type(assembly.task).__name__, f"{game.draws} x {game.batch_size}"
+    yield f"{name} on {experiment.data.name}, {experiment.steps:,} steps of {examples} examples"
     yield f"devices             {devices.count} x {jax.devices()[0].device_kind} ({experiment.parallel.compiler.value})"
     yield f"parameters          {_size(state.params):,}"
     for part, size in _parts(state.params).most_common():
         yield f"  {part:<36} {size:,}"
     moving = game.moving(state.params)
     if not all(jax.tree.leaves(moving)):
-        moved = sum(leaf.size for leaf, moves in zip(*map(jax.tree.leaves, (state.params, moving)), strict=True) if moves)
+        moved = sum(
+            leaf.size for leaf, moves in zip(*map(jax.tree.leaves, (state.params, moving)), strict=True) if moves
+        )
         yield f"  of them move      {moved:,}"
     yield f"checkpoint          {_told(_bytes(state))}"
-    yield f"memory a device     {_told(_bytes(state) + _bytes(state.params))} for state and gradients, activations not counted"
+    memory = _told(_bytes(state) + _bytes(state.params))
+    yield f"memory a device     {memory} for state and gradients, activations not counted"
     flops = flops_a_step(assembly, state)
     yield f"FLOPs a step        {flops:,.0f} (as lowered, before XLA joins what is computed twice)"
     seconds = flops * experiment.steps / _ASSUMED_RATE / devices.count

@@ -22,13 +22,25 @@ def score(workdir: str, config: str | None, examples: Sequence[str], labels: Seq
     trained = load_trained(Path(workdir), config, say)
     task, spec = trained.assembly.task, trained.assembly.spec
     if not isinstance(task, Likelihood | Critic):
-        raise UserError(f"a {type(task).__name__} gives neither a likelihood nor a probability of being real; nothing to score")
+        raise UserError(
+            f"a {type(task).__name__} gives neither a likelihood nor a probability of being real; nothing to score"
+        )
     if labels and len(labels) != len(examples):
-        raise UserError(f"{len(examples)} examples and {len(labels)} labels; give --label once for each example, or not at all")
+        raise UserError(
+            f"{len(examples)} examples and {len(labels)} labels; give --label once for each example, or not at all"
+        )
     for number, example in enumerate(examples):
         batch = read_example(example, trained)
         for label in classes_of(labels[number : number + 1], spec):
-            print(json.dumps({"example": example, **({} if label is None else {"label": label}), **_scored(trained, batch, label)}))
+            print(
+                json.dumps(
+                    {
+                        "example": example,
+                        **({} if label is None else {"label": label}),
+                        **_scored(trained, batch, label),
+                    }
+                )
+            )
     return 0
 
 

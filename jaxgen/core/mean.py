@@ -8,7 +8,7 @@ from flax import struct
 
 @struct.dataclass
 class Mean:
-    """total / weight. Adding two of them gives the exact mean over both sets, however ragged: means of means stay exact."""
+    """total / weight. The sum of two is the exact mean over both sets, however ragged: means of means stay exact."""
 
     total: jax.Array
     weight: jax.Array

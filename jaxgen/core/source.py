@@ -1,4 +1,4 @@
-"""Where batches come from, in three kinds: traced inside the program, streamed from the host, or made between two steps.
+"""Where batches come from: traced inside the program, streamed from the host, or made between two steps.
 
 A batch is a pure function of (the source's state, its number), so that a resumed run needs no replay. A traced source
 is a pytree: its arrays are arguments of the compiled program, not constants baked into it, and no part of a checkpoint.

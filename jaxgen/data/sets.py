@@ -75,7 +75,9 @@ class Characters:
         if self.name == "python-docs":
             return builtin.python_docs()
         if not os.path.isfile(self.name):
-            raise UserError(f"data.name is {self.name!r}: neither a builtin text nor a file{nearest(self.name, ['python-docs'])}")
+            raise UserError(
+                f"data.name is {self.name!r}: neither a builtin text nor a file{nearest(self.name, ['python-docs'])}"
+            )
         with open(self.name, encoding="utf-8") as file:
             text = file.read()
         cut = len(text) * 9 // 10

@@ -1,4 +1,4 @@
-"""Sources over arrays: examples in a new order every epoch, on the device or on the host, and a text read as streams."""
+"""Sources over arrays: examples in a new order every epoch, on the device or the host, and a text read as streams."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping

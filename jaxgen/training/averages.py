@@ -23,7 +23,9 @@ class Average:
 
     def __post_init__(self):
         if self.half_life <= 0 or self.ramp <= 0:
-            raise UserError(f"an average's half_life is {self.half_life} and its ramp {self.ramp}; both must be above 0")
+            raise UserError(
+                f"an average's half_life is {self.half_life} and its ramp {self.ramp}; both must be above 0"
+            )
 
     def update(self, average: Any, params: Any, step: jax.Array, batch_size: int) -> Any:
         """The average after step `step` (counted from 1) has moved the parameters."""

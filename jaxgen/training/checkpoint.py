@@ -1,4 +1,4 @@
-"""Checkpoints: Orbax writes them whole, a digest of every array tells a damaged one, the newest whole one is restored."""
+"""Checkpoints: Orbax writes them whole, digests tell a damaged one, the newest whole one is restored."""
 # SPDX-License-Identifier: Apache-2.0
 
 import hashlib
@@ -43,7 +43,9 @@ class Checkpoints:
         plain = jax.device_get(_plain(state))  # a copy: the next step is given the device's buffers
         record = {**record, _DIGESTS: _digests(plain)}
         try:
-            self._manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(plain), record=ocp.args.JsonSave(record)))
+            self._manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.StandardSave(plain), record=ocp.args.JsonSave(record))
+            )
         except Exception as error:
             raise self._unsaved(error) from error
 
@@ -81,7 +83,9 @@ class Checkpoints:
         for path, digest in _digests(plain).items():
             if digest != expected.get(path):
                 raise ValueError(f"the bytes of {path} are not those that were saved")
-        return plain.replace(key=jax.random.wrap_key_data(plain.key), source=_wrapped(plain.source, like.source)), record
+        return plain.replace(
+            key=jax.random.wrap_key_data(plain.key), source=_wrapped(plain.source, like.source)
+        ), record
 
     def _put_aside(self, step: int) -> Path:
         self._damaged.mkdir(exist_ok=True)

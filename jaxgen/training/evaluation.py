@@ -13,7 +13,7 @@ from jaxgen.types import Batch, Key, Variables
 
 
 def make_evaluation(task: Task) -> Callable[[Variables, Batch, Key], dict[str, Mean]]:
-    """A program over a whole split: batches [n, B, ...] one after another, the row state carried from each to the next."""
+    """A program over a whole split: batches [n, B, ...] in their order, the row state carried from each to the next."""
 
     @jax.jit
     def evaluate(variables: Variables, batches: Batch, key: Key) -> dict[str, Mean]:

@@ -50,7 +50,9 @@ class TracedFeed:
 class StreamedFeed:
     """Batches are fetched and sent to the devices on a thread, one call ahead of the one that eats them."""
 
-    def __init__(self, source: Streamed, devices: Devices, source_state: Any, draws: int, most: int, ahead: Iterator[Span]):
+    def __init__(
+        self, source: Streamed, devices: Devices, source_state: Any, draws: int, most: int, ahead: Iterator[Span]
+    ):
         self._source, self._devices, self._state = source, devices, source_state
         self._draws, self._most, self._ahead = draws, most, ahead
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="feed")

@@ -28,13 +28,17 @@ class RunFolder:
         self.path = Path(path)
         try:
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
+            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held until the run ends
         except OSError as error:
-            raise UserError(f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir") from None
+            raise UserError(
+                f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"another process is training in {self.path}; wait for it, or give another --workdir") from None
+            raise UserError(
+                f"another process is training in {self.path}; wait for it, or give another --workdir"
+            ) from None
 
     def document(self) -> dict[str, Any] | None:
         """The experiment that the folder belongs to; None in a new one."""
@@ -50,7 +54,9 @@ class RunFolder:
         try:
             write_whole(self.path / name, content)
         except OSError as error:
-            raise UserError(f"{self.path / name} could not be written ({error.strerror}); make room and run again") from None
+            raise UserError(
+                f"{self.path / name} could not be written ({error.strerror}); make room and run again"
+            ) from None
 
     def log(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one object to metrics.jsonl or timing.jsonl."""
@@ -59,7 +65,9 @@ class RunFolder:
             with open(self.path / name, "a") as file:
                 file.write(text + "\n")
         except OSError as error:
-            raise UserError(f"{self.path / name} could not be written ({error.strerror}); make room and run again") from None
+            raise UserError(
+                f"{self.path / name} could not be written ({error.strerror}); make room and run again"
+            ) from None
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of metrics.jsonl past `step`, and a torn last one: the resumed run writes them again."""
@@ -78,7 +86,9 @@ def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
     try:
         write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     except OSError as error:
-        raise UserError(f"{folder / SUMMARY} could not be written ({error.strerror}); make room and run again") from None
+        raise UserError(
+            f"{folder / SUMMARY} could not be written ({error.strerror}); make room and run again"
+        ) from None
 
 
 def read_json(path: Path) -> Any:

@@ -42,7 +42,9 @@ class Adam:
 
     def __post_init__(self):
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1):
-            raise UserError(f"b1 is {self.b1} and b2 {self.b2}; Adam's averages need values from 0 up to, not including, 1")
+            raise UserError(
+                f"b1 is {self.b1} and b2 {self.b2}; Adam's averages need values from 0 up to, not including, 1"
+            )
         if self.clip < 0 or self.decay < 0:
             raise UserError(f"clip is {self.clip} and decay {self.decay}; neither may be negative")
 

@@ -28,7 +28,7 @@ class Compiler(enum.Enum):
 
 @dataclass(frozen=True)
 class Parallel:
-    """How a run is spread: the compiler, and the sizes of the mesh's axes (data 0: as many devices as divide the batch)."""
+    """How a run is spread: the compiler, and the mesh's axes (data 0: as many devices as divide the batch)."""
 
     compiler: Compiler = Compiler.JIT
     data: int = 0
@@ -162,7 +162,9 @@ class PmapDevices:
             return make_run(game, traced, loops, _sum_over_devices, rows, lambda batch: batch)(state, feed, count)
 
         in_axes = (0, None if traced else 0, None)
-        mapped = jax.pmap(run, "data", in_axes=in_axes, out_axes=(0, None), donate_argnums=0, devices=list(self.mesh.devices.flat))
+        mapped = jax.pmap(
+            run, "data", in_axes=in_axes, out_axes=(0, None), donate_argnums=0, devices=list(self.mesh.devices.flat)
+        )
         return mapped.lower(state, feed, np.int32(1))
 
 

@@ -24,7 +24,9 @@ def shapes_and_loops(init: Callable[[Key], Variables], key: Key) -> tuple[Variab
     return shapes, jax.default_backend() != "cpu" or "conv_general_dilated" not in str(jaxpr)
 
 
-def make_run(game: Game, traced: bool, loops: bool, reduce: Reduce, rows: jax.Array, cut: Callable[[Batch], Batch]) -> Run:
+def make_run(
+    game: Game, traced: bool, loops: bool, reduce: Reduce, rows: jax.Array, cut: Callable[[Batch], Batch]
+) -> Run:
     """`run(state, feed, count) -> (state, metrics)`: `count` steps, their metrics summed as Means.
 
     `feed` is a traced source, or what a host made: a tuple of batches (one a draw), each array [K, B, ...]. `rows` are

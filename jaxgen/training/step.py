@@ -1,4 +1,4 @@
-"""One step: every player's turn in its order, then the averages. Pure, and the same for every family and device count."""
+"""One step: every player's turn in its order, then the averages; the same for every family and device count."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Callable, Mapping

@@ -11,7 +11,9 @@ from jaxgen.core.masks import Both, Everything, Matching, join, path_of, paths, 
 from jaxgen.errors import UserError
 
 names = st.text("abc", min_size=1, max_size=2)
-trees = st.recursive(st.integers(0, 9), lambda inner: st.dictionaries(names, inner, min_size=1, max_size=3), max_leaves=8)
+trees = st.recursive(
+    st.integers(0, 9), lambda inner: st.dictionaries(names, inner, min_size=1, max_size=3), max_leaves=8
+)
 
 
 @given(trees.filter(lambda tree: isinstance(tree, dict)), st.randoms())

@@ -24,7 +24,9 @@ def state_at(step: int) -> TrainState:
 
 def same(first: TrainState, second: TrainState) -> bool:
     def plain(state):
-        return jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key), source=jax.random.key_data(state.source)))
+        return jax.tree.map(
+            np.asarray, state.replace(key=jax.random.key_data(state.key), source=jax.random.key_data(state.source))
+        )
 
     leaves, others = jax.tree.leaves(plain(first)), jax.tree.leaves(plain(second))
     return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(leaves, others, strict=True))
@@ -58,7 +60,9 @@ def test_an_empty_folder_has_none(tmp_path):
 
 
 def files_of(folder: Path, step: int) -> list[Path]:
-    return sorted(file for file in (folder / "checkpoints" / str(step)).rglob("*") if file.is_file() and file.stat().st_size)
+    return sorted(
+        file for file in (folder / "checkpoints" / str(step)).rglob("*") if file.is_file() and file.stat().st_size
+    )
 
 
 def flip(path: Path) -> None:
@@ -73,7 +77,7 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped", "truncated", "deleted"])
 def test_no_damage_to_any_file_of_the_newest_checkpoint_gets_through(tmp_path, damage):
-    """Each file in turn: either the bytes still are what was saved, or the older checkpoint is restored and this one told."""
+    """Each file in turn: either what was saved comes back all the same, or the older checkpoint does and this is told."""
     save(tmp_path / "whole", 1, 2)
     fell_back = 0
     for number in range(len(files_of(tmp_path / "whole", 2))):
@@ -117,7 +121,7 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("os.rename", refuse)
     monkeypatch.setattr("os.replace", refuse)
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(UserError, match="could not be written .*No space left.*checkpoint of step 1 is whole"):
+    with pytest.raises(UserError, match=r"could not be written .*No space left.*checkpoint of step 1 is whole"):
         checkpoints.save(2, state_at(2), RECORD)
         checkpoints.wait()
 

@@ -21,9 +21,7 @@ from tests.training.test_step import BATCH, duel
 STEPS, CALL = 7, 3
 
 
-@given(
-    st.integers(0, 40), st.integers(1, 60), st.integers(1, 9), st.lists(st.integers(1, 12), max_size=3).map(tuple)
-)
+@given(st.integers(0, 40), st.integers(1, 60), st.integers(1, 9), st.lists(st.integers(1, 12), max_size=3).map(tuple))
 def test_calls_cover_every_step_once_and_cross_no_event(step, steps, most, events):
     calls = list(spans(step, steps, most, events))
     assert [n for first, count in calls for n in range(first, first + count)] == list(range(step, steps))
@@ -90,7 +88,24 @@ def test_metrics_are_read_one_call_late_but_before_any_hook():
 
     hook = Hook(2, lambda step, state: order.append(("hook", step)))
     calls = [(0, 1), (1, 1), (2, 1)]
-    fit(program, 0, Nothing(), calls, 3, lambda step, _: order.append(("read", step)), (hook,), Stopwatch(), lambda: False)
+    fit(
+        program,
+        0,
+        Nothing(),
+        calls,
+        3,
+        lambda step, _: order.append(("read", step)),
+        (hook,),
+        Stopwatch(),
+        lambda: False,
+    )
     assert order == [
-        ("call", 0), ("call", 1), ("read", 1), ("read", 2), ("hook", 2), ("call", 2), ("read", 3), ("hook", 3),
+        ("call", 0),
+        ("call", 1),
+        ("read", 1),
+        ("read", 2),
+        ("hook", 2),
+        ("call", 2),
+        ("read", 3),
+        ("hook", 3),
     ]

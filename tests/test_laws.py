@@ -1,0 +1,100 @@
+"""Law 1, imports go down only; law 7, a bare accelerator machine imports what trains; house rules a file can break."""
+# SPDX-License-Identifier: Apache-2.0
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxgen
+
+HOUSE = Path(jaxgen.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
+
+# What each room may import of the others; a room that is not named here stands on top and may import all below.
+BELOW = {
+    "errors": set(),
+    "files": set(),
+    "types": set(),
+    "ops": set(),
+    "config": {"errors"},
+    "nn": {"ops", "types"},
+    "core": {"ops", "types", "errors"},
+    "families": {"ops", "nn", "core", "types", "errors"},
+    "training": {"ops", "core", "types", "errors", "files"},
+    "rewards": {"ops", "core", "types", "errors"},
+    "metrics": {"ops", "types", "errors", "data", "files"},
+    "data": {"ops", "core", "types", "errors"},
+    "reporting": {"types", "errors", "files", ""},
+    "environment": set(),
+    "experiment": {"core", "errors", "training"},
+    "assembly": {"core", "experiment", "training", "types"},
+}
+BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
+
+
+def room(path: Path) -> str:
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, anywhere: bool) -> set[str]:
+    """The dotted modules that a file imports; only at its top level unless `anywhere`."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if anywhere else tree.body
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    nodes = ast.walk(tree) if anywhere else tree.body
+    return found | {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def rooms_used(path: Path) -> set[str]:
+    parts = (name.split(".") for name in imports(path, anywhere=True) if name.split(".")[0] == "jaxgen")
+    return {name[1] if len(name) > 1 else "" for name in parts} - {room(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_imports_go_down_only(path):
+    allowed = BELOW.get(room(path))
+    assert allowed is None or rooms_used(path) <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((HOUSE / "families").rglob("*.py")), ids=str)
+def test_a_wing_never_imports_a_wing(path):
+    own = path.relative_to(HOUSE / "families").parts[0]
+    used = {name.split(".")[2] for name in imports(path, anywhere=True) if name.startswith("jaxgen.families.")}
+    assert used <= {own}
+
+
+@pytest.mark.parametrize("path", sorted((HOUSE / "ops").rglob("*.py")), ids=lambda path: path.name)
+def test_ops_imports_jax_alone(path):
+    packages = {name.split(".")[0] for name in imports(path, anywhere=True)} - set(sys.stdlib_module_names)
+    assert packages <= {"jax", "jaxgen"}
+
+
+@pytest.mark.parametrize("part", ["families", "training", "rewards", "core", "nn", "ops"])
+def test_what_trains_imports_on_a_bare_accelerator_machine(part):
+    for path in (HOUSE / part).rglob("*.py"):
+        packages = {name.split(".")[0] for name in imports(path, anywhere=False)} - set(sys.stdlib_module_names)
+        assert packages <= BARE | {"jaxgen"}, path
+
+
+def test_no_family_is_named_where_every_family_is_trained():
+    families = [folder.name for folder in (HOUSE / "families").iterdir() if (folder / "__init__.py").exists()]
+    assert {"rnn", "gan"} <= set(families)
+    for path in [*(HOUSE / "training").rglob("*.py"), *(HOUSE / "rewards").rglob("*.py")]:
+        words = {node.id.lower() for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not words & set(families), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_file_opens_with_a_sentence_about_itself_and_its_licence(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "the first line is a sentence about the file"
+    assert "# SPDX-License-Identifier: Apache-2.0" in path.read_text()
+
+
+def test_help_answers_without_importing_jax():
+    call = "import sys, jaxgen.cli\ntry: jaxgen.cli.main(['train', '--help'])\nexcept SystemExit: pass"
+    code = call + "\nassert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
