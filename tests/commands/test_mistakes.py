@@ -1,0 +1,181 @@
+"""What goes wrong goes well: one sentence that names the mend, exit code 2, and the run folder whole."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands.command import CONFIGS, ROOT, jaxgen, told, train_small
+
+RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("task.network.widht=64", "did you mean 'width'"),
+        ("task.network.width=wide", "task.network.width"),
+        ("steps=0", "steps is 0; give at least 1"),
+        ("steps", "write FIELD=VALUE"),
+        ("every.log=0", "every.log is 0"),
+        ("data.name=digit", "did you mean 'digits'"),
+        ("optimisers.model.rate=fast", "optimisers.model.rate"),
+    ],
+)
+def test_a_mistyped_setting(setting, sentence, tmp_path):
+    said = told(jaxgen("train", "--config", RNN, "--workdir", tmp_path / "run", "--set", setting))
+    assert sentence in said
+    assert not (tmp_path / "run").exists()  # refused before anything is made
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "there is no experiment file"),
+        ("def experiment(:\n", "line 1 is not Python"),
+        ("def experimant():\n    return 1\n", "has no function experiment()"),
+        ("def experiment():\n    return 1\n", "it must return an Experiment"),
+        ("def experiment():\n    return 1 / 0\n", "line 2 raises ZeroDivisionError"),
+    ],
+    ids=["missing", "syntax", "nameless", "other", "raises"],
+)
+def test_a_config_file_that_cannot_serve(content, sentence, tmp_path):
+    config = tmp_path / "config.py"
+    if content is not None:
+        config.write_text(content)
+    assert sentence in told(jaxgen("train", "--config", config, "--workdir", tmp_path / "run"))
+
+
+def test_a_missing_config_names_the_nearest():
+    assert "configs/gan/digits.py" in told(jaxgen("describe", "--config", "configs/gan/digts.py"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--mesh", "data=64"], "wants 64 devices"),
+        (["--mesh", "dat=2"], "did you mean 'data'"),
+        (["--mesh", "data=two"], "give each axis a size of at least 1"),
+        (["--mesh", "data=2", "--set", "data.batch_size=15"], "cannot be cut into"),
+        (["--parallel", "pmap", "--mesh", "fsdp=2"], "use --parallel jit"),
+        (["--parallel", "pmap", "--mesh", "tensor=2"], "use --parallel jit"),
+    ],
+)
+def test_a_mesh_that_does_not_fit(options, sentence, tmp_path):
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    assert sentence in told(jaxgen("train", "--config", RNN, "--workdir", tmp_path / "run", *options, env=environment))
+
+
+def test_a_pattern_that_matches_nothing(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        "import dataclasses, runpy\n"
+        "from jaxgen.core.masks import Matching\n"
+        f"def experiment():\n    whole = runpy.run_path({str(ROOT / RNN)!r})['experiment']()\n"
+        "    return dataclasses.replace(whole, moves=Matching('haed'))\n"
+    )
+    assert "the pattern 'haed' matches no parameter" in told(jaxgen("describe", "--config", config))
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    said = told(jaxgen(*train_small(RNN, tmp_path / "file" / "run")))
+    assert "give another --workdir" in said and (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_no_run_cannot_be_looked_at(tmp_path):
+    for verb, more in (("sample", ()), ("evaluate", ()), ("score", ("x.png",))):
+        assert "is no run" in told(jaxgen(verb, "--workdir", tmp_path, *more))
+    assert "is no run folder" in told(jaxgen("report", "--workdir", tmp_path))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small finished GAN run."""
+    run = tmp_path_factory.mktemp("gan") / "run"
+    process = jaxgen(*train_small(GAN, run))
+    assert process.returncode == 0, process.stderr
+    return run
+
+
+def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    said = told(jaxgen(*train_small(GAN, run, "seed=5")))
+    assert "belongs to another experiment" in said and "seed: 0 -> 5" in said
+    assert "belongs to another experiment" in told(jaxgen(*train_small(RNN, run)))
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sample", "--given", "11"], "there is no such class; give numbers from 0 to 9"),
+        (["sample", "--count", "0"], "--count is 0"),
+        (["sample", "--out", "/no/such/folder/x.png"], "give another --out"),
+        (["score", "nothing.png"], "there is no picture nothing.png"),
+        (["score", "Makefile"], "is no picture that can be read"),
+        (["score", "Makefile", "--label", "1", "--label", "2"], "1 examples and 2 labels"),
+    ],
+)
+def test_a_mistake_in_looking_at_a_run(run, arguments, sentence):
+    verb, *more = arguments
+    assert sentence in told(jaxgen(verb, "--workdir", run, *more))
+
+
+def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
+    out = tmp_path / "seven.png"
+    process = jaxgen("sample", "--workdir", run, "--given", "7", "--count", "1", "--out", out)
+    assert process.returncode == 0 and out.read_bytes().startswith(b"\x89PNG")
+    process = jaxgen("score", "--workdir", run, out, "--label", "7")
+    assert 0 < json.loads(process.stdout)["probability_real"] < 1
+    process = jaxgen("evaluate", "--workdir", run)
+    assert process.returncode == 0, process.stderr
+    figures = json.loads(process.stdout.splitlines()[-1])
+    assert figures["split"] == "test" and 0 <= figures["recognised_fraction"] <= 1
+    page = tmp_path / "page.html"
+    assert jaxgen("report", "--workdir", run, "--out", page).returncode == 0
+    assert "real digits" in page.read_text()
+
+
+def test_a_disk_that_is_full_while_saving(tmp_path):
+    """A small file system of its own, filled while the run trains; needs the right to mount one."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        process = jaxgen(*train_small(RNN, mount / "run", "steps=60", "every.checkpoint=20", "keep=100"))
+        (mount / "ballast").write_bytes(b"")
+        assert process.returncode in (0, 2), process.stderr
+        free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
+        with open(mount / "ballast", "wb") as ballast:
+            ballast.write(b"x" * max(0, free - 20_000))
+        said = jaxgen(*train_small(RNN, mount / "other"))
+        assert said.returncode == 2 and "Traceback" not in said.stderr
+        assert "make room" in said.stderr or "cannot be written" in said.stderr
+        (mount / "ballast").unlink()
+        assert jaxgen(*train_small(RNN, mount / "other")).returncode == 0
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_config_says_what_it_is_and_can_be_described(config):
+    text = (ROOT / config).read_text()
+    assert len(text.splitlines()) <= 60
+    docstring = text.split('"""')[1]
+    for word in ("jaxgen train --config " + config, "Expect", "cores"):
+        assert word in docstring, f"{config} does not say {word!r}"
+    process = jaxgen("describe", "--config", config)
+    assert process.returncode == 0 and "parameters" in process.stdout, process.stderr
+
+
+def test_an_unexpected_failure_leaves_its_traceback_in_the_run(tmp_path):
+    code = "import jaxgen.trainer, jaxgen.cli\njaxgen.trainer.Trainer.run = lambda *a: 1 / 0\njaxgen.cli.main()"
+    arguments = [sys.executable, "-c", code, *train_small(RNN, tmp_path / "run")]
+    process = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 1 and "ZeroDivisionError" in process.stderr
+    assert "Traceback" in (tmp_path / "run" / "error.log").read_text()

@@ -1,0 +1,101 @@
+"""Law 3: kill a run anywhere; when it has been resumed and has ended, it equals the run that was not killed, bit for bit."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+import pytest
+
+from tests.commands.command import SMALL, begin, jaxgen, train_small
+
+
+def end_of(run: Path) -> tuple:
+    """All that the law names: the last checkpoint's digests (parameters, optimiser, averages, keys, source), the logs."""
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager((run / "checkpoints").absolute(), options=options) as manager:
+        step = manager.latest_step()
+        record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+    pictures = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
+    return step, record["digests"], record["window"], (run / "metrics.jsonl").read_text(), pictures
+
+
+@pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.split("/")[1])
+def whole(request, tmp_path_factory):
+    """A run that nothing disturbed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    process = jaxgen(*train_small(request.param, run))
+    assert process.returncode == 0, process.stderr
+    return request.param, end_of(run)
+
+
+def lines(run: Path) -> int:
+    path = run / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def kill_after(arguments: list[str], run: Path, number: int, wait: float, how: signal.Signals) -> int:
+    """Signal the run a little after it has written `number` more lines; its exit code (0 when it was done before)."""
+    process, before = begin(*arguments), lines(run)
+    while process.poll() is None and lines(run) < before + number:
+        time.sleep(0.002)
+    time.sleep(wait)
+    process.send_signal(how)
+    process.communicate(timeout=300)
+    return process.returncode
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_anywhere_and_resumed(whole, tmp_path, seed):
+    config, expected = whole
+    chance, run = random.Random(seed), tmp_path / "run"
+    arguments = train_small(config, run)
+    for _ in range(2):
+        kill_after(arguments, run, chance.randint(1, 3), chance.uniform(0, 0.1), signal.SIGKILL)
+    process = jaxgen(*arguments)
+    assert process.returncode == 0, process.stderr
+    assert end_of(run) == expected
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_at_any_step_it_saves_and_goes_on(whole, tmp_path, how, code):
+    config, expected = whole
+    run = tmp_path / "run"
+    arguments = train_small(config, run, "every.checkpoint=1000")
+    before = kill_after(arguments, run, 2, 0.0, how)
+    assert before == code
+    steps = [path.name for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+    assert len(steps) == 1 and 0 < int(steps[0]) <= expected[0]
+    process = jaxgen(*arguments)
+    assert process.returncode == 0 and f"going on from step {steps[0]}" in process.stderr
+    step, digests, window, metrics, _ = end_of(run)
+    assert (step, digests, window, metrics) == expected[:4]
+
+
+def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(whole, tmp_path):
+    config, expected = whole
+    run = tmp_path / "run"
+    arguments = train_small(config, run)
+    assert jaxgen(*arguments).returncode == 0
+    newest = max((path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    for file in (newest / "state").rglob("*"):
+        if file.is_file() and file.stat().st_size > 2000:
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+    process = jaxgen(*arguments)
+    assert process.returncode == 0
+    assert f"the checkpoint of step {newest.name} is damaged" in process.stderr
+    assert end_of(run) == expected
+
+
+def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
+    config, expected = whole
+    run = tmp_path / "run"
+    arguments = train_small(config, run)
+    assert jaxgen(*arguments).returncode == jaxgen(*arguments).returncode == 0
+    assert end_of(run) == expected
+    assert json.loads((run / "summary.json").read_text())["steps"] == expected[0]
