@@ -10,7 +10,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or the list of all when none is near."""
+    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or all of them when none is near."""
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:

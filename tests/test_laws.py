@@ -30,7 +30,7 @@ BELOW = {
     "reporting": {"types", "errors", "files", ""},
     "environment": set(),
     "experiment": {"core", "errors", "training"},
-    "assembly": {"core", "experiment", "training", "types"},
+    "running": {"core", "data", "experiment", "training", "metrics", "reporting", "config", "types", "errors", "ops"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
 

@@ -55,10 +55,10 @@ def trained(config: str, out: Path, stop) -> Path:
 
 def page(runs: list[Path], out: Path) -> None:
     """report.html and results.json."""
-    from jaxgen.comparison import references_of
     from jaxgen.files import write_whole
     from jaxgen.reporting.page import write_report
     from jaxgen.reporting.run_view import read_run, results_json
+    from jaxgen.running.comparison import references_of
 
     views, references = [read_run(run) for run in runs], references_of(runs)
     write_whole(out / "results.json", json.dumps(results_json(views, references), indent=2, allow_nan=False) + "\n")

@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from jaxgen.assembly import Assembly, assemble
 from jaxgen.commands.train import chosen_experiment
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
+from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state
 

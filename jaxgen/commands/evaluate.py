@@ -4,9 +4,9 @@
 import json
 from pathlib import Path
 
-from jaxgen.comparison import figures_of
 from jaxgen.reporting.terminal import say
-from jaxgen.trained import load_trained
+from jaxgen.running.comparison import figures_of
+from jaxgen.running.trained import load_trained
 from jaxgen.training.folder import finite, merge_summary
 
 

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgen.comparison import references_of
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run
+from jaxgen.running.comparison import references_of
 
 
 def report(workdirs: Sequence[str], out: str | None) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import jax
 
-from jaxgen.drawing import parse_given
 from jaxgen.errors import UserError
 from jaxgen.files import write_whole
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import say
-from jaxgen.trained import load_trained
+from jaxgen.running.requests import parse_given
+from jaxgen.running.trained import load_trained
 from jaxgen.training.evaluation import make_sampler
 
 

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from jaxgen.core.task import Critic, Likelihood
-from jaxgen.drawing import label_of
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
-from jaxgen.trained import Trained, load_trained
+from jaxgen.running.requests import label_of
+from jaxgen.running.trained import Trained, load_trained
 from jaxgen.types import Batch, Spec
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgen.assembly import assemble
 from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import to_document
@@ -16,7 +15,8 @@ from jaxgen.environment import facts
 from jaxgen.errors import UserError, nearest
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
-from jaxgen.trainer import Trainer
+from jaxgen.running.assembly import assemble
+from jaxgen.running.trainer import Trainer
 from jaxgen.training.folder import RunFolder
 from jaxgen.training.parallel import Compiler, Parallel
 

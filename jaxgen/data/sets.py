@@ -107,8 +107,8 @@ class Characters:
         source = ResidentStream(self.encode(self.texts()["train"]), self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
-                f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows of "
-                f"data.length={self.length}; lower one of them"
+                f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows "
+                f"of data.length={self.length}; lower one of them"
             )
         return source
 

@@ -100,8 +100,8 @@ class Checkpoints:
         kept = [step for step in self.steps() if (self.folder / str(step)).is_dir()]
         newest = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no earlier checkpoint"
         return UserError(
-            f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: make room and run the "
-            "same command again"
+            f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: make room and "
+            "run the same command again"
         )
 
 

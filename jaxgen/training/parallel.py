@@ -39,7 +39,7 @@ class Parallel:
         """The devices for batches of this size; UserError when a mesh asked for by hand does not fit."""
         if self.compiler is Compiler.PMAP and self.fsdp * self.tensor > 1:
             raise UserError(
-                f"pmap cuts the batch alone, it has no fsdp={self.fsdp} or tensor={self.tensor} axis; use --parallel jit"
+                f"pmap cuts the batch alone, not over fsdp={self.fsdp} or tensor={self.tensor}; use --parallel jit"
             )
         available = jax.devices()
         each = self.fsdp * self.tensor
@@ -78,13 +78,13 @@ class JitDevices:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     def layout(self, state: TrainState) -> TrainState:
-        """A sharding for each leaf: parameters and what is shaped like them over fsdp and tensor, rows over the batch."""
+        """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch."""
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
         whole = jax.tree.map(self._leaf_sharding, state)
         return whole.replace(extra=whole.extra.replace(rows=rows))
 
     def _leaf_sharding(self, leaf: Any) -> NamedSharding:
-        """Tensor parallel cuts a matrix's last axis, fsdp the first other axis that it divides; the rest is replicated."""
+        """Tensor parallel cuts a matrix's last axis, fsdp the first other one that it divides."""
         axes: list[str | None] = [None] * leaf.ndim
         tensor, fsdp = self.mesh.shape["tensor"], self.mesh.shape["fsdp"]
         if tensor > 1 and leaf.ndim >= 2 and leaf.shape[-1] % tensor == 0:

@@ -134,7 +134,7 @@ def move_averages(game: Game, state: TrainState) -> TrainState:
 
 
 def averaged(state: TrainState, name: str | None) -> Variables:
-    """The variables with the named average in the place of the leaves that it holds; None: the parameters themselves."""
+    """The variables with the named average in place of the leaves it holds; None: the parameters themselves."""
     if name is None:
         return state.variables
     return Variables(join(state.averages[name], state.params), state.extra)

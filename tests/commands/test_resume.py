@@ -80,7 +80,9 @@ def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(whole, tm
     run = tmp_path / "run"
     arguments = train_small(config, run)
     assert jaxgen(*arguments).returncode == 0
-    newest = max((path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    newest = max(
+        (path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+    )
     for file in (newest / "state").rglob("*"):
         if file.is_file() and file.stat().st_size > 2000:
             content = bytearray(file.read_bytes())

@@ -89,7 +89,10 @@ def test_a_users_own_text_file(tmp_path):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Characters(name="pyton-docs").texts(), "neither a builtin text nor a file; did you mean 'python-docs'"),
+        (
+            lambda: Characters(name="pyton-docs").texts(),
+            "neither a builtin text nor a file; did you mean 'python-docs'",
+        ),
         (lambda: Characters(batch_size=10_000).source(), "too few for data.batch_size=10000"),
         (lambda: Pictures(batch_size=0), "batch_size is 0; give at least 1"),
         (lambda: Characters(length=0), "give at least 1 of each"),

@@ -77,7 +77,7 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped", "truncated", "deleted"])
 def test_no_damage_to_any_file_of_the_newest_checkpoint_gets_through(tmp_path, damage):
-    """Each file in turn: either what was saved comes back all the same, or the older checkpoint does and this is told."""
+    """Each file in turn: either what was saved comes back, or the older checkpoint does and this is told."""
     save(tmp_path / "whole", 1, 2)
     fell_back = 0
     for number in range(len(files_of(tmp_path / "whole", 2))):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from jaxgen.assembly import Assembly
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
-from jaxgen.drawing import grid_request
 from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
+from jaxgen.running.assembly import Assembly
+from jaxgen.running.requests import grid_request
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
 from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
@@ -24,7 +24,7 @@ from jaxgen.types import Batch, Metrics
 
 
 class Trainer:
-    """One process's work on one run folder, from the state that the folder is found in to the experiment's last step."""
+    """One process's work on one run folder, from the state it is found in to the experiment's last step."""
 
     def __init__(self, assembly: Assembly, folder: RunFolder, say: Callable[[str], None], began: float):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jax
 
-from jaxgen.assembly import Assembly, assemble
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.step import averaged

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from jaxgen.assembly import Assembly
 from jaxgen.errors import UserError
+from jaxgen.running.assembly import Assembly
 from jaxgen.types import Batch
 
 _ROWS = 8  # of a grid of pictures

@@ -12,7 +12,7 @@ from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
 from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
-from jaxgen.trained import Trained, read_experiment
+from jaxgen.running.trained import Trained, read_experiment
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
 
 _DRAWS = 4  # sample sets, each as large as the held-out one
