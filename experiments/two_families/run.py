@@ -17,7 +17,7 @@ CONFIGS = ("configs/rnn/digits.py", "configs/gan/digits.py")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="where the runs and the page go (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for the runs and the page (%(default)s)")
     out = parser.parse_args().out
     set_up_jax()
     from jaxgen.commands.train import Stop
@@ -27,7 +27,7 @@ def main() -> int:
         with Stop() as stop:
             runs = [trained(config, out, stop) for config in CONFIGS]
             if stop():
-                print(f"stopped; what is trained is saved in {out}: the same command goes on from there", file=sys.stderr)
+                print(f"stopped; {out} holds what is trained, the same command goes on from there", file=sys.stderr)
                 return 128 + stop.signal
         page(runs, out)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Law 3: kill a run anywhere; when it has been resumed and has ended, it equals the run that was not killed, bit for bit."""
+"""Law 3: a run killed anywhere and resumed ends as the run that was not killed, bit for bit."""
 # SPDX-License-Identifier: Apache-2.0
 
 import json
@@ -14,7 +14,7 @@ from tests.commands.command import SMALL, begin, jaxgen, train_small
 
 
 def end_of(run: Path) -> tuple:
-    """All that the law names: the last checkpoint's digests (parameters, optimiser, averages, keys, source), the logs."""
+    """All that the law names: digests of parameters, optimiser, averages, keys and source; the log; and the pictures."""
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager((run / "checkpoints").absolute(), options=options) as manager:
         step = manager.latest_step()

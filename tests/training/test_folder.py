@@ -37,7 +37,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 def test_a_workdir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written .* give another --workdir"):
+    with pytest.raises(UserError, match=r"cannot be written .* give another --workdir"):
         RunFolder(tmp_path / "file" / "run")
 
 
@@ -49,5 +49,5 @@ def test_a_summary_grows(tmp_path):
 
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "experiment.json").write_text("{")
-    with pytest.raises(UserError, match="experiment.json cannot be read"):
+    with pytest.raises(UserError, match=r"experiment\.json cannot be read"):
         RunFolder(tmp_path).document()

@@ -1,0 +1,52 @@
+"""Nothing is compiled twice, and what a finished run holds can be read back."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import json
+
+import jax
+import pytest
+
+from jaxgen.commands.train import run
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.experiment import Experiment
+from jaxgen.training.parallel import Compiler
+from tests.commands.command import ROOT, SMALL
+
+EVERY = ["every.log=4", "every.evaluate=8", "every.sample=8", "every.checkpoint=8"]
+
+
+def small(config: str, compiler: Compiler) -> Experiment:
+    experiment = set_fields(load_experiment(ROOT / config, Experiment), [*SMALL[config], *EVERY])
+    return dataclasses.replace(experiment, parallel=dataclasses.replace(experiment.parallel, compiler=compiler))
+
+
+@pytest.mark.parametrize("compiler", list(Compiler), ids=lambda compiler: compiler.value)
+@pytest.mark.parametrize("config", sorted(SMALL), ids=lambda config: config.split("/")[1])
+def test_nothing_is_compiled_after_the_first_round(config, compiler, tmp_path):
+    """Counted by JAX itself: once training, evaluation, sampling and saving have each happened, no program is added."""
+    compiled, counts = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    experiment = small(config, compiler)
+    assert run(experiment, tmp_path / "run", lambda: counts.append(len(compiled)) or False) == experiment.steps
+    jax.monitoring.clear_event_listeners()
+    calls_a_round = len(counts) * 8 // experiment.steps
+    assert counts[0] > 0
+    assert counts[2 * calls_a_round - 1 :] == counts[2 * calls_a_round - 1 : 2 * calls_a_round] * (
+        len(counts) - 2 * calls_a_round + 1
+    )
+
+
+def test_pmap_and_jit_write_the_same_metrics(tmp_path):
+    """Law 2 through the whole house: same data, same noise, the same numbers within rounding."""
+    config, lines = "configs/rnn/digits.py", {}
+    for compiler in Compiler:
+        run(small(config, compiler), tmp_path / compiler.value, lambda: False)
+        text = (tmp_path / compiler.value / "metrics.jsonl").read_text()
+        lines[compiler] = [json.loads(line) for line in text.splitlines()]
+    for ours, theirs in zip(lines[Compiler.JIT], lines[Compiler.PMAP], strict=True):
+        assert ours.keys() == theirs.keys()
+        assert {name: theirs[name] for name in ours} == pytest.approx(ours, rel=1e-4, abs=1e-6)
