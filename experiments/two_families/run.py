@@ -17,7 +17,7 @@ CONFIGS = ("configs/rnn/digits.py", "configs/gan/digits.py")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for the runs and the page (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs and page (%(default)s)")
     out = parser.parse_args().out
     set_up_jax()
     from jaxgen.commands.train import Stop

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.data import builtin
+from jaxgen.data.emoji import emoji
 from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
 from jaxgen.errors import UserError, nearest
 from jaxgen.types import Spec
@@ -24,7 +25,7 @@ class Residence(enum.Enum):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Labelled pictures: the builtin `digits`, or any labelled picture set that TFDS has prepared (`mnist`)."""
+    """Pictures: the builtin `digits` and `emoji` (no labels), or any labelled set that TFDS has prepared (`mnist`)."""
 
     name: str = "digits"
     batch_size: int = 64
@@ -36,14 +37,18 @@ class Pictures:
             raise UserError(f"batch_size is {self.batch_size}; give at least 1")
 
     def arrays(self, split: str) -> dict[str, np.ndarray]:
-        """`image` [N, H, W, C] uint8 and `label` [N] int32 of the split."""
+        """`image` [N, H, W, C] uint8 of the split, and `label` [N] int32 where the set has labels."""
         if self.name == "digits":
             return dict(builtin.digits()[split])
+        if self.name == "emoji":
+            return dict(emoji()[split])
         return _tfds_pictures(self.name, split, self.data_dir)
 
     def spec(self) -> Spec:
         if self.name == "digits":
             return Spec(image=(8, 8, 1), levels=17, classes=10)
+        if self.name == "emoji":
+            return Spec(image=(32, 32, 3), levels=256)
         features = _tfds_builder(self.name, self.data_dir).info.features
         return Spec(image=features["image"].shape, levels=256, classes=features["label"].num_classes)
 
@@ -126,7 +131,7 @@ def _tfds_builder(name: str, data_dir: str | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        names = ["digits", *tfds.list_builders(with_community_datasets=False)]
+        names = ["digits", "emoji", *tfds.list_builders(with_community_datasets=False)]
         raise UserError(f"data.name is {name!r}, which neither jaxgen nor TFDS knows{nearest(name, names)}") from None
     if not {"image", "label"} <= set(builder.info.features):
         raise UserError(f"{name} is a set of {', '.join(builder.info.features)}; this task needs image and label")
