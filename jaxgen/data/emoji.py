@@ -1,4 +1,4 @@
-"""Colour pictures that come with pip packages: OpenMoji's drawings (CC BY-SA 4.0), rendered here at the size asked for."""
+"""Colour pictures from pip packages: OpenMoji's drawings (CC BY-SA 4.0), rendered here at the size asked for."""
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
