@@ -1,9 +1,9 @@
 """LSTM and GRU layers over a sequence, with the input product taken out of the loop and a backward pass by hand.
 
-The input's share of the gates is one product over all B*T rows, made by the caller; the loop holds only the product with
-one packed recurrent matrix. Plain autodiff of such a loop carries the matrix's gradient along and adds to it at every
-step. The backward loop here emits only the gates' gradients; the matrix's gradient is one product over T*B rows after it,
-and so, when the batch lies on several devices, one sum over them instead of T.
+The input's share of the gates is one product over all B*T rows, made by the caller; the loop holds only the product
+with one packed recurrent matrix. Plain autodiff of such a loop carries the matrix's gradient along and adds to it at
+every step. The backward loop here emits only the gates' gradients; the matrix's gradient is one product over T*B rows
+after it, and so, when the batch lies on several devices, one sum over them.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -17,8 +17,8 @@ def lstm(inputs: jax.Array, recurrent: jax.Array, carry: State) -> tuple[jax.Arr
     """A long short-term memory layer (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
     `inputs` [B, T, 4H] is the input product plus the bias, its gates in the order in, forget, candidate, out (that of
-    cuDNN and PyTorch); `recurrent` [H, 4H]; `carry` (h, c), both [B, H]. Returns the outputs h_1 .. h_T [B, T, H] and the
-    carry after them. Differentiable in reverse mode alone.
+    cuDNN and PyTorch); `recurrent` [H, 4H]; `carry` (h, c), both [B, H]. Returns the outputs h_1 .. h_T [B, T, H] and
+    the carry after them. Differentiable in reverse mode alone.
     """
     outputs, carry = _lstm(_swap(inputs), recurrent, carry)
     return _swap(outputs), carry

@@ -21,7 +21,7 @@ def token_log_prob(logits: jax.Array, tokens: jax.Array) -> jax.Array:
 def tempered(logits: jax.Array, temperature: jax.Array | float, top_k: int | None) -> jax.Array:
     """[..., V] nats: the log-probabilities that a token is drawn from, -inf where it cannot fall.
 
-    The `top_k` likeliest tokens are kept (None: all of them; of equals the first), their logits divided by `temperature`.
+    The `top_k` likeliest tokens are kept (None: all; of equals the first), their logits divided by `temperature`.
     Temperature 0 is the limit: the likeliest token alone, or the likeliest ones evenly when several are equal.
     Raises ValueError for a `top_k` outside 1 .. V.
     """

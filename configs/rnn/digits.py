@@ -1,0 +1,35 @@
+"""An LSTM that writes handwritten digits pixel by pixel, and knows their exact likelihood.
+
+Long short-term memory (Hochreiter and Schmidhuber 1997) with one dropout mask a sequence (arXiv 1512.05287).
+
+    jaxgen train --config configs/rnn/digits.py --workdir runs/rnn
+
+Expect EXPECTED
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.sets import Pictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+from jaxgen.training.averages import Average
+from jaxgen.training.optimisers import Adam, Cosine
+
+
+def experiment() -> Experiment:
+    network = RecurrentNetwork(
+        cell=Cell.LSTM,
+        width=128,
+        context=(1, 7, 8, 9),  # the pixel before, and the three above in a picture 8 wide
+        head=128,
+        dropout=0.5,
+        input_dropout=0.3,  # 1,437 pictures are soon known by heart
+    )
+    return Experiment(
+        task=LanguageModel(network=network),
+        data=Pictures(name="digits", batch_size=64),
+        optimisers={"likelihood": Adam(rate=Cosine(peak=1e-2, warmup=50), b2=0.99, decay=0.1, clip=1.0)},
+        averages={"slow": Average(half_life=20_000)},
+        steps=1000,
+        every=Every(log=50, evaluate=250, sample=500, checkpoint=250),
+    )

@@ -1,0 +1,124 @@
+"""Generator and discriminator: mirror images built of residual blocks without normalisation (arXiv 2501.05441)."""
+# SPDX-License-Identifier: Apache-2.0
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen.errors import UserError
+
+_SLOPE = 0.2  # of the leaky ReLU below zero
+_unit_embedding = nn.initializers.normal(1.0)
+
+
+def resolutions(image: tuple[int, int, int], stages: int) -> list[tuple[int, int]]:
+    """(H, W) of each stage from the coarsest; the last is the picture's. UserError when halving does not come out even."""
+    height, width, _ = image
+    halvings = 2 ** (stages - 1)
+    if stages < 1 or height % halvings or width % halvings:
+        raise UserError(
+            f"channels names {stages} resolutions, and a picture of {height}x{width} cannot be halved "
+            f"{stages - 1} times; give channels one number for each resolution, at least one"
+        )
+    return [(height * 2**stage // halvings, width * 2**stage // halvings) for stage in range(stages)]
+
+
+class Block(nn.Module):
+    """A residual branch that adds nothing at first: 1x1, 3x3, 1x1 on pictures, two dense layers on vectors.
+
+    `depth` is how many blocks the network has: layers before the last are scaled by depth^(-1/(2m-2)), m layers a
+    branch, so that the output's change does not grow with it (Fixup, arXiv 1901.09321).
+    """
+
+    depth: int
+    expansion: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        width = self.expansion * x.shape[-1]
+        pictures = x.ndim == 4
+        gain = self.depth ** (-1 / 4 if pictures else -1 / 2)
+        kernel_init = nn.initializers.variance_scaling(2 * gain**2 / (1 + _SLOPE**2), "fan_in", "normal")
+        hidden = nn.leaky_relu(nn.Dense(width, kernel_init=kernel_init)(x), _SLOPE)
+        if pictures:
+            hidden = nn.leaky_relu(nn.Conv(width, (3, 3), kernel_init=kernel_init)(hidden), _SLOPE)
+        return x + nn.Dense(x.shape[-1], use_bias=False, kernel_init=nn.initializers.zeros)(hidden)
+
+
+def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
+
+
+class Generator(nn.Module):
+    """Latent and class to a picture: a trunk of vectors, its linear map to the coarsest stage, then stages up.
+
+    On small pictures the trunk alone learns most in the time (a CPU's convolutions are slow); `stage_blocks` adds
+    convolutional blocks to every resolution in `channels`.
+    """
+
+    width: int = 128  # of the trunk
+    blocks: int = 2  # of the trunk
+    channels: tuple[int, ...] = (4,)  # of each resolution from the coarsest; the last is the picture's own
+    stage_blocks: int = 0  # of each resolution
+    expansion: int = 2  # a branch's width over its block's
+    latent: int = 32
+    image: tuple[int, int, int] | None = None  # H, W, C, from the data
+    classes: int = 0  # from the data
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None) -> Float[Array, "B H W C"]:
+        """Pictures around [-1, 1], not bounded to it; `label` is None where there are no classes."""
+        sizes = resolutions(self.image, len(self.channels))
+        depth = self.blocks + self.stage_blocks * len(sizes)
+        if self.classes:
+            embedding = nn.Embed(self.classes, self.latent, embedding_init=_unit_embedding, name="class")(label)
+            z = jnp.concatenate([z, embedding], axis=-1)  # [B, 2Z]
+        x = nn.Dense(self.width, name="from_latent")(z)  # [B, D]
+        for _ in range(self.blocks):
+            x = Block(depth, self.expansion)(x)
+        height, width = sizes[0]
+        x = nn.Dense(height * width * self.channels[0], name="to_basis")(x).reshape(-1, height, width, self.channels[0])
+        for stage, (size, channels) in enumerate(zip(sizes, self.channels, strict=True)):
+            if stage:
+                x = _resized(nn.Dense(channels, use_bias=False, name=f"to_stage_{stage}")(x), size)  # [B, 2H, 2W, C]
+            for _ in range(self.stage_blocks):
+                x = Block(depth, self.expansion)(x)
+        return nn.Dense(self.image[2], name="to_picture")(x)
+
+
+class Discriminator(nn.Module):
+    """A picture and its class to one number, the higher the more real: the generator's mirror image.
+
+    The class enters as a projection (arXiv 1802.05637): the output is the product of the picture's features and the
+    class's embedding.
+    """
+
+    width: int = 128
+    blocks: int = 2
+    channels: tuple[int, ...] = (4,)  # of each resolution from the coarsest, as in the generator
+    stage_blocks: int = 0
+    expansion: int = 2
+    features: int = 64  # that the class is compared with
+    classes: int = 0  # from the data
+
+    @nn.compact
+    def __call__(self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None) -> Float[Array, "B"]:
+        sizes = resolutions(picture.shape[1:], len(self.channels))
+        depth = self.blocks + self.stage_blocks * len(sizes)
+        x = nn.Dense(self.channels[-1], name="from_picture")(picture)
+        for stage in reversed(range(len(sizes))):
+            for _ in range(self.stage_blocks):
+                x = Block(depth, self.expansion)(x)
+            if stage:  # [B, H/2, W/2, C]
+                x = nn.Dense(self.channels[stage - 1], use_bias=False, name=f"to_stage_{stage - 1}")(
+                    _resized(x, sizes[stage - 1])
+                )
+        x = nn.Dense(self.width, name="from_basis")(x.reshape(x.shape[0], -1))  # [B, D]
+        for _ in range(self.blocks):
+            x = Block(depth, self.expansion)(x)
+        if not self.classes:
+            return nn.Dense(1, use_bias=False, name="to_output")(x)[:, 0]
+        features = nn.Dense(self.features, use_bias=False, name="to_features")(x)
+        embedding = nn.Embed(self.classes, self.features, embedding_init=_unit_embedding, name="class")(label)
+        return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -1,0 +1,142 @@
+"""A stacked recurrent network over tokens, with one set of parameters for whole sequences and for single steps."""
+# SPDX-License-Identifier: Apache-2.0
+
+import enum
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgen.ops.recurrence import gru, lstm
+
+Carry = dict[str, Any]  # every leaf with the batch leading: "layers", "history" [B, n], "position" [B]
+
+
+class Cell(enum.Enum):
+    """What a layer keeps from step to step."""
+
+    LSTM = "lstm"
+    GRU = "gru"
+
+
+class RecurrentLayer(nn.Module):
+    """One layer over [B, T, D]; returns the outputs [B, T, width] and the state after them."""
+
+    cell: Cell
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        gates = 4 if self.cell is Cell.LSTM else 3
+        recurrent = self.param("recurrent", self._recurrent, gates)
+        bias = self.param("bias", self._bias, gates)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width))
+        inputs = x @ kernel + bias  # [B, T, gates * width]
+        if self.cell is Cell.LSTM:
+            return lstm(inputs, recurrent, state)
+        return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state)
+
+    def _recurrent(self, key: jax.Array, gates: int) -> jax.Array:
+        """An orthogonal matrix for every gate, side by side."""
+        orthogonal = nn.initializers.orthogonal()
+        return jnp.concatenate([orthogonal(k, (self.width, self.width)) for k in jax.random.split(key, gates)], axis=1)
+
+    def _bias(self, key: jax.Array, gates: int) -> jax.Array:
+        """Zeros, but 1 for an LSTM's forget gate, so that it remembers at the start (Jozefowicz et al. 2015)."""
+        zeros = jnp.zeros(gates * self.width)
+        return zeros.at[self.width : 2 * self.width].set(1.0) if self.cell is Cell.LSTM else zeros
+
+    @nn.nowrap
+    def state(self, batch_size: int) -> Any:
+        """The state before the first token."""
+        zero = jnp.zeros((batch_size, self.width))
+        return (zero, zero) if self.cell is Cell.LSTM else zero
+
+
+class RecurrentNetwork(nn.Module):
+    """Logits of the next token after each token of a sequence.
+
+    `context` says which earlier tokens each step is shown, counted back from the one that it predicts: (1,) is the
+    plain language model, and 8 is the pixel above in a picture 8 wide. `head` is the width of a hidden layer that maps
+    the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
+    `dropout` acts on each layer's outputs, `input_dropout` on the input, with one mask a sequence (arXiv 1512.05287).
+    The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (0: none).
+    """
+
+    cell: Cell = Cell.LSTM
+    width: int = 128
+    layers: int = 1
+    embedding: int = 64
+    context: tuple[int, ...] = (1,)
+    head: int = 0
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    vocabulary: int = 0
+    classes: int = 0
+    positions: int = 0
+
+    @nn.nowrap
+    def carry(self, batch_size: int) -> Carry:
+        """The state before a sequence's first token, which is V, "start", when the sequence gives none of its own."""
+        layer = RecurrentLayer(self.cell, self.width, parent=None)
+        carry: Carry = {"layers": tuple(layer.state(batch_size) for _ in range(self.layers))}
+        if max(self.context) > 1:
+            carry["history"] = jnp.full((batch_size, max(self.context) - 1), self.vocabulary, jnp.int32)
+        if self.positions:
+            carry["position"] = jnp.zeros(batch_size, jnp.int32)
+        return carry
+
+    @nn.compact
+    def __call__(
+        self, tokens: jax.Array, carry: Carry, label: jax.Array | None, keys: jax.Array | None = None
+    ) -> tuple[jax.Array, Carry]:
+        """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
+
+        `label` [B] is read when `classes` is not 0. `keys` [B] draw each row's dropout; None drops nothing.
+        """
+        shown, after = self._shown(tokens, carry)
+        if self.classes:
+            shown = shown + nn.Embed(self.classes, self.embedding, name="label")(label)[:, None]
+        shown = x = _dropped(shown, self.input_dropout, keys, self.layers)
+        states = []
+        for number in range(self.layers):
+            layer = RecurrentLayer(self.cell, self.width, name=f"layer_{number}")
+            x, state = layer(x, carry["layers"][number])
+            x = _dropped(x, self.dropout, keys, number)
+            states.append(state)
+        if self.head:
+            x = nn.relu(nn.Dense(self.head, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
+            x = _dropped(x, self.dropout, keys, self.layers + 1)
+        # zeros: an untrained network holds every token equally likely
+        logits = nn.Dense(self.vocabulary, kernel_init=nn.initializers.zeros, name="head")(x)
+        return logits, after | {"layers": tuple(states)}
+
+    def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
+        """Logits [B, V] of what follows `token` [B], and the state after it."""
+        logits, carry = self(token[:, None], carry, label)
+        return logits[:, 0], carry
+
+    def _shown(self, tokens: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+        """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
+        length, furthest, after = tokens.shape[1], max(self.context), {}
+        if furthest > 1:
+            tokens = jnp.concatenate([carry["history"], tokens], axis=1)
+            after["history"] = tokens[:, length:]
+        x = 0.0
+        for back in self.context:
+            table = nn.Embed(self.vocabulary + 1, self.embedding, name=f"token_{back}")
+            x = x + table(tokens[:, furthest - back : furthest - back + length])
+        if self.positions:
+            position = carry["position"][:, None] + jnp.arange(length)
+            x = x + nn.Embed(self.positions, self.embedding, name="position")(position)
+            after["position"] = carry["position"] + length
+        return x, after
+
+
+def _dropped(x: jax.Array, rate: float, keys: jax.Array | None, number: int) -> jax.Array:
+    """`x` [B, T, D] with features of a row set to 0, the same ones all along the sequence; `number` names the draw."""
+    if keys is None or rate == 0:
+        return x
+    draw = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, number), 1 - rate, x.shape[-1:]))
+    return jnp.where(draw(keys)[:, None], x / (1 - rate), 0.0)

@@ -1,0 +1,194 @@
+"""The likelihood sums to one, the samples follow it, and a carried state makes many batches one long one."""
+# SPDX-License-Identifier: Apache-2.0
+
+import itertools
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from jaxgen.core.mean import Mean
+from jaxgen.core.task import Likelihood, Task
+from jaxgen.errors import UserError
+from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+from jaxgen.types import Extra, Spec, Variables
+
+KEY = jax.random.key(0)
+NETWORK = RecurrentNetwork(width=8, embedding=6, context=(1, 2), head=5, dropout=0.2)
+PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
+STREAM = Spec(length=4, vocabulary=3, continues=True)
+
+
+def model(spec, cell=Cell.LSTM):
+    """A sized task and lively parameters: fresh ones hold everything equally likely."""
+    task = LanguageModel(NETWORK.clone(cell=cell)).for_spec(spec)
+    shapes = jax.eval_shape(task.init, KEY).params
+    leaves, tree = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    drawn = [0.8 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return task, Variables(jax.tree.unflatten(tree, drawn), Extra())
+
+
+def every_picture(label):
+    levels = np.array(list(itertools.product(range(3), repeat=4)), np.uint8)
+    return {"image": levels.reshape(-1, 2, 2, 1), "label": np.full(81, label, np.int32), "row": np.arange(81)}
+
+
+def every_text(first):
+    tokens = np.array([(first, *rest) for rest in itertools.product(range(3), repeat=4)], np.int32)
+    return {"tokens": tokens, "fresh": np.ones(81, bool), "row": np.arange(81)}
+
+
+def fits(counts, probabilities):
+    expected = np.asarray(probabilities) * counts.sum()
+    return ((counts - expected) ** 2 / expected).sum() < chi2.isf(1e-4, len(counts) - 1)
+
+
+def test_it_holds_the_contracts():
+    task, _ = model(PICTURES)
+    assert isinstance(task, Task) and isinstance(task, Likelihood) and task.bound == "exact"
+
+
+@pytest.mark.parametrize("cell", Cell)
+def test_the_probabilities_of_all_sequences_sum_to_one(cell):
+    task, variables = model(PICTURES, cell)
+    for label in (0, 1):
+        assert abs(np.exp(task.log_prob(variables, every_picture(label), KEY)).sum() - 1) < 1e-5
+    task, variables = model(STREAM, cell)
+    for first in range(3):
+        assert abs(np.exp(task.log_prob(variables, every_text(first), KEY)).sum() - 1) < 1e-5
+
+
+def test_the_label_matters():
+    task, variables = model(PICTURES)
+    zero, one = (np.exp(task.log_prob(variables, every_picture(label), KEY)) for label in (0, 1))
+    assert np.abs(zero - one).sum() > 0.05
+
+
+@pytest.mark.parametrize("spec", [PICTURES, STREAM])
+def test_an_untrained_network_holds_all_tokens_equally_likely(spec):
+    task = LanguageModel(NETWORK).for_spec(spec)
+    batch = every_picture(1) if spec is PICTURES else every_text(1)
+    variables = task.init(KEY).replace(extra=Extra(rows=task.rows(81)))
+    mean, aux = task.loss(variables, batch, KEY)
+    assert abs(mean.value - math.log(3)) < 1e-5 and mean.weight == 81 * 4
+    assert aux.metrics["nats_per_token"].value == mean.value
+
+
+def test_picture_samples_follow_the_likelihood():
+    task, variables = model(PICTURES)
+    labels = np.ones(6000, np.int32)
+    made = jax.jit(lambda v, k: task.sample(v, 6000, {"label": labels}, k))(variables, KEY)
+    assert made["image"].shape == (6000, 2, 2, 1) and made["image"].dtype == jnp.uint8 and (made["label"] == 1).all()
+    counts = np.bincount(np.asarray(made["image"]).reshape(6000, 4) @ [27, 9, 3, 1], minlength=81)
+    assert fits(counts, np.exp(task.log_prob(variables, every_picture(1), KEY)))
+
+
+def test_text_samples_follow_the_likelihood_after_a_prompt():
+    task, variables = model(STREAM)
+    prompt = np.tile(np.array([[2, 0, 1]], np.int32), (6000, 1))
+    made = np.asarray(task.sample(variables, 6000, {"tokens": prompt}, KEY)["tokens"])
+    assert made.shape == (6000, 7) and (made[:, :3] == prompt).all()
+    texts = np.array([(2, 0, 1, *rest) for rest in itertools.product(range(3), repeat=4)], np.int32)
+    log_prob = task.log_prob(variables, {"tokens": texts}, KEY)
+    probabilities = np.exp(log_prob - jax.nn.logsumexp(log_prob))
+    assert fits(np.bincount(made[:, 3:] @ [27, 9, 3, 1], minlength=81), probabilities)
+
+
+def test_without_anything_given_labels_take_turns_and_texts_begin_anywhere():
+    task, variables = model(PICTURES)
+    assert task.sample(variables, 4, {}, KEY)["label"].tolist() == [0, 1, 0, 1]
+    task, variables = model(STREAM)
+    tokens = task.sample(variables, 60, {}, KEY)["tokens"]
+    assert tokens.shape == (60, 5) and set(tokens[:, 0].tolist()) == {0, 1, 2}
+
+
+def test_cold_samples_are_the_likeliest_step_by_step():
+    task, variables = model(STREAM)
+    for greedy in (replace(task, temperature=0.0), replace(task, top_k=1)):
+        given = {"tokens": jnp.array([[1], [1]])}
+        one, other = greedy.sample(variables, 2, given, KEY)["tokens"]
+        assert np.array_equal(one, other)
+    whole = np.exp(task.log_prob(variables, every_text(1), KEY)).reshape(3, 3, 3, 3)
+    expected = []
+    for _ in range(4):
+        expected.append(int(whole.reshape(3, -1).sum(1).argmax()))
+        whole = whole[expected[-1]]
+    assert one[1:].tolist() == expected
+
+
+def test_two_batches_with_a_carried_state_are_one_long_one():
+    task, variables = model(STREAM)
+    text = np.asarray(jax.random.randint(jax.random.key(3), (2, 9), 0, 3))
+    long = -float(task.log_prob(variables, {"tokens": text}, KEY).sum())
+    rows, total = task.rows(2), 0.0
+    for number in (0, 1):
+        batch = {"tokens": text[:, 4 * number : 4 * number + 5], "fresh": np.full(2, number == 0)}
+        sums, rows = task.evaluate(variables.replace(extra=Extra(rows=rows)), batch, KEY)
+        total += float(sums["nats"].total)
+    assert abs(total - long) < 1e-4
+    batch["fresh"] = np.ones(2, bool)  # the second half alone forgets the first
+    alone, _ = task.evaluate(variables.replace(extra=Extra(rows=rows)), batch, KEY)
+    assert abs(float(alone["nats"].total) + float(task.log_prob(variables, batch, KEY).sum())) < 1e-4
+
+
+def test_fresh_resets_its_own_row_alone():
+    task, variables = model(STREAM)
+    tokens = np.array([[0, 1, 2, 0, 1]] * 2, np.int32)
+    used = jax.tree.map(lambda leaf: jnp.full_like(leaf, 1), task.rows(2))
+    batch = {"tokens": tokens, "fresh": np.array([True, False]), "row": np.arange(2)}
+    _, aux = task.loss(variables.replace(extra=Extra(rows=used)), batch, KEY)
+    assert jax.tree.structure(aux.rows) == jax.tree.structure(used)
+    per_row = []
+    for row in (0, 1):
+        alone = batch | {"weight": np.arange(2) == row}
+        sums, _ = task.evaluate(variables.replace(extra=Extra(rows=used)), alone, KEY)
+        per_row.append(float(sums["nats"].total))
+    assert abs(per_row[0] + float(task.log_prob(variables, batch, KEY)[0])) < 1e-5
+    assert abs(per_row[1] - per_row[0]) > 1e-3
+
+
+def test_padding_weighs_nothing():
+    task, variables = model(PICTURES)
+    batch = every_picture(0)
+    whole, rows = task.evaluate(variables, batch | {"weight": (np.arange(81) < 20).astype(np.float32)}, KEY)
+    part, _ = task.evaluate(variables, jax.tree.map(lambda a: a[:20], batch), KEY)
+    assert rows is None and whole["nats"].weight == 80
+    np.testing.assert_allclose(whole["nats"].total, part["nats"].total, rtol=1e-5)
+
+
+def test_dropout_depends_on_the_rows_number_not_on_its_place():
+    task, variables = model(PICTURES)
+    batch = every_picture(0)
+    part = jax.tree.map(lambda a: a[30:40], batch)
+    whole, _ = task.loss(variables, batch | {"weight": ((batch["row"] // 10) == 3).astype(np.float32)}, KEY)
+    np.testing.assert_allclose(task.loss(variables, part, KEY)[0].total, whole.total, rtol=1e-5)
+
+
+def test_units():
+    sums = {"nats": Mean(jnp.float32(40 * math.log(8)), jnp.float32(40))}
+    task, _ = model(PICTURES)
+    assert abs(task.finish(sums)["bits_per_dim"] - 3) < 1e-5
+    task, _ = model(STREAM)
+    figures = task.finish(sums)
+    assert abs(figures["bits_per_character"] - 3) < 1e-5 and abs(figures["perplexity"] - 8) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: LanguageModel(temperature=-1.0), "temperature"),
+        (lambda: LanguageModel(top_k=0), "top_k"),
+        (lambda: LanguageModel(NETWORK.clone(context=(0, 1))), "context"),
+        (lambda: LanguageModel().for_spec(Spec()), "neither"),
+        (lambda: LanguageModel(top_k=4).for_spec(PICTURES), "3 tokens"),
+    ],
+)
+def test_a_users_mistake_is_told_in_a_sentence(make, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make()

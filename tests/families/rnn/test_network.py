@@ -1,0 +1,99 @@
+"""Step by step and all at once are one network, for every cell and every kind of input."""
+# SPDX-License-Identifier: Apache-2.0
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+
+B, T, V = 3, 9, 5
+PLAIN = RecurrentNetwork(width=6, embedding=4, vocabulary=V)
+NETWORKS = {
+    "plain": PLAIN,
+    "gru": PLAIN.clone(cell=Cell.GRU, layers=2),
+    "all": PLAIN.clone(layers=2, context=(1, 2, 4), head=7, dropout=0.4, input_dropout=0.3, classes=2, positions=T),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    return NETWORKS[request.param]
+
+
+def lively(network):
+    """Parameters of any size, the head's too: fresh ones give the same logits to everything."""
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *inputs(network))["params"]
+    leaves, tree = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    drawn = [0.7 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return {"params": jax.tree.unflatten(tree, drawn)}
+
+
+def inputs(network):
+    tokens = jax.random.randint(jax.random.key(2), (B, T), 0, V)
+    return tokens, network.carry(B), jnp.array([0, 1, 1]) if network.classes else None
+
+
+def close(left, right):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5), left, right)
+
+
+def test_steps_give_the_logits_of_the_parallel_pass(network):
+    variables, (tokens, carry, label) = lively(network), inputs(network)
+    whole, after = network.apply(variables, tokens, carry, label)
+    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, label, method="step"))
+    for t in range(T):
+        logits, carry = step(tokens[:, t], carry)
+        close(logits, whole[:, t])
+    close(carry, after)
+
+
+def test_two_halves_are_the_whole(network):
+    variables, (tokens, carry, label) = lively(network), inputs(network)
+    whole, after = network.apply(variables, tokens, carry, label)
+    first, between = network.apply(variables, tokens[:, :2], carry, label)
+    second, end = network.apply(variables, tokens[:, 2:], between, label)
+    close((jnp.concatenate([first, second], axis=1), end), (whole, after))
+
+
+def test_nothing_sees_the_future(network):
+    variables, (tokens, carry, label) = lively(network), inputs(network)
+    other = tokens.at[:, 5].set((tokens[:, 5] + 1) % V)
+    before, _ = network.apply(variables, tokens, carry, label)
+    after, _ = network.apply(variables, other, carry, label)
+    assert np.array_equal(before[:, :5], after[:, :5])
+    assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
+
+
+def test_the_carried_state_has_the_batch_leading(network):
+    assert all(leaf.shape[0] == B and leaf.size for leaf in jax.tree.leaves(network.carry(B)))
+
+
+def test_context_counts_back_from_the_predicted_token():
+    network = PLAIN.clone(context=(3,))
+    variables = lively(network)
+    variables["params"]["layer_0"]["recurrent"] *= 0
+    variables["params"]["layer_0"]["bias"] = variables["params"]["layer_0"]["bias"].at[6:12].set(-1e9)  # forget all
+    tokens, carry, label = inputs(network)
+    logits, _ = network.apply(variables, tokens, carry, label)  # logits t are of token t+1, and see token t-2 alone
+    for moved, changed in [(0, 2), (4, 6)]:
+        other, _ = network.apply(variables, tokens.at[:, moved].set((tokens[:, moved] + 1) % V), carry, label)
+        assert np.flatnonzero(np.abs(other - logits).max((0, 2)) > 1e-6).tolist() == [changed]
+
+
+def test_dropout_is_a_rows_own_and_keeps_the_mean():
+    network = NETWORKS["all"]
+    variables, (tokens, carry, label) = lively(network), inputs(network)
+    keys = jax.random.split(jax.random.key(5), B)
+    whole, _ = network.apply(variables, tokens, carry, label, keys)
+    lone = jax.tree.map(lambda leaf: leaf[1:2], (tokens, carry, label, keys))
+    close(network.apply(variables, *lone)[0], whole[1:2])
+    quiet, _ = network.apply(variables, tokens, carry, label)
+    assert np.abs(whole - quiet).max() > 1e-2
+    linear = PLAIN.clone(dropout=0.5)  # the logits are linear in what is dropped
+    variables, (tokens, carry, _) = lively(linear), inputs(linear)
+    drops = jax.vmap(lambda k: linear.apply(variables, tokens, carry, None, jax.random.split(k, B))[0])
+    mean = drops(jax.random.split(jax.random.key(6), 4000)).mean(0)
+    assert np.abs(mean - linear.apply(variables, tokens, carry, None)[0]).max() < 0.1
