@@ -13,7 +13,7 @@ _unit_embedding = nn.initializers.normal(1.0)
 
 
 def resolutions(image: tuple[int, int, int], stages: int) -> list[tuple[int, int]]:
-    """(H, W) of each stage from the coarsest; the last is the picture's. UserError when halving does not come out even."""
+    """(H, W) of each stage from the coarsest; the last is the picture's. UserError when halves do not come out even."""
     height, width, _ = image
     halvings = 2 ** (stages - 1)
     if stages < 1 or height % halvings or width % halvings:

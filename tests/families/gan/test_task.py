@@ -1,0 +1,186 @@
+"""The GAN as a task: turns, conditioning, randomness by row, sizes, and that it learns."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.core.masks import paths, split
+from jaxgen.core.task import Critic, Likelihood, Task
+from jaxgen.data.builtin import digits
+from jaxgen.errors import UserError
+from jaxgen.families.gan.adversarial import Loss
+from jaxgen.families.gan.network import Discriminator, Generator
+from jaxgen.families.gan.task import Gan
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.step import init_state, make_game, take_step
+from jaxgen.types import Spec
+
+DIGITS = Spec(image=(8, 8, 1), levels=17, classes=10)
+SMALL = Gan(Generator(width=16, blocks=1, latent=4), Discriminator(width=16, blocks=1, features=8))
+CONVOLVING = Gan(
+    Generator(width=16, blocks=1, channels=(8, 4), stage_blocks=1, latent=4),
+    Discriminator(width=16, blocks=1, channels=(8, 4), stage_blocks=1, features=8),
+)
+
+
+def shaken(task: Gan, seed: int = 0):
+    """Variables whose residual branches do something: they start at zero."""
+    variables = task.init(jax.random.key(seed))
+    leaves, tree = jax.tree.flatten(variables.params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    return variables.replace(params=jax.tree.unflatten(tree, moved))
+
+
+def batch_of(count: int, start: int = 0):
+    train = digits()["train"]
+    rows = jnp.arange(start, start + count)
+    return {"image": jnp.asarray(train["image"])[rows], "label": jnp.asarray(train["label"])[rows], "row": rows}
+
+
+def test_it_keeps_the_contracts_it_can_and_no_other():
+    task = SMALL.for_spec(DIGITS)
+    assert isinstance(task, Task) and isinstance(task, Critic) and not isinstance(task, Likelihood)
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_each_turn_moves_its_own_leaves_alone(loss):
+    task = replace(SMALL, loss=loss).for_spec(DIGITS)
+    variables = shaken(task)
+    owned = []
+    for turn in task.turns():
+        gradient = jax.grad(
+            lambda params, turn=turn: turn.loss(variables.replace(params=params), batch_of(8), KEY)[0].total
+        )
+        moving, frozen = split(gradient(variables.params), turn.moves(variables.params))
+        assert all(path.startswith(turn.name + "/") for path in paths(moving))
+        assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(moving))
+        owned += paths(moving)
+        if turn.name == "discriminator":  # the fakes' pixels are differentiated for R2, never G: the split sees to it
+            assert jax.tree.leaves(frozen)
+    assert sorted(owned) == sorted(paths(variables.params))
+
+
+KEY = jax.random.key(5)
+
+
+def test_the_discriminators_loss_is_its_nats_and_half_gamma_times_both_penalties():
+    task = SMALL.for_spec(DIGITS)
+    variables, batch = shaken(task), batch_of(8)
+    free, aux = replace(task, gamma=0.0).discriminator_loss(variables, batch, KEY)
+    full, _ = replace(task, gamma=3.0).discriminator_loss(variables, batch, KEY)
+    penalties = aux.metrics["r1"].value + aux.metrics["r2"].value
+    np.testing.assert_allclose(full.value, free.value + 1.5 * penalties, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["discriminator_loss", "generator_loss"])
+def test_a_cut_batch_gives_the_whole_batchs_sums(name):
+    """Row numbers carry the randomness: rows 0-2 and rows 3-7 apart sum to rows 0-7, a row of weight 0 to nothing."""
+    task = CONVOLVING.for_spec(DIGITS)
+    variables, loss = shaken(task), jax.jit(getattr(task, name))
+    batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
+    parts = [{field: array[cut] for field, array in batch.items()} for cut in (slice(0, 3), slice(3, 8))]
+    whole, first, second = (loss(variables, part, KEY) for part in (batch, *parts))
+    summed = jax.tree.map(jnp.add, first, second)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(summed), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
+
+
+def test_samples_follow_key_label_and_row_alone():
+    task = SMALL.for_spec(DIGITS)
+    variables, label = shaken(task), jnp.arange(12) % 3
+    sample = jax.jit(lambda label, key: task.sample(variables, len(label), {"label": label}, key)["image"])
+    pictures = sample(label, KEY)
+    np.testing.assert_array_equal(pictures, sample(label, KEY))
+    np.testing.assert_array_equal(pictures[:5], sample(label[:5], KEY))
+    assert np.any(pictures != sample(label, jax.random.key(6)))
+    assert np.any(pictures != sample((label + 1) % 3, KEY))
+    rows = {"row": jnp.arange(4, 8), "label": label[4:8]}
+    whole = task.generate(variables.params, {"row": jnp.arange(12), "label": label}, KEY)
+    np.testing.assert_allclose(task.generate(variables.params, rows, KEY), whole[4:8], atol=1e-5)
+
+
+def test_without_labels_given_every_class_is_drawn_alike():
+    task = SMALL.for_spec(DIGITS)
+    drawn = task.sample(task.init(KEY), 40, {}, KEY)
+    np.testing.assert_array_equal(np.bincount(drawn["label"]), np.full(10, 4))
+    assert drawn["image"].dtype == jnp.uint8 and int(drawn["image"].max()) <= 16
+
+
+@pytest.mark.parametrize("image", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (8, 12, 2)])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_sizes_come_from_the_data(image, classes):
+    task = CONVOLVING.for_spec(Spec(image=image, levels=256, classes=classes))
+    variables = jax.eval_shape(task.init, KEY)
+    batch = task.spec.batch(2)
+    mean, _ = jax.eval_shape(task.discriminator_loss, variables, batch, KEY)
+    drawn = jax.eval_shape(lambda v: task.sample(v, 2, {}, KEY), variables)
+    assert mean.total.shape == () and drawn["image"].shape == (2, *image)
+    assert ("label" in drawn) == (classes > 0) == any("class" in path for path in paths(variables.params))
+
+
+def test_data_that_do_not_suit_are_refused_in_a_sentence():
+    with pytest.raises(UserError, match="9x8 cannot be halved"):
+        CONVOLVING.for_spec(Spec(image=(9, 8, 1), levels=17))
+    with pytest.raises(UserError, match="no"):
+        SMALL.for_spec(Spec(length=16, vocabulary=30))
+    with pytest.raises(UserError, match="gamma"):
+        Gan(gamma=-1.0)
+
+
+def test_parameters_are_a_function_of_the_key():
+    task = SMALL.for_spec(DIGITS)
+    one, again, other = (task.init(jax.random.key(seed)).params for seed in (3, 3, 4))
+    assert all(bool(jnp.all(a == b)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(again), strict=True))
+    assert any(bool(jnp.any(a != b)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+def test_the_zero_branches_make_the_first_network_linear_in_its_blocks():
+    """A block adds nothing at first: any number of them gives the same output from the same other parameters."""
+    deep = replace(SMALL, generator=SMALL.generator.clone(blocks=4)).for_spec(DIGITS)
+    shallow = SMALL.for_spec(DIGITS)
+    params, batch = deep.init(KEY).params, batch_of(4)
+    np.testing.assert_array_equal(deep.generate(params, batch, KEY), shallow.generate(params, batch, KEY))
+
+
+def test_training_learns_to_tell_and_to_fool():
+    """200 steps: samples have come nearer to the digits' mean pictures, and D's probability is inside (0, 1)."""
+    task = Gan().for_spec(DIGITS)
+    train = digits()["train"]
+    images, labels = jnp.asarray(train["image"]), jnp.asarray(train["label"])
+    shapes = jax.eval_shape(task.init, KEY)
+    adam = Adam(rate=1e-3, b1=0.0, b2=0.99)
+    game = make_game(task, shapes.params, {"discriminator": adam, "generator": adam}, {}, 200, 64)
+
+    def draw(source, variables, number):
+        row = jnp.arange(64)
+        index = (number * 64 + row) % len(labels)
+        return {"image": images[index], "label": labels[index], "row": row}, source
+
+    state = first = init_state(game, KEY, None)
+    advance = jax.jit(lambda s: jax.lax.fori_loop(0, 200, lambda _, s: take_step(game, s, draw, lambda t: t)[0], s))
+    state = advance(state)
+
+    test = digits()["test"]
+    batch = {name: jnp.asarray(array)[:200] for name, array in test.items()}
+    batch |= {"row": jnp.arange(200), "weight": jnp.ones(200)}
+    means = np.stack([train["image"][train["label"] == digit].mean(axis=0) for digit in range(10)])
+
+    def distance(variables):
+        image = task.sample(variables, 200, {"label": batch["label"]}, KEY)["image"]
+        return np.abs(np.asarray(image, np.float32) - means[np.asarray(batch["label"])]).mean()
+
+    assert distance(state.variables) < 0.6 * distance(first.variables)
+    figures = task.finish(task.evaluate(state.variables, batch, KEY)[0])
+    assert set(figures) == {
+        "discriminator_output_real", "discriminator_output_fake", "p_real", "p_fake", "discriminator_accuracy",
+    }  # fmt: skip
+    assert all(np.isfinite(value) for value in figures.values()) and 0 < figures["p_fake"] < 1
+    probability = task.probability(state.variables, batch)
+    noise = batch | {"image": jax.random.randint(KEY, batch["image"].shape, 0, 17).astype(jnp.uint8)}
+    assert bool(jnp.all((probability > 0) & (probability < 1)))
+    assert probability.mean() > task.probability(state.variables, noise).mean() + 0.1
