@@ -29,12 +29,14 @@ def _run(options) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         sys.stderr.close()
         return 141
-    except Exception:
-        print(f"jaxgen: an unexpected failure; {_keep_traceback(options)}", file=sys.stderr)
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            print("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device", file=sys.stderr)
+        print(f"jaxgen: an unexpected failure; {_keep_traceback(options, error)}", file=sys.stderr)
         return 1
 
 
-def _keep_traceback(options) -> str:
+def _keep_traceback(options, error: Exception) -> str:
     """The traceback in RUN/error.log where there is a run folder, else on stderr."""
     text = traceback.format_exc()
     workdir = options.workdir[0] if isinstance(options.workdir, list) else options.workdir
@@ -42,7 +44,7 @@ def _keep_traceback(options) -> str:
         log = Path(workdir) / "error.log"
         try:
             log.write_text(text)
-            return f"its traceback is in {log}: {text.strip().splitlines()[-1]}"
+            return f"its traceback is in {log}: {type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
         except OSError:
             pass  # a folder that cannot be written: the traceback is said below instead
     return text
@@ -66,21 +68,21 @@ def _sample(options) -> int:
     _set_up_jax()
     from jaxgen.commands.sample import sample
 
-    return sample(options.workdir, options.config, options.given, options.count, options.out, options.seed)
+    return sample(options.workdir, options.config, options.set, options.given, options.count, options.out, options.seed)
 
 
 def _evaluate(options) -> int:
     _set_up_jax()
     from jaxgen.commands.evaluate import evaluate
 
-    return evaluate(options.workdir, options.config, options.split)
+    return evaluate(options.workdir, options.config, options.set, options.split)
 
 
 def _score(options) -> int:
     _set_up_jax()
     from jaxgen.commands.score import score
 
-    return score(options.workdir, options.config, options.examples, options.label)
+    return score(options.workdir, options.config, options.set, options.examples, options.label)
 
 
 def _report(options) -> int:
@@ -105,14 +107,14 @@ def _parser():
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
     verb = _verb(verbs, "train", _train, "begin a run, or go on with the one in --workdir")
-    _add_config(verb, required=True)
+    _add_config(verb)
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
     _add_changes(verb)
 
     verb = _verb(
         verbs, "describe", _describe, "parameters, FLOPs, memory and time of an experiment; nothing is allocated"
     )
-    _add_config(verb, required=True)
+    _add_config(verb)
     _add_changes(verb)
     verb.set_defaults(workdir=None)
 
@@ -148,26 +150,22 @@ def _verb(verbs, name: str, action, purpose: str):
     return verb
 
 
-def _add_config(verb, required: bool) -> None:
-    verb.add_argument(
-        "--config", required=required, metavar="FILE", help="the experiment file, such as configs/gan/digits.py"
-    )
+def _add_config(verb) -> None:
+    verb.add_argument("--config", required=True, metavar="FILE", help="the experiment file: configs/gan/digits.py")
 
 
 def _add_run(verb) -> None:
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder")
-    _add_config(verb, required=False)
+    verb.add_argument("--config", metavar="FILE", help="its experiment file; only a run of your own classes needs it")
+    _add_set(verb, "the changes it was trained with, beside --config")
+
+
+def _add_set(verb, purpose: str) -> None:
+    verb.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help=purpose)
 
 
 def _add_changes(verb) -> None:
-    verb.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change fields: task.network.width=64",
-    )
+    _add_set(verb, "change fields: task.network.width=64")
     verb.add_argument(
         "--parallel", choices=("jit", "pmap"), help="how the batch is spread over devices (the experiment says)"
     )

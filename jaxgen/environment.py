@@ -19,7 +19,7 @@ def set_up_jax() -> None:
 
     logging.set_verbosity(logging.ERROR)  # Orbax tells its every step otherwise
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
@@ -38,10 +38,15 @@ def facts() -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
         "devices": [str(device.device_kind) for device in jax.devices()],
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "processor": _processor(),
         "commit": _commit(),
     }
+
+
+def cores() -> int:
+    """The cores that this process may use, where the system tells; else all."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -57,6 +62,8 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """The commit of jaxgen's own checkout, marked when it has changes; None for an installed package."""
+    if not (Path(__file__).parents[1] / ".git").exists():  # git would answer with whatever project surrounds us
+        return None
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

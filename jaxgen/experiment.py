@@ -50,6 +50,9 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; give at least 1")
 
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed is {self.seed}; give a number from 0 to {2**32 - 1}")
+
     @property
     def shown(self) -> str | None:
         """The average that evaluation and samples use; None: the parameters themselves."""

@@ -20,9 +20,16 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _umask() -> int:
+    """The process's mask, which the system tells only to who sets it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,6 +1,6 @@
 """Trains the RNN and the GAN on the same handwritten digits and puts them side by side on one page.
 
-    python experiments/two_families/run.py [--out runs/demo]
+python experiments/two_families/run.py [--out runs/demo]
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -49,7 +49,7 @@ def trained(config: str, out: Path, stop) -> Path:
         say(f"training {config} in {workdir}")
         run(load_experiment(ROOT / config, Experiment), workdir, stop)
     if not stop():
-        evaluate(str(workdir), None, "test")
+        evaluate(str(workdir), None, (), "test")
     return workdir
 
 

@@ -16,11 +16,21 @@ from jaxgen.running.trained import load_trained
 from jaxgen.training.evaluation import make_sampler
 
 
-def sample(workdir: str, config: str | None, given: Sequence[str], count: int, out: str | None, seed: int) -> int:
+def sample(
+    workdir: str,
+    config: str | None,
+    settings: Sequence[str],
+    given: Sequence[str],
+    count: int,
+    out: str | None,
+    seed: int,
+) -> int:
     """Pictures go into one PNG (RUN/samples/sample.png unless --out says where), texts to stdout or --out."""
     if count < 1:
         raise UserError(f"--count is {count}; give at least 1")
-    trained = load_trained(Path(workdir), config, say)
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
+    trained = load_trained(Path(workdir), config, say, settings)
     assembly = trained.assembly
     request = parse_given(list(given), assembly, count)
     samples = jax.device_get(make_sampler(assembly.task, count)(trained.variables, request, jax.random.key(seed)))

@@ -17,9 +17,11 @@ from jaxgen.running.trained import Trained, load_trained
 from jaxgen.types import Batch, Spec
 
 
-def score(workdir: str, config: str | None, examples: Sequence[str], labels: Sequence[str]) -> int:
+def score(
+    workdir: str, config: str | None, settings: Sequence[str], examples: Sequence[str], labels: Sequence[str]
+) -> int:
     """One JSON object a line of stdout, in the order given."""
-    trained = load_trained(Path(workdir), config, say)
+    trained = load_trained(Path(workdir), config, say, settings)
     task, spec = trained.assembly.task, trained.assembly.spec
     if not isinstance(task, Likelihood | Critic):
         raise UserError(

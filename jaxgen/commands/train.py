@@ -1,7 +1,9 @@
 """`jaxgen train`: begin a run, or go on with it."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import dataclasses
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -22,13 +24,16 @@ from jaxgen.training.parallel import Compiler, Parallel
 
 
 class Stop:
-    """Becomes true at the first SIGTERM or Ctrl-C, so that the run can save; a second Ctrl-C ends it at once."""
+    """True from the first Ctrl-C, SIGTERM or lost terminal on, so that the run can save; a second ends it at once."""
 
     def __init__(self):
         self.signal: int | None = None
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup a lost terminal is no reason to stop
+            numbers.append(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -39,6 +44,8 @@ class Stop:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
+        with contextlib.suppress(OSError):  # no print here: a signal may come in the middle of one
+            os.write(2, b"jaxgen: stopping after this call and saving; a second signal ends it at once\n")
 
     def __call__(self) -> bool:
         return self.signal is not None
@@ -51,7 +58,7 @@ def train(
     experiment = chosen_experiment(config, settings, compiler, mesh)
     with Stop() as stop:
         step = run(experiment, Path(workdir), stop, began)
-    if stop.signal is None:
+    if stop.signal is None or step == experiment.steps:
         return 0
     say(f"stopped at step {step} of {experiment.steps}, which is saved; the same command goes on from there")
     return 128 + stop.signal
@@ -64,7 +71,7 @@ def run(experiment: Experiment, workdir: Path, stopped, began: float | None = No
     folder = RunFolder(workdir)
     try:
         document = to_document(experiment)
-        refuse_other(folder, document)
+        refuse_other(folder.path, folder.document(), document)
         folder.describe(document, facts())
         for turn in assembly.task.turns():
             if turn.name not in assembly.game.optimisers:
@@ -74,15 +81,16 @@ def run(experiment: Experiment, workdir: Path, stopped, began: float | None = No
         folder.close()
 
 
-def refuse_other(folder: RunFolder, document: dict) -> None:
+def refuse_other(workdir: Path, before: dict | None, document: dict) -> None:
     """UserError when the folder belongs to another experiment; how it is spread over devices may change."""
-    before = folder.document()
     if before is None:
+        if any((workdir / "checkpoints").glob("[0-9]*")):
+            raise UserError(f"{workdir} has checkpoints but no experiment.json; restore it, or give another --workdir")
         return
     lines = [line for line in differences(before, document) if not line.startswith("parallel")]
     if lines:
         raise UserError(
-            f"{folder.path} belongs to another experiment; give another --workdir, or undo: " + "; ".join(lines)
+            f"{workdir} belongs to another experiment; give another --workdir, or undo: " + "; ".join(lines)
         )
 
 
@@ -101,7 +109,7 @@ def chosen_parallel(parallel: Parallel, compiler: str | None, mesh: str | None) 
         axes = ("data", "fsdp", "tensor")
         if axis not in axes:
             raise UserError(f"--mesh {mesh}: {axis!r} is no axis of the mesh{nearest(axis, axes)}")
-        if not size.isdigit() or int(size) < 1:
+        if not size.isdecimal() or int(size) < 1:
             raise UserError(f"--mesh {mesh}: give each axis a size of at least 1, such as data=2,fsdp=2")
         parallel = dataclasses.replace(parallel, **{axis: int(size)})
     return parallel

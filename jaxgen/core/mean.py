@@ -19,7 +19,7 @@ class Mean:
         values = jnp.asarray(values, jnp.float32)
         weights = jnp.ones_like(values) if weights is None else jnp.broadcast_to(weights, values.shape)
         weights = weights.astype(jnp.float32)
-        # where, not a product: a row that is left out may hold an infinity or a NaN
+        # where, not a product: a row that is left out may hold an infinity or a NaN (its gradient is the loss's care)
         return cls(jnp.sum(jnp.where(weights == 0, 0.0, values * weights)), jnp.sum(weights))
 
     def __add__(self, other: "Mean") -> "Mean":

@@ -75,6 +75,7 @@ class Characters:
         if self.batch_size < 1 or self.length < 1:
             raise UserError(f"batch_size is {self.batch_size} and length {self.length}; give at least 1 of each")
 
+    @functools.cached_property
     def texts(self) -> dict[str, str]:
         """`train` and `test`: a file is cut nine to one."""
         if self.name == "python-docs":
@@ -83,33 +84,39 @@ class Characters:
             raise UserError(
                 f"data.name is {self.name!r}: neither a builtin text nor a file{nearest(self.name, ['python-docs'])}"
             )
-        with open(self.name, encoding="utf-8") as file:
-            text = file.read()
+        try:
+            with open(self.name, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{self.name} cannot be read as UTF-8 text ({error}); convert it, or name another"
+            ) from None
         cut = len(text) * 9 // 10
         return {"train": text[:cut], "test": text[cut:]}
 
+    @functools.cached_property
     def alphabet(self) -> str:
         """The characters of both splits in code order; a token is a character's place here."""
-        return "".join(sorted(set("".join(self.texts().values()))))
+        return "".join(sorted(set(self.texts["train"]) | set(self.texts["test"])))
 
     def encode(self, text: str) -> np.ndarray:
         """[N] int32 tokens; UserError names the first character that the alphabet lacks."""
-        alphabet = self.alphabet()
-        place = {character: number for number, character in enumerate(alphabet)}
-        missing = next((character for character in text if character not in place), None)
-        if missing is not None:
-            raise UserError(f"the character {missing!r} does not occur in {self.name}; leave it out of the prompt")
-        return np.fromiter((place[character] for character in text), np.int32, len(text))
+        known, codes = _codes(self.alphabet), _codes(text)
+        places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+        missing = np.flatnonzero(known[places] != codes)
+        if len(missing):
+            character = text[missing[0]]
+            raise UserError(f"the character {character!r} does not occur in {self.name}; leave it out of the prompt")
+        return places.astype(np.int32)
 
     def decode(self, tokens: np.ndarray) -> str:
-        alphabet = self.alphabet()
-        return "".join(alphabet[token] for token in tokens)
+        return "".join(self.alphabet[token] for token in tokens)
 
     def spec(self) -> Spec:
-        return Spec(length=self.length, vocabulary=len(self.alphabet()), continues=True)
+        return Spec(length=self.length, vocabulary=len(self.alphabet), continues=True)
 
     def source(self) -> ResidentStream:
-        source = ResidentStream(self.encode(self.texts()["train"]), self.spec(), self.batch_size)
+        source = ResidentStream(self.encode(self.texts["train"]), self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
                 f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows "
@@ -118,10 +125,18 @@ class Characters:
         return source
 
     def evaluation(self, split: str) -> dict[str, Any]:
-        """The split as a stream, [n, B, T+1]; as many rows as leave at most a hundredth of it unread."""
-        tokens = self.encode(self.texts()[split])
+        """The split as a stream, [n, B, T+1]; as many rows, a power of two, as leave about a hundredth unread."""
+        tokens = self.encode(self.texts[split])
         rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
-        return stream_batches(tokens, self.length, rows, self.spec())
+        batches = stream_batches(tokens, self.length, 1 << (rows.bit_length() - 1), self.spec())
+        if not len(batches["tokens"]):
+            raise UserError(f"the {split} split of {self.name} is shorter than data.length={self.length}; lower that")
+        return batches
+
+
+def _codes(text: str) -> np.ndarray:
+    """[N] the code point of each character."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def _tfds_builder(name: str, data_dir: str | None) -> Any:
@@ -133,12 +148,17 @@ def _tfds_builder(name: str, data_dir: str | None) -> Any:
     except tfds.core.registered.DatasetNotFoundError:
         names = ["digits", "emoji", *tfds.list_builders(with_community_datasets=False)]
         raise UserError(f"data.name is {name!r}, which neither jaxgen nor TFDS knows{nearest(name, names)}") from None
-    if not {"image", "label"} <= set(builder.info.features):
-        raise UserError(f"{name} is a set of {', '.join(builder.info.features)}; this task needs image and label")
+    except (ValueError, AssertionError, ImportError, KeyError) as error:
+        raise UserError(f"TFDS cannot open data.name={name!r} ({str(error).strip().split(chr(10))[0]})") from None
+    features = builder.info.features
+    if not {"image", "label"} <= set(features):
+        raise UserError(f"{name} is a set of {', '.join(features)}; this task needs image and label")
+    if None in features["image"].shape or not isinstance(features["label"], tfds.features.ClassLabel):
+        raise UserError(f"{name} has pictures of no fixed size or labels that are no classes; choose another set")
     if not builder.data_path.exists():
         raise UserError(
             f"{name} is not prepared in {builder.data_path.parent}: set TFDS_DATA_DIR to the folder that holds it, "
-            f"or install jaxgen[tensorflow] and run `tfds build {name}`"
+            f"or install jaxgen[tensorflow] and run `tfds build {name} --file_format=array_record`"
         )
     return builder
 
@@ -146,7 +166,15 @@ def _tfds_builder(name: str, data_dir: str | None) -> Any:
 @functools.cache
 def _tfds_pictures(name: str, split: str, data_dir: str | None) -> dict[str, np.ndarray]:
     """A prepared TFDS set through its random-access reader, which needs no TensorFlow."""
-    examples = list(_tfds_builder(name, data_dir).as_data_source(split=split))
+    builder = _tfds_builder(name, data_dir)
+    if split not in builder.info.splits:
+        raise UserError(f"{name} has no {split} split, only {', '.join(builder.info.splits)}; choose another set")
+    try:
+        examples = list(builder.as_data_source(split=split))
+    except NotImplementedError:
+        raise UserError(
+            f"{name} is prepared in a format without random access; run `tfds build {name} --file_format=array_record`"
+        ) from None
     return {
         "image": np.stack([example["image"] for example in examples]),
         "label": np.asarray([example["label"] for example in examples], np.int32),

@@ -43,6 +43,9 @@ def _mix(value: jax.Array) -> jax.Array:
 
 
 def epoch_positions(key: jax.Array, number: jax.Array, rows: jax.Array, batch_size: int, size: int) -> jax.Array:
-    """[B] which example row `rows` of batch `number` is: epoch after epoch, each in an order of its own."""
+    """[B] which example row `rows` of batch `number` is: epoch after epoch, each in an order of its own.
+
+    Positions are 32-bit: after 4.29e9 examples the orders repeat.
+    """
     position = number.astype(jnp.uint32) * jnp.uint32(batch_size) + rows.astype(jnp.uint32)
     return shuffled(key, position // jnp.uint32(size), position % jnp.uint32(size), size)

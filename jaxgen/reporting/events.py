@@ -1,45 +1,80 @@
 """TensorBoard events, thin over tensorboardX (which needs neither TensorFlow nor PyTorch)."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import io
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import UInt8
+
+from jaxgen.errors import UserError
 
 
 class EventWriter:
     """Writes scalars and pictures for TensorBoard into `folder` (RUN/events); close it, or use it in a `with`.
 
     `resumed_at`: the last step that a resumed run kept; TensorBoard hides what the killed run had written after it.
+    Events are written where they are said and not on tensorboardX's own thread, which ends silently on a full disk and
+    leaves the run waiting for it: here a UserError comes back at once.
     """
 
     def __init__(self, folder: str | os.PathLike, resumed_at: int | None = None):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        purge_step = None if resumed_at is None else resumed_at + 1  # TensorBoard drops this step and all after it
-        self._writer = SummaryWriter(os.fspath(folder), purge_step=purge_step)
+        self._folder = os.fspath(folder)
+        with self._told():
+            os.makedirs(folder, exist_ok=True)
+            self._writer = EventsWriter(os.path.join(self._folder, "events"))
+        if resumed_at is not None:  # TensorBoard drops the step named here and all after it
+            self._write(Event(step=resumed_at + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """One line of metrics. Tags are `loss/train`, `loss/test`, so that both stand side by side."""
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
         for name, value in values.items():
-            self._writer.add_scalar(f"{name}/{split}", value, step)
+            self._write(Event(step=step, summary=summary.scalar(f"{name}/{split}", value)))
 
     def image(self, step: int, name: str, picture: bytes | UInt8[np.ndarray, "H W C"]) -> None:
         """A picture: the bytes of a PNG, or uint8 pixels with 1, 3 or 4 channels."""
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
         if isinstance(picture, bytes):
             from PIL import Image
 
             picture = np.asarray(Image.open(io.BytesIO(picture)).convert("RGBA"))
-        self._writer.add_image(name, picture, step, dataformats="HWC")
+        self._write(Event(step=step, summary=summary.image(name, picture, dataformats="HWC")))
+
+    def _write(self, event) -> None:
+        event.wall_time = time.time()
+        with self._told():
+            self._writer.write_event(event)
 
     def close(self) -> None:
         """Write out what is still held back."""
-        self._writer.close()
+        with self._told():
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = f"TensorBoard's events could not be written to {self._folder} ({error.strerror})"
+            raise UserError(f"{place}; make room and run the same command again") from None
 
     def __enter__(self) -> "EventWriter":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            self.close()
+        except UserError:
+            if kind is None:  # else what ended the run is told, not what follows from it
+                raise

@@ -26,7 +26,7 @@ def render(
 
 def columns(count: int, spec: Spec) -> int:
     """How many pictures stand side by side."""
-    return spec.classes if 0 < spec.classes <= 20 else max(1, round(count**0.5))
+    return min(count, spec.classes) if 0 < spec.classes <= 20 else max(1, round(count**0.5))
 
 
 def _heads(labels: np.ndarray | None, wide: int) -> list[str] | None:

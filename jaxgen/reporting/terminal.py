@@ -1,6 +1,7 @@
 """Progress on stderr: a bar with rate and ETA on a terminal, plain lines elsewhere; stdout stays free for results."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ class _Lines:
         self._label = label
 
     def show(self, step: int, line: str) -> None:
-        print(f"{self._label}: {line}", file=sys.stderr, flush=True)
+        _tell(f"{self._label}: {line}")
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -99,12 +100,20 @@ class _Bar:
         self._bar.start()
 
     def show(self, step: int, line: str) -> None:
-        self._bar.update(self._task, completed=step, line=line, refresh=True)
+        with contextlib.suppress(OSError):  # as in `_tell`
+            self._bar.update(self._task, completed=step, line=line, refresh=True)
 
     def close(self) -> None:
-        self._bar.stop()
+        with contextlib.suppress(OSError):
+            self._bar.stop()
 
 
 def say(sentence: str) -> None:
     """One sentence to the user; stdout stays for results."""
-    print(f"jaxgen: {sentence}", file=sys.stderr, flush=True)
+    _tell(f"jaxgen: {sentence}")
+
+
+def _tell(line: str) -> None:
+    # When nobody reads any more (`| tee` got the Ctrl-C too), the run must save all the same.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

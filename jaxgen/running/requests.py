@@ -40,6 +40,6 @@ def parse_given(words: list[str], assembly: Assembly, count: int) -> Batch:
 
 def label_of(word: str, classes: int, option: str = "--given") -> int:
     """A class number as the user wrote it after `option`."""
-    if word.isdigit() and int(word) < classes:
+    if word.isdecimal() and int(word) < classes:
         return int(word)
     raise UserError(f"{option} {word}: there is no such class; give numbers from 0 to {classes - 1}")

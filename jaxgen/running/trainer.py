@@ -1,6 +1,7 @@
 """A training run in its folder: restored or begun, stepped, logged, evaluated, sampled and saved."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +10,14 @@ import jax
 
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
 from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
+from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
 from jaxgen.training.folder import METRICS, TIMING, RunFolder, merge_summary
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
@@ -34,55 +36,61 @@ class Trainer:
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
-        state, step = self._begin()
         try:
+            state, step = self._begin()
             if step < self.experiment.steps:
-                with EventWriter(self.folder.path / "events", resumed_at=step or None) as self._events:
-                    step = self._train(state, step, stopped)
-            self._checkpoints.wait()
-        finally:
-            self._checkpoints.close()
+                with EventWriter(self.folder.path / "events", resumed_at=step) as self._events:
+                    state, step = self._train(state, step, stopped)
+            self._summarise(state, step)
+        except BaseException:
+            with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
+                self._checkpoints.close()
+            raise
+        self._checkpoints.close()
         return step
 
     def _begin(self) -> tuple[TrainState, int]:
         """The newest whole checkpoint, or the first state."""
-        shapes = jax.eval_shape(self.assembly.init, self.assembly.key)
-        restored = self._checkpoints.restore(shapes, self.say)
+        assembly = self.assembly
+        restored = self._checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), self.say)
         if restored is None:
-            state, record, step = jax.jit(self.assembly.init)(self.assembly.key), {}, 0
+            state, record, step = assembly.devices.begin(assembly.init, assembly.key), {}, 0
         else:
             state, record = restored
             step = self._saved = int(state.step)
-            self.say(f"going on from step {step}")
+            state = assembly.devices.put_state(state)
+            done = step == self.experiment.steps
+            self.say(
+                f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
+            )
         self.folder.forget_after(step)
         self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
         self._logged_at = record.get("logged_at", (0, 0.0))
-        return self.assembly.devices.put_state(state), step
+        return state, step
 
-    def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> int:
+    def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
         every, experiment = self.experiment.every, self.experiment
         hooks = (
             Hook(every.evaluate, self._evaluate),
             Hook(every.sample, self._sample),
             Hook(every.checkpoint, self._checkpoint),
         )
-        calls = functools.partial(
-            spans, step, experiment.steps, self.assembly.steps_per_call, tuple(vars(every).values())
-        )
-        feed = self._feed(state, calls())
+        most = self.assembly.steps_per_call
+        calls = functools.partial(spans, step, experiment.steps, most, tuple(vars(every).values()))
         with self._stopwatch.paused():
+            feed = self._feed(state, calls())
             program = self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size) as self._progress:
             state, step = fit(
                 program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
             )
-        if self._saved != step:
-            self._checkpoint(step, state)
-        self._summarise(state, step)
-        return step
+            if self._saved != step:
+                self._checkpoint(step, state)
+        return state, step
 
     def _summarise(self, state: TrainState, step: int) -> None:
-        seconds = self._stopwatch.seconds
+        logged_at, seconds = self._logged_at
+        seconds = seconds if logged_at == step else self._stopwatch.seconds
         parameters = sum(leaf.size for leaf in jax.tree.leaves(self.assembly.devices.fetch(state).params))
         speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
         rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
@@ -136,7 +144,7 @@ class Trainer:
     def _sample(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
         given, _ = grid_request(self.assembly)
-        samples = self._sampler(variables, given, jax.random.fold_in(self.assembly.key, 4))
+        samples = self._sampler(on_one_device(variables), given, jax.random.fold_in(self.assembly.key, 4))
         decode = None if self.assembly.spec.image else self.experiment.data.decode
         suffix, content = render(jax.device_get(samples), self.assembly.spec, decode)
         self.folder.write(f"samples/{step}.{suffix}", content)
@@ -150,7 +158,7 @@ class Trainer:
 
     @functools.cached_property
     def _test_batches(self) -> Batch:
-        return jax.device_put(self.experiment.data.evaluation("test"))
+        return self.assembly.devices.put_evaluation(self.experiment.data.evaluation("test"))
 
     @functools.cached_property
     def _evaluation(self):

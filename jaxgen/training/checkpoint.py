@@ -1,8 +1,10 @@
 """Checkpoints: Orbax writes them whole, digests tell a damaged one, the newest whole one is restored."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
-_DIGESTS = "digests"
+
+# What says nothing about the file: too little memory, no right to read, a device that failed.
+_NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserError)
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run. Saving returns at once; `wait` raises what went wrong since.
+    """The folder `checkpoints/` of a run. Files are written on a thread; `wait` raises what went wrong since.
 
     `keep` newest checkpoints are kept; None opens the folder to be read alone, and changes nothing in it.
     """
@@ -40,52 +44,68 @@ class Checkpoints:
 
     def save(self, step: int, state: TrainState, record: Record) -> None:
         """Start to write the state. UserError when this save, or the one before it, cannot be written."""
-        plain = jax.device_get(_plain(state))  # a copy: the next step is given the device's buffers
-        record = {**record, _DIGESTS: _digests(plain)}
-        try:
-            self._manager.save(
-                step, args=ocp.args.Composite(state=ocp.args.StandardSave(plain), record=ocp.args.JsonSave(record))
-            )
-        except Exception as error:
-            raise self._unsaved(error) from error
+        plain = jax.device_get(_plain(state))  # on the host: the next step is given the device's buffers
+        content = {"record": record, "leaves": _leaves(plain)}
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(plain), record=ocp.args.JsonSave({**content, "sha256": _digest(content)})
+        )
+        with self._told():
+            if not self._manager.save(step, args=arguments):
+                raise OSError(f"a checkpoint as new as step {step} stands there already")
 
     def wait(self) -> None:
         """Until the last save is on disk. UserError when it could not be written."""
-        try:
+        with self._told():
             self._manager.wait_until_finished()
-        except Exception as error:
-            raise self._unsaved(error) from error
+
+    def close(self) -> None:
+        """`wait`, and let go of the folder."""
+        with self._told():
+            self._manager.close()
 
     def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
-        """The newest whole checkpoint in the shapes of `like`, as host arrays; None when there is none.
+        """The newest whole checkpoint in the shapes of `like`, as arrays of the host; None when there is none at all.
 
-        One that is damaged is named to `warn` and put aside in `damaged/`, so that no later save meets it.
+        One that is damaged is named to `warn` and put aside in `damaged/`, so that no later save meets it. UserError
+        when none of them is whole, or one holds other shapes than `like`.
         """
-        for step in self.steps():
+        found = self.steps()
+        for step in found:
             try:
                 return self._read(step, like)
+            except _NO_DAMAGE:
+                raise
             except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
                 place = f"it is kept aside in {self._put_aside(step)}" if self._writable else "an older one is tried"
                 warn(f"the checkpoint of step {step} is damaged ({_first_line(error)}); {place}")
+        if found:
+            raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
         return None
 
-    def close(self) -> None:
-        self._manager.close()
-
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), jax.eval_shape(_plain, like))
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), shapes)
-        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), record=ocp.args.JsonRestore())
-        restored = self._manager.restore(step, args=arguments)
-        plain, record = jax.device_get(restored["state"]), restored["record"]
-        expected = record.pop(_DIGESTS)
-        for path, digest in _digests(plain).items():
-            if digest != expected.get(path):
+        content = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        if content.pop("sha256") != _digest(content):
+            raise ValueError("the bytes of its record are not those that were saved")
+        saved, shapes = content["leaves"], jax.eval_shape(_plain, like)
+        wanted = {path_of(keys): _type(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
+        self._refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
+        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
+        plain = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes)))["state"]
+        for path, leaf in _leaves(jax.device_get(plain)).items():
+            if leaf != saved[path]:
                 raise ValueError(f"the bytes of {path} are not those that were saved")
-        return plain.replace(
-            key=jax.random.wrap_key_data(plain.key), source=_wrapped(plain.source, like.source)
-        ), record
+        return _wrapped(plain, like), content["record"]
+
+    def _refuse_other_shapes(self, step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
+        """A whole checkpoint of another network is no damage: nothing is moved, and the first difference is named."""
+        for path in [*wanted, *saved]:
+            if saved.get(path) != wanted.get(path):
+                raise UserError(
+                    f"the checkpoint of step {step} holds {path} as {saved.get(path, 'nothing')}, and the run wants "
+                    f"{wanted.get(path, 'nothing')}: its data or jaxgen have changed since; undo that, or train into "
+                    "another --workdir"
+                )
 
     def _put_aside(self, step: int) -> Path:
         self._damaged.mkdir(exist_ok=True)
@@ -96,13 +116,18 @@ class Checkpoints:
         self._manager.reload()
         return aside
 
-    def _unsaved(self, error: Exception) -> UserError:
-        kept = [step for step in self.steps() if (self.folder / str(step)).is_dir()]
-        newest = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no earlier checkpoint"
-        return UserError(
-            f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: make room and "
-            "run the same command again"
-        )
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Whatever keeps a checkpoint from being written, said in one sentence."""
+        try:
+            yield
+        except Exception as error:
+            kept = [step for step in self.steps() if (self.folder / str(step)).is_dir()]
+            newest = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no earlier checkpoint"
+            raise UserError(
+                f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: mend that (make "
+                "room, where the disk is full) and run the same command again"
+            ) from error
 
 
 def _is_key(leaf: Any) -> bool:
@@ -119,14 +144,23 @@ def _wrapped(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if _is_key(kind) else leaf, tree, like)
 
 
-def _digests(tree: Any) -> dict[str, str]:
-    """A leaf's path -> the SHA-256 of its shape, type and bytes."""
-    digests = {}
+def _leaves(tree: Any) -> dict[str, dict[str, str]]:
+    """A leaf's path -> its type, and the SHA-256 of its bytes."""
+    leaves = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
-        head = f"{array.dtype}{array.shape}".encode()
-        digests[path_of(keys)] = hashlib.sha256(head + array.tobytes()).hexdigest()
-    return digests
+        flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+        leaves[path_of(keys)] = {"type": _type(leaf), "sha256": hashlib.sha256(flat).hexdigest()}
+    return leaves
+
+
+def _type(leaf: Any) -> str:
+    """`float32[3,4]`."""
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Of JSON: the same for what was saved and what is read back."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -35,6 +35,13 @@ def finish(task: Task, sums: Mapping[str, Mean]) -> dict[str, float]:
     return {name: float(value) for name, value in task.finish(jax.device_get(dict(sums))).items()}
 
 
+def on_one_device(variables: Variables) -> Variables:
+    """A copy that every device holds, taken from the first one: a lone program would run once on each otherwise."""
+    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(variables)):
+        return variables
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, variables)
+
+
 def make_sampler(task: Task, count: int) -> Callable[[Variables, Batch, Key], Batch]:
     """A program that draws `count` examples under what is given."""
     return jax.jit(lambda variables, given, key: task.sample(variables, count, given, key))

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.core.source import Between, Streamed
@@ -53,7 +54,7 @@ class StreamedFeed:
     def __init__(
         self, source: Streamed, devices: Devices, source_state: Any, draws: int, most: int, ahead: Iterator[Span]
     ):
-        self._source, self._devices, self._state = source, devices, source_state
+        self._source, self._devices, self._state = source, devices, _kept(source_state)
         self._draws, self._most, self._ahead = draws, most, ahead
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._ready = self._begin()
@@ -88,20 +89,33 @@ class BetweenFeed:
 
     def __init__(self, source: Between, devices: Devices, draws: int):
         self._source, self._devices, self._draws = source, devices, draws
+        self._first: tuple[Any, Any] | None = None
 
     def example(self, state: TrainState) -> Any:
-        return self(state, (0, 1))[0]
+        """The first call's batches; they are kept for it, since making them may cost a whole rollout."""
+        self._first = self._made(state, int(self._devices.fetch(state).step))
+        return self._first[0]
 
     def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]:
         step, count = span
         assert count == 1, "a source between steps is asked before every step"
+        feed, source_state = self._first or self._made(state, step)
+        self._first = None
+        return feed, self._devices.with_source(state, source_state)
+
+    def _made(self, state: TrainState, step: int) -> tuple[Any, Any]:
+        """The batches of one step, on the devices, and the source's state after them."""
         batches, now = [], self._devices.fetch(state)
         source_state = now.source
         for draw in range(self._draws):
             batch, source_state = self._source.make(source_state, now.variables, step * self._draws + draw)
             batches.append(_stack([batch]))
-        feed = self._devices.put_feed(tuple(batches), traced=False)
-        return feed, self._devices.with_source(state, source_state)
+        return self._devices.put_feed(tuple(batches), traced=False), source_state
+
+
+def _kept(source_state: Any) -> Any:
+    """A copy in host memory: the state itself is donated to the first call, and a device would make the thread wait."""
+    return jax.device_put(jax.tree.map(jnp.copy, source_state), jax.local_devices(backend="cpu")[0])
 
 
 def _stack(batches: list) -> dict[str, np.ndarray]:

@@ -25,6 +25,8 @@ class RunFolder:
     """Opened for writing by one process at a time."""
 
     def __init__(self, path: str | os.PathLike):
+        if not os.fspath(path):
+            raise UserError("--workdir is empty; name a folder")
         self.path = Path(path)
         try:
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
@@ -35,9 +37,13 @@ class RunFolder:
             ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(
                 f"another process is training in {self.path}; wait for it, or give another --workdir"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be locked ({error.strerror}); give a --workdir on another disk"
             ) from None
 
     def document(self) -> dict[str, Any] | None:
@@ -70,11 +76,12 @@ class RunFolder:
             ) from None
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl past `step`, and a torn last one: the resumed run writes them again."""
-        path = self.path / METRICS
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step(line) <= step]
-            self.write(METRICS, "".join(line + "\n" for line in kept))
+        """Drop both logs' lines past `step`, and a torn last one: the resumed run writes them again."""
+        for name in (METRICS, TIMING):
+            path = self.path / name
+            if path.exists():
+                kept = [line for line in path.read_text(errors="replace").splitlines() if _step(line) <= step]
+                self.write(name, "".join(line + "\n" for line in kept))
 
     def close(self) -> None:
         self._lock.close()
@@ -82,7 +89,8 @@ class RunFolder:
 
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
     """Add figures to a run's summary.json."""
-    summary = (read_json(folder / SUMMARY) or {}) | {name: finite(value) for name, value in figures.items()}
+    before = read_json(folder / SUMMARY)
+    summary = (before if isinstance(before, dict) else {}) | {name: finite(value) for name, value in figures.items()}
     try:
         write_whole(folder / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
     except OSError as error:

@@ -28,18 +28,20 @@ class Stopwatch:
 
     def __init__(self, seconds: float = 0.0):
         self._since = time.perf_counter() - seconds
+        self._stopped_at: float | None = None  # while paused
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self._since
+        return (time.perf_counter() if self._stopped_at is None else self._stopped_at) - self._since
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        began = time.perf_counter()
+        self._stopped_at = time.perf_counter()
         try:
             yield
         finally:
-            self._since += time.perf_counter() - began
+            self._since += time.perf_counter() - self._stopped_at
+            self._stopped_at = None
 
 
 class Window:
@@ -71,14 +73,14 @@ def fit(
     hooks: tuple[Hook, ...],
     stopwatch: Stopwatch,
     stopped: Callable[[], bool],
-) -> tuple[TrainState, int | None]:
-    """Run the calls. Returns the state and the step that it stands at (None when there was no call left).
+) -> tuple[TrainState, int]:
+    """Run the calls, at least one. Returns the state and the step that it stands at.
 
     `read(step, metrics)` gets each call's metrics after the next call has been dispatched, so that the device never
     waits for the host; before a hook, which looks at the state, nothing is left unread.
     """
     late: tuple[int, Metrics] | None = None
-    step = None
+    step = 0
     for span in calls:
         batches, state = feed(state, span)
         state, metrics = program(state, batches, np.int32(span[1]))
@@ -87,12 +89,13 @@ def fit(
             read(*late)
         late = (step, metrics)
         due = [hook for hook in hooks if step % hook.every == 0 or step == steps]
-        if due or stopped():
+        stopping = stopped()  # asked once: a signal between two answers would leave this call's metrics unread
+        if due or stopping:
             read(*late)
             late = None
             with stopwatch.paused():
                 for hook in due:
                     hook.act(step, state)
-        if stopped():
+        if stopping:
             break
     return state, step

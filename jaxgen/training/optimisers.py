@@ -16,6 +16,13 @@ class Cosine:
     warmup: int = 0  # updates
     floor: float = 0.0  # a share of the peak
 
+    def __post_init__(self):
+        if not (self.peak > 0 and self.warmup >= 0 and 0 <= self.floor <= 1):
+            raise UserError(
+                f"peak is {self.peak}, warmup {self.warmup}, floor {self.floor}; give a peak above 0, a warmup of 0 or "
+                "more updates, and a floor from 0 to 1 of the peak"
+            )
+
     def build(self, updates: int) -> optax.Schedule:
         return optax.warmup_cosine_decay_schedule(
             init_value=0.0 if self.warmup else self.peak,
@@ -45,8 +52,10 @@ class Adam:
             raise UserError(
                 f"b1 is {self.b1} and b2 {self.b2}; Adam's averages need values from 0 up to, not including, 1"
             )
-        if self.clip < 0 or self.decay < 0:
-            raise UserError(f"clip is {self.clip} and decay {self.decay}; neither may be negative")
+        if not (self.clip >= 0 and self.decay >= 0 and self.eps > 0):
+            raise UserError(
+                f"clip is {self.clip}, decay {self.decay}, eps {self.eps}; give no negative numbers, eps above 0"
+            )
 
     def build(self, updates: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `updates` updates."""

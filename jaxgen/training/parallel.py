@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
-from jaxgen.types import Extra
+from jaxgen.types import Batch, Extra, Key
 
 _BATCH_AXES = ("data", "fsdp")
 
@@ -34,6 +35,10 @@ class Parallel:
     data: int = 0
     fsdp: int = 1
     tensor: int = 1
+
+    def __post_init__(self):
+        if self.data < 0 or self.fsdp < 1 or self.tensor < 1:
+            raise UserError(f"data is {self.data}, fsdp {self.fsdp}, tensor {self.tensor}; give sizes of at least 1")
 
     def place(self, batch_size: int) -> "JitDevices | PmapDevices":
         """The devices for batches of this size; UserError when a mesh asked for by hand does not fit."""
@@ -94,8 +99,18 @@ class JitDevices:
             axes[free[0]] = "fsdp"
         return self.sharding(*axes)
 
+    def begin(self, init: Callable[[Key], TrainState], key: Key) -> TrainState:
+        """The first state, made where it lies: none of its leaves needs to fit one device."""
+        return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key)))(key)
+
     def put_state(self, state: TrainState) -> TrainState:
         return jax.device_put(state, self.layout(state))
+
+    def put_evaluation(self, batches: Batch) -> Batch:
+        """Batches [n, B, ...] cut along B where that comes out even."""
+        rows = batches["weight"].shape[1]
+        parts = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        return jax.device_put(batches, self.sharding(None, _BATCH_AXES) if rows % parts == 0 else self.sharding())
 
     def put_feed(self, feed: Any, traced: bool) -> Any:
         """A traced source whole on every device; fed batches [K, B, ...] cut along B."""
@@ -107,7 +122,9 @@ class JitDevices:
 
     def with_source(self, state: TrainState, source: Any) -> TrainState:
         """The state with the source's state, made on the host, in its place."""
-        return state.replace(source=jax.device_put(source, self.sharding()))
+        copied = jax.tree.map(jnp.copy, source)  # it may hold the very parameters, which are donated beside it
+        layout = jax.tree.map(self._leaf_sharding, copied)
+        return state.replace(source=jax.device_put(copied, layout))
 
     def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
         """The program that `make_run` describes, lowered for these devices; its first argument is donated."""
@@ -133,11 +150,18 @@ class PmapDevices:
     def count(self) -> int:
         return self.mesh.size
 
+    def begin(self, init: Callable[[Key], TrainState], key: Key) -> TrainState:
+        return self.put_state(jax.jit(init)(key))
+
     def put_state(self, state: TrainState) -> TrainState:
         stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), state)
         rows = jax.tree.map(lambda leaf: leaf.reshape(self.count, -1, *leaf.shape[1:]), state.extra.rows)
         stacked = stacked.replace(extra=stacked.extra.replace(rows=rows))
         return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("data")))
+
+    def put_evaluation(self, batches: Batch) -> Batch:
+        """Evaluation looks at one copy of the state, on the first device."""
+        return jax.device_put(batches, self.mesh.devices.flat[0])
 
     def put_feed(self, feed: Any, traced: bool) -> Any:
         if traced:

@@ -55,6 +55,8 @@ def make_game(
     `params` may be shapes alone. UserError when an optimiser is missing, or one names no turn.
     """
     turns = restrict(task.turns(), moves, params)
+    if not turns:
+        raise UserError(f"moves leaves no turn anything to move; let it match a leaf that one of them owns: {moves}")
     known = [turn.name for turn in task.turns()]
     for name in optimisers:
         if name not in known:

@@ -14,13 +14,13 @@ from tests.commands.command import SMALL, begin, jaxgen, train_small
 
 
 def end_of(run: Path) -> tuple:
-    """All that the law names: digests of parameters, optimiser, averages, keys and source; the log; and the pictures."""
+    """All that the law names: digests of parameters, optimiser, averages, keys, source; the log; the pictures."""
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager((run / "checkpoints").absolute(), options=options) as manager:
         step = manager.latest_step()
-        record = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        saved = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
     pictures = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
-    return step, record["digests"], record["window"], (run / "metrics.jsonl").read_text(), pictures
+    return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
 @pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.split("/")[1])

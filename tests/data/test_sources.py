@@ -46,7 +46,7 @@ def test_host_and_device_give_the_same_batches():
 
 def test_a_text_stream_goes_on_where_it_ended_and_starts_anew_after_its_last_batch():
     data = Characters(batch_size=4, length=50)
-    source, text = data.source(), data.texts()["train"]
+    source, text = data.source(), data.texts["train"]
     first = batches(source, 3)
     for row in range(4):
         start = row * source.batches * 50
@@ -62,12 +62,12 @@ def test_a_text_stream_goes_on_where_it_ended_and_starts_anew_after_its_last_bat
 def test_an_evaluation_reads_nearly_all_of_the_text():
     data = Characters(batch_size=32, length=128)
     tokens = data.evaluation("test")["tokens"]
-    assert tokens[..., 1:].size >= 0.98 * len(data.texts()["test"])
+    assert tokens[..., 1:].size >= 0.98 * len(data.texts["test"])
 
 
 def test_characters_there_and_back_and_the_missing_one_is_named():
     data = Characters()
-    text = data.texts()["test"][:500]
+    text = data.texts["test"][:500]
     assert data.decode(data.encode(text)) == text
     with pytest.raises(UserError, match="'☃' does not occur in python-docs"):
         data.encode("a ☃ b")
@@ -83,7 +83,7 @@ def test_a_users_own_text_file(tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("abcd" * 100)
     data = Characters(name=str(path), batch_size=2, length=10)
-    assert data.spec().vocabulary == 4 and len(data.texts()["test"]) == 40
+    assert data.spec().vocabulary == 4 and len(data.texts["test"]) == 40
 
 
 @pytest.mark.parametrize(

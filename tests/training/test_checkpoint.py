@@ -84,7 +84,8 @@ def test_no_damage_to_any_file_of_the_newest_checkpoint_gets_through(tmp_path, d
         folder = tmp_path / str(number)
         save(folder, 1, 2)
         damage(files_of(folder, 2)[number])
-        (state, _), said = restore(folder)
+        (state, record), said = restore(folder)
+        assert record == RECORD
         if said:
             fell_back += 1
             assert same(state, state_at(1))
@@ -128,3 +129,41 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
 
 def refuse(*arguments):
     raise OSError(28, "No space left on device")
+
+
+def test_a_run_whose_every_checkpoint_is_damaged_is_not_begun_again(tmp_path):
+    """Beginning again would erase its log; what can be read of it is kept aside."""
+    save(tmp_path, 1, 2)
+    for step in (1, 2):
+        for file in files_of(tmp_path, step):
+            file.unlink()
+    with pytest.raises(UserError, match=r"no checkpoint of .* is whole; train into another --workdir"):
+        restore(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "damaged").iterdir()) == ["checkpoint-1", "checkpoint-2"]
+
+
+def test_a_checkpoint_of_another_network_is_no_damage(tmp_path):
+    save(tmp_path, 1)
+    other = jax.eval_shape(state_at, 0)
+    other = other.replace(params={**other.params, "right": {"bias": other.params["right"]["bias"]}})
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    with pytest.raises(
+        UserError, match=r"step 1 holds params/right/kernel as float32\[3,10\], and the run wants nothing"
+    ):
+        checkpoints.restore(other, print)
+    assert checkpoints.steps() == [1] and not (tmp_path / "damaged").exists()
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    monkeypatch.setattr("jaxgen.training.checkpoint._leaves", lambda tree: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(MemoryError):
+        checkpoints.restore(jax.eval_shape(state_at, 0), print)
+    assert checkpoints.steps() == [1] and not (tmp_path / "damaged").exists()
+
+
+def test_a_save_that_would_write_nothing_is_told(tmp_path):
+    save(tmp_path, 2)
+    with pytest.raises(UserError, match="as new as step 1 stands there already"):
+        save(tmp_path, 1)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import time
 from dataclasses import dataclass
 
 import jax
@@ -57,7 +58,7 @@ def run(kind: str, parallel: Parallel):
     calls = functools.partial(spans, 0, STEPS, most, (5,))
     feed = {
         "traced": lambda: TracedFeed(source, devices),
-        "streamed": lambda: StreamedFeed(source, devices, begin, game.draws, most, calls()),
+        "streamed": lambda: StreamedFeed(source, devices, devices.fetch(state).source, game.draws, most, calls()),
         "between": lambda: BetweenFeed(source, devices, game.draws),
     }[kind]()
     program = devices.lower(game, state, feed.example(state), kind == "traced", loops=True).compile()
@@ -72,7 +73,7 @@ def test_the_three_kinds_take_the_same_steps(parallel):
     for other in (streamed, between):
         for a, b in zip(jax.tree.leaves(traced.params), jax.tree.leaves(other.params), strict=True):
             np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6)
-    assert int(between.source["asked"]) == STEPS * duel().draws
+    assert int(between.source["asked"]) == STEPS * duel().draws  # compiling asked for nothing beside
 
 
 def test_metrics_are_read_one_call_late_but_before_any_hook():
@@ -109,3 +110,30 @@ def test_metrics_are_read_one_call_late_but_before_any_hook():
         ("read", 3),
         ("hook", 3),
     ]
+
+
+def test_a_signal_during_a_call_leaves_no_metrics_unread():
+    """`stopped` turns true between two looks: the call that it fell into is read all the same."""
+    read, answers = [], iter([False, True, True])
+
+    def program(state, feed, count):
+        return state, state
+
+    class Nothing:
+        def __call__(self, state, span):
+            return None, state
+
+    calls = [(0, 1), (1, 1), (2, 1)]
+    _, step = fit(
+        program, 0, Nothing(), calls, 3, lambda step, _: read.append(step), (), Stopwatch(), lambda: next(answers)
+    )
+    assert step == 2 and read == [1, 2]
+
+
+def test_a_pause_is_not_counted_even_while_it_lasts():
+    watch = Stopwatch(5.0)
+    with watch.paused():
+        within = watch.seconds
+        time.sleep(0.02)
+        assert watch.seconds == within
+    assert watch.seconds - within < 0.01

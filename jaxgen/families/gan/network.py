@@ -1,6 +1,8 @@
 """Generator and discriminator: mirror images built of residual blocks without normalisation (arXiv 2501.05441)."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,11 +17,11 @@ _unit_embedding = nn.initializers.normal(1.0)
 def resolutions(image: tuple[int, int, int], stages: int) -> list[tuple[int, int]]:
     """(H, W) of each stage from the coarsest; the last is the picture's. UserError when halves do not come out even."""
     height, width, _ = image
-    halvings = 2 ** (stages - 1)
-    if stages < 1 or height % halvings or width % halvings:
+    halvings = 2 ** max(stages - 1, 0)
+    if height % halvings or width % halvings:
         raise UserError(
             f"channels names {stages} resolutions, and a picture of {height}x{width} cannot be halved "
-            f"{stages - 1} times; give channels one number for each resolution, at least one"
+            f"{stages - 1} times; leave numbers out of channels, one for each resolution"
         )
     return [(height * 2**stage // halvings, width * 2**stage // halvings) for stage in range(stages)]
 
@@ -53,14 +55,14 @@ def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
 class Generator(nn.Module):
     """Latent and class to a picture: a trunk of vectors, its linear map to the coarsest stage, then stages up.
 
-    On small pictures the trunk alone learns most in the time (a CPU's convolutions are slow); `stage_blocks` adds
-    convolutional blocks to every resolution in `channels`.
+    Without stages the trunk maps to the picture itself: on small pictures and a CPU, whose convolutions are slow, that
+    learns most in the time.
     """
 
     width: int = 128  # of the trunk
     blocks: int = 2  # of the trunk
-    channels: tuple[int, ...] = (4,)  # of each resolution from the coarsest; the last is the picture's own
-    stage_blocks: int = 0  # of each resolution
+    channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest; the last is the picture's own
+    stage_blocks: int = 2  # of each stage
     expansion: int = 2  # a branch's width over its block's
     latent: int = 32
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
@@ -69,16 +71,18 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it; `label` is None where there are no classes."""
-        sizes = resolutions(self.image, len(self.channels))
-        depth = self.blocks + self.stage_blocks * len(sizes)
+        depth = self.blocks + self.stage_blocks * len(self.channels)
         if self.classes:
             embedding = nn.Embed(self.classes, self.latent, embedding_init=_unit_embedding, name="class")(label)
             z = jnp.concatenate([z, embedding], axis=-1)  # [B, 2Z]
         x = nn.Dense(self.width, name="from_latent")(z)  # [B, D]
         for _ in range(self.blocks):
             x = Block(depth, self.expansion)(x)
-        height, width = sizes[0]
-        x = nn.Dense(height * width * self.channels[0], name="to_basis")(x).reshape(-1, height, width, self.channels[0])
+        if not self.channels:
+            return nn.Dense(math.prod(self.image), name="to_picture")(x).reshape(-1, *self.image)
+        sizes = resolutions(self.image, len(self.channels))
+        coarsest = (*sizes[0], self.channels[0])
+        x = nn.Dense(math.prod(coarsest), name="to_stage_0")(x).reshape(-1, *coarsest)
         for stage, (size, channels) in enumerate(zip(sizes, self.channels, strict=True)):
             if stage:
                 x = _resized(nn.Dense(channels, use_bias=False, name=f"to_stage_{stage}")(x), size)  # [B, 2H, 2W, C]
@@ -96,25 +100,22 @@ class Discriminator(nn.Module):
 
     width: int = 128
     blocks: int = 2
-    channels: tuple[int, ...] = (4,)  # of each resolution from the coarsest, as in the generator
-    stage_blocks: int = 0
+    channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest, as in the generator
+    stage_blocks: int = 2
     expansion: int = 2
     features: int = 64  # that the class is compared with
     classes: int = 0  # from the data
 
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None) -> Float[Array, "B"]:
+        depth = self.blocks + self.stage_blocks * len(self.channels)
+        x = picture
         sizes = resolutions(picture.shape[1:], len(self.channels))
-        depth = self.blocks + self.stage_blocks * len(sizes)
-        x = nn.Dense(self.channels[-1], name="from_picture")(picture)
-        for stage in reversed(range(len(sizes))):
+        for size, channels in zip(reversed(sizes), reversed(self.channels), strict=True):
+            x = nn.Dense(channels, use_bias=False)(_resized(x, size))  # [B, H, W, C], then [B, H/2, W/2, C]
             for _ in range(self.stage_blocks):
                 x = Block(depth, self.expansion)(x)
-            if stage:  # [B, H/2, W/2, C]
-                x = nn.Dense(self.channels[stage - 1], use_bias=False, name=f"to_stage_{stage - 1}")(
-                    _resized(x, sizes[stage - 1])
-                )
-        x = nn.Dense(self.width, name="from_basis")(x.reshape(x.shape[0], -1))  # [B, D]
+        x = nn.Dense(self.width, name="from_picture")(x.reshape(x.shape[0], -1))  # [B, D]
         for _ in range(self.blocks):
             x = Block(depth, self.expansion)(x)
         if not self.classes:

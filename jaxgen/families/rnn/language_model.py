@@ -73,8 +73,7 @@ class LanguageModel:
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens (or pixels' channels) of -log p, nats."""
         log_prob, rows = self._read(variables, batch, self._carried(variables, batch), row_keys(key, batch["row"]))
-        mean = Mean.of(-log_prob, _weights(batch))
-        return mean, Aux({"nats_per_token": mean}, rows=rows)
+        return Mean.of(-log_prob, _weights(batch)), Aux(rows=rows)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats, exact: of a picture under its label, or of `tokens` after their first, read from no state."""

@@ -82,9 +82,8 @@ def test_rounding_keeps_levels_and_a_clips_gradient(levels):
     inside = rounded(every + 0.9 * half, levels)
     np.testing.assert_array_equal(to_levels(inside, levels).ravel(), np.arange(levels))
     slope = jax.vmap(jax.grad(lambda x: rounded(x[None, None, None, None], levels).sum()))
-    np.testing.assert_array_equal(
-        slope(jnp.array([-1 - 2 * half, -1.0, 0.3 * half, 1.0, 1 + 2 * half])), [0, 1, 1, 1, 0]
-    )
+    places = jnp.array([-1 - 2 * half, -1.0, 0.3 * half, 1.0, 1 + 2 * half])
+    np.testing.assert_array_equal(slope(places), [0, 1, 1, 1, 0])
 
 
 def test_noise_is_one_level_wide_and_does_not_leave_the_level():
