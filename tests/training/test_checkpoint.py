@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import shutil
 from pathlib import Path
 
 import jax
@@ -81,8 +82,7 @@ def test_no_damage_to_any_file_of_the_newest_checkpoint_gets_through(tmp_path, d
     save(tmp_path / "whole", 1, 2)
     fell_back = 0
     for number in range(len(files_of(tmp_path / "whole", 2))):
-        folder = tmp_path / str(number)
-        save(folder, 1, 2)
+        folder = shutil.copytree(tmp_path / "whole", tmp_path / str(number))
         damage(files_of(folder, 2)[number])
         (state, record), said = restore(folder)
         assert record == RECORD
