@@ -60,7 +60,7 @@ class RecurrentNetwork(nn.Module):
     `context` says which earlier tokens each step is shown, counted back from the one that it predicts: (1,) is the
     plain language model, and 8 is the pixel above in a picture 8 wide. `head` is the width of a hidden layer that maps
     the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
-    `dropout` acts on each layer's outputs, `input_dropout` on the input, with one mask a sequence (arXiv 1512.05287).
+    `dropout` acts on the input, on every layer's outputs and in the head, with one mask a row (arXiv 1512.05287).
     The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (0: none).
     """
 
@@ -71,7 +71,6 @@ class RecurrentNetwork(nn.Module):
     context: tuple[int, ...] = (1,)
     head: int = 0
     dropout: float = 0.0
-    input_dropout: float = 0.0
     vocabulary: int = 0
     classes: int = 0
     positions: int = 0
@@ -98,7 +97,7 @@ class RecurrentNetwork(nn.Module):
         shown, after = self._shown(tokens, carry)
         if self.classes:
             shown = shown + nn.Embed(self.classes, self.embedding, name="label")(label)[:, None]
-        shown = x = _dropped(shown, self.input_dropout, keys, self.layers)
+        shown = x = _dropped(shown, self.dropout, keys, self.layers)
         states = []
         for number in range(self.layers):
             layer = RecurrentLayer(self.cell, self.width, name=f"layer_{number}")
