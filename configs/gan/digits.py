@@ -22,7 +22,7 @@ def experiment() -> Experiment:
         task=Gan(
             generator=Generator(width=128, blocks=2, channels=(4,)),
             discriminator=Discriminator(width=128, blocks=2, channels=(4,)),
-            gamma=0.15,
+            gamma=0.15,  # the knob to tune
         ),
         data=Pictures(name="digits", batch_size=64),
         optimisers={"discriminator": adam, "generator": adam},

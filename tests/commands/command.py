@@ -12,6 +12,7 @@ CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglo
 SMALL = {
     "configs/rnn/digits.py": ["steps=60", "data.batch_size=16", "task.network.width=16", "steps_per_call=4"],
     "configs/gan/digits.py": ["steps=24", "data.batch_size=8"],
+    "configs/rnn/python_docs.py": ["steps=36", "data.batch_size=8", "data.length=16", "task.network.width=16"],
 }
 OFTEN = ["every.log=6", "every.evaluate=30", "every.sample=30", "every.checkpoint=6"]
 

@@ -23,7 +23,7 @@ def end_of(run: Path) -> tuple:
     return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
-@pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.split("/")[1])
+@pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.removesuffix(".py"))
 def whole(request, tmp_path_factory):
     """A run that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"

@@ -29,7 +29,7 @@ def numbers(line: dict) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("compiler", list(Compiler), ids=lambda compiler: compiler.value)
-@pytest.mark.parametrize("config", sorted(SMALL), ids=lambda config: config.split("/")[1])
+@pytest.mark.parametrize("config", sorted(SMALL), ids=lambda config: config.removesuffix(".py"))
 def test_nothing_is_compiled_after_the_first_round(config, compiler, tmp_path):
     """Counted by JAX itself: once training, evaluation, sampling and saving have each happened, no program is added."""
     compiled, counts = [], []

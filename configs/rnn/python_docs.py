@@ -1,0 +1,28 @@
+"""An LSTM that writes Python's documentation, character by character, its state carried from batch to batch.
+
+Truncated back-propagation through time (Mikolov et al. 2010; Zaremba et al., arXiv 1409.2329, for the dropout's place).
+
+    jaxgen train --config configs/rnn/python_docs.py --workdir runs/docs
+
+Expect EXPECTED
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.sets import Characters
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.rnn.network import RecurrentNetwork
+from jaxgen.training.averages import Average
+from jaxgen.training.optimisers import Adam, Cosine
+
+
+def experiment() -> Experiment:
+    network = RecurrentNetwork(width=384, embedding=128, dropout=0.2)
+    return Experiment(
+        task=LanguageModel(network=network),
+        data=Characters(name="python-docs", batch_size=32, length=64),
+        optimisers={"likelihood": Adam(rate=Cosine(peak=4e-3, warmup=100), b2=0.99, decay=0.1, clip=1.0)},
+        averages={"slow": Average(half_life=3_000)},
+        steps=2000,
+        every=Every(log=100, evaluate=400, sample=1000, checkpoint=500),
+    )
