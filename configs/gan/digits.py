@@ -27,6 +27,6 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": Average(half_life=20_000)},
-        steps=8000,
-        every=Every(log=200, evaluate=2000, sample=4000, checkpoint=2000),
+        steps=7000,
+        every=Every(log=200, evaluate=1000, sample=3500, checkpoint=1000),
     )

@@ -62,7 +62,7 @@ class Generator(nn.Module):
     width: int = 128  # of the trunk
     blocks: int = 2  # of the trunk
     channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest; the last is the picture's own
-    stage_blocks: int = 2  # of each stage
+    stage_blocks: int = 0  # convolutional ones, of each stage
     expansion: int = 2  # a branch's width over its block's
     latent: int = 32
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
@@ -101,7 +101,7 @@ class Discriminator(nn.Module):
     width: int = 128
     blocks: int = 2
     channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest, as in the generator
-    stage_blocks: int = 2
+    stage_blocks: int = 0
     expansion: int = 2
     features: int = 64  # that the class is compared with
     classes: int = 0  # from the data

@@ -37,7 +37,7 @@ class Gan:
     generator: Generator = Generator()
     discriminator: Discriminator = Discriminator()
     loss: Loss = Loss.RELATIVISTIC
-    gamma: float = 0.15  # weight of R1 and of R2
+    gamma: float = 0.6  # weight of R1 and of R2
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
