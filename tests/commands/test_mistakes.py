@@ -174,7 +174,13 @@ def test_every_config_says_what_it_is_and_can_be_described(config):
 
 
 def test_an_unexpected_failure_leaves_its_traceback_in_the_run(tmp_path):
-    code = "from jaxgen import cli\nfrom jaxgen.running.trainer import Trainer as T\nT.run = lambda *_: 1 / 0\ncli.main()"
+    lines = (
+        "from jaxgen import cli",
+        "from jaxgen.running.trainer import Trainer",
+        "Trainer.run = lambda *_: 1 / 0",
+        "cli.main()",
+    )
+    code = "\n".join(lines)
     arguments = [sys.executable, "-c", code, *train_small(RNN, tmp_path / "run")]
     process = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 1 and "ZeroDivisionError" in process.stderr
