@@ -10,7 +10,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conftest import NET, REFERENCES, run_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from jaxgen.reporting.markup import DASH, duration, escaped, number, rounded
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.prose import headline
 from jaxgen.reporting.run_view import RunView, read_run
+from tests.reporting.conftest import NET, REFERENCES, run_folder
 
 CALM = settings(deadline=None)  # the machine may be busy
 VOID = {"meta", "img", "link", "br"}

@@ -5,11 +5,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import FIGURES, NET, REFERENCES, metrics, run_folder
 
 from jaxgen.errors import UserError
 from jaxgen.reporting.fields import rows
 from jaxgen.reporting.run_view import labels, read_run, results_json
+from tests.reporting.conftest import FIGURES, NET, REFERENCES, metrics, run_folder
 
 
 def test_a_whole_run_is_read_as_it_was_written(folders):

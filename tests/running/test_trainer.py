@@ -12,7 +12,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.data.sets import Residence
 from jaxgen.experiment import Experiment
-from jaxgen.training.parallel import Compiler
+from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT, SMALL
 
 EVERY = ["every.log=4", "every.evaluate=8", "every.sample=8", "every.checkpoint=8"]
@@ -20,7 +20,7 @@ EVERY = ["every.log=4", "every.evaluate=8", "every.sample=8", "every.checkpoint=
 
 def small(config: str, compiler: Compiler) -> Experiment:
     experiment = set_fields(load_experiment(ROOT / config, Experiment), [*SMALL[config], *EVERY])
-    return dataclasses.replace(experiment, parallel=dataclasses.replace(experiment.parallel, compiler=compiler))
+    return dataclasses.replace(experiment, parallel=Parallel(compiler=compiler, data=2))
 
 
 def numbers(line: dict) -> dict[str, float]:

@@ -73,7 +73,7 @@ class LanguageModel:
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens (or pixels' channels) of -log p, nats."""
         log_prob, rows = self._read(variables, batch, self._carried(variables, batch), row_keys(key, batch["row"]))
-        return Mean.of(-log_prob, _weights(batch)), Aux(rows=rows)
+        return _mean(-log_prob, batch), Aux(rows=rows)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats, exact: of a picture under its label, or of `tokens` after their first, read from no state."""
@@ -82,7 +82,7 @@ class LanguageModel:
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Carry | None]:
         log_prob, rows = self._read(variables, batch, self._carried(variables, batch), None)
-        return {"nats": Mean.of(-log_prob, _weights(batch))}, rows
+        return {"nats": _mean(-log_prob, batch)}, rows
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         nats = sums["nats"].value
@@ -155,5 +155,11 @@ def _content(batch: Batch) -> jax.Array:
     return batch["image"] if "image" in batch else batch["tokens"]
 
 
-def _weights(batch: Batch) -> jax.Array | None:
-    return batch["weight"][:, None] if "weight" in batch else None
+def _mean(nats: jax.Array, batch: Batch) -> Mean:
+    """The mean over the tokens of `nats` [B, T] in the rows that weigh.
+
+    Summed row by row: thousands of nearly equal terms in one sum all round the same way, differently on each device
+    count (4e-6 of the loss for an untrained network, where one mean over [B] keeps within 1e-6).
+    """
+    size, length = nats.shape
+    return Mean.of(nats.mean(axis=1), batch.get("weight", jnp.ones(size)) * length)
