@@ -4,8 +4,9 @@ Truncated back-propagation through time (Mikolov et al. 2010; Zaremba et al., ar
 
     jaxgen train --config configs/rnn/python_docs.py --workdir runs/docs
 
-Expect 1.84 bits/character on the last tenth of the text (3.11's, 465,000 characters) after 135 s of training on two cores of an
-Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/docs` tells, `jaxgen sample --workdir runs/docs --count 2` writes.
+Expect 1.84 bits/character on the last tenth of CPython 3.11's text (465,000 characters) after 135 s of training on two
+cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/docs` tells, `jaxgen sample --workdir runs/docs
+--count 2` writes.
 """
 # SPDX-License-Identifier: Apache-2.0
 
