@@ -8,11 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
 
-# Small enough to be trained in a test; the same fields that a user would set.
+# Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
 SMALL = {
     "configs/rnn/digits.py": ["steps=60", "data.batch_size=16", "task.network.width=16", "steps_per_call=4"],
-    "configs/gan/digits.py": ["steps=24", "data.batch_size=8"],
-    "configs/rnn/python_docs.py": ["steps=36", "data.batch_size=8", "data.length=16", "task.network.width=16"],
+    "configs/gan/digits.py": ["steps=60", "task.discriminator.width=384", "steps_per_call=3"],
+    "configs/rnn/python_docs.py": ["steps=60", "data.batch_size=16", "task.network.width=64", "steps_per_call=3"],
 }
 OFTEN = ["every.log=6", "every.evaluate=30", "every.sample=30", "every.checkpoint=6"]
 
