@@ -12,7 +12,7 @@ tells.
 
 from jaxgen.data.sets import Pictures
 from jaxgen.experiment import Every, Experiment
-from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.training.averages import Average
 from jaxgen.training.optimisers import Adam, Cosine
@@ -27,7 +27,7 @@ def experiment() -> Experiment:
         dropout=0.3,  # with the strong weight decay: 1,437 pictures are soon known by heart
     )
     return Experiment(
-        task=LanguageModel(network=network),
+        task=LanguageModel(network=network, label_dropout=0.1),
         data=Pictures(name="digits", batch_size=64),
         optimisers={"likelihood": Adam(rate=Cosine(peak=1e-2, warmup=50), b2=0.99, decay=0.6, clip=1.0)},
         averages={"slow": Average(half_life=10_000)},

@@ -12,7 +12,7 @@ cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/docs` tel
 
 from jaxgen.data.sets import Characters
 from jaxgen.experiment import Every, Experiment
-from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.training.averages import Average
 from jaxgen.training.optimisers import Adam, Cosine

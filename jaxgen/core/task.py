@@ -89,3 +89,35 @@ class Critic(Protocol):
 
     def probability(self, variables: Variables, batch: Batch) -> jax.Array:
         """[B] in (0, 1): how likely each example is real."""
+
+
+@struct.dataclass
+class Trajectory:
+    """An episode for each row: T decisions drawn one after another, and the example that they made."""
+
+    given: Batch  # "row" [B], and "label" [B] where the policy knows classes
+    decisions: Any  # all that `score` needs to hold them likely or not; every leaf with the batch leading
+    log_prob: jax.Array  # [B, T] nats, of each decision under the sampler that drew it
+    example: Batch  # what was made, shaped like the source's batches
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A family that draws by decisions with a density each: what score-function tuning needs."""
+
+    def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
+        """An episode for each of given["row"] [B] under given["label"] [B]; without a label, of any class."""
+
+    def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
+        """[B, T] nats: the decisions' log-probabilities under the very sampler that `rollout` draws by."""
+
+
+@runtime_checkable
+class Reparameterised(Protocol):
+    """A family whose samples are a differentiable function of its parameters and noise: for the reward's gradient."""
+
+    def draw(self, variables: Variables, given: Batch, key: Key) -> Batch:
+        """Examples for given["row"] [B] under given["label"] [B]; without a label, of classes drawn evenly.
+
+        Pictures are float levels: the very levels of a sample, with the gradient that they had before rounding.
+        """

@@ -83,8 +83,8 @@ def _long_label(run: RunView) -> str:
 
 
 def _family(experiment: dict) -> str:
-    """The wing of the experiment's task: the document names its type as jaxgen.families.WING..."""
-    found = re.search(r"\bjaxgen\.families\.([a-z]+)", json.dumps(experiment))
+    """The wing whose network or task the document names: `jaxgen.families.WING.FILE.TYPE`."""
+    found = re.search(r"\bjaxgen\.families\.([a-z]+)\.", json.dumps(experiment))
     return found[1] if found else ""
 
 

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgen.errors import UserError
 from jaxgen.ops.recurrence import gru, lstm
 
 Carry = dict[str, Any]  # every leaf with the batch leading: "layers", "history" [B, n], "position" [B]
@@ -62,6 +63,7 @@ class RecurrentNetwork(nn.Module):
     the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
     `dropout` acts on the input, on every layer's outputs and in the head, with one mask a row (arXiv 1512.05287).
     The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (0: none).
+    Token V is "start", label `classes` is "of any class".
     """
 
     cell: Cell = Cell.LSTM
@@ -74,10 +76,16 @@ class RecurrentNetwork(nn.Module):
     vocabulary: int = 0
     classes: int = 0
     positions: int = 0
+    streams: ClassVar[bool] = True  # a text's state goes on from batch to batch
+
+    def __post_init__(self):
+        if not self.context or min(self.context) < 1:
+            raise UserError(f"network.context is {self.context}; give the distances of earlier tokens, from 1 on")
+        super().__post_init__()
 
     @nn.nowrap
-    def carry(self, batch_size: int) -> Carry:
-        """The state before a sequence's first token, which is V, "start", when the sequence gives none of its own."""
+    def carry(self, batch_size: int, length: int) -> Carry:
+        """The state before a sequence's first token; what an RNN keeps needs no more room for more tokens."""
         layer = RecurrentLayer(self.cell, self.width, parent=None)
         carry: Carry = {"layers": tuple(layer.state(batch_size) for _ in range(self.layers))}
         if max(self.context) > 1:
@@ -88,15 +96,17 @@ class RecurrentNetwork(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: jax.Array, carry: Carry, label: jax.Array | None, keys: jax.Array | None = None
+        self, tokens: jax.Array, carry: Carry | None, label: jax.Array | None, keys: jax.Array | None = None
     ) -> tuple[jax.Array, Carry]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
-        `label` [B] is read when `classes` is not 0. `keys` [B] draw each row's dropout; None drops nothing.
+        `carry` None begins at the beginning. `label` [B] is read when `classes` is not 0. `keys` [B] draw each row's
+        dropout; None drops nothing.
         """
+        carry = self.carry(len(tokens), tokens.shape[1]) if carry is None else carry
         shown, after = self._shown(tokens, carry)
         if self.classes:
-            shown = shown + nn.Embed(self.classes, self.embedding, name="label")(label)[:, None]
+            shown = shown + nn.Embed(self.classes + 1, self.embedding, name="label")(label)[:, None]
         shown = x = _dropped(shown, self.dropout, keys, self.layers)
         states = []
         for number in range(self.layers):

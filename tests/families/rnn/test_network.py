@@ -40,7 +40,7 @@ def lively(network):
 
 def inputs(network):
     tokens = jax.random.randint(jax.random.key(2), (B, T), 0, V)
-    return tokens, network.carry(B), jnp.array([0, 1, 1]) if network.classes else None
+    return tokens, network.carry(B, 0), jnp.array([0, 1, 1]) if network.classes else None
 
 
 def close(left, right):
@@ -75,7 +75,7 @@ def test_nothing_sees_the_future(network):
 
 
 def test_the_carried_state_has_the_batch_leading(network):
-    assert all(leaf.shape[0] == B and leaf.size for leaf in jax.tree.leaves(network.carry(B)))
+    assert all(leaf.shape[0] == B and leaf.size for leaf in jax.tree.leaves(network.carry(B, 0)))
 
 
 def test_context_counts_back_from_the_predicted_token():
@@ -102,6 +102,6 @@ def test_dropout_is_a_rows_own_and_keeps_the_mean():
     linear = PLAIN.clone(layers=0, dropout=0.5)  # its logits are linear in what is dropped, and see no past
     variables = lively(linear)
     still = jnp.zeros((2000, T), jnp.int32)
-    drops, _ = apply(linear, variables, still, linear.carry(2000), None, jax.random.split(jax.random.key(6), 2000))
+    drops, _ = apply(linear, variables, still, linear.carry(2000, 0), None, jax.random.split(jax.random.key(6), 2000))
     assert np.ptp(drops, axis=1).max() < 1e-6  # one mask all along a row
-    assert np.abs(drops.mean((0, 1)) - apply(linear, variables, still[:1], linear.carry(1), None)[0][0, 0]).max() < 0.1
+    assert np.abs(drops.mean((0, 1)) - apply(linear, variables, still[:1], linear.carry(1, 0), None)[0][0, 0]).max() < 0.1

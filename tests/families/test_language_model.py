@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Likelihood, Task
 from jaxgen.errors import UserError
-from jaxgen.families.rnn.language_model import LanguageModel
+from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.types import Extra, Spec, Variables
 
@@ -181,11 +181,12 @@ def test_units():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: LanguageModel(temperature=-1.0), "temperature"),
-        (lambda: LanguageModel(top_k=0), "top_k"),
-        (lambda: LanguageModel(NETWORK.clone(context=(0, 1))), "context"),
-        (lambda: LanguageModel().for_spec(Spec()), "neither"),
-        (lambda: LanguageModel(top_k=4).for_spec(PICTURES), "3 tokens"),
+        (lambda: LanguageModel(NETWORK, temperature=-1.0), "temperature"),
+        (lambda: LanguageModel(NETWORK, top_k=0), "top_k"),
+        (lambda: NETWORK.clone(context=(0, 1)), "context"),
+        (lambda: LanguageModel(NETWORK, label_dropout=1.0), "label_dropout"),
+        (lambda: LanguageModel(NETWORK).for_spec(Spec()), "neither"),
+        (lambda: LanguageModel(NETWORK, top_k=4).for_spec(PICTURES), "3 tokens"),
     ],
 )
 def test_a_users_mistake_is_told_in_a_sentence(make, sentence):
