@@ -54,14 +54,20 @@ def _train(options) -> int:
     _set_up_jax()
     from jaxgen.commands.train import train
 
-    return train(options.config, options.workdir, options.set, options.parallel, options.mesh, _BEGAN)
+    return train(options.config, options.workdir, _changes(options), _BEGAN)
 
 
 def _describe(options) -> int:
     _set_up_jax()
     from jaxgen.commands.describe import describe
 
-    return describe(options.config, options.set, options.parallel, options.mesh)
+    return describe(options.config, _changes(options))
+
+
+def _changes(options):
+    from jaxgen.commands.train import Changes
+
+    return Changes(options.set, options.start, options.parallel, options.mesh)
 
 
 def _sample(options) -> int:
@@ -166,6 +172,7 @@ def _add_set(verb, purpose: str) -> None:
 
 def _add_changes(verb) -> None:
     _add_set(verb, "change fields: task.network.width=64")
+    verb.add_argument("--start", metavar="RUN", help="start from the weights of another run (the experiment says)")
     verb.add_argument(
         "--parallel", choices=("jit", "pmap"), help="how the batch is spread over devices (the experiment says)"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxgen.core.masks import Everything, Moves
 from jaxgen.errors import UserError
+from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import Average
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Parallel
@@ -42,7 +43,9 @@ class Experiment:
     seed: int = 0
     every: Every = Every()
     keep: int = 2  # newest checkpoints
+    start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
     moves: Moves = Everything()  # what fine-tuning leaves on the board
+    rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
     parallel: Parallel = Parallel()
 
     def __post_init__(self):

@@ -24,13 +24,14 @@ BELOW = {
     "core": {"ops", "types", "errors"},
     "families": {"ops", "nn", "core", "types", "errors"},
     "training": {"ops", "core", "types", "errors", "files"},
-    "rewards": {"ops", "core", "types", "errors"},
+    "rewards": {"ops", "core", "types", "errors", "metrics"},
     "metrics": {"ops", "types", "errors", "data", "files"},
     "data": {"ops", "core", "types", "errors"},
     "reporting": {"types", "errors", "files", ""},
     "environment": set(),
-    "experiment": {"core", "errors", "training"},
-    "running": {"core", "data", "experiment", "training", "metrics", "reporting", "config", "types", "errors", "ops"},
+    "experiment": {"core", "errors", "training", "rewards"},
+    "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
+    | {"metrics", "reporting"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
 

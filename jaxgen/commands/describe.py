@@ -3,12 +3,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 
-from jaxgen.commands.train import chosen_experiment
+from jaxgen.commands.train import Changes, chosen_experiment
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.running.assembly import Assembly, assemble
@@ -18,9 +18,9 @@ from jaxgen.training.step import init_state
 _ASSUMED_RATE = 2e10  # FLOP/s a device: what small networks reach on one CPU core; accelerators reach far more
 
 
-def describe(config: str, settings: Sequence[str], compiler: str | None, mesh: str | None) -> int:
+def describe(config: str, changes: Changes) -> int:
     """Print parameters, FLOPs, memory, checkpoint bytes and an estimate of the time."""
-    for line in description(assemble(chosen_experiment(config, settings, compiler, mesh))):
+    for line in description(assemble(chosen_experiment(config, changes))):
         print(line)
     return 0
 
@@ -28,7 +28,7 @@ def describe(config: str, settings: Sequence[str], compiler: str | None, mesh: s
 def description(assembly: Assembly) -> Iterator[str]:
     """The lines that `describe` prints; shapes alone are computed."""
     experiment, game, devices = assembly.experiment, assembly.game, assembly.devices
-    state = jax.eval_shape(lambda key: init_state(game, key, None), assembly.key)
+    state = jax.eval_shape(lambda key: init_state(game, key), assembly.key)
     name, examples = type(assembly.task).__name__, f"{game.draws} x {game.batch_size}"
     yield f"{name} on {experiment.data.name}, {experiment.steps:,} steps of {examples} examples"
     yield f"devices             {devices.count} x {jax.devices()[0].device_kind} ({experiment.parallel.compiler.value})"
@@ -52,8 +52,8 @@ def description(assembly: Assembly) -> Iterator[str]:
 
 def flops_a_step(assembly: Assembly, state: TrainState) -> float:
     """FLOPs of one step as XLA counts them in the lowered program, on one device."""
-    shapes = assembly.spec.batch(assembly.game.batch_size)
-    stacked = {name: jax.ShapeDtypeStruct((1, *shape.shape), shape.dtype) for name, shape in shapes.items()}
+    shapes = assembly.batch()
+    stacked = jax.tree.map(lambda shape: jax.ShapeDtypeStruct((1, *shape.shape), shape.dtype), shapes)
     device = Parallel(data=1).place(assembly.game.batch_size)
     lowered = device.lower(assembly.game, state, (stacked,) * assembly.game.draws, traced=False, loops=False)
     return lowered.cost_analysis()["flops"]

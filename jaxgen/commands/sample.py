@@ -33,7 +33,7 @@ def sample(
     trained = load_trained(Path(workdir), config, say, settings)
     assembly = trained.assembly
     request = parse_given(list(given), assembly, count)
-    samples = jax.device_get(make_sampler(assembly.task, count)(trained.variables, request, jax.random.key(seed)))
+    samples = jax.device_get(make_sampler(assembly.sample, count)(trained.variables, request, jax.random.key(seed)))
     decode = None if assembly.spec.image else assembly.experiment.data.decode
     suffix, content = render(samples, assembly.spec, decode)
     if out is None and suffix == "txt":

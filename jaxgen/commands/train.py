@@ -51,11 +51,19 @@ class Stop:
         return self.signal is not None
 
 
-def train(
-    config: str, workdir: str, settings: Sequence[str], compiler: str | None, mesh: str | None, began: float
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """What the command line changes in a config's experiment; None leaves it alone."""
+
+    settings: Sequence[str] = ()  # of --set
+    start: str | None = None
+    compiler: str | None = None
+    mesh: str | None = None
+
+
+def train(config: str, workdir: str, changes: Changes, began: float) -> int:
     """The exit code: 0 when the run has ended, 128 + the signal's number when it was stopped and saved."""
-    experiment = chosen_experiment(config, settings, compiler, mesh)
+    experiment = chosen_experiment(config, changes)
     with Stop() as stop:
         step = run(experiment, Path(workdir), stop, began)
     if stop.signal is None or step == experiment.steps:
@@ -73,7 +81,7 @@ def run(experiment: Experiment, workdir: Path, stopped, began: float | None = No
         document = to_document(experiment)
         refuse_other(folder.path, folder.document(), document)
         folder.describe(document, facts())
-        for turn in assembly.task.turns():
+        for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 say(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
         return Trainer(assembly, folder, say, began).run(stopped)
@@ -94,10 +102,12 @@ def refuse_other(workdir: Path, before: dict | None, document: dict) -> None:
         )
 
 
-def chosen_experiment(config: str, settings: Sequence[str], compiler: str | None, mesh: str | None) -> Experiment:
+def chosen_experiment(config: str, changes: Changes) -> Experiment:
     """The config file's experiment with what the command line changes in it."""
-    experiment = set_fields(load_experiment(config, Experiment), settings)
-    return dataclasses.replace(experiment, parallel=chosen_parallel(experiment.parallel, compiler, mesh))
+    experiment = set_fields(load_experiment(config, Experiment), changes.settings)
+    start = experiment.start if changes.start is None else changes.start
+    parallel = chosen_parallel(experiment.parallel, changes.compiler, changes.mesh)
+    return dataclasses.replace(experiment, start=start, parallel=parallel)
 
 
 def chosen_parallel(parallel: Parallel, compiler: str | None, mesh: str | None) -> Parallel:

@@ -21,8 +21,8 @@ class Traced(Protocol):
     spec: Spec
     batch_size: int
 
-    def init(self, key: Key) -> Any:
-        """The source's state before the first batch."""
+    def init(self, key: Key, moving: Any) -> Any:
+        """The source's state before the first batch; `moving` are the leaves that the run moves, as they are then."""
 
     def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
         """Batch `number` at the global row numbers `rows` [b], and the state after it."""
@@ -35,7 +35,7 @@ class Streamed(Protocol):
     spec: Spec
     batch_size: int
 
-    def init(self, key: Key) -> Any: ...
+    def init(self, key: Key, moving: Any) -> Any: ...
 
     def fetch(self, state: Any, number: int) -> Mapping[str, np.ndarray]:
         """Batch `number`; `state` does not change."""
@@ -48,7 +48,7 @@ class Between(Protocol):
     spec: Spec
     batch_size: int
 
-    def init(self, key: Key) -> Any: ...
+    def init(self, key: Key, moving: Any) -> Any: ...
 
     def make(self, state: Any, variables: Variables, number: int) -> tuple[Mapping[str, np.ndarray], Any]:
         """Batch `number` under the present variables, and the state after it."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ class ResidentExamples:
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
-    def init(self, key: Key) -> Key:
+    def init(self, key: Key, moving: Any) -> Key:
         return key
 
     def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
@@ -37,7 +38,7 @@ class HostExamples:
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
-    def init(self, key: Key) -> Key:
+    def init(self, key: Key, moving: Any) -> Key:
         return key
 
     def fetch(self, state: Key, number: int) -> Mapping[str, np.ndarray]:
@@ -67,7 +68,7 @@ class ResidentStream:
         """How many batches one pass over the text makes."""
         return (len(self.tokens) - 1) // self.batch_size // self.spec.length
 
-    def init(self, key: Key) -> None:
+    def init(self, key: Key, moving: Any) -> None:
         return None
 
     def next(self, state: None, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, None]:

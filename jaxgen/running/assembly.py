@@ -5,15 +5,17 @@ import functools
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from jaxgen.core.source import Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
 from jaxgen.experiment import Experiment
+from jaxgen.rewards.tuned import TunedGame
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
-from jaxgen.types import Key, Spec
+from jaxgen.types import Batch, Key, Spec, Variables
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,32 @@ class Assembly:
 
     @functools.cached_property
     def source(self) -> Traced | Streamed | Between:
+        rewards = self.experiment.rewards
+        if rewards is not None:
+            return rewards.source(self.task, self.spec, self.game.batch_size)
         return self.experiment.data.source()
 
     @property
     def key(self) -> Key:
         return jax.random.key(self.experiment.seed)
 
-    def init(self, key: Key) -> TrainState:
-        """The state before the first step; traceable."""
-        return init_state(self.game, key, self.source.init(jax.random.fold_in(key, 2)))
+    def init(self, key: Key, start: Variables | None = None) -> TrainState:
+        """The state before the first step, from fresh variables or from `start`'s; traceable."""
+        return init_state(self.game, key, functools.partial(self.source.init, jax.random.fold_in(key, 2)), start)
+
+    def batch(self) -> Batch:
+        """The shapes of a batch."""
+        size = self.game.batch_size
+        if self.experiment.rewards is None:
+            return self.spec.batch(size)
+        state = jax.eval_shape(self.init, self.key)
+        return jax.eval_shape(self.source.next, state.source, state.variables, jnp.int32(0), jnp.arange(size))[0]
+
+    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
+        """`count` examples under what is given; a run under a reward, unless told a class, draws as it was tuned to."""
+        if self.experiment.rewards is not None and "label" not in given:
+            return self.source.examples(variables, {**given, "row": jnp.arange(count)}, key)
+        return self.task.sample(variables, count, given, key)
 
     @property
     def steps_per_call(self) -> int:
@@ -49,8 +68,8 @@ def assemble(experiment: Experiment) -> Assembly:
     spec = experiment.data.spec()
     task = experiment.task.for_spec(spec)
     shapes, loops = shapes_and_loops(task.init, jax.random.key(0))
-    batch_size = experiment.data.batch_size
-    game = make_game(
-        task, shapes.params, experiment.optimisers, experiment.averages, experiment.steps, batch_size, experiment.moves
-    )
+    batch_size, steps = experiment.data.batch_size, experiment.steps
+    played = task if experiment.rewards is None else TunedGame(task, experiment.rewards)
+    optimisers, averages = experiment.optimisers, experiment.averages
+    game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, experiment.moves)
     return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size), loops)

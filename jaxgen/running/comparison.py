@@ -10,12 +10,14 @@ import numpy as np
 
 from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
+from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
 from jaxgen.running.trained import Trained, read_experiment
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
 
 _DRAWS = 4  # sample sets, each as large as the held-out one
+_REWARDED = 512  # samples that a reward is measured on
 _MEASURED = 2000  # pictures of a large held-out set that samples are measured against
 REFERENCE_NAMES = {"real": "real digits", "histogram": "per-class pixel histogram"}
 
@@ -28,7 +30,32 @@ def figures_of(trained: Trained, split: str) -> dict[str, float | str]:
     figures = finish(assembly.task, sums)
     if isinstance(assembly.task, Likelihood):
         figures["bound"] = assembly.task.bound
+    if assembly.experiment.rewards is not None:
+        return figures | _reward_figures(trained, split)
     return figures | _picture_figures(trained, split) if assembly.spec.image else figures
+
+
+def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
+    """The reward before and after, the distance from the start, and for pictures how various they still are."""
+    assembly = trained.assembly
+    rewards, source, size = assembly.experiment.rewards, assembly.source, assembly.game.batch_size
+    state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
+    draw = jax.jit(lambda variables, number: source.next(state, variables, number, np.arange(size))[0])
+    figures = {}
+    start = source.at_start(trained.source, trained.variables)
+    for suffix, variables in (("_at_start", start), ("", trained.variables)):
+        batches = [draw(variables, np.int32(number)) for number in range(-(-_REWARDED // size))]
+        for name in ("reward", rewards.distance):
+            figures[name + suffix] = float(np.mean([batch[name] for batch in batches]))
+    del figures[f"{rewards.distance}_at_start"]  # none, by its definition
+    net = load(assembly.experiment.data.name) if assembly.spec.image else None
+    if net is not None:
+        sample = make_sampler(assembly.sample, _REWARDED)
+        drawn = np.asarray(sample(trained.variables, {}, jax.random.fold_in(assembly.key, 5))["image"])
+        real = assembly.experiment.data.arrays(split)
+        seen = net.probabilities(drawn).argmax(axis=1)
+        figures["diversity"] = diversity(net.features(drawn), seen, net.features(real["image"]), real["label"])
+    return figures
 
 
 def _picture_figures(trained: Trained, split: str) -> dict[str, float]:
@@ -37,7 +64,7 @@ def _picture_figures(trained: Trained, split: str) -> dict[str, float]:
     arrays = assembly.experiment.data.arrays(split)
     reference = arrays["image"][:_MEASURED]
     given = {"label": arrays["label"][:_MEASURED]} if assembly.spec.classes else {}
-    sampler = make_sampler(assembly.task, len(reference))
+    sampler = make_sampler(assembly.sample, len(reference))
     drawn, seconds = [], []
     for draw in range(_DRAWS + 1):
         began = time.perf_counter()

@@ -14,9 +14,9 @@ _TEXTS = 4
 def grid_request(assembly: Assembly) -> tuple[Batch, int]:
     """(given, count) for the samples that a run shows: every class in a column of its own, or a few texts."""
     spec = assembly.spec
-    if spec.classes:
+    if spec.classes and assembly.experiment.rewards is None:
         return even_labels(_ROWS * min(spec.classes, 20), spec.classes), _ROWS * min(spec.classes, 20)
-    return {}, _ROWS * _ROWS if spec.image else _TEXTS
+    return {}, _ROWS * min(spec.classes or _ROWS, 20) if spec.image else _TEXTS
 
 
 def even_labels(count: int, classes: int) -> Batch:
@@ -28,7 +28,7 @@ def parse_given(words: list[str], assembly: Assembly, count: int) -> Batch:
     """What the user gives: for labelled data class numbers, repeated to `count`; for text one prompt."""
     spec = assembly.spec
     if not words:
-        return even_labels(count, spec.classes) if spec.classes else {}
+        return even_labels(count, spec.classes) if spec.classes and assembly.experiment.rewards is None else {}
     if spec.classes:
         labels = [label_of(word, spec.classes) for word in words]
         return {"label": np.resize(np.asarray(labels, np.int32), count)}

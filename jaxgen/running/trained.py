@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -12,6 +13,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.masks import path_of
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -21,6 +23,8 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
+_NAMED = 4  # leaves that do not fit, told one by one
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -29,6 +33,7 @@ class Trained:
     folder: Path
     assembly: Assembly
     variables: Variables
+    source: Any  # the source's state
     step: int
 
 
@@ -61,5 +66,38 @@ def load_trained(
     if restored is None:
         raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
     state = restored[0]
-    variables = jax.device_put(averaged(state, experiment.shown), jax.devices()[0])  # not the optimiser's state
-    return Trained(workdir, assembly, variables, int(state.step))
+    # not the optimiser's state
+    variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
+    return Trained(workdir, assembly, variables, source, int(state.step))
+
+
+def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | None:
+    """The variables that a run starts from; None where it starts fresh. UserError when they do not fit its task."""
+    folder = assembly.experiment.start
+    if folder is None:
+        return None
+    started = load_trained(Path(folder), None, say)
+    wanted, found = (_leaves(v) for v in (jax.eval_shape(assembly.task.init, assembly.key), started.variables))
+    lines = [
+        f"{path} is {found.get(path, 'missing')} there and {wanted.get(path, 'missing')} here"
+        for path in dict.fromkeys([*wanted, *found])
+        if wanted.get(path) != found.get(path)
+    ]
+    if lines:
+        more = f", and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+        raise UserError(
+            f"start={folder} does not fit this task: {'; '.join(lines[:_NAMED])}{more}; start from a run of the same "
+            "family and sizes"
+        )
+    say(f"starting from {folder} at step {started.step}")
+    return jax.device_get(started.variables)  # bound to no device
+
+
+def _leaves(variables: Variables) -> dict[str, str]:
+    """A leaf's path -> its type: parameters, and the state that devices share."""
+    trees = {"": variables.params, "shared/": variables.extra.shared}
+    return {
+        prefix + path_of(keys): f"{leaf.dtype}{list(leaf.shape)}"
+        for prefix, tree in trees.items()
+        for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

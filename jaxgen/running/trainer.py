@@ -3,11 +3,15 @@
 
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
+from jaxgen.core.masks import split
+from jaxgen.core.mean import Mean
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
@@ -16,6 +20,7 @@ from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
+from jaxgen.running.trained import load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
@@ -54,7 +59,11 @@ class Trainer:
         assembly = self.assembly
         restored = self._checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), self.say)
         if restored is None:
-            state, record, step = assembly.devices.begin(assembly.init, assembly.key), {}, 0
+            start = load_start(assembly, self.say)
+            state, record, step = assembly.devices.begin(assembly.init, assembly.key, start), {}, 0
+            if start is not None:  # from here on the run needs no other folder: a killed one goes on from this
+                self._saved = 0
+                self._checkpoints.save(0, assembly.devices.fetch(state), {})
         else:
             state, record = restored
             step = self._saved = int(state.step)
@@ -91,10 +100,12 @@ class Trainer:
     def _summarise(self, state: TrainState, step: int) -> None:
         logged_at, seconds = self._logged_at
         seconds = seconds if logged_at == step else self._stopwatch.seconds
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.assembly.devices.fetch(state).params))
+        params = self.assembly.devices.fetch(state).params
+        parameters, moving = map(_size, (params, split(params, self.assembly.game.moving(params))[0]))
         speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
         rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
-        merge_summary(self.folder.path, speed | rate)
+        frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
+        merge_summary(self.folder.path, speed | rate | frozen)
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
@@ -120,6 +131,8 @@ class Trainer:
 
     def _read(self, step: int, metrics: Metrics) -> None:
         """A call's metrics, and a line of both logs where one is due."""
+        if self.experiment.rewards is not None:
+            self._refuse_no_number(step, metrics["reward"])
         self._window.add(metrics)
         if step % self.experiment.every.log and step != self.experiment.steps:
             return
@@ -131,6 +144,14 @@ class Trainer:
         self.folder.log(TIMING, {"step": step, "seconds": seconds, "examples_per_second": rate})
         losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
         self._progress.update(step, losses, rate)
+
+    def _refuse_no_number(self, step: int, reward: Mean) -> None:
+        """A reward that is no number has spoilt the parameters by now; the last checkpoint is from before."""
+        if not math.isfinite(float(reward.total)):
+            raise UserError(
+                f"the reward of a batch up to step {step} is {float(reward.value)}: mend rewards.reward, which must "
+                "give a finite number for every example, and run the same command again"
+            )
 
     def _log(self, step: int, split: str, values: dict[str, float]) -> None:
         self.folder.log(METRICS, {"step": step, "split": split, **values})
@@ -166,4 +187,8 @@ class Trainer:
 
     @functools.cached_property
     def _sampler(self):
-        return make_sampler(self.assembly.task, grid_request(self.assembly)[1])
+        return make_sampler(self.assembly.sample, grid_request(self.assembly)[1])
+
+
+def _size(tree: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -42,6 +42,8 @@ def on_one_device(variables: Variables) -> Variables:
     return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, variables)
 
 
-def make_sampler(task: Task, count: int) -> Callable[[Variables, Batch, Key], Batch]:
+def make_sampler(
+    sample: Callable[[Variables, int, Batch, Key], Batch], count: int
+) -> Callable[[Variables, Batch, Key], Batch]:
     """A program that draws `count` examples under what is given."""
-    return jax.jit(lambda variables, given, key: task.sample(variables, count, given, key))
+    return jax.jit(lambda variables, given, key: sample(variables, count, given, key))

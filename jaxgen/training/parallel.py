@@ -15,7 +15,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
-from jaxgen.types import Batch, Extra, Key
+from jaxgen.types import Batch, Extra, Key, Variables
 
 _BATCH_AXES = ("data", "fsdp")
 
@@ -99,9 +99,9 @@ class JitDevices:
             axes[free[0]] = "fsdp"
         return self.sharding(*axes)
 
-    def begin(self, init: Callable[[Key], TrainState], key: Key) -> TrainState:
+    def begin(self, init: Callable[..., TrainState], key: Key, start: Variables | None) -> TrainState:
         """The first state, made where it lies: none of its leaves needs to fit one device."""
-        return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key)))(key)
+        return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key, start)))(key, start)
 
     def put_state(self, state: TrainState) -> TrainState:
         return jax.device_put(state, self.layout(state))
@@ -150,8 +150,8 @@ class PmapDevices:
     def count(self) -> int:
         return self.mesh.size
 
-    def begin(self, init: Callable[[Key], TrainState], key: Key) -> TrainState:
-        return self.put_state(jax.jit(init)(key))
+    def begin(self, init: Callable[..., TrainState], key: Key, start: Variables | None) -> TrainState:
+        return self.put_state(jax.jit(init)(key, start))
 
     def put_state(self, state: TrainState) -> TrainState:
         stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), state)

@@ -38,7 +38,7 @@ def make_run(
     def step(state: TrainState, feed: Any, turn_of_loop: jax.Array) -> tuple[TrainState, Metrics]:
         def draw(source_state, variables, number):
             if traced:
-                batch, source_state = feed.next(source_state, variables, number, rows)
+                batch, source_state = feed.next(source_state, variables, number, cut(rows))
             else:
                 batch = next(fed)
             return cut(batch), source_state

@@ -68,16 +68,21 @@ def make_game(
     return Game(task, turns, built, averages, batch_size)
 
 
-def init_state(game: Game, key: Key, source: Any) -> TrainState:
-    """The state before the first step. Traceable, so that shapes can be had without allocating."""
-    variables = game.task.init(jax.random.fold_in(key, 0))
+def init_state(
+    game: Game, key: Key, source: Callable[[Any], Any] = lambda moving: None, start: Variables | None = None
+) -> TrainState:
+    """The state before the first step, from fresh variables or from `start`'s. Traceable: shapes cost no memory.
+
+    `source` makes the source's state of the leaves that will move.
+    """
+    variables = game.task.init(jax.random.fold_in(key, 0)) if start is None else start
     params = variables.params
     moving, _ = split(params, game.moving(params))
     opt_state = {t.name: game.optimisers[t.name].init(split(params, t.moves(params))[0]) for t in game.turns}
     # a copy each: an average that shared the parameters' memory would be donated with them
     averages = {name: jax.tree.map(jnp.copy, moving) for name in game.averages}
     extra = Extra(variables.extra.shared, game.task.rows(game.batch_size))
-    return TrainState(jnp.int32(0), params, extra, opt_state, averages, jax.random.fold_in(key, 1), source)
+    return TrainState(jnp.int32(0), params, extra, opt_state, averages, jax.random.fold_in(key, 1), source(moving))
 
 
 def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tuple[TrainState, Metrics]:

@@ -13,7 +13,7 @@ from jaxgen.errors import UserError
 
 
 def batches(source, count):
-    state, rows = source.init(jax.random.key(0)), jnp.arange(source.batch_size)
+    state, rows = source.init(jax.random.key(0), None), jnp.arange(source.batch_size)
     one = jax.jit(lambda number: source.next(state, None, number, rows)[0])
     return [jax.device_get(one(jnp.int32(number))) for number in range(count)]
 

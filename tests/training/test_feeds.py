@@ -39,7 +39,7 @@ class Counting:
     spec: object
     batch_size: int
 
-    def init(self, key):
+    def init(self, key, moving):
         return {"key": key, "asked": np.int32(0)}
 
     def make(self, state, variables, number):
@@ -53,8 +53,9 @@ def run(kind: str, parallel: Parallel):
     most = 1 if kind == "between" else CALL
     if kind == "between":
         source = Counting(source, source.spec, BATCH)
-    begin = source.init(jax.random.key(9))
-    state = devices.put_state(jax.jit(functools.partial(init_state, game))(jax.random.key(0), begin))
+    begin = source.init(jax.random.key(9), None)
+    init = jax.jit(lambda key, begin: init_state(game, key, lambda moving: begin))
+    state = devices.put_state(init(jax.random.key(0), begin))
     calls = functools.partial(spans, 0, STEPS, most, (5,))
     feed = {
         "traced": lambda: TracedFeed(source, devices),

@@ -31,8 +31,8 @@ def duel(moves=Everything()) -> Game:
 def built(parallel: Parallel, moves, loops: bool):
     """The compiled program of a duel; most tests share one."""
     game, devices, source = duel(moves), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
-    init = jax.jit(functools.partial(init_state, game))
-    feed, key = devices.put_feed(source, traced=True), source.init(jax.random.key(9))
+    init = jax.jit(lambda key, source: init_state(game, key, lambda moving: source))
+    feed, key = devices.put_feed(source, traced=True), source.init(jax.random.key(9), None)
     state = devices.put_state(init(jax.random.key(0), key))
     return init, key, devices, feed, devices.lower(game, state, feed, traced=True, loops=loops).compile()
 

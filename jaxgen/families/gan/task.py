@@ -22,7 +22,7 @@ from jaxgen.families.gan.adversarial import (
 from jaxgen.families.gan.calibration import OutputSums
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
 from jaxgen.ops.pictures import to_levels, to_unit
-from jaxgen.ops.rows import normal
+from jaxgen.ops.rows import integers, normal
 from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
 
 
@@ -125,6 +125,17 @@ class Gan:
             batch["label"] = jnp.asarray(given.get("label", batch["row"] % self.spec.classes), jnp.int32)
         image = to_levels(self.generate(variables.params, batch, key), self.spec.levels)
         return {name: array for name, array in batch.items() if name == "label"} | {"image": image}
+
+    def draw(self, variables: Variables, given: Batch, key: Key) -> Batch:
+        """{"image" [B, H, W, C] float levels, "label"} for given["row"] [B]; without labels, of classes drawn evenly.
+
+        The levels of `sample` under the same key; rounding is left out of their gradient.
+        """
+        levels, known = self.spec.levels, {name: array for name, array in given.items() if name == "label"}
+        if self.spec.classes and not known:
+            known["label"] = integers(jax.random.fold_in(key, 1), given["row"], (), self.spec.classes)
+        picture = rounded(self.generate(variables.params, {"row": given["row"], **known}, key), levels)
+        return {"image": (picture + 1) * ((levels - 1) / 2), **known}
 
     def probability(self, variables: Variables, batch: Batch) -> jax.Array:
         """[B] in (0, 1): how likely each picture is real, were half of all pictures fakes (see calibration.py)."""

@@ -157,7 +157,7 @@ def trained(task: Gan, steps: int, moves=Everything()):
         index = (number * 64 + row) % len(labels)
         return {"image": images[index], "label": labels[index], "row": row}, source
 
-    first = init_state(game, KEY, None)
+    first = init_state(game, KEY)
     advance = jax.jit(lambda s: jax.lax.fori_loop(0, steps, lambda _, s: take_step(game, s, draw, lambda t: t)[0], s))
     return first, advance(first)
 

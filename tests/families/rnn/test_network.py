@@ -102,6 +102,6 @@ def test_dropout_is_a_rows_own_and_keeps_the_mean():
     linear = PLAIN.clone(layers=0, dropout=0.5)  # its logits are linear in what is dropped, and see no past
     variables = lively(linear)
     still = jnp.zeros((2000, T), jnp.int32)
-    drops, _ = apply(linear, variables, still, linear.carry(2000, 0), None, jax.random.split(jax.random.key(6), 2000))
+    drops, _ = apply(linear, variables, still, None, None, jax.random.split(jax.random.key(6), 2000))
     assert np.ptp(drops, axis=1).max() < 1e-6  # one mask all along a row
-    assert np.abs(drops.mean((0, 1)) - apply(linear, variables, still[:1], linear.carry(1, 0), None)[0][0, 0]).max() < 0.1
+    assert np.abs(drops.mean((0, 1)) - apply(linear, variables, still[:1], None, None)[0][0, 0]).max() < 0.1

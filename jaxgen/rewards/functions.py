@@ -1,0 +1,53 @@
+"""Rewards: numbers for examples. A reward is a frozen dataclass; what it looks through is prepared once."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.errors import UserError
+from jaxgen.metrics.features import LEVELS, load, log_probabilities
+from jaxgen.types import Batch, Spec
+
+
+class Reward(Protocol):
+    """Traced into the training program: pure, and for a pathwise tuning differentiable in float pictures."""
+
+    def prepare(self, spec: Spec) -> Any:
+        """What the reward looks through, arrays alone (a frozen net's weights); UserError for data that do not suit."""
+
+    def __call__(self, prepared: Any, example: Batch) -> jax.Array:
+        """[B] float rewards of examples shaped like the source's batches."""
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """The probability that the frozen digits net gives to the class `chosen`."""
+
+    chosen: int
+
+    def prepare(self, spec: Spec) -> Any:
+        if spec.image != (8, 8, 1) or spec.levels != LEVELS:
+            raise UserError("rewards.reward looks through the digits net, which needs 8x8 pictures of 17 levels")
+        if not 0 <= self.chosen < spec.classes:
+            raise UserError(
+                f"rewards.reward.chosen is {self.chosen}: there is no such class; give 0 to {spec.classes - 1}"
+            )
+        return load("digits").params
+
+    def __call__(self, prepared: Any, example: Batch) -> jax.Array:
+        return jnp.exp(log_probabilities(prepared, example["image"])[:, self.chosen])
+
+
+def refuse_other_shapes(reward: Reward, prepared: Any, example: Batch) -> None:
+    """UserError when the reward of `example` (shapes alone) is not one float a row."""
+    rows = len(jax.tree.leaves(example)[0])
+    given = jax.eval_shape(reward, prepared, example)
+    if not isinstance(given, jax.ShapeDtypeStruct):
+        raise UserError(f"rewards.reward gives a {type(given).__name__}; it must give one array of {rows} floats")
+    if given.shape != (rows,) or not jnp.issubdtype(given.dtype, jnp.floating):
+        raise UserError(
+            f"rewards.reward gives {given.dtype}{list(given.shape)} for {rows} examples; it must give float [{rows}]"
+        )

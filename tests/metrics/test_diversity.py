@@ -1,0 +1,27 @@
+"""Diversity is 1 for the reference itself, 0 for copies, and scales with the samples' spread."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+
+import numpy as np
+
+from jaxgen.metrics.diversity import diversity
+
+GENERATOR = np.random.default_rng(0)
+REFERENCE, CLASSES = GENERATOR.normal(size=(60, 5)), np.arange(60) % 3
+
+
+def test_the_reference_has_its_own_diversity_and_copies_have_none():
+    assert abs(diversity(REFERENCE, CLASSES, REFERENCE, CLASSES) - 1) < 1e-12
+    assert diversity(np.tile(REFERENCE[:1], (9, 1)), np.zeros(9), REFERENCE, CLASSES) == 0
+
+
+def test_it_scales_with_the_spread_and_weighs_classes_by_their_samples():
+    wide = np.where((CLASSES == 1)[:, None], 3 * REFERENCE, REFERENCE)
+    assert abs(diversity(wide, CLASSES, REFERENCE, CLASSES) - 5 / 3) < 1e-12
+    some = (CLASSES == 1) | (np.arange(60) < 30)  # 20 of class 1, 10 of each other
+    assert diversity(wide[some], CLASSES[some], REFERENCE, CLASSES) > 5 / 3
+
+
+def test_a_class_of_one_sample_says_nothing():
+    assert math.isnan(diversity(REFERENCE[:1], CLASSES[:1], REFERENCE, CLASSES))
