@@ -25,27 +25,48 @@ class Residence(enum.Enum):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures: the builtin `digits` and `emoji` (no labels), or any labelled set that TFDS has prepared (`mnist`)."""
+    """Pictures: the builtin `digits`, `faded-digits` and `emoji` (no labels), or a labelled set that TFDS has prepared.
+
+    All of them, or those of the classes `only`, and of the training split the first `share`.
+    """
 
     name: str = "digits"
     batch_size: int = 64
     residence: Residence = Residence.DEVICE
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+    only: tuple[int, ...] = ()  # classes; none named: all
+    share: float = 1.0
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; give at least 1")
+        if not 0 < self.share <= 1:
+            raise UserError(f"data.share is {self.share}; give a share of the training split above 0, up to 1")
 
     def arrays(self, split: str) -> dict[str, np.ndarray]:
         """`image` [N, H, W, C] uint8 of the split, and `label` [N] int32 where the set has labels."""
+        arrays = self._whole(split)
+        if self.only:
+            if "label" not in arrays or not set(self.only) <= set(range(self.spec().classes)):
+                raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
+            chosen = np.isin(arrays["label"], self.only)
+            arrays = {name: array[chosen] for name, array in arrays.items()}
+        if split == "train" and self.share < 1:
+            size = max(1, round(self.share * len(arrays["image"])))
+            arrays = {name: array[:size] for name, array in arrays.items()}
+        return arrays
+
+    def _whole(self, split: str) -> dict[str, np.ndarray]:
         if self.name == "digits":
             return dict(builtin.digits()[split])
+        if self.name == "faded-digits":
+            return dict(builtin.faded_digits()[split])
         if self.name == "emoji":
             return dict(emoji()[split])
         return _tfds_pictures(self.name, split, self.data_dir)
 
     def spec(self) -> Spec:
-        if self.name == "digits":
+        if self.name in ("digits", "faded-digits"):
             return Spec(image=(8, 8, 1), levels=17, classes=10)
         if self.name == "emoji":
             return Spec(image=(32, 32, 3), levels=256)
@@ -146,7 +167,7 @@ def _tfds_builder(name: str, data_dir: str | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        names = ["digits", "emoji", *tfds.list_builders(with_community_datasets=False)]
+        names = ["digits", "faded-digits", "emoji", *tfds.list_builders(with_community_datasets=False)]
         raise UserError(f"data.name is {name!r}, which neither jaxgen nor TFDS knows{nearest(name, names)}") from None
     except (ValueError, AssertionError, ImportError, KeyError) as error:
         raise UserError(f"TFDS cannot open data.name={name!r} ({str(error).strip().split(chr(10))[0]})") from None

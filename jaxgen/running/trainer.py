@@ -38,6 +38,7 @@ class Trainer:
         self._began = began
         self._checkpoints = Checkpoints(folder.path, self.experiment.keep)
         self._saved: int | None = None
+        self._shows_start = False  # what another run has learned, before this one changes it
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
@@ -61,9 +62,7 @@ class Trainer:
         if restored is None:
             start = load_start(assembly, self.say)
             state, record, step = assembly.devices.begin(assembly.init, assembly.key, start), {}, 0
-            if start is not None:  # from here on the run needs no other folder: a killed one goes on from this
-                self._saved = 0
-                self._checkpoints.save(0, assembly.devices.fetch(state), {})
+            self._shows_start = start is not None
         else:
             state, record = restored
             step = self._saved = int(state.step)
@@ -72,7 +71,7 @@ class Trainer:
             self.say(
                 f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
             )
-        self.folder.forget_after(step)
+        self.folder.forget_after(-1 if restored is None else step)
         self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
         self._logged_at = record.get("logged_at", (0, 0.0))
         return state, step
@@ -87,6 +86,10 @@ class Trainer:
         most = self.assembly.steps_per_call
         calls = functools.partial(spans, step, experiment.steps, most, tuple(vars(every).values()))
         with self._stopwatch.paused():
+            if self._shows_start:
+                self._evaluate(0, state)
+                self._sample(0, state)
+                self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
             feed = self._feed(state, calls())
             program = self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size) as self._progress:

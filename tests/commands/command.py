@@ -9,12 +9,20 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py"))
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
-SMALL = {
-    "configs/rnn/digits.py": ["steps=60", "data.batch_size=16", "task.network.width=16", "steps_per_call=4"],
-    "configs/gan/digits.py": ["steps=60", "task.discriminator.width=384", "steps_per_call=3"],
-    "configs/rnn/python_docs.py": ["steps=60", "data.batch_size=16", "task.network.width=64", "steps_per_call=3"],
+NETWORKS = {
+    "rnn": ["task.network.width=16"],
+    "transformer": ["task.network.width=16", "task.network.blocks=2"],
+    "gan": ["task.discriminator.width=384"],
+    "vae": ["task.decoder.width=256"],
+    "diffusion": ["task.network.width=32", "task.network.blocks=2", "task.steps=4"],
 }
-OFTEN = ["every.log=6", "every.evaluate=30", "every.sample=30", "every.checkpoint=6"]
+SMALL = {f"configs/{family}/digits.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}
+SMALL |= {f"configs/{family}/digits_reward.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}
+SMALL |= {
+    "configs/rnn/python_docs.py": ["steps=60", "task.network.width=64"],
+    "configs/transformer/python_docs.py": ["steps=60", "task.network.width=32", "task.network.blocks=1"],
+}
+OFTEN = ["data.batch_size=16", "steps_per_call=3", "every.log=6", "every.evaluate=30", "every.sample=30"]
 
 
 def jaxgen(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -31,7 +39,18 @@ def begin(*arguments: str, **options) -> subprocess.Popen:
 
 def train_small(config: str, workdir: Path, *more: str) -> list[str]:
     """The arguments of a small run."""
-    return ["train", "--config", config, "--workdir", str(workdir), "--set", *SMALL[config], *OFTEN, *more]
+    settings = [*SMALL[config], *OFTEN, "every.checkpoint=6", *more]
+    return ["train", "--config", config, "--workdir", str(workdir), "--set", *settings]
+
+
+def start_of(config: str, folder: Path) -> list[str]:
+    """What a small run of `config` must be told to start from: a run of the same network, trained here; or nothing."""
+    if not config.endswith("_reward.py"):
+        return []
+    start = folder / "start"
+    process = jaxgen(*train_small(config.replace("_reward", ""), start, "steps=6"))
+    assert process.returncode == 0, process.stderr
+    return [f"start={start}"]
 
 
 def told(process: subprocess.CompletedProcess) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.commands.command import SMALL, begin, jaxgen, train_small
+from tests.commands.command import SMALL, begin, jaxgen, start_of, train_small
 
 
 def end_of(run: Path) -> tuple:
@@ -23,13 +23,25 @@ def end_of(run: Path) -> tuple:
     return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
+QUICK = ("configs/rnn/digits.py", "configs/gan/digits_reward.py")  # all others are stopped in every way by hand
+
+
 @pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.removesuffix(".py"))
 def whole(request, tmp_path_factory):
-    """A run that nothing disturbed."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    process = jaxgen(*train_small(request.param, run))
+    """The arguments of a run that nothing disturbed, all but its folder, and its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    start = start_of(request.param, folder)
+    process = jaxgen(*train_small(request.param, folder / "run", *start))
     assert process.returncode == 0, process.stderr
-    return request.param, end_of(run)
+    return (request.param, start), end_of(folder / "run")
+
+
+@pytest.fixture
+def some(whole, request):
+    """`whole`, of the quick configs unless the slow tests are asked for."""
+    if whole[0][0] not in QUICK and "slow" not in request.config.option.markexpr:
+        pytest.skip("a slow truth for this config: pytest -m 'slow or not slow'")
+    return whole
 
 
 def lines(run: Path) -> int:
@@ -50,9 +62,9 @@ def kill_after(arguments: list[str], run: Path, number: int, wait: float, how: s
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_resumed(whole, tmp_path, seed):
-    config, expected = whole
+    (config, start), expected = whole
     chance, run = random.Random(seed), tmp_path / "run"
-    arguments = train_small(config, run)
+    arguments = train_small(config, run, *start)
     for _ in range(2):
         kill_after(arguments, run, chance.randint(1, 3), chance.uniform(0, 0.1), signal.SIGKILL)
     process = jaxgen(*arguments)
@@ -61,13 +73,13 @@ def test_killed_anywhere_and_resumed(whole, tmp_path, seed):
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stopped_at_any_step_it_saves_and_goes_on(whole, tmp_path, how, code):
-    config, expected = whole
+def test_stopped_at_any_step_it_saves_and_goes_on(some, tmp_path, how, code):
+    (config, start), expected = some
     run = tmp_path / "run"
-    arguments = train_small(config, run, "every.checkpoint=1000")
+    arguments = train_small(config, run, "every.checkpoint=1000", *start)
     before = kill_after(arguments, run, 2, 0.0, how)
     assert before == code
-    steps = [path.name for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+    steps = [path.name for path in (run / "checkpoints").iterdir() if path.name.isdigit() and path.name != "0"]
     assert len(steps) == 1 and 0 < int(steps[0]) <= expected[0]
     process = jaxgen(*arguments)
     assert process.returncode == 0 and f"going on from step {steps[0]}" in process.stderr
@@ -75,10 +87,10 @@ def test_stopped_at_any_step_it_saves_and_goes_on(whole, tmp_path, how, code):
     assert (step, digests, window, metrics) == expected[:4]
 
 
-def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(whole, tmp_path):
-    config, expected = whole
+def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(some, tmp_path):
+    (config, start), expected = some
     run = tmp_path / "run"
-    arguments = train_small(config, run)
+    arguments = train_small(config, run, *start)
     assert jaxgen(*arguments).returncode == 0
     newest = max(
         (path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
@@ -94,10 +106,10 @@ def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(whole, tm
     assert end_of(run) == expected
 
 
-def test_a_finished_run_is_left_as_it_is(whole, tmp_path):
-    config, expected = whole
+def test_a_finished_run_is_left_as_it_is(some, tmp_path):
+    (config, start), expected = some
     run = tmp_path / "run"
-    arguments = train_small(config, run)
+    arguments = train_small(config, run, *start)
     assert jaxgen(*arguments).returncode == jaxgen(*arguments).returncode == 0
     assert end_of(run) == expected
     assert json.loads((run / "summary.json").read_text())["steps"] == expected[0]

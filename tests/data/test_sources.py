@@ -27,6 +27,31 @@ def test_the_digits_are_split_without_overlap_and_as_described():
     assert spec.image == pictures.reshape(-1, 8, 8, 1).shape[1:] and spec.levels == pictures.max() + 1
 
 
+def test_faded_digits_are_the_same_digits_with_half_the_ink():
+    fresh, faded = Pictures().arrays("test"), Pictures(name="faded-digits").arrays("test")
+    assert np.array_equal(faded["image"], fresh["image"] // 2) and np.array_equal(faded["label"], fresh["label"])
+
+
+def test_some_classes_and_a_share_of_them():
+    whole, some = Pictures().arrays("train"), Pictures(only=(8, 9), share=0.1).arrays("train")
+    of_them = np.flatnonzero(np.isin(whole["label"], (8, 9)))
+    assert np.array_equal(some["image"], whole["image"][of_them[: round(len(of_them) / 10)]])
+    assert set(Pictures(only=(8, 9), share=0.1).arrays("test")["label"]) == {8, 9}  # and all of the held-out ones
+    assert len(Pictures(only=(8, 9), share=0.1).arrays("test")["label"]) > 60
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Pictures(share=0.0), "data.share"),
+        (lambda: Pictures(only=(3, 10)).arrays("train"), "no such classes"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_told(make, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make()
+
+
 def test_an_epoch_of_a_resident_set_is_the_set():
     source = Pictures(batch_size=479).source()  # a third of the training split
     labels = np.concatenate([batch["label"] for batch in batches(source, 3)])
@@ -38,7 +63,7 @@ def test_an_epoch_of_a_resident_set_is_the_set():
 
 def test_host_and_device_give_the_same_batches():
     device, host = (Pictures(batch_size=32, residence=residence).source() for residence in Residence)
-    state = host.init(jax.random.key(0))
+    state = host.init(jax.random.key(0), None)
     for number, batch in enumerate(batches(device, 4)):
         other = host.fetch(state, number)
         assert batch.keys() == other.keys() and all(np.array_equal(batch[name], other[name]) for name in batch)

@@ -1,0 +1,347 @@
+"""One list of truths that all five families keep."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.masks import Everything, Matching, join, paths, split
+from jaxgen.core.state import TrainState
+from jaxgen.core.task import Critic, Likelihood, Policy, Reparameterised, Task, Turn, restrict
+from jaxgen.data.sets import Pictures
+from jaxgen.experiment import Experiment
+from jaxgen.rewards.functions import ClassProbability
+from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.score_function import ScoreFunction
+from jaxgen.rewards.tuned import TunedGame
+from jaxgen.training.averages import Average
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.step import init_state, make_game, take_step
+from jaxgen.types import Variables
+from tests.commands.command import ROOT
+
+BATCH, KEY = 16, jax.random.key(0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family's digits experiment made small, and what fine-tuning moves of it."""
+
+    small: tuple[str, ...]
+    last: str  # its last layers, as a pattern
+
+
+FAMILIES = {
+    "rnn": Family(("task.network.width=16", "task.network.head=16", "task.network.embedding=8"), "^head/|^hidden/"),
+    "transformer": Family(
+        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"), "^block_1/|^head/"
+    ),
+    "gan": Family(
+        ("task.generator.width=16", "task.discriminator.width=16"),
+        "^discriminator/|^generator/(Block_1|to_picture)/",
+    ),
+    "vae": Family(("task.encoder.width=16", "task.decoder.width=16"), "^decoder/"),
+    "diffusion": Family(("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"), "^block_1/|^final"),
+}
+
+
+@functools.cache
+def task_of(family: str) -> Task:
+    experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
+    return set_fields(experiment, FAMILIES[family].small).task.for_spec(Pictures().spec())
+
+
+@functools.cache
+def lively(family: str) -> Variables:
+    """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
+    with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
+        return _moved(task_of(family).init(KEY))
+
+
+def _moved(variables: Variables) -> Variables:
+    leaves, tree = jax.tree.flatten(variables.params)
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    moved = [leaf + 0.05 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return variables.replace(params=jax.tree.unflatten(tree, moved))
+
+
+@functools.cache
+def batch_of(size: int = BATCH) -> dict[str, Any]:
+    arrays = Pictures().arrays("train")
+    return {name: array[:size] for name, array in arrays.items()} | {"row": np.arange(size)}
+
+
+def optimisers_of(task: Any) -> dict[str, Adam]:
+    return {turn.name: Adam(3e-3, decay=0.1, clip=1.0) for turn in task.turns()}
+
+
+def stepped(task: Any, variables: Variables, moves: Any, source: Any, steps: int) -> tuple[TrainState, TrainState]:
+    """The state before and after some steps on batches of `source` (a traced one, or one batch over and over)."""
+    averages = {"slow": Average(100.0)}
+    game = make_game(task, variables.params, optimisers_of(task), averages, steps, BATCH, moves)
+    rows = jnp.arange(BATCH)
+    if isinstance(source, dict):
+        begun = init_state(game, KEY, start=variables)
+
+        def draw(state, variables, number):
+            return source, state
+    else:
+        begun = init_state(game, KEY, functools.partial(source.init, KEY), variables)
+
+        def draw(state, variables, number):
+            return source.next(state, variables, number, rows)
+
+    step = jax.jit(lambda state: take_step(game, state, draw, lambda tree: tree)[0])
+    state = begun
+    for _ in range(steps):
+        state = step(state)
+    return begun, state
+
+
+def changed(before: Any, after: Any) -> dict[str, bool]:
+    """A leaf's path -> whether a bit of it has changed."""
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    return dict(zip(paths(before), (not np.array_equal(a, b) for a, b in pairs), strict=True))
+
+
+def owned(moves: Any, params: Any) -> set[str]:
+    """The paths of the leaves that a mask lets move."""
+    return {path for path, own in zip(paths(params), jax.tree.leaves(moves(params)), strict=True) if own}
+
+
+def tuning_of(family: str) -> ScoreFunction | Pathwise:
+    reward = ClassProbability(chosen=3)
+    return ScoreFunction(reward, group=4) if isinstance(task_of(family), Policy) else Pathwise(reward)
+
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+@every_family
+def test_it_holds_the_contracts(family):
+    task = task_of(family)
+    assert isinstance(task, Task) and isinstance(task, Likelihood | Critic)
+    assert isinstance(task, Policy) != isinstance(task, Reparameterised)
+
+
+@every_family
+def test_a_key_alone_initialises_it(family):
+    task = task_of(family)
+    first, again, other = (task.init(jax.random.key(seed)).params for seed in (0, 0, 1))
+    assert not any(changed(first, again).values()) and any(changed(first, other).values())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
+
+
+@every_family
+def test_each_turn_moves_its_own_leaves_and_all_of_them(family):
+    task, moved_by_some = task_of(family), set()
+    for turn in task.turns():
+        before, after = stepped(OneTurn(task, turn), lively(family), Everything(), batch_of(), 2)
+        moved = {path for path, has in changed(before.params, after.params).items() if has}
+        assert moved == owned(turn.moves, before.params)
+        moved_by_some |= moved
+    assert moved_by_some == set(paths(lively(family).params))
+
+
+@dataclass(frozen=True)
+class OneTurn:
+    """A task that is left one of its turns."""
+
+    task: Any
+    turn: Turn
+
+    def init(self, key):
+        return self.task.init(key)
+
+    def rows(self, batch_size):
+        return self.task.rows(batch_size)
+
+    def turns(self):
+        return (self.turn,)
+
+    def absorb(self, shared, statistics):
+        return self.task.absorb(shared, statistics)
+
+
+@every_family
+def test_one_batch_can_be_over_fitted(family):
+    """With the noise held still every player's loss falls far below where it began."""
+    task, variables = task_of(family), task_of(family).init(KEY)
+    for turn in task.turns():
+        mask = turn.moves(variables.params)
+        optimiser = Adam(1e-2).build(1)
+
+        def loss(moving, frozen, turn=turn):
+            return turn.loss(Variables(join(moving, frozen), variables.extra), batch_of(), KEY)[0].value
+
+        @jax.jit
+        def step(moving, frozen, state, loss=loss, optimiser=optimiser):
+            value, gradient = jax.value_and_grad(loss)(moving, frozen)
+            updates, state = optimiser.update(gradient, state, moving)
+            return jax.tree.map(jnp.add, moving, updates), state, value
+
+        moving, frozen = split(variables.params, mask)
+        state, values = optimiser.init(moving), []
+        for _ in range(150):
+            moving, state, value = step(moving, frozen, state)
+            values.append(float(value))
+        assert np.isfinite(values).all() and values[-1] < values[0] - 0.3 * abs(values[0]), (turn.name, values[::30])
+
+
+@every_family
+def test_the_same_key_draws_the_same_sample_whatever_is_drawn_beside_it(family):
+    task, label = task_of(family), np.arange(6, dtype=np.int32)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def draw(count, key):
+        return task.sample(lively(family), count, {"label": label[:count]}, key)
+
+    whole, again, part, other = draw(6, KEY), draw(6, KEY), draw(3, KEY), draw(6, jax.random.key(1))
+    assert whole["image"].dtype == jnp.uint8 and whole["image"].shape == (6, 8, 8, 1) and whole["image"].max() <= 16
+    assert np.array_equal(whole["image"], again["image"]) and not np.array_equal(whole["image"], other["image"])
+    np.testing.assert_allclose(np.float32(part["image"]), np.float32(whole["image"][:3]), atol=1)
+    assert np.mean(part["image"] == whole["image"][:3]) > 0.98  # a rounding may fall the other way
+
+
+@every_family
+def test_padding_weighs_nothing_in_an_evaluation(family):
+    task = task_of(family)
+    evaluate = jax.jit(lambda batch: task.evaluate(lively(family), batch, KEY)[0])
+    part = evaluate(batch_of(8) | {"weight": jnp.ones(8)})
+    padded = evaluate(batch_of() | {"weight": (jnp.arange(BATCH) < 8).astype(jnp.float32)})
+    figures = task.finish(part)
+    assert all(np.isfinite(value) for value in figures.values())
+    for name, value in task.finish(padded).items():
+        np.testing.assert_allclose(value, figures[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@every_family
+def test_a_ragged_batch_weighs_its_rows(family):
+    """A row of weight 0 changes neither a loss nor its gradient, whatever it holds."""
+    task, variables = task_of(family), lively(family)
+    weight = (jnp.arange(BATCH) < 8).astype(jnp.float32)
+    for turn in task.turns():
+
+        @jax.jit
+        @jax.grad
+        def gradient(params, batch, turn=turn):
+            return turn.loss(Variables(params, variables.extra), batch, KEY)[0].total
+
+        part, ragged = (gradient(variables.params, batch) for batch in (batch_of(8), batch_of() | {"weight": weight}))
+        for path, a, b in zip(paths(part), jax.tree.leaves(part), jax.tree.leaves(ragged), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * float(np.abs(a).max()) + 1e-6, err_msg=path)
+
+
+@every_family
+def test_frozen_is_frozen_in_a_fine_tuning(family):
+    task, moves = task_of(family), Matching(FAMILIES[family].last)
+    before, after = stepped(task, lively(family), moves, batch_of(), 3)
+    moving = owned(moves, before.params)
+    assert {path for path, has in changed(before.params, after.params).items() if has} == moving
+    assert moving != set(paths(before.params))
+    assert set(paths(after.averages["slow"])) == moving  # what is frozen has no average beside itself
+    for turn in restrict(task.turns(), moves, before.params):
+        moments = [leaf for leaf in jax.tree.leaves(after.opt_state[turn.name]) if leaf.ndim]
+        own, _ = split(before.params, turn.moves(before.params))
+        assert sum(leaf.size for leaf in moments) == 2 * sum(leaf.size for leaf in jax.tree.leaves(own))
+
+
+@every_family
+def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
+    task, tuning = task_of(family), tuning_of(family)
+    moves = Matching(FAMILIES[family].last.removeprefix("^discriminator/|"))
+    source = tuning.source(task, task.spec, BATCH)
+    before, after = stepped(TunedGame(task, tuning), lively(family), moves, source, 2)
+    moving = owned(moves, before.params)
+    assert {path for path, has in changed(before.params, after.params).items() if has} == moving
+    assert not any(changed(before.source["start"], after.source["start"]).values())
+    assert set(paths(after.source["start"])) == moving
+    start = source.at_start(after.source, after.variables)
+    assert not any(changed(start.params, before.params).values())
+
+
+@every_family
+def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
+    task, variables, given = task_of(family), lively(family), {"row": jnp.arange(BATCH)}
+    if isinstance(task, Policy):
+        for label in ({}, {"label": jnp.arange(BATCH) % 10}):
+            trajectory = jax.jit(lambda given: task.rollout(variables, given, KEY))({**given, **label})
+            score = jax.jit(task.score)(variables, trajectory)
+            assert score.shape == trajectory.log_prob.shape and score.shape[0] == BATCH
+            np.testing.assert_allclose(score, trajectory.log_prob, rtol=1e-5, atol=1e-5 * float(np.abs(score).max()))
+            assert trajectory.example["image"].dtype == jnp.uint8
+    else:
+        label = jnp.arange(BATCH) % 10
+        drawn = jax.jit(lambda: task.draw(variables, {**given, "label": label}, KEY))()["image"]
+        sampled = task.sample(variables, BATCH, {"label": label}, KEY)["image"]
+        assert np.mean(np.abs(drawn - np.float32(sampled)) < 1e-3) > 0.99
+        free = task.draw(variables, {"row": jnp.arange(400)}, KEY)["label"]
+        assert np.bincount(free, minlength=10).min() > 15  # of classes drawn evenly
+
+
+def trained(task: Any, parallel: Parallel, source: Any) -> tuple[dict[str, Any], TrainState]:
+    """Metrics of two calls, and the state as one copy after them, of the compiled program."""
+    devices = parallel.place(BATCH)
+    shapes = jax.eval_shape(task.init, KEY)
+    game = make_game(task, shapes.params, optimisers_of(task), {"slow": Average(100.0)}, 4, BATCH)
+    state = devices.begin(
+        lambda key, start: init_state(game, key, functools.partial(source.init, KEY), start), KEY, None
+    )
+    feed = devices.put_feed(source, traced=True)
+    program = devices.lower(game, state, feed, traced=True, loops=True).compile()
+    metrics = []
+    for _ in range(2):
+        state, more = program(state, feed, np.int32(1))
+        metrics.append(jax.device_get(more))
+    return metrics, jax.device_get(devices.fetch(state).params)
+
+
+WAYS = {
+    "jit on four devices": Parallel(data=4),
+    "pmap": Parallel(compiler=Compiler.PMAP, data=4),
+}
+
+
+@every_family
+@pytest.mark.parametrize("rewarded", [False, True], ids=["data", "reward"])
+def test_any_number_of_devices_does_the_same(family, rewarded):
+    """Law 2: losses to 1e-6 in the first step; later ones, and the parameters, as far as Adam lets rounding grow."""
+    task = task_of(family)
+    if rewarded:
+        tuning = tuning_of(family)
+        source, task = tuning.source(task, task.spec, BATCH), TunedGame(task, tuning)
+    else:
+        source = Pictures(batch_size=BATCH).source()
+    metrics, params = trained(task, Parallel(data=1), source)
+    for way, parallel in WAYS.items():
+        other_metrics, other_params = trained(task, parallel, source)
+        for name in metrics[0]:
+            if name.split("/")[-1] in ("loss", "reward"):
+                a, b = metrics[0][name], other_metrics[0][name]
+                scale = max(abs(float(a.value)), 1.0)  # a policy's loss is a difference of large numbers
+                assert abs(float(a.value) - float(b.value)) < 1e-5 * scale, (way, name)
+        for path, a, b in zip(paths(params), jax.tree.leaves(params), jax.tree.leaves(other_params), strict=True):
+            assert np.mean(np.abs(a - b) < 1e-4) > 0.99, (way, path)
+
+
+@every_family
+def test_a_state_is_restored_bit_for_bit(family, tmp_path):
+    task = task_of(family)
+    game = make_game(task, lively(family).params, optimisers_of(task), {"slow": Average(100.0)}, 1, BATCH)
+    state = jax.jit(lambda: init_state(game, KEY, lambda moving: jax.random.key(5), lively(family)))()
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, state, {})
+    checkpoints.wait()
+    restored, _ = checkpoints.restore(jax.eval_shape(lambda: state), print)
+    checkpoints.close()
+    plain = [jax.tree.map(np.asarray, s.replace(key=jax.random.key_data(s.key), source=0)) for s in (state, restored)]
+    assert not any(changed(*plain).values())
