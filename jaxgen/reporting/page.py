@@ -3,6 +3,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from jaxgen.errors import UserError
 from jaxgen.files import write_whole
 from jaxgen.reporting.curves import Curve, curves_svg
 from jaxgen.reporting.fields import rows
-from jaxgen.reporting.markup import counted, duration, escaped, number, rounded
-from jaxgen.reporting.prose import headline, lede, passages, titles
-from jaxgen.reporting.run_view import RunView
+from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
+from jaxgen.reporting.prose import family_title, headline, lede, passages, titles
+from jaxgen.reporting.run_view import RunView, split
 from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
+from jaxgen.reporting.tuned import change, change_columns, drifts, tuned_tables
 
 # Whatever a run folder holds, the browser loads nothing: the policy allows the page's own pictures and style alone.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -33,19 +35,22 @@ def write_report(
 ) -> None:
     """Write the page at `out` in one move.
 
+    Runs that start afresh are compared; those that start from others have tables of their own, and stand under theirs.
     `references`: figures of the rows that are no runs ("real digits", "per-class pixel histogram"). `notes`: plain
     paragraphs under the headline. `command`: what made the page, shown at its end. Raises UserError without a run.
     """
     if not runs:
         raise UserError("there is no run to report; name one or more with --workdir")
+    plain, tuned = split(runs)
     body = [
         f'<header><p class="kicker">{escaped(title)}</p><h1>{escaped(headline(runs))}</h1>',
         f'<p class="lede">{escaped(lede(runs))}</p>',
         *(f"<p>{escaped(note)}</p>" for note in notes),
         "</header>",
-        comparison_tables(runs, references),
+        comparison_tables(plain or tuned, references),
+        *([tuned_tables(tuned, len(plain))] if tuned else []),
         _how_to_read(runs, references),
-        *(_run_section(run, name, index) for index, (run, name) in enumerate(zip(runs, titles(runs), strict=True))),
+        *_sections(plain, tuned),
         _footer(command),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,21 +72,101 @@ def _how_to_read(runs: Sequence[RunView], references: Mapping[str, Mapping[str, 
     return f'<details class="prose" open><summary>How to read this page</summary><div>{texts}</div></details>'
 
 
-def _run_section(run: RunView, title: str, index: int) -> str:
-    shown, more = _charts(run)
+def _sections(plain: Sequence[RunView], tuned: Sequence[RunView]) -> list[str]:
+    """A section a plain run, the runs that started from it within; then those whose start is not on the page."""
+    below: dict[int, list[str]] = {}
+    orphans: dict[str, list[str]] = {}
+    for index, run in enumerate(tuned, len(plain)):
+        root, part = _root(run, plain, tuned), _tuned(run, index)
+        group = orphans.setdefault(run.start, []) if root is None else below.setdefault(root, [])
+        group.append(part)
+    sections = [
+        _run_section(run, title, index, "".join(below.get(index, [])))
+        for index, (run, title) in enumerate(zip(plain, titles(plain), strict=True))
+    ]
+    sections += [
+        f"<section><h2>Started from {escaped(start)}</h2>{''.join(parts)}</section>" for start, parts in orphans.items()
+    ]
+    return sections
+
+
+def _root(run: RunView, plain: Sequence[RunView], tuned: Sequence[RunView]) -> int | None:
+    """The place of the plain run that this one goes back to, over others that are tuned where need be."""
+    places = {plain_run.name: place for place, plain_run in reversed(list(enumerate(plain)))}
+    starts = {other.name: other.start for other in tuned}
+    name = run.start
+    for _ in range(len(tuned) + 1):  # run folders may name each other in a circle
+        if name in places or name not in starts:
+            break
+        name = starts[name]
+    return places.get(name)
+
+
+def _tuned(run: RunView, index: int) -> str:
+    """A compact part of a section: the pictures before and after side by side, one line of facts, one curve."""
+    charts = _drawn(run)
+    chosen = next((name for name in (run.tuned_by, "loss") if name in charts), next(iter(charts), ""))
+    more = [chart for name, chart in charts.items() if name != chosen]
+    parts = [
+        f'<div class="tuned" id="run-{index}"><h3>{escaped(family_title(run))}, {escaped(_aim(run))}',
+        f"<small>{escaped(run.name)}</small></h3>",
+        f'<p class="facts">{escaped(" · ".join(filter(None, (_changes(run), _facts(run)))))}</p><div class="pair">',
+        _picture(run.samples_before, "Before", f"Samples before {run.name}"),
+        _picture(run.samples, "After", f"Samples of {run.name}"),
+        charts.get(chosen, ""),
+        _text(run),
+        "</div>",
+        _details(run, more),
+        "</div>",
+    ]
+    return "".join(parts)
+
+
+def _aim(run: RunView) -> str:
+    """What the run was tuned on or toward, in words, as far as its experiment says."""
+    fields = dict(rows(run.experiment))
+    if run.tuned_by == "data":
+        return f"fine-tuned on {fields.get('data.name', 'data')}"
+    kind = fields.get("rewards.reward", "").rpartition(".")[2]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower() or "a reward"
+    inner = [f"{name.rpartition('.')[2]} {text}" for name, text in fields.items() if name.startswith("rewards.reward.")]
+    return f"tuned toward {words}{' (' + ', '.join(inner) + ')' if inner else ''}"
+
+
+def _changes(run: RunView) -> str:
+    """What tuning changed, how far it went from its start and what it left as it was, in one line."""
+    named = [(column, change(column, run)) for column in change_columns([run])]
+    named += drifts(run)
+    words = [" ".join(filter(None, (column.head, text, column.unit))) for column, text in named]
+    frozen = number(run.summary.get("frozen_fraction"))
+    return " · ".join([*words, *([] if frozen is None else [f"{percent(frozen)} frozen"])])
+
+
+def _run_section(run: RunView, title: str, index: int, below: str) -> str:
+    charts = list(_drawn(run).values())
+    shown, more = charts[:CHARTS_SHOWN], charts[CHARTS_SHOWN:]
     name = f"<small>{escaped(run.name)}</small>" if run.name != title else ""
     parts = [
         f'<section id="run-{index}"><h2>{escaped(title)}{name}</h2>',
         f'<p class="facts">{escaped(_facts(run))}</p><div class="run">',
-        _picture(run),
+        _picture(run.samples, "Newest samples", f"Samples of {run.name}"),
         f'<div class="charts{"" if run.samples else " lone"}">{"".join(shown)}</div>' if shown else "",
         _text(run),
         "</div>",
+        _details(run, more),
+        below,
+        "</section>",
+    ]
+    return "".join(parts)
+
+
+def _details(run: RunView, more: Sequence[str]) -> str:
+    """What is folded away: the other curves, all figures, the experiment and the environment."""
+    parts = [
         _folded("More curves", f'<div class="charts">{"".join(more)}</div>') if more else "",
         _folded("All figures", _fields(run.summary)) if run.summary else "",
         _folded("The experiment, field by field", _fields(run.experiment)) if run.experiment else "",
         _folded("The environment it ran in", _fields(run.environment)) if run.environment else "",
-        "</section>",
     ]
     return "".join(parts)
 
@@ -98,14 +183,14 @@ def _facts(run: RunView) -> str:
     return " · ".join(words[name](value) for name, value in known.items() if value is not None)
 
 
-def _picture(run: RunView) -> str:
-    if run.samples is None:
+def _picture(picture: bytes | None, caption: str, words: str) -> str:
+    if picture is None:
         return ""
-    width, height = (int.from_bytes(run.samples[start : start + 4], "big") for start in (16, 20))  # PNG's IHDR
+    width, height = (int.from_bytes(picture[start : start + 4], "big") for start in (16, 20))  # PNG's IHDR
     return (
-        f"<figure><figcaption>Newest samples</figcaption>"
-        f'<img alt="Samples of {escaped(run.name)}" width="{width}" height="{height}" '
-        f'src="data:image/png;base64,{base64.b64encode(run.samples).decode()}"></figure>'
+        f"<figure><figcaption>{caption}</figcaption>"
+        f'<img alt="{escaped(words)}" width="{width}" height="{height}" '
+        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
     )
 
 
@@ -116,13 +201,12 @@ def _text(run: RunView) -> str:
     return f'<figure class="text"><figcaption>Sample text</figcaption><pre>{escaped(text)}</pre></figure>'
 
 
-def _charts(run: RunView) -> tuple[list[str], list[str]]:
-    """The charts shown at once (losses, what was evaluated, speed, the others), and those that are folded away."""
+def _drawn(run: RunView) -> dict[str, str]:
+    """The charts by name in the order of their weight: losses, what was evaluated, speed, the others."""
     charts = {**_curves([_speed(line) for line in run.timing]), **_curves(run.metrics)}
     losses = [name for name in charts if name == "loss" or name.endswith("_loss")]
     measured = [name for name in charts if any(curve.dots for curve in charts[name])]
-    drawn = [_chart(name, charts[name]) for name in dict.fromkeys([*losses, *measured, *charts])]
-    return drawn[:CHARTS_SHOWN], drawn[CHARTS_SHOWN:]
+    return {name: _chart(name, charts[name]) for name in dict.fromkeys([*losses, *measured, *charts])}
 
 
 def _speed(line: Mapping[str, object]) -> dict[str, object]:

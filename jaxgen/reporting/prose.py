@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 
 from jaxgen.reporting.markup import duration, hundredths, number, rounded
-from jaxgen.reporting.run_view import RunView, labels
+from jaxgen.reporting.run_view import RunView, labels, split
 
 FAMILIES = {"rnn": "RNN", "transformer": "Transformer", "gan": "GAN", "vae": "VAE", "diffusion": "Diffusion"}
 COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
@@ -35,6 +35,19 @@ PASSAGES = (
     (("nats_per_token", "perplexity"),
      "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
      "what a token is, so compare only runs with the same vocabulary."),
+    (("reward", "reward_at_start"),
+     "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
+     "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "
+     "the diversity and at how far the model went from its start."),
+    (("kl_nats",),
+     "The KL from the start is how many nats likelier, on average, the tuned model finds its own samples than the "
+     "model it started from did: 0 is no change. Where a sample comes from a chain of drawn states it is a bound."),
+    (("squared_distance",),
+     "The distance from the start compares two pictures drawn from the same noise, before tuning and after: the mean "
+     "squared difference of their pixels, on a scale from -1 to 1. 0 is no change."),
+    (("frozen_fraction",),
+     "The frozen share is the part of the parameters that tuning leaves exactly as they were; the rest learns on. "
+     "“Before” is the model it started from, measured and drawn from before the first step."),
 )
 REFERENCES = (
     "The rows in italics are no models. Real examples set against other real examples show the best that a figure can "
@@ -57,7 +70,11 @@ def titles(runs: Sequence[RunView]) -> list[str]:
 
 
 def headline(runs: Sequence[RunView]) -> str:
-    """One sentence: the best run in the first figure that two runs share, or simply what is here."""
+    """One sentence: the best run in the first figure that two runs share, or simply what is here.
+
+    Where some runs start afresh it speaks of those alone: tuned runs answer another question.
+    """
+    runs = split(runs)[0] or runs
     names = ["diffusion model" if title == "Diffusion" else title for title in titles(runs)]
     told = _best(runs, "two_sample_accuracy", lambda value: abs(value - 0.5))
     if told:
@@ -79,13 +96,32 @@ def headline(runs: Sequence[RunView]) -> str:
 
 
 def lede(runs: Sequence[RunView]) -> str:
-    """How many runs, and how long they trained in all."""
-    count = COUNTS[len(runs)] if len(runs) < len(COUNTS) else str(len(runs))
+    """How many runs, and how long they trained in all; then how many start from others."""
+    plain, tuned = split(runs)
+    if not plain or not tuned:
+        return _counted_runs(runs)
+    verb = "start" if len(tuned) > 1 else "starts"
+    by_data = sum(run.tuned_by == "data" for run in tuned)
+    kinds = {"fine-tuned on data": by_data, "tuned toward a reward": len(tuned) - by_data}
+    words = " and ".join(f"{_count(count).lower()} {kind}" for kind, count in kinds.items() if count)
+    return f"{_counted_runs(plain)} {_count(len(tuned))} more {verb} from trained runs: {words}."
+
+
+def _counted_runs(runs: Sequence[RunView]) -> str:
     seconds = [number(run.summary.get("train_seconds")) for run in runs]
-    words = f"{count} run{'s' if len(runs) > 1 else ''}"
+    words = f"{_count(len(runs))} run{'s' if len(runs) > 1 else ''}"
     if None in seconds:
         return f"{words}."
     return f"{words}, {duration(sum(seconds))} of training{' in all' if len(runs) > 1 else ''}."
+
+
+def _count(size: int) -> str:
+    return COUNTS[size] if size < len(COUNTS) else str(size)
+
+
+def family_title(run: RunView) -> str:
+    """The run's family as it is written, or its name where it has none."""
+    return FAMILIES.get(run.family, run.family) or run.name
 
 
 def passages(figures: Iterable[str], references: Iterable[str]) -> list[str]:

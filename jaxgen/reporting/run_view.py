@@ -5,8 +5,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxgen.errors import UserError
@@ -29,6 +29,35 @@ class RunView:
     samples: bytes | None  # the newest PNG
     sample_text: str | None  # the newest text
     summary: dict
+    samples_before: bytes | None = None  # the PNG from before the first step of a run that starts from another
+
+    @property
+    def start(self) -> str:
+        """The name of the run folder that this run starts from, or "" for one that starts afresh."""
+        start = self._field("start")
+        return Path(start).name if isinstance(start, str) else ""
+
+    @property
+    def tuned_by(self) -> str:
+        """What a run that starts from another learns from: "data" or a "reward"; "" for one that starts afresh."""
+        if not self.start:
+            return ""
+        return "reward" if self._field("rewards") else "data"
+
+    @property
+    def before(self) -> dict[str, float]:
+        """What the evaluation before the first step measured."""
+        return _measured(line for line in self.metrics if line.get("step") == 0)
+
+    @property
+    def after(self) -> dict[str, float]:
+        """The newest evaluation's numbers, and over them those of the summary."""
+        newest = _measured(line for line in self.metrics if line.get("step") != 0)
+        return {**newest, **_finite(self.summary)}
+
+    def _field(self, name: str) -> object:
+        fields = self.experiment.get("fields")
+        return fields.get(name) if isinstance(fields, Mapping) else None
 
 
 def read_run(path: str | os.PathLike) -> RunView:
@@ -37,16 +66,24 @@ def read_run(path: str | os.PathLike) -> RunView:
     if not any((folder / name).is_file() for name in FILES):
         raise UserError(f"{folder} is no run folder: it holds none of {', '.join(FILES)}; name a --workdir of `train`")
     experiment = _json_object(folder / "experiment.json")
-    return RunView(
+    view = RunView(
         name=folder.resolve().name,
         family=_family(experiment),
         experiment=experiment,
         environment=_json_object(folder / "environment.json"),
         metrics=_json_lines(folder / "metrics.jsonl"),
         timing=_json_lines(folder / "timing.jsonl"),
-        samples=_newest_picture(folder / "samples"),
+        samples=None,
         sample_text=_newest_text(folder / "samples"),
         summary=_json_object(folder / "summary.json"),
+    )
+    newest, first = _newest(folder / "samples", "png"), folder / "samples" / "0.png"
+    if not view.start:
+        return replace(view, samples=_picture(newest))
+    return replace(
+        view,
+        samples=_picture(newest if newest != first else None),
+        samples_before=_picture(first if first.is_file() else None),
     )
 
 
@@ -54,20 +91,54 @@ def labels(runs: Sequence[RunView]) -> list[str]:
     """A label a run, all different: its family; with its name where two share that; with a number as a last help."""
     families = Counter(run.family for run in runs)
     plain = [run.family if run.family and families[run.family] == 1 else _long_label(run) for run in runs]
+    return _numbered(plain)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind each that came before."""
     seen, result = Counter(), []
-    for label in plain:
+    for label in names:
         seen[label] += 1
         result.append(label if seen[label] == 1 else f"{label} #{seen[label]}")
     return result
 
 
 def results_json(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> dict:
-    """The table as one object for `results.json`: figures a family, and the reference rows under "references".
+    """The tables as one object for `results.json`: figures a family, and the reference rows under "references".
+
+    Runs that start from others stand under "tuned" by their names, with their figures before and after.
 
     Names carry their unit (`train_seconds`, `bits_per_dim`); a figure that is not finite is null, as JSON has no NaN.
     """
-    rows = {label: {"run": run.name, **_figures(run.summary)} for label, run in zip(labels(runs), runs, strict=True)}
-    return {**rows, "references": {name: _figures(figures) for name, figures in references.items()}}
+    plain, tuned = split(runs)
+    rows = {label: {"run": run.name, **_figures(run.summary)} for label, run in zip(labels(plain), plain, strict=True)}
+    below = {"tuned": dict(zip(_numbered([run.name for run in tuned]), map(_tuned, tuned), strict=True))}
+    shown = {name: _figures(figures) for name, figures in references.items()}
+    return {**rows, **(below if tuned else {}), "references": shown}
+
+
+def split(runs: Sequence[RunView]) -> tuple[list[RunView], list[RunView]]:
+    """The runs that start afresh, and those that start from others."""
+    return [run for run in runs if not run.start], [run for run in runs if run.start]
+
+
+def _tuned(run: RunView) -> dict[str, object]:
+    before, after = run.before, run.after
+    if "reward_at_start" in after:
+        before["reward"] = after.pop("reward_at_start")
+    frozen = after.pop("frozen_fraction", None)
+    told = {"family": run.family, "start": run.start, "tuned_by": run.tuned_by, "before": before, "after": after}
+    return told if frozen is None else {**told, "frozen_fraction": frozen}
+
+
+def _measured(lines: Iterable[Mapping[str, object]]) -> dict[str, float]:
+    """The numbers of the last of these lines that is an evaluation on held-out data."""
+    tests = [line for line in lines if line.get("split") == "test"]
+    return {name: value for name, value in _finite(tests[-1]).items() if name != "step"} if tests else {}
+
+
+def _finite(figures: Mapping[str, object]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if number(value) is not None}
 
 
 def _figures(summary: Mapping[str, object]) -> dict[str, object]:
@@ -128,8 +199,7 @@ def _newest(folder: Path, ending: str) -> Path | None:
     return max(files, key=lambda path: int(path.stem), default=None)
 
 
-def _newest_picture(folder: Path) -> bytes | None:
-    path = _newest(folder, "png")
+def _picture(path: Path | None) -> bytes | None:
     picture = path.read_bytes() if path else None
     if picture is not None and not picture.startswith(PNG_SIGNATURE):
         raise UserError(f"{path} is no PNG picture; delete it")

@@ -49,6 +49,12 @@ table { border-collapse: collapse; font: 14px/1.35 var(--plain); font-variant-nu
 .run { display: grid; grid-template-columns: minmax(0, 26rem) minmax(0, 1fr); gap: 24px 40px; align-items: start;
   margin-bottom: 18px; }
 .run > .text { grid-column: 1 / -1; }
+.tuned { margin: 30px 0 0; padding-top: 16px; border-top: 1px solid var(--line); }
+h3 { margin: 0 0 4px; font-size: 1.05rem; font-weight: 600; line-height: 1.35; }
+h3 small { margin-left: .5em; color: var(--soft); font: 400 13px var(--plain); }
+.pair { display: grid; grid-template-columns: minmax(0, 26rem) minmax(0, 26rem) minmax(0, 1fr); gap: 20px 24px;
+  align-items: start; margin-bottom: 12px; }
+.pair > .text { grid-column: 1 / -1; } .pair svg text { font-size: 13px; } .pair svg .name { font-size: 12px; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { margin-bottom: 6px; color: var(--soft); font: 13px/1.4 var(--plain); }
 img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
@@ -74,8 +80,8 @@ pre { margin: 0; padding: 14px 16px; overflow: auto; max-height: 28rem; border: 
   overflow-wrap: anywhere; }
 footer { margin-top: 64px; padding-top: 18px; border-top: 1px solid var(--line); color: var(--soft);
   font: 13px/1.5 var(--plain); }
-@media screen and (max-width: 56rem) { .run { grid-template-columns: minmax(0, 1fr); } main { padding: 32px 18px 48px; }
-  h1 { font-size: 1.65rem; } .fields th { width: 45%; } }
+@media screen and (max-width: 56rem) { .run, .pair { grid-template-columns: minmax(0, 1fr); }
+  main { padding: 32px 18px 48px; } h1 { font-size: 1.65rem; } .fields th { width: 45%; } }
 @media print { @page { size: A4 landscape; margin: 14mm; }
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #555; --line: #ccc; --mark: #eee; --good: #000;
     --link: #000; --series-1: #3a6ea5; --series-2: #c9722b; --series-3: #3f8a63; --series-4: #8a5aa8;

@@ -25,23 +25,24 @@ def comparison_tables(runs: Sequence[RunView], references: Mapping[str, Mapping[
 def _table(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]], shown: Sequence[Column]) -> str:
     best = {column.name: column.best([number(run.summary.get(column.name)) for run in runs]) for column in shown}
     rows = [
-        f'<tr><th scope="row"><a href="#run-{index}">{escaped(title)}</a>{_small(run.name, title)}</th>'
-        f"{''.join(_cell(column, run.summary, best[column.name]) for column in shown)}</tr>"
+        f'<tr><th scope="row"><a href="#run-{index}">{escaped(title)}</a>{small(run.name, title)}</th>'
+        f"{''.join(cell(column, run.summary, best[column.name]) for column in shown)}</tr>"
         for index, (run, title) in enumerate(zip(runs, titles(runs), strict=True))
     ]
     below = [
-        f'<tr><th scope="row">{escaped(name)}</th>{"".join(_cell(column, row, None) for column in shown)}</tr>'
+        f'<tr><th scope="row">{escaped(name)}</th>{"".join(cell(column, row, None) for column in shown)}</tr>'
         for name, row in references.items()
         if any(number(row.get(column.name)) is not None for column in shown)
     ]
     return (
         f'<table class="figures"><caption>{shown[0].group.value}</caption>'
-        f'<thead><tr><th scope="col">Model</th>{"".join(map(_head, shown))}</tr></thead>'
+        f'<thead><tr><th scope="col">Model</th>{"".join(map(head, shown))}</tr></thead>'
         f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table>'
     )
 
 
-def _head(column: Column) -> str:
+def head(column: Column) -> str:
+    """A column's head, with its unit, which way is better, and what it means."""
     sign, words = column.better.value
     tooltip = f"{column.tooltip}; {words}" if words else column.tooltip
     way = "" if column.better is Better.NEITHER else f'<span class="way" aria-label="{words}">{sign}</span> '
@@ -50,7 +51,8 @@ def _head(column: Column) -> str:
     return f'<th scope="col" title="{escaped(tooltip)}">{escaped(column.head)}{lines}</th>'
 
 
-def _cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
+def cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
+    """A row's value in a column; a bound is marked as one, and the best of the column as that."""
     value = number(row.get(column.name))
     if value is None:
         return f'<td class="none">{DASH}</td>'
@@ -66,5 +68,6 @@ def _cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
     return f'<td>{text}<small title="standard deviation between draws">± {size}</small></td>'
 
 
-def _small(name: str, title: str) -> str:
+def small(name: str, title: str) -> str:
+    """A run's name in small letters, where the title does not say it already."""
     return "" if name == title else f"<small>{escaped(name)}</small>"

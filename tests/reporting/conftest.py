@@ -62,6 +62,33 @@ def run_folder(parent: Path, family: str, images: np.ndarray, name: str | None =
     return folder
 
 
+def tuned_folder(start: Path, way: str, images: np.ndarray) -> Path:
+    """A whole run folder that starts from another, tuned by "data" or toward a "reward"."""
+    family = json.loads((start / "experiment.json").read_text())["fields"]["task"]["type"].split(".")[2]
+    folder = run_folder(start.parent, family, images, f"{start.name}_{way}")
+    experiment = json.loads((folder / "experiment.json").read_text())
+    moves = part("core.masks.Matching", pattern="^head/")
+    reward = part("rewards.functions.ClassProbability", chosen=7)
+    rewards = part("rewards.pathwise.Pathwise", reward=reward, hold=0.1) if way == "reward" else None
+    experiment["fields"] |= {"start": str(start), "moves": moves, "rewards": rewards}
+    experiment["fields"]["data"]["fields"]["name"] = "faded-digits" if way == "data" else "digits"
+    summary = json.loads((folder / "summary.json").read_text()) | {"steps": 300, "frozen_fraction": 0.801}
+    lines = [line for line in metrics(family) if line["step"] <= 300]
+    if way == "data":
+        likelihood = {} if family == "gan" else {"bits_per_dim": 2.717}
+        lines.insert(0, {"step": 0, "split": "test", "p_fake": 0.39, "accuracy": 0.44, **likelihood})
+        summary |= {"p_fake": 0.46, "accuracy": 0.54} if family == "gan" else {}
+    else:
+        drift = {"kl_nats": 6.68} if family in ("rnn", "transformer") else {"squared_distance": 0.284}
+        summary |= {"reward_at_start": 0.074, "reward": 0.997, **drift, "diversity": 0.694}
+        lines = [line | {"reward": 1 - math.exp(-line["step"] / 60)} for line in lines if line["split"] == "train"]
+    (folder / "experiment.json").write_text(json.dumps(experiment))
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (folder / "samples" / "0.png").write_bytes(image_grid(levels_to_pixels(16 - images, 17), 10, 5))
+    return folder
+
+
 def part(type_name: str, **fields: object) -> dict:
     """A dataclass as experiment.json holds it."""
     return {"type": f"jaxgen.{type_name}", "fields": fields}
@@ -107,6 +134,12 @@ def made(tmp_path_factory, images) -> Path:
     for family in FIGURES:
         run_folder(parent, family, images)
     return parent
+
+
+@pytest.fixture
+def tuned_folders(folders, images) -> list[Path]:
+    """For each of the runs one that is fine-tuned from it and one that is tuned toward a reward."""
+    return [tuned_folder(start, way, images) for start in folders for way in ("data", "reward")]
 
 
 @pytest.fixture

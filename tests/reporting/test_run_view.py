@@ -8,7 +8,7 @@ import pytest
 
 from jaxgen.errors import UserError
 from jaxgen.reporting.fields import rows
-from jaxgen.reporting.run_view import labels, read_run, results_json
+from jaxgen.reporting.run_view import RunView, labels, read_run, results_json
 from tests.reporting.conftest import FIGURES, NET, REFERENCES, metrics, run_folder
 
 
@@ -79,6 +79,48 @@ def test_results_carry_every_figure_and_are_strict_json(folders):
     assert results["vae"][f"frechet_distance[{NET}]"] == 6.35 and results["vae"]["run"] == "vae-digits"
     assert results["diffusion"]["parameters"] == 187_905
     assert results["references"] == REFERENCES
+
+
+def test_a_run_that_starts_from_another_says_so(tuned_folders, folders):
+    by_data, by_reward = map(read_run, tuned_folders[:2])
+    assert (by_data.start, by_data.tuned_by, by_reward.tuned_by) == ("rnn-digits", "data", "reward")
+    assert by_data.before == {"p_fake": 0.39, "accuracy": 0.44, "bits_per_dim": 2.717} and by_reward.before == {}
+    assert by_data.after["bits_per_dim"] == 1.741 and by_data.samples != by_data.samples_before
+    assert by_data.samples_before == (tuned_folders[0] / "samples" / "0.png").read_bytes()
+    plain = read_run(folders[0])
+    assert (plain.start, plain.tuned_by, plain.samples_before, plain.before) == ("", "", None, {})
+
+
+def test_a_tuning_killed_early_shows_what_there_is(tuned_folders):
+    folder = tuned_folders[0]
+    (folder / "summary.json").unlink()
+    (folder / "samples" / "3000.png").unlink()
+    (folder / "samples" / "900.png").unlink()
+    (folder / "metrics.jsonl").write_text('{"step": 0, "split": "test", "bits_per_dim": null}\n')
+    run = read_run(folder)
+    assert run.samples is None and run.samples_before is not None and run.before == run.after == {}
+    (folder / "samples" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"0\.png is no PNG"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("fields", [None, [], {"start": 3}, {"start": None, "rewards": {}}, {"start": ""}])
+def test_an_experiment_that_names_no_start_is_a_plain_run(fields):
+    assert RunView("", "", {"fields": fields}, {}, [], [], None, None, {}).tuned_by == ""
+
+
+def test_tuned_runs_stand_under_tuned_in_the_results(folders, tuned_folders):
+    runs = [*map(read_run, folders), *map(read_run, tuned_folders)]
+    runs[5] = replace(runs[5], summary={**runs[5].summary, "bits_per_dim": float("inf")})
+    results = json.loads(json.dumps(results_json(runs, REFERENCES), allow_nan=False))
+    assert list(results) == [*FIGURES, "tuned", "references"]
+    assert list(results["tuned"]) == [folder.name for folder in tuned_folders]
+    by_data, by_reward = results["tuned"]["rnn-digits_data"], results["tuned"]["gan-digits_reward"]
+    assert by_data["before"]["bits_per_dim"] == 2.717 and "bits_per_dim" not in by_data["after"]
+    assert by_data["start"] == "rnn-digits" and by_data["frozen_fraction"] == 0.801
+    assert (by_reward["family"], by_reward["tuned_by"]) == ("gan", "reward")
+    assert by_reward["before"] == {"reward": 0.074} and by_reward["after"]["reward"] == 0.997
+    assert list(results_json([runs[5], runs[5]], {})["tuned"]) == ["rnn-digits_data", "rnn-digits_data #2"]
 
 
 def test_labels_are_all_different(folders):

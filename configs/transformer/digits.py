@@ -1,0 +1,35 @@
+"""A transformer that writes handwritten digits pixel by pixel, and knows their exact likelihood.
+
+A decoder (arXiv 1706.03762) with rotary positions (arXiv 2104.09864).
+
+    jaxgen train --config configs/transformer/digits.py --workdir runs/transformer
+
+Expect 1.716 bits/dim on the held-out digits (an independent histogram of each pixel: 2.43) and 94 % of the samples
+recognised, after 139 s of training on two cores of an Intel Xeon (AVX-512, AMX) that did other work besides; `jaxgen
+evaluate --workdir runs/transformer` tells.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.sets import Pictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.transformer.network import Transformer
+from jaxgen.training.averages import Average
+from jaxgen.training.optimisers import Adam, Cosine
+
+
+def experiment() -> Experiment:
+    network = Transformer(
+        width=64,
+        blocks=3,
+        context=(1, 7, 8, 9),  # the pixel before, and the three above in a picture 8 wide
+        dropout=0.2,
+    )
+    return Experiment(
+        task=LanguageModel(network=network, label_dropout=0.1),
+        data=Pictures(name="digits", batch_size=64),
+        optimisers={"likelihood": Adam(rate=Cosine(peak=8e-3, warmup=100), b2=0.99, decay=0.4, clip=1.0)},
+        averages={"slow": Average(half_life=10_000)},
+        steps=1000,
+        every=Every(log=50, evaluate=500, sample=500, checkpoint=500),
+    )

@@ -1,0 +1,100 @@
+"""Does fine-tuning help? Eight classes learned first, then a tenth of the data of the other two, against from scratch.
+
+python experiments/fine_tuning/run.py [--out runs/fine_tuning] [--seeds 3]
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import dataclasses
+import functools
+import json
+import sys
+from pathlib import Path
+
+from jaxgen.environment import set_up_jax
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+KNOWN, NEW = tuple(range(8)), (8, 9)
+
+# What is tuned of each family (its last layers, and the embeddings of the classes), in how many steps, and the figure
+# that tells: lower is better. A GAN has no likelihood.
+FAMILIES = {
+    "rnn": ("^hidden/|^head/|^label/", 100, "bits_per_dim"),
+    "transformer": ("^block_3/|^head/|^label/", 100, "bits_per_dim"),
+    "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 500, "frechet_distance[pixels]"),
+    "vae": ("^decoder/", 300, "bits_per_dim"),
+    "diffusion": ("^block_2/|^final/|^class/", 200, "bits_per_dim"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/fine_tuning"), help="folder for the runs (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many of each (%(default)s)")
+    options = parser.parse_args()
+    set_up_jax()
+    from jaxgen.commands.compare import compared
+
+    return compared(options.out, functools.partial(everything, options.out, options.seeds))
+
+
+def everything(out: Path, seeds: int, stop) -> None:
+    """Three runs of each family and seed, results.json and a table on stdout."""
+    from jaxgen.commands.compare import measured
+    from jaxgen.config.reading import load_experiment
+    from jaxgen.experiment import Experiment
+    from jaxgen.files import write_whole
+
+    rows = []
+    for family, (_, _, figure) in FAMILIES.items():
+        for seed in range(seeds):
+            trained = load_experiment(CONFIGS / family / "digits.py", Experiment)
+            folders = {}
+            for name, experiment in runs_of(dataclasses.replace(trained, seed=seed), family, out, seed).items():
+                folders[name] = measured(experiment, out / f"{family}_{seed}_{name}", stop)
+                if stop():
+                    return
+            tuned, scratch = (read(folders[name], figure) for name in ("tuned", "scratch"))
+            rows.append({"family": family, "seed": seed, "figure": figure, "tuned": tuned, "scratch": scratch})
+    write_whole(out / "results.json", json.dumps(rows, indent=2) + "\n")
+    print("| family | seed | figure on the two new classes | tuned | from scratch |\n|---|---|---|---|---|")
+    for row in rows:
+        print("| {family} | {seed} | {figure} | {tuned:.3f} | {scratch:.3f} |".format(**row))
+
+
+def runs_of(trained, family: str, out: Path, seed: int) -> dict:
+    """The experiments: eight classes; two classes tuned from there; two classes from scratch, in as many steps."""
+    from jaxgen.core.masks import Matching
+
+    pattern, steps, _ = FAMILIES[family]
+    new = shorter(trained, steps, only=NEW, share=0.1)
+    return {
+        "known": shorter(trained, trained.steps // 3, only=KNOWN),
+        "tuned": dataclasses.replace(new, start=str(out / f"{family}_{seed}_known"), moves=Matching(pattern)),
+        "scratch": new,
+    }
+
+
+def shorter(trained, steps: int, **data):
+    """The experiment on part of its data, in fewer steps, its averages shortened in the same measure."""
+    from jaxgen.experiment import Every
+
+    share = steps / trained.steps
+    return dataclasses.replace(
+        trained,
+        data=dataclasses.replace(trained.data, **data),
+        steps=steps,
+        averages={
+            name: dataclasses.replace(average, half_life=average.half_life * share)
+            for name, average in trained.averages.items()
+        },
+        every=Every(log=steps, evaluate=steps, sample=steps, checkpoint=steps),
+    )
+
+
+def read(folder: Path, figure: str) -> float:
+    return json.loads((folder / "summary.json").read_text())[figure]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

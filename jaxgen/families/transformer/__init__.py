@@ -1,0 +1,2 @@
+"""The transformer wing: language models that see all earlier tokens at once."""
+# SPDX-License-Identifier: Apache-2.0

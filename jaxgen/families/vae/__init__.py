@@ -1,0 +1,2 @@
+"""The VAE wing: an encoder, a decoder, and a prior that may be learned."""
+# SPDX-License-Identifier: Apache-2.0

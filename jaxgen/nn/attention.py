@@ -1,0 +1,57 @@
+"""Multi-head self-attention, over a whole sequence or over what goes on from a cache."""
+# SPDX-License-Identifier: Apache-2.0
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgen.ops.attention import attend, causal_mask, rotate
+
+Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
+
+
+def empty_cache(batch_size: int, room: int, heads: int, width: int) -> Cache:
+    """A cache with room for so many tokens of `width` features, cut into `heads`."""
+    zeros = jnp.zeros((batch_size, room, heads, width // heads))
+    return {"key": zeros, "value": zeros}
+
+
+class SelfAttention(nn.Module):
+    """Self-attention with `heads` heads over [B, T, D]; `heads` divides D, and D / heads is even where `rotary` is set.
+
+    `causal` hides from each token those after it; `rotary` tells the heads how far apart two tokens are.
+    """
+
+    heads: int
+    causal: bool = False
+    rotary: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, cache: Cache | None = None, position: jax.Array | None = None
+    ) -> tuple[jax.Array, Cache | None]:
+        """[B, T, D], and the cache with these T tokens in it.
+
+        `position` [B] is how many tokens each row of `cache` holds; only a causal layer can go on from one, and the
+        caller sees to it that there is room left. Without a cache the sequence is whole, and None comes back.
+        """
+        size, length, width = x.shape
+        flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes 2.6 times as long
+        qkv = nn.Dense(3 * width, name="query_key_value")(flat)
+        q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
+        positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]
+        if self.rotary:
+            q, k = rotate(q, positions), rotate(k, positions)
+        if cache is not None:
+            cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
+            k, v = cache["key"], cache["value"]
+        mask = causal_mask(positions, k.shape[1]) if self.causal else None
+        y = attend(q, k, v, mask).reshape(-1, width)
+        return nn.Dense(width, name="out")(y).reshape(x.shape), cache
+
+
+def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:
+    """`held` [B, room, H, D] with `new` [B, T, H, D] from each row's `position` on."""
+    return jax.vmap(lambda row, part, start: jax.lax.dynamic_update_slice(row, part, (start, 0, 0)))(
+        held, new, position
+    )

@@ -1,0 +1,37 @@
+"""Scaled dot-product attention, the causal mask and rotary positions."""
+# SPDX-License-Identifier: Apache-2.0
+
+import jax
+import jax.numpy as jnp
+
+
+def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """softmax(q k^T / sqrt(D)) v, head by head (eq. 1, arXiv 1706.03762).
+
+    `q` [B, T, H, D] asks, `k` and `v` [B, S, H, D] answer; returns [B, T, H, D]. `mask` [B or 1, 1, T, S] is true where
+    a query may see a key (None: everywhere); a query that may see none sees all of them evenly.
+    """
+    scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)  # [B, H, T, S]
+    return jnp.einsum("bhts,bshd->bthd", weights, v)
+
+
+def causal_mask(positions: jax.Array, length: int) -> jax.Array:
+    """[B, 1, T, length]: true where the query at `positions` [B, T] may see key 0 .. length-1: at or before itself."""
+    return (positions[:, :, None] >= jnp.arange(length))[:, None]
+
+
+def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
+    """Rotary positions (RoFormer, arXiv 2104.09864): pairs of features of `x` [B, T, H, D] turned by their position.
+
+    `positions` [B or 1, T]; D is even. Feature i is paired with i + D/2 and turned by the angle m θ_i (eq. 15), so that
+    the product of a query at m and a key at n knows m - n alone (eq. 16).
+    """
+    half = x.shape[-1] // 2
+    θ = 10_000.0 ** (-jnp.arange(half) / half)
+    angle = (positions[..., None] * θ)[:, :, None]  # [B, T, 1, D/2]
+    cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+    x1, x2 = x[..., :half], x[..., half:]
+    return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1)

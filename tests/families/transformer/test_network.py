@@ -1,0 +1,177 @@
+"""The cache changes nothing: token by token, in two parts or all at once, it is one network, blind to the future."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.core.masks import Matching
+from jaxgen.errors import UserError
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.transformer.network import Transformer
+from jaxgen.types import Extra, Spec, Variables
+
+B, T, V = 3, 9, 5
+PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
+NETWORKS = {"plain": PLAIN, "all": PLAIN.clone(context=(1, 2, 4), dropout=0.4, classes=2, positions=T)}
+TOKENS = jax.random.randint(jax.random.key(2), (B, T), 0, V)
+PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
+TEXT = Spec(length=4, vocabulary=3, continues=True)
+KEY = jax.random.key(0)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def apply(network, variables, *arguments):
+    return network.apply(variables, *arguments)
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    return NETWORKS[request.param]
+
+
+def label_of(network):
+    return jnp.array([0, 1, 2]) if network.classes else None
+
+
+def lively(shapes):
+    """Parameters of any size, the head's too: fresh ones give the same logits to everything."""
+    leaves, tree = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return jax.tree.unflatten(tree, [0.6 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)])
+
+
+def variables_of(network):
+    return lively(jax.eval_shape(network.init, KEY, TOKENS, None, label_of(network)))
+
+
+def close(left, right):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5), left, right)
+
+
+def test_steps_give_the_logits_of_the_parallel_pass(network):
+    variables, label = variables_of(network), label_of(network)
+    whole, nothing = apply(network, variables, TOKENS, None, label)
+    assert nothing is None and np.ptp(whole) > 1
+    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, label, method="step"))
+    carry = network.carry(B, T)
+    for t in range(T):
+        logits, carry = step(TOKENS[:, t], carry)
+        close(logits, whole[:, t])
+    assert carry["position"].tolist() == [T] * B
+
+
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_prompt_in_two_parts_is_the_prompt(network, cut):
+    variables, label, start = variables_of(network), label_of(network), network.carry(B, T + 3)
+    whole, after = apply(network, variables, TOKENS, start, label)
+    close(whole, apply(network, variables, TOKENS, None, label)[0])
+    first, between = apply(network, variables, TOKENS[:, :cut], start, label)
+    second, end = apply(network, variables, TOKENS[:, cut:], between, label)
+    close((jnp.concatenate([first, second], axis=1), end), (whole, after))
+
+
+def test_nothing_sees_the_future(network):
+    variables, label = variables_of(network), label_of(network)
+    before, _ = apply(network, variables, TOKENS, None, label)
+    after, _ = apply(network, variables, TOKENS.at[:, 5].set((TOKENS[:, 5] + 1) % V), None, label)
+    assert np.array_equal(before[:, :5], after[:, :5])
+    assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
+
+
+def test_the_carried_state_has_the_batch_leading(network):
+    assert all(leaf.shape[0] == B and leaf.size for leaf in jax.tree.leaves(network.carry(B, T)))
+
+
+def test_a_row_is_the_same_in_any_batch_and_beams_can_be_reordered(network):
+    variables, label, order = variables_of(network), label_of(network), jnp.array([2, 0, 0])
+    chosen = None if label is None else label[order]
+    keys = jax.random.split(jax.random.key(5), B)
+    whole, _ = apply(network, variables, TOKENS, None, label, keys)
+    close(apply(network, variables, TOKENS[order], None, chosen, keys[order])[0], whole[order])
+    whole, carry = apply(network, variables, TOKENS[:, :4], network.carry(B, T), label)
+    went_on, _ = apply(network, variables, TOKENS[:, 4:], carry, label)
+    carry = jax.tree.map(lambda leaf: leaf[order], carry)
+    close(apply(network, variables, TOKENS[order, 4:], carry, chosen)[0], went_on[order])
+
+
+def test_context_counts_back_from_the_predicted_token():
+    network = PLAIN.clone(context=(3,), blocks=0)  # logits t are of token t+1, and see token t-2 alone
+    variables = variables_of(network)
+    logits, _ = apply(network, variables, TOKENS, None, None)
+    for moved, changed in [(0, 2), (4, 6)]:
+        other, _ = apply(network, variables, TOKENS.at[:, moved].set((TOKENS[:, moved] + 1) % V), None, None)
+        assert np.flatnonzero(np.abs(other - logits).max((0, 2)) > 1e-6).tolist() == [changed]
+
+
+def test_every_label_and_no_label_has_a_row_of_its_own():
+    network = NETWORKS["all"]
+    variables = variables_of(network)
+    logits, _ = apply(network, variables, jnp.tile(TOKENS[:1], (3, 1)), None, jnp.arange(3))
+    assert all(np.abs(logits[i] - logits[j]).max() > 1e-2 for i, j in itertools.combinations(range(3), 2))
+    assert variables["params"]["label"]["embedding"].shape == (3, 8)
+
+
+def test_dropout_draws_for_each_row_and_layer_and_nothing_without_keys():
+    network = NETWORKS["all"]
+    variables, label = variables_of(network), label_of(network)
+    quiet, _ = apply(network, variables, TOKENS, None, label)
+    one, other = (
+        apply(network, variables, TOKENS, None, label, jax.random.split(jax.random.key(s), B)) for s in (5, 6)
+    )
+    assert min(np.abs(one[0] - quiet).max(), np.abs(one[0] - other[0]).max()) > 1e-2
+    none = network.clone(dropout=0.0)
+    close(apply(none, variables, TOKENS, None, label, jax.random.split(jax.random.key(5), B))[0], quiet)
+
+
+def model(spec):
+    task = LanguageModel(Transformer(width=8, blocks=2, heads=2, hidden=12, context=(1, 2))).for_spec(spec)
+    return task, Variables(lively(jax.eval_shape(task.init, KEY).params), Extra())
+
+
+@pytest.mark.parametrize("spec", [PICTURES, TEXT])
+def test_the_probabilities_of_all_sequences_sum_to_one(spec):
+    task, variables = model(spec)
+    rest = np.array(list(itertools.product(range(3), repeat=4)))
+    for first in range(3):  # the label of a picture (the last: of any class), the first letter of a text
+        pictures = {"image": rest.astype(np.uint8).reshape(-1, 2, 2, 1), "label": np.full(81, first)}
+        texts = {"tokens": np.concatenate([np.full((81, 1), first), rest], axis=1)}
+        log_prob = task.log_prob(variables, (pictures if spec is PICTURES else texts) | {"row": np.arange(81)}, KEY)
+        assert abs(np.exp(log_prob).sum() - 1) < 1e-5 and np.ptp(log_prob) > 1
+
+
+@pytest.mark.parametrize("spec", [PICTURES, TEXT])
+def test_a_cold_sample_is_the_likeliest_token_each_time(spec):
+    task, variables = model(spec)
+    prompt = jnp.array([[2, 0, 1]])
+    made = LanguageModel(task.network, temperature=0.0, spec=spec).sample(variables, 1, {"tokens": prompt}, KEY)
+    start = jnp.full((1, 1), 3) if spec is PICTURES else prompt
+    tokens = made["image"].reshape(1, 4) if spec is PICTURES else made["tokens"][:, 3:]
+    read = jnp.concatenate([start, tokens.astype(jnp.int32)], axis=1)[:, :-1]
+    logits, _ = task.network.apply({"params": variables.params}, read, None, made.get("label"))
+    assert logits[0, -4:].argmax(-1).tolist() == tokens[0].tolist()
+
+
+def test_an_untrained_network_holds_all_tokens_equally_likely():
+    task = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8)).for_spec(PICTURES)
+    batch = {"image": np.ones((2, 2, 2, 1), np.uint8), "label": np.zeros(2, np.int32), "row": np.arange(2)}
+    np.testing.assert_allclose(task.log_prob(task.init(KEY), batch, KEY), -4 * np.log(3), rtol=1e-6)
+
+
+def test_the_last_layers_are_a_question_of_paths():
+    moves = Matching("block_1|head|final")(variables_of(PLAIN)["params"])
+    assert {name for name, part in moves.items() if any(jax.tree.leaves(part))} == {"block_1", "head", "final_norm"}
+    assert {"token", "block_0"} <= moves.keys()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [({"width": 30}, "width"), ({"heads": 0}, "heads"), ({"heads": 64}, "even"), ({"context": (0, 1)}, "context")],
+)
+def test_a_users_mistake_is_told_in_a_sentence(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Transformer(**fields)

@@ -1,0 +1,275 @@
+"""The VAE as a task: its bounds lie in their order below the exact likelihood, and its draws follow it."""
+# SPDX-License-Identifier: Apache-2.0
+
+import itertools
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from jaxgen.core.masks import Matching, paths
+from jaxgen.core.task import Likelihood, Reparameterised, Task
+from jaxgen.data.builtin import digits
+from jaxgen.errors import UserError
+from jaxgen.families.vae.network import Decoder, Encoder, Prior
+from jaxgen.families.vae.task import Vae
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.step import init_state, make_game, take_step
+from jaxgen.types import Spec
+
+KEY = jax.random.key(5)
+DIGITS = Spec(image=(8, 8, 1), levels=17, classes=10)
+TINY = Spec(image=(1, 2, 1), levels=3, classes=2)  # nine pictures
+SMALL = Vae(
+    Encoder(width=16, blocks=1, dropout=0.2),
+    Decoder(width=16, blocks=1, dropout=0.2, latent=4, components=2),
+    Prior(layers=2, width=8),
+    importance_samples=20,
+)
+
+
+def shaken(task: Vae, seed: int = 0):
+    """Variables whose residual branches and couplings do something: they start at zero."""
+    variables = task.init(jax.random.key(seed))
+    leaves, tree = jax.tree.flatten(variables.params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    moved = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    return variables.replace(params=jax.tree.unflatten(tree, moved))
+
+
+def batch_of(count: int, start: int = 0):
+    train = digits()["train"]
+    rows = jnp.arange(start, start + count)
+    return {"image": jnp.asarray(train["image"])[rows], "label": jnp.asarray(train["label"])[rows], "row": rows}
+
+
+def tiny(latent: int, prior: Prior | None):
+    """A sized task on nine pictures, its variables, and all nine under the label 1."""
+    task = replace(SMALL, decoder=SMALL.decoder.clone(latent=latent), prior=prior).for_spec(TINY)
+    image = np.array(list(itertools.product(range(3), repeat=2)), np.uint8).reshape(9, 1, 2, 1)
+    variables = shaken(task)
+    near = jax.tree.map(lambda leaf: 0.3 * leaf, variables.params["encoder"])  # posteriors not far from the true ones
+    variables = variables.replace(params=dict(variables.params) | {"encoder": near})
+    return task, variables, {"image": image, "label": np.ones(9, np.int32), "row": np.arange(9)}
+
+
+def exact_log_prob(task, variables, batch, points=200, reach=12.0):
+    """[9] nats by a fine sum over the latents of [-reach, reach]^Z; with the prior's mass there, which must be 1."""
+    axis = np.linspace(-reach, reach, points)
+    z = np.stack(np.meshgrid(*[axis] * task.decoder.latent), -1).reshape(-1, task.decoder.latent).astype(np.float32)
+    cell = (axis[1] - axis[0]) ** task.decoder.latent
+    first, second = batch["image"].reshape(9, 2).T
+
+    @jax.jit
+    def summed():
+        there = {"label": jnp.ones(len(z), jnp.int32)}
+        prior = task.prior_log_prob(variables.params, z, there)
+        likelihood = task.likelihood(variables.params, z, there)
+        of_level = jax.vmap(lambda level: likelihood.log_prob(level, 3))(jnp.arange(3))[:, :, 0, :, 0]  # [3, N, 2]
+        nats = of_level[first, :, 0] + of_level[second, :, 1] + prior  # [9, N]
+        return jax.nn.logsumexp(nats, axis=1) + np.log(cell), jnp.exp(prior).sum() * cell
+
+    exact, mass = summed()
+    return np.asarray(exact), float(mass)
+
+
+WORLDS = [(1, None), (2, Prior(layers=2, width=8))]
+
+
+def test_it_keeps_its_contracts():
+    task = SMALL.for_spec(DIGITS)
+    assert isinstance(task, Task) and isinstance(task, Likelihood) and isinstance(task, Reparameterised)
+    assert task.bound == "importance-weighted bound, 20 samples"
+
+
+@pytest.mark.parametrize("latent, prior", WORLDS)
+def test_the_bounds_lie_in_their_order_below_the_exact_likelihood_and_close_in_on_it(latent, prior):
+    task, variables, batch = tiny(latent, prior)
+    exact, mass = exact_log_prob(task, variables, batch)
+    assert abs(mass - 1) < 1e-3 and abs(np.exp(exact).sum() - 1) < 1e-3
+    keys, weighed = jax.random.split(KEY, 100), batch | {"weight": np.ones(9)}
+
+    def bounds(samples):
+        """[2, 100] nats of both bounds, the mean over all pictures."""
+        sized = replace(task, importance_samples=samples)
+        sums, _ = jax.jit(jax.vmap(lambda key: sized.evaluate(variables, weighed, key)))(keys)
+        return -np.array([sums["elbo_nats"].value, sums["nats"].value])
+
+    (_, few), (elbo, many) = bounds(4), bounds(64)
+    assert elbo.mean() < few.mean() < many.mean() < exact.mean() + 4 * many.std() / 10
+    assert exact.mean() - many.mean() < 0.5 * (exact.mean() - elbo.mean())
+
+
+@pytest.mark.parametrize("latent, prior", WORLDS)
+def test_the_loss_is_the_bound_of_one_sample_in_the_mean(latent, prior):
+    task, variables, batch = tiny(latent, prior)
+    calm = replace(task, encoder=task.encoder.clone(dropout=0.0), decoder=task.decoder.clone(dropout=0.0))
+    keys = jax.random.split(KEY, 1000)
+    losses = np.asarray(jax.jit(jax.vmap(lambda key: calm.loss(variables, batch, key)[0].value))(keys))
+    sums, _ = replace(calm, importance_samples=1000).evaluate(variables, batch | {"weight": np.ones(9)}, KEY)
+    error = 5 * losses.std() / np.sqrt(len(losses))
+    assert abs(losses.mean() - sums["elbo_nats"].value) < 2 * error + 1e-3
+
+
+def test_samples_follow_the_exact_likelihood():
+    task, variables, batch = tiny(2, Prior(layers=2, width=8))
+    labels = np.ones(20_000, np.int32)
+    drawn = jax.jit(lambda: task.sample(variables, 20_000, {"label": labels}, KEY)["image"])()
+    counts = np.bincount(np.asarray(drawn).reshape(-1, 2) @ [3, 1], minlength=9)
+    expected = np.exp(exact_log_prob(task, variables, batch)[0]) * 20_000
+    assert ((counts - expected) ** 2 / expected).sum() < chi2.isf(1e-4, 8)
+
+
+def test_every_leaf_learns_and_a_cut_batch_gives_the_whole_batchs_sums():
+    task = replace(SMALL, label_dropout=0.3).for_spec(DIGITS)
+    variables = shaken(task)
+    batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
+
+    @jax.jit
+    def part(cut):
+        def total(params):
+            mean, aux = task.loss(variables.replace(params=params), cut, KEY)
+            return mean.total, (mean, aux.metrics)
+
+        return jax.grad(total, has_aux=True)(variables.params)
+
+    whole = part(batch)
+    halves = [part({name: array[cut] for name, array in batch.items()}) for cut in (slice(0, 4), slice(4, 8))]
+    summed = jax.tree.map(jnp.add, *halves)
+    for path, leaf in zip(paths(whole[0]), jax.tree.leaves(whole[0]), strict=True):
+        assert float(jnp.abs(leaf).max()) > 0, path
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(summed), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_the_loss_needs_no_weight_and_its_parts_sum_to_it():
+    task = SMALL.for_spec(DIGITS)
+    mean, aux = task.loss(shaken(task), batch_of(8), KEY)
+    parts = aux.metrics["reconstruction_nats"].value + aux.metrics["kl_nats"].value
+    assert mean.weight == 8
+    np.testing.assert_allclose(mean.value, parts, rtol=1e-5)
+
+
+def test_a_draw_is_the_sample_and_has_a_gradient():
+    task = SMALL.for_spec(DIGITS)
+    variables, label = shaken(task), jnp.arange(12) % 10
+    given = {"row": jnp.arange(12), "label": label}
+    sample = task.sample(variables, 12, {"label": label}, KEY)
+    drawn = task.draw(variables, given, KEY)
+    assert sample["image"].dtype == jnp.uint8 and int(sample["image"].max()) <= 16
+    np.testing.assert_array_equal(drawn["image"], sample["image"])
+    np.testing.assert_array_equal(drawn["label"], label)
+    gradient = jax.grad(lambda p: task.draw(variables.replace(params=p), given, KEY)["image"].sum())(variables.params)
+    for part in ("decoder", "prior"):
+        assert any(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(gradient[part]))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
+
+
+def test_samples_follow_key_label_and_row_alone():
+    task = SMALL.for_spec(DIGITS)
+    variables, label = shaken(task), jnp.arange(12) % 3
+    draw = jax.jit(lambda row, label, key: task.draw(variables, {"row": row, "label": label}, key)["image"])
+    pictures = draw(jnp.arange(12), label, KEY)
+    np.testing.assert_array_equal(pictures, draw(jnp.arange(12), label, KEY))
+    np.testing.assert_allclose(pictures[4:8], draw(jnp.arange(4, 8), label[4:8], KEY), atol=1)
+    assert np.any(pictures != draw(jnp.arange(12), label, jax.random.key(6)))
+    assert np.any(pictures != draw(jnp.arange(12), (label + 1) % 3, KEY))
+
+
+def test_without_labels_a_sample_takes_turns_and_a_draw_takes_any():
+    task = SMALL.for_spec(DIGITS)
+    variables = shaken(task)
+    np.testing.assert_array_equal(np.bincount(task.sample(variables, 40, {}, KEY)["label"]), np.full(10, 4))
+    label = task.draw(variables, {"row": jnp.arange(1000)}, KEY)["label"]
+    counts = np.bincount(label, minlength=10)
+    assert ((counts - 100) ** 2 / 100).sum() < chi2.isf(1e-4, 9)
+    np.testing.assert_array_equal(label[7:9], task.draw(variables, {"row": jnp.array([7, 8])}, KEY)["label"])
+
+
+def test_the_likelihood_knows_the_label_and_the_row_alone():
+    task = SMALL.for_spec(DIGITS)
+    variables, batch = shaken(task), batch_of(8)
+    nats = task.log_prob(variables, batch, KEY)
+    assert nats.shape == (8,) and bool(jnp.isfinite(nats).all())
+    part = {name: array[2:5] for name, array in batch.items()}
+    np.testing.assert_allclose(task.log_prob(variables, part, KEY), nats[2:5], rtol=1e-5)
+    other = task.log_prob(variables, batch | {"label": (batch["label"] + 1) % 10}, KEY)
+    assert float(jnp.abs(other - nats).max()) > 0.1
+    any_class = task.log_prob(variables, batch | {"label": jnp.full(8, 10)}, KEY)
+    assert bool(jnp.isfinite(any_class).all())
+
+
+def test_decoding_gives_the_mean_of_what_would_be_drawn():
+    task = SMALL.for_spec(DIGITS)
+    variables, batch = shaken(task), batch_of(3)
+    z = task.encode(variables, batch)
+    picture = task.decode(variables, z, batch)
+    likelihood = task.likelihood(variables.params, z, batch)
+    drawn = jax.vmap(lambda key: likelihood.draw(key, 17))(jax.random.split(KEY, 2000))
+    assert z.shape == (3, 4) and picture.shape == (3, 8, 8, 1)
+    assert float(jnp.abs(drawn.mean(axis=0) - picture).max()) < 6 * 16 / 2 / np.sqrt(2000)
+
+
+def test_a_fine_tuning_of_the_decoder_learns_and_leaves_all_else_to_the_bit():
+    task = SMALL.for_spec(DIGITS)
+    shapes = jax.eval_shape(task.init, KEY).params
+    game = make_game(task, shapes, {"bound": Adam(rate=1e-2)}, {}, 60, 64, Matching("^decoder/"))
+    batch = batch_of(64)
+
+    def step(state, _):
+        return take_step(game, state, lambda source, variables, number: (batch, source), lambda tree: tree)[0], None
+
+    first = init_state(game, KEY)
+    last = jax.jit(lambda state: jax.lax.scan(step, state, None, 60)[0])(first)
+    for part in ("encoder", "prior"):
+        for a, b in zip(*(jax.tree.leaves(state.params[part]) for state in (first, last)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    before, after = (task.loss(state.variables, batch, KEY)[0].value for state in (first, last))
+    assert after < before - 20
+
+
+def test_the_figures_of_a_split():
+    task = SMALL.for_spec(DIGITS)
+    variables = shaken(task)
+    batch = batch_of(40) | {"weight": jnp.ones(40)}
+    sums, rows = task.evaluate(variables, batch, KEY)
+    figures = task.finish(sums)
+    assert rows is None
+    assert set(figures) == {"bits_per_dim", "elbo_bits_per_dim", "kl_nats_per_example", "active_units"}
+    assert figures["bits_per_dim"] < figures["elbo_bits_per_dim"] and figures["active_units"] == 4
+    nats = task.log_prob(variables, batch, KEY)
+    np.testing.assert_allclose(figures["bits_per_dim"], -nats.mean() / 64 / np.log(2), rtol=1e-5)
+    params = dict(variables.params) | {"encoder": jax.tree.map(jnp.zeros_like, variables.params["encoder"])}
+    silent, _ = task.evaluate(variables.replace(params=params), batch, KEY)
+    assert task.finish(silent)["active_units"] == 0
+
+
+@pytest.mark.parametrize("image", [(8, 8, 1), (32, 28, 3)])
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("prior", [None, Prior()])
+def test_sizes_come_from_the_data(image, classes, prior):
+    task = replace(SMALL, prior=prior).for_spec(Spec(image=image, levels=256, classes=classes))
+    variables = jax.eval_shape(task.init, KEY)
+    batch = task.spec.batch(2)
+    mean, _ = jax.eval_shape(task.loss, variables, batch, KEY)
+    drawn = jax.eval_shape(lambda v: task.sample(v, 2, {}, KEY), variables)
+    assert mean.total.shape == () and drawn["image"].shape == (2, *image)
+    assert ("label" in drawn) == (classes > 0) == any("class" in path for path in paths(variables.params))
+    assert set(variables.params) == {"encoder", "decoder"} | ({"prior"} if prior else set())
+
+
+def test_mistakes_are_told_in_a_sentence():
+    with pytest.raises(UserError, match="choose data with pictures"):
+        SMALL.for_spec(Spec(length=16, vocabulary=30))
+    for change, match in (
+        ({"label_dropout": 1.0}, "label_dropout"),
+        ({"importance_samples": 0}, "importance_samples"),
+        ({"decoder": Decoder(latent=0)}, "decoder.latent"),
+        ({"decoder": Decoder(latent=1)}, "prior.layers"),
+        ({"decoder": Decoder(components=0)}, "decoder.components"),
+    ):
+        with pytest.raises(UserError, match=match):
+            replace(SMALL, **change)
