@@ -4,8 +4,8 @@ BIN = .venv/bin
 
 .PHONY: demo test install clean
 
-demo: install  ## train both families on digits, write runs/demo/report.html
-	$(BIN)/python experiments/two_families/run.py --out runs/demo
+demo: install  ## train, tune and reward all five families on digits, write runs/five_families/report.html
+	$(BIN)/python experiments/five_families/run.py
 
 test: install  ## lint and the whole suite
 	$(BIN)/ruff check .

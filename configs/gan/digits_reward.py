@@ -31,6 +31,6 @@ def experiment() -> Experiment:
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
-        steps=300,
-        every=Every(log=50, evaluate=300, sample=300, checkpoint=300),
+        steps=200,
+        every=Every(log=20, evaluate=200, sample=200, checkpoint=200),
     )

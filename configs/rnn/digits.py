@@ -27,7 +27,7 @@ def experiment() -> Experiment:
         dropout=0.3,  # with the strong weight decay: 1,437 pictures are soon known by heart
     )
     return Experiment(
-        task=LanguageModel(network=network, label_dropout=0.1),
+        task=LanguageModel(network=network, label_dropout=0.03),
         data=Pictures(name="digits", batch_size=64),
         optimisers={"likelihood": Adam(rate=Cosine(peak=1e-2, warmup=50), b2=0.99, decay=0.6, clip=1.0)},
         averages={"slow": Average(half_life=10_000)},

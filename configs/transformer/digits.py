@@ -22,14 +22,15 @@ def experiment() -> Experiment:
     network = Transformer(
         width=64,
         blocks=3,
-        context=(1, 7, 8, 9),  # the pixel before, and the three above in a picture 8 wide
-        dropout=0.2,
+        hidden=128,
+        context=(1, 2, 7, 8, 9, 10),  # two pixels before, and four above in a picture 8 wide
+        dropout=0.15,
     )
     return Experiment(
-        task=LanguageModel(network=network, label_dropout=0.1),
+        task=LanguageModel(network=network, label_dropout=0.03),
         data=Pictures(name="digits", batch_size=64),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=8e-3, warmup=100), b2=0.99, decay=0.4, clip=1.0)},
+        optimisers={"likelihood": Adam(rate=Cosine(peak=8e-3, warmup=100), b2=0.99, decay=0.5, clip=1.0)},
         averages={"slow": Average(half_life=10_000)},
-        steps=1000,
-        every=Every(log=50, evaluate=500, sample=500, checkpoint=500),
+        steps=900,
+        every=Every(log=50, evaluate=300, sample=300, checkpoint=300),
     )

@@ -24,11 +24,11 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         trained,
         start="runs/transformer",
-        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.02, group=16),
+        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.05, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": Adam(rate=2e-3, b2=0.99, clip=1.0)},
+        optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
-        steps=100,
-        steps_per_call=10,
-        every=Every(log=10, evaluate=100, sample=100, checkpoint=100),
+        steps=50,
+        steps_per_call=5,
+        every=Every(log=5, evaluate=50, sample=50, checkpoint=50),
     )

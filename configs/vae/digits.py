@@ -32,7 +32,7 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"bound": Adam(rate=Cosine(peak=2e-3, warmup=100), b2=0.99, decay=0.1, clip=100.0)},
         averages={"slow": Average(half_life=10_000)},
-        steps=1600,
+        steps=1300,
         steps_per_call=50,
         every=Every(log=200, evaluate=500, sample=2000, checkpoint=2000),
         parallel=Parallel(data=1),

@@ -20,7 +20,7 @@ KNOWN, NEW = tuple(range(8)), (8, 9)
 # that tells: lower is better. A GAN has no likelihood.
 FAMILIES = {
     "rnn": ("^hidden/|^head/|^label/", 100, "bits_per_dim"),
-    "transformer": ("^block_3/|^head/|^label/", 100, "bits_per_dim"),
+    "transformer": ("^block_2/|^head/|^label/", 100, "bits_per_dim"),
     "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 500, "frechet_distance[pixels]"),
     "vae": ("^decoder/", 300, "bits_per_dim"),
     "diffusion": ("^block_2/|^final/|^class/", 200, "bits_per_dim"),

@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # What a fine-tuning to faded ink moves of each family, in how many steps.
 LAST_LAYERS = {
     "rnn": ("^hidden/|^head/", 100),
-    "transformer": ("^block_3/|^head/", 100),
+    "transformer": ("^block_2/|^head/", 100),
     "gan": ("^discriminator/|^generator/(Block_1|to_picture)/", 1000),
     "vae": ("^decoder/", 500),
     "diffusion": ("^block_2/|^final/", 300),

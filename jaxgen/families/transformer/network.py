@@ -84,9 +84,11 @@ class Transformer(nn.Module):
         where the label `classes` is "no class". `keys` [B] draw each row's dropout; None drops nothing.
         """
         x, after = self._shown(tokens, carry)
-        if self.classes:
-            x = x + nn.Embed(self.classes + 1, self.width, name="label")(label)[:, None]
         x = _dropped(x, self.dropout, keys, self.blocks)
+        if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
+            film = nn.Embed(self.classes + 1, 2 * self.width, name="label")(label)[:, None]
+            scale, shift = jnp.split(film, 2, axis=-1)  # [B, 1, D]
+            x = x * (1 + scale) + shift
         caches = []
         for number in range(self.blocks):
             block = Block(self.heads, self.hidden, self.dropout, name=f"block_{number}")

@@ -1,0 +1,36 @@
+"""A small diffusion transformer on handwritten digits: EDM's loss, each pixel's level under the noise as its answer.
+
+DiT (arXiv 2212.09748) under EDM (arXiv 2206.00364), with class guidance (arXiv 2207.12598).
+
+    jaxgen train --config configs/diffusion/digits.py --workdir runs/diffusion
+
+Expect at most 1.80 bits/dim (a variational bound) on the held-out digits, 99 % of the samples recognised, a forest that
+tells them from real digits 56 % of the time, and Fréchet distances of 0.19 in pixels and 6.7 in digits-cnn-a81e, after
+120 s of training on two cores of an Intel Xeon (AVX-512, AMX) that four other jobs shared; `jaxgen evaluate --workdir
+runs/diffusion` tells.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.sets import Pictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.diffusion.denoiser import Head
+from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.families.diffusion.task import Diffusion
+from jaxgen.training.averages import Average
+from jaxgen.training.optimisers import Adam, Cosine
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        task=Diffusion(
+            network=DiffusionTransformer(width=128, blocks=3, heads=4, patch=4, dropout=0.05),
+            head=Head.LEVELS,
+            guidance=1.2,  # without it 97 % of the samples are recognised
+        ),
+        data=Pictures(name="digits", batch_size=64),
+        optimisers={"denoising": Adam(rate=Cosine(peak=4e-3, warmup=100), b2=0.99, clip=1.0)},
+        averages={"slow": Average(half_life=20_000)},
+        steps=2500,
+        steps_per_call=50,
+        every=Every(log=100, evaluate=500, sample=2500, checkpoint=2500),
+    )

@@ -1,0 +1,133 @@
+"""A diffusion transformer: patches as tokens, noise level and class in every block's norms (DiT, arXiv 2212.09748)."""
+# SPDX-License-Identifier: Apache-2.0
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxgen.errors import UserError
+from jaxgen.nn.attention import SelfAttention
+from jaxgen.nn.mlp import MLP
+
+_FREQUENCIES = 16  # of the noise level's features
+_small = nn.initializers.normal(0.02)
+_unit = nn.initializers.normal(1.0)  # a class is heard from the first step on, as loud as the noise level
+
+
+class Block(nn.Module):
+    """Attention and an MLP over [B, T, D], scaled, shifted and gated by the condition [B, D].
+
+    The gates are zero at first, and with them the block's share (adaLN-Zero, section 3.2 of arXiv 2212.09748).
+    """
+
+    heads: int
+    expansion: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, condition: jax.Array, kept: jax.Array | float) -> jax.Array:
+        """`kept` scales what the two branches add: [B, 2, D] where features are dropped, or 1."""
+        width = x.shape[-1]
+        modulation = nn.Dense(6 * width, kernel_init=nn.initializers.zeros, name="modulation")(condition)
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation[:, None], 6, axis=-1)  # [B, 1, D]
+        kept_1, kept_2 = jnp.split(jnp.broadcast_to(kept, (len(x), 2, width)), 2, axis=1)  # [B, 1, D]
+        branch, _ = SelfAttention(self.heads, name="attention")(_normed(x) * (1 + scale_1) + shift_1)
+        x = x + gate_1 * kept_1 * branch
+        branch = MLP(self.expansion * width, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
+        return x + gate_2 * kept_2 * branch
+
+
+class DiffusionTransformer(nn.Module):
+    """`outputs` numbers for each channel of each pixel of a noisy picture; zeros from an untrained network.
+
+    Pictures are cut into squares of `patch` pixels a side, one token each. `dropout` acts on every branch, one mask a
+    row (the features that are dropped are dropped from all tokens). The last three fields come from the task.
+    """
+
+    width: int = 96
+    blocks: int = 3
+    heads: int = 4
+    patch: int = 2
+    expansion: int = 4
+    dropout: float = 0.0
+    image: tuple[int, int, int] | None = None  # H, W, C
+    classes: int = 0  # label `classes` is "of any class"
+    outputs: int = 1
+
+    def check(self, image: tuple[int, int, int]) -> None:
+        """UserError when pictures of this size cannot be cut into patches, or the width not into heads."""
+        if self.patch < 1 or image[0] % self.patch or image[1] % self.patch:
+            raise UserError(
+                f"network.patch is {self.patch}, which does not divide a picture of {image[0]}x{image[1]}; choose "
+                "one that divides both sides"
+            )
+        if self.heads < 1 or self.width % self.heads:
+            raise UserError(f"network.heads is {self.heads}, which does not divide the width {self.width}")
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "B H W C"],
+        c_noise: Float[Array, "B"],
+        label: Int[Array, "B"] | None,
+        keys: jax.Array | None = None,
+    ) -> Float[Array, "B H W C outputs"]:
+        """`keys` [B] draw each row's dropout; None drops nothing. `label` is None where there are no classes."""
+        condition = nn.Dense(self.width, name="noise_in")(_waves(c_noise))
+        condition = nn.Dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
+        if self.classes:
+            condition += nn.Embed(self.classes + 1, self.width, embedding_init=_unit, name="class")(label)
+        condition = nn.silu(condition)
+        tokens = nn.Dense(self.width, name="from_patch")(self._patches(x))  # [B, T, D]
+        tokens += self.param("position", _small, tokens.shape[1:])
+        kept = self._kept(keys)
+        for number in range(self.blocks):
+            block = Block(self.heads, self.expansion, name=f"block_{number}")
+            tokens = block(tokens, condition, kept[number])
+        return self._pixels(_Final(self.patch**2 * x.shape[-1] * self.outputs, name="final")(tokens, condition))
+
+    def _kept(self, keys: jax.Array | None) -> jax.Array | list[float]:
+        """[blocks, B, 2, D]: 0 for each branch's features that are dropped, the others scaled up; 1 drops nothing."""
+        if keys is None or self.dropout == 0:
+            return [1.0] * self.blocks
+        share, shape = 1 - self.dropout, (self.blocks, 2, self.width)
+        return jnp.moveaxis(jax.vmap(lambda key: jax.random.bernoulli(key, share, shape))(keys), 0, 1) / share
+
+    def _patches(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] to [B, T, patch * patch * C]."""
+        (size, height, width, channels), p = x.shape, self.patch
+        x = x.reshape(size, height // p, p, width // p, p, channels).transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(size, height * width // p**2, p * p * channels)
+
+    def _pixels(self, tokens: jax.Array) -> jax.Array:
+        """[B, T, patch * patch * C * outputs] to [B, H, W, C, outputs]."""
+        (height, width, channels), p = self.image, self.patch
+        tokens = tokens.reshape(-1, height // p, width // p, p, p, channels, self.outputs).transpose(
+            0, 1, 3, 2, 4, 5, 6
+        )
+        return tokens.reshape(-1, height, width, channels, self.outputs)
+
+
+class _Final(nn.Module):
+    """The conditioned norm and the linear map to a patch's outputs, zero at first."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, condition: jax.Array) -> jax.Array:
+        zeros = nn.initializers.zeros
+        modulation = nn.Dense(2 * tokens.shape[-1], kernel_init=zeros, name="modulation")(condition)
+        shift, scale = jnp.split(modulation[:, None], 2, axis=-1)
+        return nn.Dense(self.features, kernel_init=zeros, name="out")(_normed(tokens) * (1 + scale) + shift)
+
+
+def _normed(x: jax.Array) -> jax.Array:
+    """[..., D] with mean 0 and variance 1 over D; the condition brings scale and shift."""
+    x = x - x.mean(axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6)
+
+
+def _waves(c_noise: jax.Array) -> jax.Array:
+    """[B, 2 * _FREQUENCIES]: sines and cosines of c_noise, which keeps within 1 of zero, at 1 to 64 radians a unit."""
+    angle = c_noise[:, None] * 64.0 ** (jnp.arange(_FREQUENCIES) / (_FREQUENCIES - 1))
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
