@@ -19,7 +19,7 @@ LAST_LAYERS = {
     "rnn": ("^hidden/|^head/", 100),
     "transformer": ("^block_2/|^head/", 100),
     "gan": ("^discriminator/|^generator/(Block_1|to_picture)/", 1000),
-    "vae": ("^decoder/", 500),
+    "vae": ("^decoder/|^prior/", 500),
     "diffusion": ("^block_2/|^final/", 300),
 }
 

@@ -156,11 +156,13 @@ class LanguageModel:
         keys = row_keys(drawing, row)
         drawn, log_prob = generate(step, carry, prompt[:, -1], length, keys, self.temperature, self.top_k)
         tokens = jnp.concatenate([prompt, drawn], axis=1)  # [B, P+L]
-        known = {} if label is None else {"label": label}
         if self.spec.image is not None:
-            example = {"image": drawn.reshape(-1, *self.spec.image).astype(jnp.uint8), **known}
+            example = {"image": drawn.reshape(-1, *self.spec.image).astype(jnp.uint8)}
         else:
-            example = {"tokens": tokens, **known}
+            example = {"tokens": tokens}
+        if "label" in given:
+            example["label"] = label
+        known = {} if label is None else {"label": label}
         return Trajectory({"row": row, **known}, tokens, log_prob, example)
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:

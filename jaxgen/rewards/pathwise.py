@@ -96,9 +96,8 @@ class Draws:
         return variables.replace(params=join(state["start"], variables.params))
 
     def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
-        """What is drawn for given["row"] [B], as a batch's samples are, in integer levels."""
-        example = self.task.draw(variables, given, key)
-        return {**example, "image": jnp.round(example["image"]).astype(jnp.uint8)}
+        """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""
+        return {"image": jnp.round(self.task.draw(variables, given, key)["image"]).astype(jnp.uint8)}
 
 
 def _row_sum(values: jax.Array) -> jax.Array:

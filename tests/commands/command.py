@@ -18,6 +18,8 @@ NETWORKS = {
 }
 SMALL = {f"configs/{family}/digits.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}
 SMALL |= {f"configs/{family}/digits_reward.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}
+for family in ("rnn", "transformer", "diffusion"):
+    SMALL[f"configs/{family}/digits_reward.py"] += ["rewards.group=4"]
 SMALL |= {
     "configs/rnn/python_docs.py": ["steps=60", "task.network.width=64"],
     "configs/transformer/python_docs.py": ["steps=60", "task.network.width=32", "task.network.blocks=1"],

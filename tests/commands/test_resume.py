@@ -10,7 +10,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.commands.command import SMALL, begin, jaxgen, start_of, train_small
+from tests.commands.command import NETWORKS, SMALL, begin, jaxgen, start_of, train_small
 
 
 def end_of(run: Path) -> tuple:
@@ -23,10 +23,16 @@ def end_of(run: Path) -> tuple:
     return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
-QUICK = ("configs/rnn/digits.py", "configs/gan/digits_reward.py")  # all others are stopped in every way by hand
+# The others are killed, and all but two stopped in every other way, by hand: pytest -m 'slow or not slow'.
+KILLED = [*(f"configs/{family}/digits.py" for family in NETWORKS), "configs/rnn/digits_reward.py"]
+QUICK = ("configs/gan/digits_reward.py", "configs/rnn/python_docs.py")
 
 
-@pytest.fixture(scope="module", params=sorted(SMALL), ids=lambda config: config.removesuffix(".py"))
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(c, marks=[] if c in (*KILLED, *QUICK) else pytest.mark.slow) for c in sorted(SMALL)],
+    ids=lambda config: config.removesuffix(".py"),
+)
 def whole(request, tmp_path_factory):
     """The arguments of a run that nothing disturbed, all but its folder, and its end."""
     folder = tmp_path_factory.mktemp("whole")
@@ -40,7 +46,7 @@ def whole(request, tmp_path_factory):
 def some(whole, request):
     """`whole`, of the quick configs unless the slow tests are asked for."""
     if whole[0][0] not in QUICK and "slow" not in request.config.option.markexpr:
-        pytest.skip("a slow truth for this config: pytest -m 'slow or not slow'")
+        pytest.skip("slow for this config: pytest -m 'slow or not slow'")
     return whole
 
 

@@ -73,7 +73,7 @@ def test_a_start_that_is_no_run(tmp_path):
 
 
 def test_groups_that_no_device_can_hold(tmp_path, start):
-    said = told(jaxgen(*train_small(RNN_REWARD, tmp_path / "run", "rewards.group=7", "start=null")))
+    said = told(jaxgen(*train_small(RNN_REWARD, tmp_path / "run", "rewards.group=7", "start=none")))
     assert "data.batch_size is 16 and rewards.group 7" in said
 
 

@@ -16,10 +16,25 @@ from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT, SMALL
 
 EVERY = ["every.log=4", "every.evaluate=8", "every.sample=8", "every.checkpoint=8"]
+SHORT = ["steps=32", "steps_per_call=4", "data.batch_size=16", "start=none", *EVERY]
+QUICK = [
+    (f"configs/{name}.py", Compiler.JIT) for name in ("rnn/digits", "gan/digits", "vae/digits", "rnn/digits_reward")
+]
+QUICK.append(("configs/rnn/digits.py", Compiler.PMAP))
+RUNS = [
+    pytest.param(
+        config,
+        compiler,
+        id=f"{config.removesuffix('.py')}-{compiler.value}",
+        marks=[] if (config, compiler) in QUICK else pytest.mark.slow,
+    )
+    for config in sorted(SMALL)
+    for compiler in Compiler
+]
 
 
 def small(config: str, compiler: Compiler) -> Experiment:
-    experiment = set_fields(load_experiment(ROOT / config, Experiment), [*SMALL[config], *EVERY])
+    experiment = set_fields(load_experiment(ROOT / config, Experiment), [*SMALL[config], *SHORT])
     return dataclasses.replace(experiment, parallel=Parallel(compiler=compiler, data=2))
 
 
@@ -28,8 +43,7 @@ def numbers(line: dict) -> dict[str, float]:
     return {f"{line['split']}/{name}": value for name, value in line.items() if name != "split"}
 
 
-@pytest.mark.parametrize("compiler", list(Compiler), ids=lambda compiler: compiler.value)
-@pytest.mark.parametrize("config", sorted(SMALL), ids=lambda config: config.removesuffix(".py"))
+@pytest.mark.parametrize(("config", "compiler"), RUNS)
 def test_nothing_is_compiled_after_the_first_round(config, compiler, tmp_path):
     """Counted by JAX itself: once training, evaluation, sampling and saving have each happened, no program is added."""
     compiled, counts = [], []
