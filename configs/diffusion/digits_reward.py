@@ -5,7 +5,9 @@ first: `jaxgen train --config configs/diffusion/digits.py --workdir runs/diffusi
 
     jaxgen train --config configs/diffusion/digits_reward.py --workdir runs/diffusion_reward
 
-Expect
+Expect the mean probability of a seven to rise from 0.06 to 1.00, 16.1 nats from the start, with 0.67 of the variety
+of real sevens, after 58 s on two cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir
+runs/diffusion_reward` tells.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -25,11 +27,11 @@ def experiment() -> Experiment:
         trained,
         task=dataclasses.replace(trained.task, guidance=1.0),  # what is drawn under no class is not guided to one
         start="runs/diffusion",
-        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.01, group=16),
+        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.02, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": Adam(rate=2e-3, b2=0.99, clip=1.0)},
+        optimisers={"policy": Adam(rate=7e-4, b2=0.99, clip=1.0)},
         averages={},
-        steps=60,
+        steps=30,
         steps_per_call=5,
-        every=Every(log=5, evaluate=60, sample=60, checkpoint=60),
+        every=Every(log=5, evaluate=30, sample=30, checkpoint=30),
     )

@@ -5,7 +5,9 @@ first: `jaxgen train --config configs/rnn/digits.py --workdir runs/rnn`.
 
     jaxgen train --config configs/rnn/digits_reward.py --workdir runs/rnn_reward
 
-Expect
+Expect the mean probability of a seven to rise from 0.11 to 1.00, 6.0 nats from the start, with 0.78 of the variety of
+real sevens, after 11 s on two cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/rnn_reward`
+tells.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -28,7 +30,7 @@ def experiment() -> Experiment:
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
-        steps=50,
+        steps=30,
         steps_per_call=5,
-        every=Every(log=5, evaluate=50, sample=50, checkpoint=50),
+        every=Every(log=5, evaluate=30, sample=30, checkpoint=30),
     )

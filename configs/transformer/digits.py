@@ -31,6 +31,6 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"likelihood": Adam(rate=Cosine(peak=8e-3, warmup=100), b2=0.99, decay=0.5, clip=1.0)},
         averages={"slow": Average(half_life=10_000)},
-        steps=900,
-        every=Every(log=50, evaluate=300, sample=300, checkpoint=300),
+        steps=1000,
+        every=Every(log=50, evaluate=500, sample=500, checkpoint=500),
     )

