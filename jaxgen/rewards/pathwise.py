@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxgen.core.masks import join
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Reparameterised, Task, Turn
 from jaxgen.errors import UserError
 from jaxgen.ops.pictures import to_unit
 from jaxgen.rewards.functions import Reward, refuse_other_shapes
+from jaxgen.rewards.reference import State, at_start, begun
 from jaxgen.types import Batch, Key, Spec, Variables
 
 
@@ -65,15 +65,14 @@ class Draws:
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
-    def init(self, key: Key, moving: Any) -> dict[str, Any]:
-        """The reference is what moves, as it is at the start, beside what is frozen: it costs only the former."""
-        return {"key": key, "start": jax.tree.map(jnp.copy, moving)}
+    def init(self, key: Key, moving: Any) -> State:
+        return begun(key, moving)
 
-    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+    def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
         """[B] each: `key`, the same in every row; `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture;
         `squared_distance` from it."""
         key, tuning = jax.random.fold_in(state["key"], number), self.tuning
-        start = self.at_start(state, variables)
+        start = at_start(state, variables)
         example, before = (self.task.draw(v, {"row": rows}, key) for v in (variables, start))
         refuse_other_shapes(tuning.reward, self.prepared, example)
 
@@ -90,10 +89,6 @@ class Draws:
             "start": before["image"],
             tuning.distance: _distance(example["image"], before["image"], self.spec.levels),
         }, state
-
-    def at_start(self, state: Any, variables: Variables) -> Variables:
-        """The variables that the run started from."""
-        return variables.replace(params=join(state["start"], variables.params))
 
     def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
         """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""

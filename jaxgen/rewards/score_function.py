@@ -12,12 +12,12 @@ from typing import Any
 import jax
 from flax import struct
 
-from jaxgen.core.masks import join
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Policy, Task, Turn
 from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
 from jaxgen.rewards.functions import Reward, refuse_other_shapes
+from jaxgen.rewards.reference import State, at_start, begun
 from jaxgen.types import Batch, Key, Spec, Variables
 
 
@@ -66,11 +66,10 @@ class Episodes:
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
-    def init(self, key: Key, moving: Any) -> dict[str, Any]:
-        """The reference is what moves, as it is at the start, beside what is frozen: it costs only the former."""
-        return {"key": key, "start": jax.tree.map(jax.numpy.copy, moving)}
+    def init(self, key: Key, moving: Any) -> State:
+        return begun(key, moving)
 
-    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+    def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
         """`trajectory`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
         if len(rows) % self.tuning.group:
             raise UserError(
@@ -80,7 +79,7 @@ class Episodes:
         trajectory = self.task.rollout(variables, {"row": rows}, jax.random.fold_in(state["key"], number))
         refuse_other_shapes(self.tuning.reward, self.prepared, trajectory.example)
         reward = self.tuning.reward(self.prepared, trajectory.example)
-        start = self.at_start(state, variables)
+        start = at_start(state, variables)
         kl = (trajectory.log_prob - self.task.score(start, trajectory)).sum(axis=1)
         advantage = leave_one_out(reward - self.tuning.kl * kl, self.tuning.group)
         return {
@@ -90,10 +89,6 @@ class Episodes:
             self.tuning.distance: kl,
             "advantage": advantage,
         }, state
-
-    def at_start(self, state: Any, variables: Variables) -> Variables:
-        """The variables that the run started from."""
-        return variables.replace(params=join(state["start"], variables.params))
 
     def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
         """What is drawn for given["row"] [B], as a batch's episodes are."""

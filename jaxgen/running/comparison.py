@@ -13,6 +13,7 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
+from jaxgen.rewards.reference import at_start
 from jaxgen.running.trained import Trained, read_experiment
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
 
@@ -42,7 +43,7 @@ def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
     state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
     draw = jax.jit(lambda variables, number: source.next(state, variables, number, np.arange(size))[0])
     figures = {}
-    start = source.at_start(trained.source, trained.variables)
+    start = at_start(trained.source, trained.variables)
     for suffix, variables in (("_at_start", start), ("", trained.variables)):
         batches = [draw(variables, np.int32(number)) for number in range(-(-_REWARDED // size))]
         for name in ("reward", rewards.distance):

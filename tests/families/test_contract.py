@@ -19,6 +19,7 @@ from jaxgen.data.sets import Pictures
 from jaxgen.experiment import Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.reference import at_start
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import TunedGame
 from jaxgen.training.averages import Average
@@ -265,7 +266,7 @@ def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     assert {path for path, has in changed(before.params, after.params).items() if has} == moving
     assert not any(changed(before.source["start"], after.source["start"]).values())
     assert set(paths(after.source["start"])) == moving
-    start = source.at_start(after.source, after.variables)
+    start = at_start(after.source, after.variables)
     assert not any(changed(start.params, before.params).values())
 
 

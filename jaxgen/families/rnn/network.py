@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.errors import UserError
+from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.ops.recurrence import gru, lstm
 
 Carry = dict[str, Any]  # every leaf with the batch leading: "layers", "history" [B, n], "position" [B]
@@ -107,16 +108,16 @@ class RecurrentNetwork(nn.Module):
         shown, after = self._shown(tokens, carry)
         if self.classes:
             shown = shown + nn.Embed(self.classes + 1, self.embedding, name="label")(label)[:, None]
-        shown = x = _dropped(shown, self.dropout, keys, self.layers)
+        shown = x = dropped(shown, self.dropout, numbered(keys, self.layers))
         states = []
         for number in range(self.layers):
             layer = RecurrentLayer(self.cell, self.width, name=f"layer_{number}")
             x, state = layer(x, carry["layers"][number])
-            x = _dropped(x, self.dropout, keys, number)
+            x = dropped(x, self.dropout, numbered(keys, number))
             states.append(state)
         if self.head:
             x = nn.relu(nn.Dense(self.head, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
-            x = _dropped(x, self.dropout, keys, self.layers + 1)
+            x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         # zeros: an untrained network holds every token equally likely
         logits = nn.Dense(self.vocabulary, kernel_init=nn.initializers.zeros, name="head")(x)
         return logits, after | {"layers": tuple(states)}
@@ -141,11 +142,3 @@ class RecurrentNetwork(nn.Module):
             x = x + nn.Embed(self.positions, self.embedding, name="position")(position)
             after["position"] = carry["position"] + length
         return x, after
-
-
-def _dropped(x: jax.Array, rate: float, keys: jax.Array | None, number: int) -> jax.Array:
-    """`x` [B, T, D] with features of a row set to 0, the same ones all along the sequence; `number` names the draw."""
-    if keys is None or rate == 0:
-        return x
-    draw = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, number), 1 - rate, x.shape[-1:]))
-    return jnp.where(draw(keys)[:, None], x / (1 - rate), 0.0)

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from jaxgen.errors import UserError
 from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
+from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.mlp import MLP
 
 Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "history" [B, n], "position" [B]
@@ -27,9 +28,9 @@ class Block(nn.Module):
     ) -> tuple[jax.Array, Cache | None]:
         attention = SelfAttention(self.heads, causal=True, rotary=True, name="attention")
         y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position)
-        x = x + _dropped(y, self.dropout, keys, 0)
+        x = x + dropped(y, self.dropout, numbered(keys, 0))
         y = MLP(self.hidden, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
-        return x + _dropped(y, self.dropout, keys, 1), cache
+        return x + dropped(y, self.dropout, numbered(keys, 1)), cache
 
 
 class Transformer(nn.Module):
@@ -84,7 +85,7 @@ class Transformer(nn.Module):
         where the label `classes` is "no class". `keys` [B] draw each row's dropout; None drops nothing.
         """
         x, after = self._shown(tokens, carry)
-        x = _dropped(x, self.dropout, keys, self.blocks)
+        x = dropped(x, self.dropout, numbered(keys, self.blocks))
         if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
             film = nn.Embed(self.classes + 1, 2 * self.width, name="label")(label)[:, None]
             scale, shift = jnp.split(film, 2, axis=-1)  # [B, 1, D]
@@ -93,7 +94,7 @@ class Transformer(nn.Module):
         for number in range(self.blocks):
             block = Block(self.heads, self.hidden, self.dropout, name=f"block_{number}")
             cache, position = (None, None) if carry is None else (carry["blocks"][number], carry["position"])
-            x, cache = block(x, cache, position, None if keys is None else _numbered(keys, number))
+            x, cache = block(x, cache, position, numbered(keys, number))
             caches.append(cache)
         x = nn.RMSNorm(name="final_norm")(x)
         # zeros: an untrained network holds every token equally likely
@@ -128,15 +129,3 @@ class Transformer(nn.Module):
                 past["position"][:, None] + jnp.arange(length)
             )
         return x, after
-
-
-def _numbered(keys: jax.Array, number: int) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-
-
-def _dropped(x: jax.Array, rate: float, keys: jax.Array | None, number: int) -> jax.Array:
-    """`x` [B, T, D] with features of a row set to 0, the same ones all along the sequence; `number` names the draw."""
-    if keys is None or rate == 0:
-        return x
-    draw = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[-1:]))
-    return jnp.where(draw(_numbered(keys, number))[:, None], x / (1 - rate), 0.0)

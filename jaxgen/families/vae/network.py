@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
 
 _LARGEST_LOG_STD = 5.0  # of a posterior, either way: beyond it float32's squares gain nothing and may overflow
@@ -21,7 +22,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B D"], keys: jax.Array | None) -> Float[Array, "B D"]:
-        hidden = _dropped(nn.silu(nn.Dense(x.shape[-1])(nn.LayerNorm()(x))), self.dropout, keys)
+        hidden = dropped(nn.silu(nn.Dense(x.shape[-1])(nn.LayerNorm()(x))), self.dropout, keys)
         return x + nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros)(hidden)
 
 
@@ -39,8 +40,7 @@ class Trunk(nn.Module):
         if self.classes:
             x = x + nn.Embed(self.classes + 1, self.width, name="class")(label)
         for number in range(self.blocks):
-            block_keys = None if keys is None else jax.vmap(lambda key, n=number: jax.random.fold_in(key, n))(keys)
-            x = Block(self.dropout, name=f"block_{number}")(x, block_keys)
+            x = Block(self.dropout, name=f"block_{number}")(x, numbered(keys, number))
         return nn.silu(nn.LayerNorm(name="norm")(x))
 
 
@@ -163,10 +163,3 @@ class Prior(nn.Module):
     def _whole(self, kept: jax.Array, moved: jax.Array, number: int) -> jax.Array:
         """Undo `_halves`."""
         return jnp.concatenate((kept, moved) if number % 2 == 0 else (moved, kept), axis=-1)
-
-
-def _dropped(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
-    if keys is None or rate == 0:
-        return x
-    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[-1:]))(keys)
-    return jnp.where(kept, x / (1 - rate), 0.0)
