@@ -312,8 +312,17 @@ WAYS = {
 }
 
 
-@every_family
-@pytest.mark.parametrize("rewarded", [False, True], ids=["data", "reward"])
+@pytest.mark.parametrize(
+    ("family", "rewarded"),
+    [
+        *(pytest.param(family, False, id=f"{family}-data") for family in FAMILIES),
+        *(pytest.param(family, True, id=f"{family}-reward") for family in ("rnn", "gan")),
+        *(
+            pytest.param(family, True, id=f"{family}-reward", marks=pytest.mark.slow)
+            for family in ("transformer", "vae", "diffusion")
+        ),
+    ],
+)
 def test_any_number_of_devices_does_the_same(family, rewarded):
     """Law 2: losses to 1e-6 in the first step; later ones, and the parameters, as far as Adam lets rounding grow."""
     task = task_of(family)
