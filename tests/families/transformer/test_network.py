@@ -113,7 +113,7 @@ def test_every_label_and_no_label_has_a_row_of_its_own():
     variables = variables_of(network)
     logits, _ = apply(network, variables, jnp.tile(TOKENS[:1], (3, 1)), None, jnp.arange(3))
     assert all(np.abs(logits[i] - logits[j]).max() > 1e-2 for i, j in itertools.combinations(range(3), 2))
-    assert variables["params"]["label"]["embedding"].shape == (3, 8)
+    assert variables["params"]["label"]["embedding"].shape == (3, 2 * 8)  # a scale and a shift for each feature
 
 
 def test_dropout_draws_for_each_row_and_layer_and_nothing_without_keys():
