@@ -36,7 +36,7 @@ class SelfAttention(nn.Module):
         caller sees to it that there is room left. Without a cache the sequence is whole, and None comes back.
         """
         size, length, width = x.shape
-        flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes 2.6 times as long
+        flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
         qkv = nn.Dense(3 * width, name="query_key_value")(flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
         positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]

@@ -1,4 +1,4 @@
-"""A task's game under a reward: the same variables, one turn, the policy's; and what it has come to."""
+"""A task's game under a reward: the same variables, one turn, the policy's."""
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass

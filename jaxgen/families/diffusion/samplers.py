@@ -57,7 +57,7 @@ def ancestral(
 def ancestral_log_prob(denoise: Denoise, states: jax.Array, levels: jax.Array, last: float) -> jax.Array:
     """[B, T] nats: the log-probability of each of `ancestral`'s decisions, T calls of the denoiser.
 
-    One call of B * T pictures would do; on a CPU its gradient takes twice as long, and T times the memory.
+    One call of B * T pictures would do, at T times the memory.
     """
 
     def one(_: None, decision: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[None, jax.Array]:
