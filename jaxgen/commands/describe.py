@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jaxgen.commands.train import Changes, chosen_experiment
-from jaxgen.core.masks import path_of
+from jaxgen.core.masks import path_of, size_of
 from jaxgen.core.state import TrainState
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.parallel import Parallel
@@ -32,15 +32,11 @@ def description(assembly: Assembly) -> Iterator[str]:
     name, examples = type(assembly.task).__name__, f"{game.draws} x {game.batch_size}"
     yield f"{name} on {experiment.data.name}, {experiment.steps:,} steps of {examples} examples"
     yield f"devices             {devices.count} x {jax.devices()[0].device_kind} ({experiment.parallel.compiler.value})"
-    yield f"parameters          {_size(state.params):,}"
+    yield f"parameters          {size_of(state.params):,}"
     for part, size in _parts(state.params).most_common():
         yield f"  {part:<36} {size:,}"
-    moving = game.moving(state.params)
-    if not all(jax.tree.leaves(moving)):
-        moved = sum(
-            leaf.size for leaf, moves in zip(*map(jax.tree.leaves, (state.params, moving)), strict=True) if moves
-        )
-        yield f"  of them move      {moved:,}"
+    if game.moving_size(state.params) < size_of(state.params):
+        yield f"  of them move      {game.moving_size(state.params):,}"
     yield f"checkpoint          {_told(_bytes(state))}"
     memory = _told(_bytes(state) + _bytes(state.params))
     yield f"memory a device     {memory} for state and gradients, activations not counted"
@@ -65,10 +61,6 @@ def _parts(params: Any) -> Counter:
     for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
         parts["/".join(path_of(keys).split("/")[:2])] += leaf.size
     return parts
-
-
-def _size(tree: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def _bytes(tree: Any) -> int:

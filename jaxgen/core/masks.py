@@ -25,6 +25,11 @@ def paths(params: Params) -> list[str]:
     return [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
 
 
+def size_of(tree: Any) -> int:
+    """The numbers in all leaves of a tree, or of its shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
 @dataclass(frozen=True)
 class Everything:
     """Every leaf moves."""

@@ -11,15 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Reparameterised, Task, Turn
+from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.pictures import to_unit
 from jaxgen.rewards.functions import Reward, refuse_other_shapes
-from jaxgen.rewards.reference import State, at_start, begun
-from jaxgen.types import Batch, Key, Spec, Variables
+from jaxgen.types import Batch, Key, Variables
 
 
 @dataclass(frozen=True)
@@ -34,65 +32,44 @@ class Pathwise:
         if self.hold < 0:
             raise UserError(f"rewards.hold is {self.hold}; give 0 or more")
 
-    def turn(self, task: Task) -> Turn:
-        """The policy's turn; UserError for a task that is not Reparameterised."""
+    def check(self, task: Task, batch_size: int) -> None:
+        """UserError for a task that is not Reparameterised; any batch size will do."""
         if not isinstance(task, Reparameterised):
             raise UserError(
                 f"no gradient goes through the samples of a {type(task).__name__}; give rewards=ScoreFunction(...)"
             )
 
-        def loss(variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
-            image = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["image"]
-            gain = _row_sum(batch["gradient"] * image)
-            gain = batch["reward"] + gain - jax.lax.stop_gradient(gain)  # the value and the gradient of the reward
-            metrics = {name: Mean.of(batch[name]) for name in ("reward", self.distance)}
-            return Mean.of(self.hold * _distance(image, batch["start"], task.spec.levels) - gain), Aux(metrics)
-
-        return Turn("policy", loss)
-
-    def source(self, task: Task, spec: Spec, batch_size: int) -> "Draws":
-        """Samples of `task` with the reward's gradient in them, a batch a step."""
-        return Draws(self.reward.prepare(spec), self, task, spec, batch_size)
-
-
-@struct.dataclass
-class Draws:
-    """A traced source that draws its batches from the generator as it is, of classes drawn evenly."""
-
-    prepared: Any  # what the reward looks through
-    tuning: Pathwise = struct.field(pytree_node=False)
-    task: Any = struct.field(pytree_node=False)
-    spec: Spec = struct.field(pytree_node=False)
-    batch_size: int = struct.field(pytree_node=False)
-
-    def init(self, key: Key, moving: Any) -> State:
-        return begun(key, moving)
-
-    def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
+    def batch(
+        self, task: Reparameterised, prepared: Any, variables: Variables, start: Variables, rows: jax.Array, key: Key
+    ) -> Batch:
         """[B] each: `key`, the same in every row; `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture;
-        `squared_distance` from it."""
-        key, tuning = jax.random.fold_in(state["key"], number), self.tuning
-        start = at_start(state, variables)
-        example, before = (self.task.draw(v, {"row": rows}, key) for v in (variables, start))
-        refuse_other_shapes(tuning.reward, self.prepared, example)
+        `squared_distance` from it. Classes are drawn evenly."""
+        example, before = (task.draw(v, {"row": rows}, key) for v in (variables, start))
+        refuse_other_shapes(self.reward, prepared, example)
 
         def total(image: jax.Array) -> tuple[jax.Array, jax.Array]:
-            reward = tuning.reward(self.prepared, {**example, "image": image})
+            reward = self.reward(prepared, {**example, "image": image})
             return reward.sum(), reward
 
         gradient, reward = jax.grad(total, has_aux=True)(example["image"])
         return {
-            "row": rows,
             "key": jnp.broadcast_to(key, rows.shape),
             "reward": reward,
             "gradient": gradient,
             "start": before["image"],
-            tuning.distance: _distance(example["image"], before["image"], self.spec.levels),
-        }, state
+            self.distance: _distance(example["image"], before["image"], task.spec.levels),
+        }
 
-    def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
+    def loss(self, task: Reparameterised, variables: Variables, batch: Batch) -> Mean:
+        """Minus the objective, in value and in gradient."""
+        image = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["image"]
+        gain = _row_sum(batch["gradient"] * image)
+        gain = batch["reward"] + gain - jax.lax.stop_gradient(gain)
+        return Mean.of(self.hold * _distance(image, batch["start"], task.spec.levels) - gain)
+
+    def examples(self, task: Reparameterised, variables: Variables, given: Batch, key: Key) -> Batch:
         """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""
-        return {"image": jnp.round(self.task.draw(variables, given, key)["image"]).astype(jnp.uint8)}
+        return {"image": jnp.round(task.draw(variables, given, key)["image"]).astype(jnp.uint8)}
 
 
 def _row_sum(values: jax.Array) -> jax.Array:

@@ -1,13 +1,18 @@
-"""A task's game under a reward: the same variables, one turn, the policy's."""
+"""A task under a reward: its game has one turn, the policy's, and its batches are what it draws itself."""
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
 from typing import Any
 
-from jaxgen.core.task import Task, Turn
+import jax
+from flax import struct
+
+from jaxgen.core.mean import Mean
+from jaxgen.core.task import Aux, Task, Turn
 from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.reference import State, at_start, begun
 from jaxgen.rewards.score_function import ScoreFunction
-from jaxgen.types import Key, Variables
+from jaxgen.types import Batch, Key, Spec, Variables
 
 Tuning = ScoreFunction | Pathwise
 
@@ -27,7 +32,42 @@ class TunedGame:
         return None
 
     def turns(self) -> tuple[Turn, ...]:
-        return (self.tuning.turn(self.task),)
+        return (Turn("policy", self.loss),)
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        metrics = {name: Mean.of(batch[name]) for name in ("reward", self.tuning.distance)}
+        return self.tuning.loss(self.task, variables, batch), Aux(metrics)
 
     def absorb(self, shared: Any, statistics: Any) -> Any:
         return self.task.absorb(shared, statistics)
+
+
+@struct.dataclass
+class Samples:
+    """A traced source: what the task draws as it is at that step, under no class, with its reward."""
+
+    prepared: Any  # what the reward looks through
+    tuning: Tuning = struct.field(pytree_node=False)
+    task: Task = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, task: Task, tuning: Tuning, batch_size: int) -> "Samples":
+        """UserError when the reward does not suit the task's data."""
+        return cls(tuning.reward.prepare(task.spec), tuning, task, batch_size)
+
+    @property
+    def spec(self) -> Spec:
+        return self.task.spec
+
+    def init(self, key: Key, moving: Any) -> State:
+        return begun(key, moving)
+
+    def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
+        """`row` [B], `reward` [B], how far from the start [B], and what else the tuning's loss reads."""
+        key, start = jax.random.fold_in(state["key"], number), at_start(state, variables)
+        return {"row": rows, **self.tuning.batch(self.task, self.prepared, variables, start, rows, key)}, state
+
+    def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
+        """What is drawn for given["row"] [B], as a batch's samples are."""
+        return self.tuning.examples(self.task, variables, given, key)

@@ -11,7 +11,7 @@ from jaxgen.core.source import Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
 from jaxgen.experiment import Experiment
-from jaxgen.rewards.tuned import TunedGame
+from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
@@ -33,7 +33,7 @@ class Assembly:
     def source(self) -> Traced | Streamed | Between:
         rewards = self.experiment.rewards
         if rewards is not None:
-            return rewards.source(self.task, self.spec, self.game.batch_size)
+            return Samples.of(self.task, rewards, self.game.batch_size)
         return self.experiment.data.source()
 
     @property
@@ -69,7 +69,10 @@ def assemble(experiment: Experiment) -> Assembly:
     task = experiment.task.for_spec(spec)
     shapes, loops = shapes_and_loops(task.init, jax.random.key(0))
     batch_size, steps = experiment.data.batch_size, experiment.steps
-    played = task if experiment.rewards is None else TunedGame(task, experiment.rewards)
+    played = task
+    if experiment.rewards is not None:
+        experiment.rewards.check(task, batch_size)
+        played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
     game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, experiment.moves)
     return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size), loops)

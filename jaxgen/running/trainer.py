@@ -6,11 +6,10 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 
-from jaxgen.core.masks import split
+from jaxgen.core.masks import size_of
 from jaxgen.core.mean import Mean
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
@@ -104,7 +103,7 @@ class Trainer:
         logged_at, seconds = self._logged_at
         seconds = seconds if logged_at == step else self._stopwatch.seconds
         params = self.assembly.devices.fetch(state).params
-        parameters, moving = map(_size, (params, split(params, self.assembly.game.moving(params))[0]))
+        parameters, moving = size_of(params), self.assembly.game.moving_size(params)
         speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
         rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
         frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
@@ -191,7 +190,3 @@ class Trainer:
     @functools.cached_property
     def _sampler(self):
         return make_sampler(self.assembly.sample, grid_request(self.assembly)[1])
-
-
-def _size(tree: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))

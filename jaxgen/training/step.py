@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.core.masks import Everything, Moves, join, split, union
+from jaxgen.core.masks import Everything, Moves, join, size_of, split, union
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task, Turn, restrict
@@ -39,6 +39,10 @@ class Game:
     def moving(self, params: Params) -> Any:
         """The mask of the leaves that any turn moves: what averages and a fine-tuning checkpoint are over."""
         return union([turn.moves(params) for turn in self.turns])
+
+    def moving_size(self, params: Params) -> int:
+        """The numbers that any turn moves; `params` may be shapes alone."""
+        return size_of(split(params, self.moving(params))[0])
 
 
 def make_game(

@@ -21,7 +21,7 @@ from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.reference import at_start
 from jaxgen.rewards.score_function import ScoreFunction
-from jaxgen.rewards.tuned import TunedGame
+from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.training.averages import Average
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.optimisers import Adam
@@ -260,7 +260,7 @@ def test_frozen_is_frozen_in_a_fine_tuning(family):
 def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     task, tuning = task_of(family), tuning_of(family)
     moves = Matching(FAMILIES[family].last.removeprefix("^discriminator/|"))
-    source = tuning.source(task, task.spec, BATCH)
+    source = Samples.of(task, tuning, BATCH)
     before, after = stepped(TunedGame(task, tuning), lively(family), moves, source, 2)
     moving = owned(moves, before.params)
     assert {path for path, has in changed(before.params, after.params).items() if has} == moving
@@ -328,7 +328,7 @@ def test_any_number_of_devices_does_the_same(family, rewarded):
     task = task_of(family)
     if rewarded:
         tuning = tuning_of(family)
-        source, task = tuning.source(task, task.spec, BATCH), TunedGame(task, tuning)
+        source, task = Samples.of(task, tuning, BATCH), TunedGame(task, tuning)
     else:
         source = Pictures(batch_size=BATCH).source()
     metrics, params = trained(task, Parallel(data=1), source)

@@ -15,6 +15,7 @@ from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
 from jaxgen.ops.pictures import to_unit
 from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.types import Spec, Variables
 
 KEY, ROWS = jax.random.key(0), jnp.arange(12)
@@ -40,7 +41,7 @@ def generator(seed: int) -> tuple[Gan, Variables]:
 def test_the_turns_gradient_is_the_objectives_and_its_value_too():
     (task, variables), (_, start) = generator(0), generator(1)
     tuning = Pathwise(Near(), hold=0.7)
-    source = tuning.source(task, SPEC, 12)
+    source = Samples.of(task, tuning, 12)
     moving, _ = split(start.params, Matching("^generator/")(start.params))
     state = source.init(KEY, moving)
     batch, _ = source.next(state, variables, jnp.int32(5), ROWS)
@@ -52,7 +53,7 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
         return (Near()({"wanted": 3.0}, {"image": image}) - 0.7 * distance).mean()
 
     def loss(params):
-        return tuning.turn(task).loss(Variables(params), batch, jax.random.key(99))[0].value
+        return TunedGame(task, tuning).loss(Variables(params), batch, jax.random.key(99))[0].value
 
     value, exact = jax.value_and_grad(objective)(variables.params)
     told, gradient = jax.value_and_grad(loss)(variables.params)
@@ -65,7 +66,7 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
 
 def test_a_run_that_has_not_moved_has_no_distance():
     task, variables = generator(0)
-    source = Pathwise(Near()).source(task, SPEC, 12)
+    source = Samples.of(task, Pathwise(Near()), 12)
     batch, _ = source.next(source.init(KEY, variables.params), variables, jnp.int32(0), ROWS)
     assert not np.any(batch["squared_distance"]) and 0 < float(batch["reward"].mean()) < 1
     whole = source.examples(variables, {"row": ROWS}, jax.random.fold_in(KEY, 0))["image"]
@@ -76,4 +77,4 @@ def test_a_users_mistake_is_told_in_a_sentence():
     with pytest.raises(UserError, match=r"rewards.hold"):
         Pathwise(Near(), hold=-0.1)
     with pytest.raises(UserError, match="ScoreFunction"):
-        Pathwise(Near()).turn(object())
+        Pathwise(Near()).check(object(), 12)

@@ -15,6 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
+from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.types import Spec, Variables
 from tests.rewards.worlds import EVERY, NETWORKS, SPEC, Ink, log_probs, policy
 
@@ -48,7 +49,7 @@ def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
         "reward": reward[pair],
         "kl_nats": jnp.zeros(512),
     }
-    loss = tuning.turn(task).loss
+    loss = TunedGame(task, tuning).loss
     gradient = jax.grad(lambda params: loss(Variables(params), batch, KEY)[0].value)(variables.params)
     for path, a, b in zip(paths(exact), jax.tree.leaves(exact), jax.tree.leaves(gradient), strict=True):
         np.testing.assert_allclose(-b, a, rtol=1e-3, atol=2e-6, err_msg=path)
@@ -58,7 +59,7 @@ def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
 def test_a_batch_holds_what_its_names_say(kind):
     (task, variables), (_, start) = policy(kind), policy(kind, seed=8)
     tuning = ScoreFunction(Ink(), kl=0.3, group=4)
-    source = tuning.source(task, SPEC, 4096)
+    source = Samples.of(task, tuning, 4096)
     state = source.init(KEY, start.params)
     batch, after = jax.jit(source.next)(state, variables, jnp.int32(0), jnp.arange(4096))
     assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -80,7 +81,7 @@ def test_tuning_comes_to_the_known_optimum():
     """The best policy is the start tilted by exp(reward / kl), and its objective kl * log E_start[exp(reward / kl)]."""
     task, start = policy("rnn")
     tuning = ScoreFunction(Ink(), kl=0.5, group=8)
-    source, loss, optimiser = tuning.source(task, SPEC, 256), tuning.turn(task).loss, optax.adam(2e-2)
+    source, loss, optimiser = Samples.of(task, tuning, 256), TunedGame(task, tuning).loss, optax.adam(2e-2)
     state, reward = source.init(KEY, start.params), Ink()(Ink().prepare(SPEC), {"image": EVERY})
 
     @jax.jit
@@ -105,10 +106,10 @@ def test_tuning_comes_to_the_known_optimum():
     [
         (lambda task: ScoreFunction(Ink(), kl=-1.0), "rewards.kl"),
         (lambda task: ScoreFunction(Ink(), group=1), "rewards.group"),
-        (lambda task: ScoreFunction(Ink(), group=5).source(task, SPEC, 64), "divide"),
+        (lambda task: ScoreFunction(Ink(), group=5).check(task, 64), "divide"),
         (lambda task: ClassProbability(10).prepare(Spec(image=(8, 8, 1), levels=17, classes=10)), "give 0 to 9"),
         (lambda task: ClassProbability(1).prepare(SPEC), "8x8"),
-        (lambda task: ScoreFunction(Ink()).turn(object()), "Pathwise"),
+        (lambda task: ScoreFunction(Ink()).check(object(), 64), "Pathwise"),
     ],
 )
 def test_a_users_mistake_is_told_in_a_sentence(make, sentence):
@@ -123,6 +124,6 @@ def test_a_reward_of_another_shape_is_refused_when_the_program_is_traced(shape):
             return shape(super().__call__(prepared, example))
 
     task, variables = policy("rnn")
-    source = ScoreFunction(Odd(), group=4).source(task, SPEC, 8)
+    source = Samples.of(task, ScoreFunction(Odd(), group=4), 8)
     with pytest.raises(UserError, match=r"float \[8\]|8 floats"):
         jax.eval_shape(source.next, source.init(KEY, variables.params), variables, jnp.int32(0), jnp.arange(8))
