@@ -42,8 +42,8 @@ class Pathwise:
     def batch(
         self, task: Reparameterised, prepared: Any, variables: Variables, start: Variables, rows: jax.Array, key: Key
     ) -> Batch:
-        """[B] each: `key`, the same in every row; `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture;
-        `squared_distance` from it. Classes are drawn evenly."""
+        """`example`, of classes drawn evenly, and [B] each: `key`, the same in every row; `reward`; its `gradient`
+        [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
         example, before = (task.draw(v, {"row": rows}, key) for v in (variables, start))
         refuse_other_shapes(self.reward, prepared, example)
 
@@ -53,6 +53,7 @@ class Pathwise:
 
         gradient, reward = jax.grad(total, has_aux=True)(example["image"])
         return {
+            "example": _whole_levels(example),
             "key": jnp.broadcast_to(key, rows.shape),
             "reward": reward,
             "gradient": gradient,
@@ -69,7 +70,11 @@ class Pathwise:
 
     def examples(self, task: Reparameterised, variables: Variables, given: Batch, key: Key) -> Batch:
         """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""
-        return {"image": jnp.round(task.draw(variables, given, key)["image"]).astype(jnp.uint8)}
+        return _whole_levels(task.draw(variables, given, key))
+
+
+def _whole_levels(example: Batch) -> Batch:
+    return {"image": jnp.round(example["image"]).astype(jnp.uint8)}
 
 
 def _row_sum(values: jax.Array) -> jax.Array:

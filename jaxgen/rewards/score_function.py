@@ -44,7 +44,7 @@ class ScoreFunction:
     def batch(
         self, task: Policy, prepared: Any, variables: Variables, start: Variables, rows: jax.Array, key: Key
     ) -> Batch:
-        """`trajectory`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
+        """`trajectory`, its `example`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
         if len(rows) % self.group:
             raise UserError(
                 f"a device has {len(rows)} rows of the batch, which rewards.group={self.group} does not divide; "
@@ -55,7 +55,13 @@ class ScoreFunction:
         reward = self.reward(prepared, trajectory.example)
         kl = (trajectory.log_prob - task.score(start, trajectory)).sum(axis=1)
         advantage = leave_one_out(reward - self.kl * kl, self.group)
-        return {"trajectory": trajectory, "reward": reward, self.distance: kl, "advantage": advantage}
+        return {
+            "trajectory": trajectory,
+            "example": trajectory.example,
+            "reward": reward,
+            self.distance: kl,
+            "advantage": advantage,
+        }
 
     def loss(self, task: Policy, variables: Variables, batch: Batch) -> Mean:
         """Its gradient is the objective's; its value says nothing."""

@@ -64,7 +64,7 @@ class Samples:
         return begun(key, moving)
 
     def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
-        """`row` [B], `reward` [B], how far from the start [B], and what else the tuning's loss reads."""
+        """`row`, `example`, its `reward` and how far it is from the start, [B] each, and what else the loss reads."""
         key, start = jax.random.fold_in(state["key"], number), at_start(state, variables)
         return {"row": rows, **self.tuning.batch(self.task, self.prepared, variables, start, rows, key)}, state
 

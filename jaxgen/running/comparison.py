@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.core.task import Likelihood
@@ -13,9 +14,11 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
-from jaxgen.rewards.reference import at_start
+from jaxgen.rewards.reference import State, at_start
+from jaxgen.rewards.tuned import Samples
 from jaxgen.running.trained import Trained, read_experiment
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
+from jaxgen.types import Batch, Variables
 
 _DRAWS = 4  # sample sets, each as large as the held-out one
 _REWARDED = 512  # samples that a reward is measured on
@@ -26,8 +29,9 @@ REFERENCE_NAMES = {"real": "real digits", "histogram": "per-class pixel histogra
 def figures_of(trained: Trained, split: str) -> dict[str, float | str]:
     """Every figure of a run on a split, under names that carry their unit."""
     assembly = trained.assembly
-    batches = jax.device_put(assembly.experiment.data.evaluation(split))
-    sums = make_evaluation(assembly.task)(trained.variables, batches, jax.random.fold_in(assembly.key, 3))
+    batches = assembly.devices.put_evaluation(assembly.experiment.data.evaluation(split))
+    variables = assembly.devices.put_evaluated(trained.variables)
+    sums = make_evaluation(assembly.task)(variables, batches, jax.random.fold_in(assembly.key, 3))
     figures = finish(assembly.task, sums)
     if isinstance(assembly.task, Likelihood):
         figures["bound"] = assembly.task.bound
@@ -41,21 +45,25 @@ def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
     assembly = trained.assembly
     rewards, source, size = assembly.experiment.rewards, assembly.source, assembly.game.batch_size
     state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
-    draw = jax.jit(lambda variables, number: source.next(state, variables, number, np.arange(size))[0])
-    figures = {}
-    start = at_start(trained.source, trained.variables)
-    for suffix, variables in (("_at_start", start), ("", trained.variables)):
-        batches = [draw(variables, np.int32(number)) for number in range(-(-_REWARDED // size))]
-        for name in ("reward", rewards.distance):
-            figures[name + suffix] = float(np.mean([batch[name] for batch in batches]))
-    del figures[f"{rewards.distance}_at_start"]  # none, by its definition
+
+    @jax.jit
+    def draw(source: Samples, state: State, variables: Variables, number: jax.Array) -> Batch:
+        batch, _ = source.next(state, variables, number, jnp.arange(size))
+        return {name: batch[name] for name in ("reward", rewards.distance, "example")}
+
+    def drawn(variables: Variables) -> Batch:
+        numbers = range(-(-_REWARDED // size))
+        batches = [jax.device_get(draw(source, state, variables, np.int32(number))) for number in numbers]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
+
+    before, after = drawn(at_start(trained.source, trained.variables)), drawn(trained.variables)
+    figures = {name: float(after[name].mean()) for name in ("reward", rewards.distance)}
+    figures["reward_at_start"] = float(before["reward"].mean())
     net = load(assembly.experiment.data.name) if assembly.spec.image else None
     if net is not None:
-        sample = make_sampler(assembly.sample, _REWARDED)
-        drawn = np.asarray(sample(trained.variables, {}, jax.random.fold_in(assembly.key, 5))["image"])
-        real = assembly.experiment.data.arrays(split)
-        seen = net.probabilities(drawn).argmax(axis=1)
-        figures["diversity"] = diversity(net.features(drawn), seen, net.features(real["image"]), real["label"])
+        image, real = after["example"]["image"], assembly.experiment.data.arrays(split)
+        seen = net.probabilities(image).argmax(axis=1)
+        figures["diversity"] = diversity(net.features(image), seen, net.features(real["image"]), real["label"])
     return figures
 
 
@@ -65,18 +73,18 @@ def _picture_figures(trained: Trained, split: str) -> dict[str, float]:
     arrays = assembly.experiment.data.arrays(split)
     reference = arrays["image"][:_MEASURED]
     given = {"label": arrays["label"][:_MEASURED]} if assembly.spec.classes else {}
-    sampler = make_sampler(assembly.sample, len(reference))
+    keys = [jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw) for draw in range(1, _DRAWS + 1)]
+    sampler = make_sampler(assembly.sample, len(reference)).lower(trained.variables, given, keys[0]).compile()
     drawn, seconds = [], []
-    for draw in range(_DRAWS + 1):
+    for key in keys:
         began = time.perf_counter()
-        key = jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw)
         drawn.append(np.asarray(sampler(trained.variables, given, key)["image"]))
         seconds.append(time.perf_counter() - began)
-    images = np.concatenate(drawn[1:])  # the first call compiled
+    images = np.concatenate(drawn)
     labels = np.tile(given["label"], _DRAWS) if given else None
     net = load(assembly.experiment.data.name)
     measures = picture_measures(images, labels, reference, net, assembly.spec.levels)
-    return measures | {"samples_per_second": len(reference) / float(np.median(seconds[1:]))}
+    return measures | {"samples_per_second": len(reference) / float(np.median(seconds))}
 
 
 def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ from jaxgen.core.masks import path_of
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.checkpoint import Checkpoints, type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
@@ -59,7 +59,7 @@ def load_trained(
 ) -> Trained:
     """The newest whole checkpoint of a run, on whatever devices are here; nothing in the folder is changed."""
     experiment = read_experiment(workdir, config, settings)
-    assembly = assemble(dataclasses.replace(experiment, parallel=Parallel()))
+    assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)))
     checkpoints = Checkpoints(workdir, keep=None)
     restored = checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), say)
     checkpoints.close()
@@ -69,6 +69,15 @@ def load_trained(
     # not the optimiser's state
     variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
+
+
+def _fitting(experiment: Experiment) -> Parallel:
+    """The run's own way to be spread, whose programs are compiled already; the automatic one where it does not fit."""
+    try:
+        experiment.parallel.place(experiment.data.batch_size)
+    except UserError:
+        return Parallel()
+    return experiment.parallel
 
 
 def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | None:
@@ -97,7 +106,7 @@ def _leaves(variables: Variables) -> dict[str, str]:
     """A leaf's path -> its type: parameters, and the state that devices share."""
     trees = {"": variables.params, "shared/": variables.extra.shared}
     return {
-        prefix + path_of(keys): f"{leaf.dtype}{list(leaf.shape)}"
+        prefix + path_of(keys): type_of(leaf)
         for prefix, tree in trees.items()
         for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }

@@ -87,7 +87,7 @@ class Checkpoints:
         if content.pop("sha256") != _digest(content):
             raise ValueError("the bytes of its record are not those that were saved")
         saved, shapes = content["leaves"], jax.eval_shape(_plain, like)
-        wanted = {path_of(keys): _type(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
+        wanted = {path_of(keys): type_of(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
         self._refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
         host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
@@ -149,12 +149,12 @@ def _leaves(tree: Any) -> dict[str, dict[str, str]]:
     leaves = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
         flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-        leaves[path_of(keys)] = {"type": _type(leaf), "sha256": hashlib.sha256(flat).hexdigest()}
+        leaves[path_of(keys)] = {"type": type_of(leaf), "sha256": hashlib.sha256(flat).hexdigest()}
     return leaves
 
 
-def _type(leaf: Any) -> str:
-    """`float32[3,4]`."""
+def type_of(leaf: Any) -> str:
+    """`float32[3,4]`: how a leaf's type is told and kept."""
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 

@@ -82,7 +82,7 @@ class JitDevices:
     def sharding(self, *axes: Any) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
-    def layout(self, state: TrainState) -> TrainState:
+    def layout(self, state: TrainState | Variables) -> TrainState | Variables:
         """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch."""
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
         whole = jax.tree.map(self._leaf_sharding, state)
@@ -105,6 +105,10 @@ class JitDevices:
 
     def put_state(self, state: TrainState) -> TrainState:
         return jax.device_put(state, self.layout(state))
+
+    def put_evaluated(self, variables: Variables) -> Variables:
+        """Laid out as `fetch` finds them in a state, so that both are evaluated by one program."""
+        return jax.device_put(variables, self.layout(variables))
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Batches [n, B, ...] cut along B where that comes out even."""
@@ -158,6 +162,9 @@ class PmapDevices:
         rows = jax.tree.map(lambda leaf: leaf.reshape(self.count, -1, *leaf.shape[1:]), state.extra.rows)
         stacked = stacked.replace(extra=stacked.extra.replace(rows=rows))
         return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("data")))
+
+    def put_evaluated(self, variables: Variables) -> Variables:
+        return jax.device_put(variables, self.mesh.devices.flat[0])
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Evaluation looks at one copy of the state, on the first device."""

@@ -56,7 +56,7 @@ def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path)
     ("config", "settings", "sentence"),
     [
         (RNN, [], "head/bias is missing there and float32[17] here"),
-        (GAN, ["task.generator.width=64"], "generator/Block_0/Dense_0/kernel is float32[128, 256] there and float32["),
+        (GAN, ["task.generator.width=64"], "generator/Block_0/Dense_0/kernel is float32[128,256] there and float32["),
         (GAN_REWARD, ["rewards.reward.chosen=10"], "there is no such class; give 0 to 9"),
         (GAN_REWARD, ["rewards.hold=-1"], "rewards.hold is -1"),
         (GAN_REWARD, ["rewards.reward.chozen=1"], "did you mean 'chosen'"),
