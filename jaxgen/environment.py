@@ -51,6 +51,12 @@ def facts() -> dict[str, Any]:
     }
 
 
+def backend() -> str:
+    """`cpu`, `gpu` or `tpu`, asked of another process, so that this one takes no accelerator for itself."""
+    command = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def cores() -> int:
     """The cores that this process may use, where the system tells; else all."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

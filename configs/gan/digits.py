@@ -30,8 +30,8 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": Average(half_life=20_000)},
-        steps=12_000,
+        steps=9000,
         steps_per_call=50,
-        every=Every(log=200, evaluate=2000, sample=4000, checkpoint=2000),
+        every=Every(log=200, evaluate=3000, sample=4500, checkpoint=3000),
         parallel=Parallel(data=1),  # so small a step takes 2.3 times as long when two devices must meet in it
     )

@@ -31,6 +31,6 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"likelihood": Adam(rate=Cosine(peak=1e-2, warmup=50), b2=0.99, decay=0.6, clip=1.0)},
         averages={"slow": Average(half_life=10_000)},
-        steps=1500,
-        every=Every(log=50, evaluate=500, sample=500, checkpoint=500),
+        steps=1100,
+        every=Every(log=50, evaluate=550, sample=550, checkpoint=550),
     )

@@ -1,6 +1,6 @@
 """Does fine-tuning help? Eight classes learned first, then a tenth of the data of the other two, against from scratch.
 
-python experiments/fine_tuning/run.py [--out runs/fine_tuning] [--seeds 3]
+python experiments/fine_tuning/run.py [--out runs/fine_tuning] [--seeds 3] [--run NAME]
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -22,44 +22,70 @@ FAMILIES = {
     "rnn": ("^hidden/|^head/|^label/", 100, "bits_per_dim"),
     "transformer": ("^block_2/|^head/|^label/", 100, "bits_per_dim"),
     "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 40, "frechet_distance[pixels]"),
-    "vae": ("^decoder/|^prior/", 60, "bits_per_dim"),
+    "vae": ("^decoder/|^prior/", 30, "bits_per_dim"),
     "diffusion": ("^block_2/|^final/|^class/", 50, "bits_per_dim"),
 }
+
+
+KINDS = ("known", "tuned", "scratch")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/fine_tuning"), help="folder for the runs (%(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="how many of each (%(default)s)")
+    parser.add_argument("--run", metavar="FAMILY_SEED_KIND", help="this one alone, such as vae_0_known")
     options = parser.parse_args()
     set_up_jax()
     from jaxgen.commands.compare import compared
 
-    return compared(options.out, functools.partial(everything, options.out, options.seeds))
+    if options.run is None:
+        return compared(options.out, functools.partial(everything, options.out, options.seeds))
+    return compared(options.out, functools.partial(one_run, options.out, options.run))
 
 
 def everything(out: Path, seeds: int, stop) -> None:
     """Three runs of each family and seed, results.json and a table on stdout."""
-    from jaxgen.commands.compare import measured
-    from jaxgen.config.reading import load_experiment
-    from jaxgen.experiment import Experiment
+    from jaxgen.commands.side_by_side import Job, side_by_side
     from jaxgen.files import write_whole
 
-    rows = []
-    for family, (_, _, figure) in FAMILIES.items():
-        for seed in range(seeds):
-            trained = load_experiment(CONFIGS / family / "digits.py", Experiment)
-            folders = {}
-            for name, experiment in runs_of(dataclasses.replace(trained, seed=seed), family, out, seed).items():
-                folders[name] = measured(experiment, out / f"{family}_{seed}_{name}", stop)
-                if stop():
-                    return
-            tuned, scratch = (read(folders[name], figure) for name in ("tuned", "scratch"))
-            rows.append({"family": family, "seed": seed, "figure": figure, "tuned": tuned, "scratch": scratch})
+    def job(family: str, seed: int, kind: str) -> Job:
+        name = f"{family}_{seed}_{kind}"
+        command = (sys.executable, __file__, "--out", str(out), "--run", name)
+        return Job(name, command, (f"{family}_{seed}_known",) if kind == "tuned" else ())
+
+    side_by_side([job(family, seed, kind) for kind in KINDS for family in FAMILIES for seed in range(seeds)], stop)
+    if stop():
+        return
+    rows = [row_of(out, family, seed) for family in FAMILIES for seed in range(seeds)]
     write_whole(out / "results.json", json.dumps(rows, indent=2) + "\n")
     print("| family | seed | figure on the two new classes | tuned | from scratch |\n|---|---|---|---|---|")
     for row in rows:
         print("| {family} | {seed} | {figure} | {tuned:.3f} | {scratch:.3f} |".format(**row))
+
+
+def one_run(out: Path, name: str, stop) -> None:
+    """Train one run and measure it; UserError for a name that is none."""
+    from jaxgen.commands.compare import measured
+    from jaxgen.config.reading import load_experiment
+    from jaxgen.errors import UserError, nearest
+    from jaxgen.experiment import Experiment
+
+    family, seed, kind = [*name.split("_"), "", ""][:3]
+    if family not in FAMILIES or not seed.isdecimal() or kind not in KINDS:
+        known = [f"{family}_0_{kind}" for family in FAMILIES for kind in KINDS]
+        raise UserError(f"--run {name} is no run of this experiment{nearest(name, known)}")
+    trained = load_experiment(CONFIGS / family / "digits.py", Experiment)
+    measured(runs_of(dataclasses.replace(trained, seed=int(seed)), family, out, int(seed))[kind], out / name, stop)
+
+
+def row_of(out: Path, family: str, seed: int) -> dict:
+    figure = FAMILIES[family][2]
+    tuned, scratch = (
+        json.loads((out / f"{family}_{seed}_{kind}" / "summary.json").read_text())[figure]
+        for kind in ("tuned", "scratch")
+    )
+    return {"family": family, "seed": seed, "figure": figure, "tuned": tuned, "scratch": scratch}
 
 
 def runs_of(trained, family: str, out: Path, seed: int) -> dict:
@@ -90,10 +116,6 @@ def shorter(trained, steps: int, **data):
         },
         every=Every(log=steps, evaluate=steps, sample=steps, checkpoint=steps),
     )
-
-
-def read(folder: Path, figure: str) -> float:
-    return json.loads((folder / "summary.json").read_text())[figure]
 
 
 if __name__ == "__main__":

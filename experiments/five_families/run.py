@@ -1,6 +1,6 @@
 """Trains all five families on the same digits, fine-tunes and rewards each, and puts them side by side on one page.
 
-python experiments/five_families/run.py [--out runs/five_families]
+python experiments/five_families/run.py [--out runs/five_families] [--run NAME]
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -22,40 +22,58 @@ LAST_LAYERS = {
     "vae": ("^decoder/|^prior/", 500),
     "diffusion": ("^block_2/|^final/", 300),
 }
+RUNS = tuple(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward"))
+LONGEST_FIRST = tuple(  # so that no core waits at the end for a long run that began late
+    f"{family}{kind}"
+    for kind in ("", "_reward", "_faded")
+    for family in ("transformer", "diffusion", "gan", "rnn", "vae")
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/five_families"), help="for runs and page (%(default)s)")
-    out = parser.parse_args().out
+    parser.add_argument("--run", choices=RUNS, help="this one alone; what it starts from must have been trained")
+    options = parser.parse_args()
     set_up_jax()
     from jaxgen.commands.compare import compared
 
-    return compared(out, functools.partial(everything, out))
+    work = everything if options.run is None else functools.partial(one_run, options.run)
+    return compared(options.out, functools.partial(work, options.out))
 
 
 def everything(out: Path, stop) -> None:
-    """Fifteen runs and their page."""
-    from jaxgen.commands.compare import measured, write_page
+    """Fifteen runs, as many at a time as there are cores, and their page."""
+    from jaxgen.commands.compare import write_page
+    from jaxgen.commands.side_by_side import Job, side_by_side
+
+    def job(name: str) -> Job:
+        family, _, kind = name.partition("_")
+        command = (sys.executable, __file__, "--out", str(out), "--run", name)
+        return Job(name, command, (family,) if kind else ())
+
+    side_by_side([job(name) for name in LONGEST_FIRST], stop)
+    if not stop():
+        write_page([out / name for name in RUNS], out, "Five families, the same digits", command="make demo")
+
+
+def one_run(name: str, out: Path, stop) -> None:
+    """Train, fine-tune or reward one family, and measure it."""
+    from jaxgen.commands.compare import measured
     from jaxgen.config.reading import load_experiment
     from jaxgen.experiment import Experiment
 
-    runs = []
-    for family in LAST_LAYERS:
-        trained = load_experiment(CONFIGS / family / "digits.py", Experiment)
-        rewarded = load_experiment(CONFIGS / family / "digits_reward.py", Experiment)
-        start = str(out / family)
-        runs += [
-            measured(trained, out / family, stop),
-            measured(faded(trained, family, start), out / f"{family}_faded", stop),
-            measured(dataclasses.replace(rewarded, start=start), out / f"{family}_reward", stop),
-        ]
-        if stop():
-            return
-    write_page(runs, out, "Five families, the same digits", command="make demo")
+    family, _, kind = name.partition("_")
+    config = "digits_reward.py" if kind == "reward" else "digits.py"
+    experiment = load_experiment(CONFIGS / family / config, Experiment)
+    if kind == "faded":
+        experiment = faded(experiment, family)
+    if kind:
+        experiment = dataclasses.replace(experiment, start=str(out / family))
+    measured(experiment, out / name, stop)
 
 
-def faded(trained, family: str, start: str):
+def faded(trained, family: str):
     """The fine-tuning of a family's last layers to the digits in faded ink."""
     pattern, steps = LAST_LAYERS[family]
     from jaxgen.core.masks import Matching
@@ -63,7 +81,6 @@ def faded(trained, family: str, start: str):
 
     return dataclasses.replace(
         trained,
-        start=start,
         moves=Matching(pattern),
         data=dataclasses.replace(trained.data, name="faded-digits"),
         steps=steps,
