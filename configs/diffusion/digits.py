@@ -30,7 +30,7 @@ def experiment() -> Experiment:
         data=Pictures(name="digits", batch_size=64),
         optimisers={"denoising": Adam(rate=Cosine(peak=4e-3, warmup=100), b2=0.99, clip=1.0)},
         averages={"slow": Average(half_life=20_000)},
-        steps=2500,
+        steps=2000,
         steps_per_call=50,
-        every=Every(log=100, evaluate=500, sample=2500, checkpoint=2500),
+        every=Every(log=100, evaluate=1000, sample=2000, checkpoint=2000),
     )

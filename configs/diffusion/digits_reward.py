@@ -31,7 +31,7 @@ def experiment() -> Experiment:
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": Adam(rate=7e-4, b2=0.99, clip=1.0)},
         averages={},
-        steps=30,
+        steps=25,
         steps_per_call=5,
-        every=Every(log=5, evaluate=30, sample=30, checkpoint=30),
+        every=Every(log=5, evaluate=25, sample=25, checkpoint=25),
     )

@@ -18,15 +18,15 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LAST_LAYERS = {
     "rnn": ("^hidden/|^head/", 100),
     "transformer": ("^block_2/|^head/", 100),
-    "gan": ("^discriminator/|^generator/(Block_1|to_picture)/", 1000),
-    "vae": ("^decoder/|^prior/", 500),
+    "gan": ("^discriminator/|^generator/(Block_1|to_picture)/", 600),
+    "vae": ("^decoder/|^prior/", 300),
     "diffusion": ("^block_2/|^final/", 300),
 }
 RUNS = tuple(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward"))
 LONGEST_FIRST = tuple(  # so that no core waits at the end for a long run that began late
     f"{family}{kind}"
     for kind in ("", "_reward", "_faded")
-    for family in ("transformer", "diffusion", "gan", "rnn", "vae")
+    for family in ("transformer", "diffusion", "gan", "vae", "rnn")
 )
 
 
