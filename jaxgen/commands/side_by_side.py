@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -65,6 +65,20 @@ def _lanes(at_once: int) -> list[set[int] | None]:
     return [set(cores[lane::count]) for lane in range(count)]
 
 
+@contextlib.contextmanager
+def _on(cores: set[int] | None) -> Iterator[None]:
+    """On these cores alone: a process that begins meanwhile inherits them. (Setting its own would fork us by hand.)"""
+    if cores is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class _Running:
     """A job's process, in a session of its own: a Ctrl-C reaches us alone, and we pass it on."""
 
@@ -72,15 +86,9 @@ class _Running:
         self.job, self.cores = job, cores
         self._told = False
         say(f"beginning {job.name}")
-        self.process = subprocess.Popen(
-            job.command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            preexec_fn=None if cores is None else lambda: os.sched_setaffinity(0, cores),
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+        with _on(cores):
+            self.process = subprocess.Popen(job.command, **pipes, start_new_session=True)
         pipes = ((self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr))
         self._relays = [threading.Thread(target=self._relay, args=pair, daemon=True) for pair in pipes]
         for relay in self._relays:
