@@ -54,7 +54,7 @@ class Line:
     name: str
     seconds: tuple[float, ...]
     compile_seconds: float
-    peak_bytes: int | None  # above what the process held before it was prepared; None where that cannot be told
+    peak_bytes: int | None  # the highest in a block above what was held before it; None where that cannot be told
 
     @property
     def median(self) -> float:
@@ -83,7 +83,7 @@ def contest(
     contestants: Iterable[Contestant],
     blocks: int = 10,
     tolerance: float = 1e-5,
-    warm_up: int = 2,
+    warm_up: int = 1,
     notes: tuple[str, ...] = (),
     clock: Clock = time.perf_counter,
 ) -> Row:
@@ -99,12 +99,10 @@ def contest(
     works, compiling, peaks = [], [], []
     for contestant in contestants:
         stopwatch = _Stopwatch(clock)
-        before = memory.mark()
         works.append(contestant.prepare(stopwatch.running))
-        _wait(works[-1].block())  # memory is highest in a block; this one warms up beside
-        peaks.append(memory.peak_above(before))
         compiling.append(stopwatch.seconds)
         check_parity(name, contestants[0].name, works[0].results, contestant.name, works[-1].results, tolerance)
+    peaks = [_peak(work) for work in works]
     seconds = _timed(works, blocks, warm_up, clock)
     lines = zip((c.name for c in contestants), seconds, compiling, peaks, strict=True)
     return Row(name, next(iter(precisions)), tuple(itertools.starmap(Line, lines)), load, notes)
@@ -127,6 +125,14 @@ def check_parity(
                 f"{row}: {name} by {other} is off {first}'s by {off:.1e} of its largest element where {tolerance:.0e} "
                 "is allowed; not timed"
             )
+
+
+def _peak(work: Work) -> int | None:
+    """The peak of memory in a block that is not its first."""
+    _wait(work.block())
+    before = memory.mark()
+    _wait(work.block())
+    return memory.peak_above(before)
 
 
 def _timed(works: list[Work], blocks: int, warm_up: int, clock: Clock) -> list[tuple[float, ...]]:
@@ -196,7 +202,7 @@ def to_json(row: Row, where: Mapping[str, Any]) -> str:
 def to_markdown(rows: Iterable[Row], where: Mapping[str, Any]) -> str:
     """A table of all rows, what must be said of each, and the machine and the command they were seen with."""
     table = [
-        "| row | contestant | ms a step, median | quartiles | relative | compiling, s | peak memory, MiB |",
+        "| row | contestant | ms a step, median | quartiles | relative | compiling, s | peak of a block, MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     notes: list[str] = []

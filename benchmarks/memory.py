@@ -1,7 +1,8 @@
-"""The peak of memory between two moments: the process's own on a CPU, the device's where it keeps count."""
+"""The peak of memory above a moment's: the process's own on a CPU, the device's where it keeps count."""
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
+import ctypes
 import gc
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ def mark() -> Mark | None:
     """This moment, before the work whose peak is asked for; None where the system tells nothing."""
     gc.collect()
     if jax.default_backend() == "cpu":
+        _give_back()
         _forget_peak()
     return _now()
 
@@ -29,8 +31,8 @@ def mark() -> Mark | None:
 def peak_above(before: Mark | None) -> int | None:
     """The highest that memory has been above `before`, bytes.
 
-    On a CPU it is resident memory, and what the process has freed but kept is used again unseen. None where the peak
-    cannot be set back, as a device's own cannot, and earlier work stood higher than this has since.
+    On a CPU it is resident memory. None where the peak cannot be set back, as a device's own cannot, and earlier work
+    stood higher than this has since.
     """
     now = _now()
     if before is None or now is None or now.peak == before.peak > before.used:
@@ -53,6 +55,12 @@ def _resident() -> Mark | None:
     fields = {name: value for name, value in lines if name in ("VmRSS", "VmHWM")}
     used, peak = (1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM"))
     return Mark(used, peak)
+
+
+def _give_back() -> None:
+    """What is freed goes back to the system, or else the work would use it again unseen (man 3 malloc_trim)."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forget_peak() -> None:
