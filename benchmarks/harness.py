@@ -53,7 +53,7 @@ class Line:
 
     name: str
     seconds: tuple[float, ...]
-    compile_seconds: float
+    compile_seconds: float | None  # None: it compiled nothing
     peak_bytes: int | None  # the highest in a block above what was held before it; None where that cannot be told
 
     @property
@@ -169,7 +169,8 @@ class _Stopwatch:
     """Seconds inside `with running():`, summed."""
 
     def __init__(self, clock: Clock):
-        self._clock, self.seconds = clock, 0.0
+        self._clock = clock
+        self.seconds: float | None = None  # until it has run
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -177,7 +178,7 @@ class _Stopwatch:
         try:
             yield
         finally:
-            self.seconds += self._clock() - began
+            self.seconds = (self.seconds or 0.0) + self._clock() - began
 
 
 def to_json(row: Row, where: Mapping[str, Any]) -> str:
@@ -209,10 +210,11 @@ def to_markdown(rows: Iterable[Row], where: Mapping[str, Any]) -> str:
     for row in rows:
         for line in row.lines:
             low, high = (f"{1e3 * quartile:.3f}" for quartile in line.quartiles)
+            compiling = "-" if line.compile_seconds is None else f"{line.compile_seconds:.2f}"
             peak = "-" if line.peak_bytes is None else f"{line.peak_bytes / 2**20:.0f}"
             table.append(
                 f"| {row.name} | {line.name} | {1e3 * line.median:.3f} | {low} to {high} | "
-                f"{line.median / row.lines[0].median:.2f} | {line.compile_seconds:.2f} | {peak} |"
+                f"{line.median / row.lines[0].median:.2f} | {compiling} | {peak} |"
             )
         notes += [f"{row.name}: {note}." for note in row.notes]
     busiest = max((row.load for row in rows), default=0.0)

@@ -2,17 +2,17 @@
 
     python benchmarks/step_overhead.py [--blocks 10]
 
-A call of k steps costs the host h once, so that a step takes t(k) = a + h/k. Every round of blocks gives its own a and h
-by least squares, and with them the host's share (h/k) / t(k); medians over the rounds are told with their quartiles, for
-the noise of a busy machine can be larger than h. Beside it stands h as the time of a call of a program with the same
-arguments that does nothing. One compiled program serves every k.
+A call of k steps costs the host h once, so that a step takes t(k) = a + h/k. Every round of blocks gives its own a and
+h by least squares, and with them the host's share (h/k) / t(k); medians over the rounds are told with their quartiles,
+for the noise of a busy machine can be larger than h. Beside it stand two figures without a fit: how much longer a step
+takes at 25 a call than at 100, and the time of a call of a program with the same arguments that computes nothing. One
+compiled program serves every k.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 import argparse
 import functools
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -57,8 +57,9 @@ def overhead_row(name: str, experiment: Experiment, blocks: int) -> Row:
     def contestant(per_call: int) -> Contestant:
         def prepare(compiling) -> Work:
             def compiled(state, fed):
-                with compiling():
-                    programs[:] = programs or [compile_program(assembly, state, fed)]
+                if not programs:
+                    with compiling():
+                        programs.append(compile_program(assembly, state, fed))
                 return programs[0]
 
             training = Training.begin(assembly, compiled)
@@ -69,15 +70,17 @@ def overhead_row(name: str, experiment: Experiment, blocks: int) -> Row:
     row = contest(f"{name}, host overhead", map(contestant, PER_CALL), blocks)
     empty = contest(name, [Contestant("nothing", lambda compiling: _nothing(assembly))], blocks).lines[0].median
     rounds = [Overhead.of(PER_CALL, seconds) for seconds in zip(*(line.seconds for line in row.lines), strict=True)]
-    return replace(row, notes=_told(rounds, empty, experiment.steps_per_call))
+    most, next_most = (np.array(row.lines[PER_CALL.index(k)].seconds) for k in (100, 25))
+    seen = f"a step takes {_spread(100 * (next_most / most - 1), '%')} longer at 25 a call than at 100"
+    return replace(row, notes=(*_told(rounds, empty, experiment.steps_per_call), seen))
 
 
 def _nothing(assembly: Assembly) -> Work:
     """Calls of a program that is given and gives what training's is, and computes nothing."""
 
     def compiled(state, fed):
-        program = functools.partial(assembly.devices.lower, assembly.game, state, fed, True, assembly.loops)
-        metrics = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), program().out_info[1])
+        lowered = assembly.devices.lower(assembly.game, state, fed, True, assembly.loops)
+        metrics = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), lowered.out_info[1])
         return (
             jax.jit(lambda state, fed, count: (state, metrics), donate_argnums=0)
             .lower(state, fed, np.int32(1))
@@ -89,21 +92,22 @@ def _nothing(assembly: Assembly) -> Work:
 
 
 def _told(rounds: list[Overhead], empty: float, scanned: int) -> tuple[str, ...]:
-    """The medians over the rounds, in sentences."""
-
-    def spread(value: Callable[[Overhead], float], unit: str) -> str:
-        low, median, high = np.quantile([value(one) for one in rounds], [0.25, 0.5, 0.75])
-        return f"{median:.3g} {unit} ({low:.3g} to {high:.3g})"
-
-    asymptote = np.median([one.asymptote for one in rounds])
-    host, rest = spread(lambda one: 1e6 * one.host, "µs"), spread(lambda one: 1e3 * one.asymptote, "ms")
-    shares = [f"{spread(lambda one, k=k: 100 * one.share(k), '%')} at {k} a call" for k in (1, scanned)]
-    direct = [f"{100 * empty / k / (asymptote + empty / k):.3g} % at {k}" for k in (1, scanned)]
+    """What the fits and the empty call say, in sentences; seconds to be told as ms."""
+    asymptote = np.array([one.asymptote for one in rounds])
+    host = np.array([one.host for one in rounds])
+    shares = [f"{_spread(np.array([100 * one.share(k) for one in rounds]), '%')} at {k} a call" for k in (1, scanned)]
+    direct = [f"{100 * empty / k / (np.median(asymptote) + empty / k):.2g} % at {k} a call" for k in (1, scanned)]
     return (
-        f"by the fit a call costs the host {host} and a step without it takes {rest}",
-        f"the host's share of a step is {' and '.join(shares)}",
-        f"a call that computes nothing takes {1e6 * empty:.3g} µs, which would be {' and '.join(direct)}",
+        f"by the fit a call costs {_spread(1e3 * host, 'ms')} and a step without it {_spread(1e3 * asymptote, 'ms')}",
+        f"by the fit the host's share of a step is {' and '.join(shares)}",
+        f"a call that computes nothing takes {1e3 * empty:.2g} ms, which would be {' and '.join(direct)}",
     )
+
+
+def _spread(values: np.ndarray, unit: str) -> str:
+    """The median and the quartiles."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return f"{median:.2g} {unit} ({low:.2g} to {high:.2g})"
 
 
 def main() -> int:

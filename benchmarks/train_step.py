@@ -4,11 +4,14 @@
 
 Each family's losses and gradient norms over the same first steps from the same state are compared first, then blocks of
 `--steps` steps are timed in turn. A device is a core on a CPU. Compile times are cold: no compiled program is kept.
+The RNN without its dropout runs beside PyTorch too, where that is installed: the same network from the same weights on
+the same batches.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 import argparse
 import functools
+import importlib.util
 import sys
 
 import jax
@@ -23,11 +26,10 @@ def family_row(family: str, steps: int, blocks: int) -> Row:
     """Single and scanned steps, on one device and on as many as the machine has and the batch divides by."""
     experiment = digits(family)
     assembly = assemble(experiment)
-    most = experiment.data.batch_size
-    several = max(n for n in range(1, jax.device_count() + 1) if most % n == 0)
+    several = _most_devices(experiment.data.batch_size)
     contestants, notes = [], []
     for devices in dict.fromkeys((1, several)):
-        where = "1 device" if devices == 1 else f"{devices} devices"
+        where = _devices(devices)
         contestants.append(contestant(f"{where}, single steps", experiment, devices, 1, steps))
         if assembly.loops:
             contestants.append(contestant(f"{where}, {steps} steps a call", experiment, devices, steps, steps))
@@ -36,6 +38,31 @@ def family_row(family: str, steps: int, blocks: int) -> Row:
     if several == 1:
         notes.append("there is one device here, so nothing was spread")
     return contest(f"{family}, training step", contestants, blocks, notes=tuple(notes))
+
+
+def beside_torch(steps: int, blocks: int) -> Row:
+    """The RNN without dropout, whose draws differ between libraries, beside the same in PyTorch."""
+    experiment = digits("rnn", ("task.network.dropout=0", "task.label_dropout=0"))
+    several = _most_devices(experiment.data.batch_size)
+    ours = [
+        contestant(f"jaxgen, {_devices(count)}, {steps} steps a call", experiment, count, steps, steps)
+        for count in dict.fromkeys((1, several))
+    ]
+    name = "rnn without dropout, training step"
+    if importlib.util.find_spec("torch") is None:
+        return contest(name, ours, blocks, notes=("PyTorch is not installed here, pip install 'jaxgen[peers]'",))
+    import torch_rnn
+
+    peers = torch_rnn.contestants(assemble(experiment), steps)
+    return contest(name, [*ours, *peers], blocks, notes=(f"PyTorch ran on {torch_rnn.threads()} threads",))
+
+
+def _most_devices(batch_size: int) -> int:
+    return max(count for count in range(1, jax.device_count() + 1) if batch_size % count == 0)
+
+
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
 
 
 def main() -> int:
@@ -47,6 +74,8 @@ def main() -> int:
     set_up_jax()
     jax.config.update("jax_enable_compilation_cache", False)
     rows = [functools.partial(family_row, family, options.steps, options.blocks) for family in options.family]
+    if "rnn" in options.family:
+        rows.append(functools.partial(beside_torch, options.steps, options.blocks))
     return report(rows)
 
 
