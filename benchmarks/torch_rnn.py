@@ -1,6 +1,8 @@
 """The RNN's training step written plainly in PyTorch: the same network, batches, optimiser, schedule and average."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,25 +93,29 @@ class Steps:
 
 
 def contestants(assembly: Assembly, steps: int) -> list[Contestant]:
-    """PyTorch run as it is written, and compiled; the faster of the two is its best."""
-
-    def contestant(compiled: bool) -> Contestant:
-        def prepare(compiling: Compiling) -> Work:
-            training = Steps(assembly, compiled)
-            if not compiled:
-                return Work(lambda: [training.step() for _ in range(steps)], steps, training.results())
-            with compiling():  # the first step
-                results = training.results()
-            return Work(lambda: [training.step() for _ in range(steps)], steps, results)
-
-        return Contestant(f"PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}", prepare)
-
-    return [contestant(False), contestant(True)]
+    """PyTorch run as it is written, on one core and on all, and compiled; the fastest of them is its best."""
+    cores = torch.get_num_threads()
+    torch.compiler.config.force_disable_caches = True  # compile times are cold, as ours are
+    ways = dict.fromkeys([(1, False), (cores, False), (cores, True)])
+    return [_contestant(assembly, steps, threads, compiled) for threads, compiled in ways]
 
 
-def threads() -> int:
-    """How many PyTorch computes with."""
-    return torch.get_num_threads()
+def _contestant(assembly: Assembly, steps: int, threads: int, compiled: bool) -> Contestant:
+    def prepare(compiling: Compiling) -> Work:
+        torch.set_num_threads(threads)
+        training = Steps(assembly, compiled)
+        with compiling() if compiled else contextlib.nullcontext():  # the first step compiles
+            results = training.results()
+
+        def block():
+            torch.set_num_threads(threads)
+            for _ in range(steps):
+                training.step()
+
+        return Work(block, steps, results)
+
+    where = "1 thread" if threads == 1 else f"{threads} threads"
+    return Contestant(f"PyTorch {torch.__version__}, {where}, {'compiled' if compiled else 'eager'}", prepare)
 
 
 def _rows(assembly: Assembly, size: int) -> torch.Tensor:

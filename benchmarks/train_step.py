@@ -1,6 +1,6 @@
 """The training step of each family as its configs/FAMILY/digits.py has it: single and scanned, one device and several.
 
-    python benchmarks/train_step.py [--family rnn ...] [--steps 20] [--blocks 10]
+    python benchmarks/train_step.py [--family rnn ...] [--steps 20] [--blocks 10] [--peer nanogpt=FOLDER]
 
 Each family's losses and gradient norms over the same first steps from the same state are compared first, then blocks of
 `--steps` steps are timed in turn. A device is a core on a CPU. Compile times are cold: no compiled program is kept.
@@ -13,13 +13,22 @@ import argparse
 import functools
 import importlib.util
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import jax
-from harness import Row, contest, report
+from harness import Contestant, Refused, Row, contest, report
+from peers import Sizes, folders
 from training import FAMILIES, contestant, digits
 
+from jaxgen.data.sets import Characters
 from jaxgen.environment import set_up_jax
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.transformer.network import Transformer
 from jaxgen.running.assembly import assemble
+from jaxgen.training.optimisers import Adam
 
 
 def family_row(family: str, steps: int, blocks: int) -> Row:
@@ -49,12 +58,44 @@ def beside_torch(steps: int, blocks: int) -> Row:
         for count in dict.fromkeys((1, several))
     ]
     name = "rnn without dropout, training step"
-    if importlib.util.find_spec("torch") is None:
+    if not _has_torch():
         return contest(name, ours, blocks, notes=("PyTorch is not installed here, pip install 'jaxgen[peers]'",))
     import torch_rnn
 
     peers = torch_rnn.contestants(assemble(experiment), steps)
-    return contest(name, [*ours, *peers], blocks, notes=(f"PyTorch ran on {torch_rnn.threads()} threads",))
+    return contest(name, [*ours, *peers], blocks)
+
+
+def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
+    """Our Transformer beside nanoGPT on the same text, at the same sizes: alike networks, not the same."""
+    if not _has_torch():
+        raise Refused("nanoGPT's row needs PyTorch, which is not installed here; pip install 'jaxgen[peers]'")
+    sizes = Sizes()
+    experiment = Experiment(
+        task=LanguageModel(Transformer(sizes.width, sizes.blocks, sizes.heads, hidden=4 * sizes.width)),
+        data=Characters(batch_size=sizes.batch, length=sizes.length),
+        optimisers={"likelihood": Adam(sizes.rate, b2=sizes.b2, decay=sizes.decay, clip=sizes.clip)},
+        steps=1000,
+    )
+    several = _most_devices(sizes.batch)
+    ours = [
+        _uncompared(contestant(f"jaxgen, {_devices(count)}, {steps} steps a call", experiment, count, steps, steps))
+        for count in dict.fromkeys((1, several))
+    ]
+    import nanogpt
+
+    tokens = experiment.data.encode(experiment.data.texts["train"])
+    peers = nanogpt.contestants(folder, tokens, len(experiment.data.alphabet), sizes, steps)
+    note = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
+    return contest("nanoGPT's CPU sizes, training step", [*ours, *peers], blocks, notes=(note,))
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _uncompared(one: Contestant) -> Contestant:
+    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
 
 
 def _most_devices(batch_size: int) -> int:
@@ -70,12 +111,20 @@ def main() -> int:
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=FAMILIES, help="these alone (all five)")
     parser.add_argument("--steps", type=int, default=20, help="steps a block, and a call where scanned (%(default)s)")
     parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
+    parser.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: nanogpt (needs PyTorch too)")
     options = parser.parse_args()
+    try:
+        peer = folders(options.peer)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     set_up_jax()
     jax.config.update("jax_enable_compilation_cache", False)
     rows = [functools.partial(family_row, family, options.steps, options.blocks) for family in options.family]
     if "rnn" in options.family:
         rows.append(functools.partial(beside_torch, options.steps, options.blocks))
+    if "nanogpt" in peer:
+        rows.append(functools.partial(beside_nanogpt, peer["nanogpt"], options.steps, options.blocks))
     return report(rows)
 
 
