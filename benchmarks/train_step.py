@@ -58,8 +58,8 @@ def beside_torch(steps: int, blocks: int) -> Row:
         for count in dict.fromkeys((1, several))
     ]
     name = "rnn without dropout, training step"
-    if not _has_torch():
-        return contest(name, ours, blocks, notes=("PyTorch is not installed here, pip install 'jaxgen[peers]'",))
+    if reason := _without_torch():
+        return contest(name, ours, blocks, notes=(reason,))
     import torch_rnn
 
     peers = torch_rnn.contestants(assemble(experiment), steps)
@@ -68,8 +68,8 @@ def beside_torch(steps: int, blocks: int) -> Row:
 
 def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
     """Our Transformer beside nanoGPT on the same text, at the same sizes: alike networks, not the same."""
-    if not _has_torch():
-        raise Refused("nanoGPT's row needs PyTorch, which is not installed here; pip install 'jaxgen[peers]'")
+    if reason := _without_torch():
+        raise Refused(f"nanoGPT was not timed: {reason}")
     sizes = Sizes()
     experiment = Experiment(
         task=LanguageModel(Transformer(sizes.width, sizes.blocks, sizes.heads, hidden=4 * sizes.width)),
@@ -90,8 +90,13 @@ def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
     return contest("nanoGPT's CPU sizes, training step", [*ours, *peers], blocks, notes=(note,))
 
 
-def _has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
+def _without_torch() -> str | None:
+    """Why PyTorch does not take part; None when it does."""
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed here (pip install 'jaxgen[peers]' does it)"
+    if jax.default_backend() != "cpu":
+        return "PyTorch's side is written for CPUs so far"
+    return None
 
 
 def _uncompared(one: Contestant) -> Contestant:
