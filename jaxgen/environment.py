@@ -42,13 +42,21 @@ def facts() -> dict[str, Any]:
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
         "devices": [str(device.device_kind) for device in jax.devices()],
         "cores": cores(),
         "processor": _processor(),
         "commit": _commit(),
     }
+
+
+def _version(package: str) -> str | None:
+    """None where the package is run from a checkout without being installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def backend() -> str:

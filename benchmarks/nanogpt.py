@@ -1,0 +1,69 @@
+"""nanoGPT's training step as its train.py takes it on a CPU, from a checkout's own model.py, on batches like ours."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from harness import Compiling, Contestant, Work
+from peers import Sizes
+
+
+def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
+    """nanoGPT as it is and compiled, on all cores."""
+    torch.compiler.config.force_disable_caches = True  # compile times are cold, as ours are
+    threads, model = torch.get_num_threads(), _module(folder)
+    text = torch.from_numpy(tokens.astype(np.int64))
+    return [_contestant(model, text, vocabulary, sizes, steps, threads, compiled) for compiled in (False, True)]
+
+
+def _contestant(model, text, vocabulary, sizes: Sizes, steps: int, threads: int, compiled: bool) -> Contestant:
+    def prepare(compiling: Compiling) -> Work:
+        torch.set_num_threads(threads)
+        step = _step(model, text, vocabulary, sizes, compiled)
+        with compiling() if compiled else contextlib.nullcontext():  # the first step compiles
+            step()
+
+        def block():
+            torch.set_num_threads(threads)
+            for _ in range(steps):
+                step()
+
+        return Work(block, steps, {})
+
+    return Contestant(f"nanoGPT, PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}", prepare)
+
+
+def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compiled: bool):
+    """The body of nanoGPT's training loop, its `get_batch` included."""
+    torch.manual_seed(0)
+    shape = {"n_layer": sizes.blocks, "n_head": sizes.heads, "n_embd": sizes.width, "block_size": sizes.length}
+    with contextlib.redirect_stdout(sys.stderr):  # it talks, and stdout is for rows
+        plain = model.GPT(model.GPTConfig(vocab_size=vocabulary, dropout=0.0, bias=False, **shape))
+        optimiser = plain.configure_optimizers(sizes.decay, sizes.rate, (0.9, sizes.b2), "cpu")
+    gpt = torch.compile(plain) if compiled else plain
+
+    def step() -> None:
+        starts = torch.randint(len(text) - sizes.length, (sizes.batch,))
+        x = torch.stack([text[i : i + sizes.length] for i in starts])
+        y = torch.stack([text[i + 1 : i + 1 + sizes.length] for i in starts])
+        _, loss = gpt(x, y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(gpt.parameters(), sizes.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _module(folder: Path) -> Any:
+    """The checkout's model.py."""
+    spec = importlib.util.spec_from_file_location("nanogpt_model", folder / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module

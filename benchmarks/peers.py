@@ -1,0 +1,41 @@
+"""Peers that are no packages: the user names a checkout of each, as `--peer nanogpt=FOLDER`."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxgen.errors import UserError, nearest
+
+NEEDED = {"nanogpt": ("model.py",)}  # a peer's name -> the files of its checkout that are used
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What our Transformer and nanoGPT share: the sizes that its README trains on a CPU with."""
+
+    width: int = 128
+    blocks: int = 4
+    heads: int = 4
+    length: int = 64  # T
+    batch: int = 12  # B
+    rate: float = 1e-3
+    b2: float = 0.99
+    decay: float = 0.1
+    clip: float = 1.0
+
+
+def folders(words: Iterable[str]) -> dict[str, Path]:
+    """Each named peer's folder; UserError when a word is no NAME=FOLDER or the folder lacks what is needed."""
+    found = {}
+    for word in words:
+        name, equals, folder = word.partition("=")
+        if not equals or not folder:
+            raise UserError(f"--peer {word}: write NAME=FOLDER, such as --peer nanogpt=checkouts/nanoGPT")
+        if name not in NEEDED:
+            raise UserError(f"--peer {word}: {name!r} is no peer{nearest(name, NEEDED)}")
+        lacking = [file for file in NEEDED[name] if not (Path(folder) / file).is_file()]
+        if lacking:
+            raise UserError(f"--peer {word}: {folder} has no {lacking[0]}; name the folder of a checkout of {name}")
+        found[name] = Path(folder)
+    return found
