@@ -176,7 +176,8 @@ class Trainer:
 
     def _checkpoint(self, step: int, state: TrainState) -> None:
         self._saved = step
-        record = {"window": self._window.sums, "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
+        # a copy of the window: it is written on a thread while the next calls are added
+        record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
 
     @functools.cached_property
