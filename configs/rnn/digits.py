@@ -5,7 +5,7 @@ Long short-term memory (Hochreiter and Schmidhuber 1997) with one dropout mask a
     jaxgen train --config configs/rnn/digits.py --workdir runs/rnn
 
 Expect 1.63 bits/dim on the held-out digits (an independent histogram of each pixel: 2.43) and 97.2 % of the samples
-recognised, after 103 s of training on one of two cores of an AMD EPYC; `jaxgen evaluate --workdir runs/rnn` tells.
+recognised, after 100 s of training on one of two cores of an AMD EPYC; `jaxgen evaluate --workdir runs/rnn` tells.
 """
 # SPDX-License-Identifier: Apache-2.0
 
