@@ -9,7 +9,7 @@ demo: install  ## train, tune and reward all five families on digits, write runs
 
 test: install  ## lint and the whole suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 install: .venv/installed
 

@@ -24,7 +24,8 @@ def mark() -> Mark | None:
     gc.collect()
     if jax.default_backend() == "cpu":
         _give_back()
-        _forget_peak()
+        if _forget_peak() and (now := _now()):
+            return Mark(now.used, now.used)  # pages given back since then are no peak of earlier work
     return _now()
 
 
@@ -63,7 +64,9 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _forget_peak() -> None:
-    """Linux sets a process's VmHWM back to VmRSS when 5 is written here (man 5 proc)."""
+def _forget_peak() -> bool:
+    """Whether the peak begins anew: Linux sets a process's VmHWM back to VmRSS when 5 is written here (man 5 proc)."""
     with contextlib.suppress(OSError):  # another system, or a container that forbids it
         Path("/proc/self/clear_refs").write_text("5")
+        return True
+    return False

@@ -17,9 +17,7 @@ from tests.commands.command import ROOT, SMALL
 
 EVERY = ["every.log=4", "every.evaluate=8", "every.sample=8", "every.checkpoint=8"]
 SHORT = ["steps=32", "steps_per_call=4", "data.batch_size=16", "start=none", *EVERY]
-QUICK = [
-    (f"configs/{name}.py", Compiler.JIT) for name in ("rnn/digits", "gan/digits", "vae/digits", "rnn/digits_reward")
-]
+QUICK = [(f"configs/{name}.py", Compiler.JIT) for name in ("rnn/digits", "gan/digits", "rnn/digits_reward")]
 QUICK.append(("configs/rnn/digits.py", Compiler.PMAP))
 RUNS = [
     pytest.param(
