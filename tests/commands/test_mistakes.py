@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from jaxgen.commands.describe import describe
+from jaxgen.commands.train import Changes
 from tests.commands.command import CONFIGS, ROOT, jaxgen, told, train_small
 
 RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"
@@ -161,13 +163,18 @@ def test_a_disk_that_is_full_while_saving(tmp_path):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_config_says_what_it_is_and_can_be_described(config):
+def test_every_config_says_what_it_is_and_can_be_described(config, capsys):
     text = (ROOT / config).read_text()
     assert len(text.splitlines()) <= 60
     docstring = text.split('"""')[1]
     for word in ("jaxgen train --config " + config, "Expect", "cores"):
         assert word in docstring, f"{config} does not say {word!r}"
-    process = jaxgen("describe", "--config", config)
+    assert describe(str(ROOT / config), Changes()) == 0  # a process for each would start JAX as often
+    assert "parameters" in capsys.readouterr().out
+
+
+def test_describe_as_a_command():
+    process = jaxgen("describe", "--config", RNN)
     assert process.returncode == 0 and "parameters" in process.stdout, process.stderr
 
 
