@@ -9,6 +9,7 @@ from jaxgen.core.masks import Everything, Moves
 from jaxgen.errors import UserError
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import Average
+from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Parallel
 
@@ -47,6 +48,7 @@ class Experiment:
     moves: Moves = Everything()  # what fine-tuning leaves on the board
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
     parallel: Parallel = Parallel()
+    guard: Guard = Guard()  # against updates that would spoil the parameters
 
     def __post_init__(self):
         for name in ("steps", "steps_per_call", "keep"):

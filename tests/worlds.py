@@ -7,10 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
+from jaxgen.data.sets import Pictures
 from jaxgen.ops.pictures import to_tokens, to_unit
 from jaxgen.ops.rows import draw, normal
 from jaxgen.types import Batch, Extra, Key, Spec, Variables
@@ -113,3 +115,48 @@ class Duel:
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         return {"nats_per_example": sums["nats"].value}
+
+
+@dataclass(frozen=True)
+class PoisonedDuel(Duel):
+    """The duel where each example's loss is multiplied by its `poison`, where its batch has one."""
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        mean, aux = super().loss(variables, batch, key)
+        poison = batch.get("poison", jnp.ones(1))  # [B]
+        return Mean(mean.total * jnp.prod(poison), mean.weight), aux
+
+
+@struct.dataclass
+class PoisonedExamples:
+    """A traced source that spoils row 17 of its batches in the steps `first` to `last`, in the named draws of a step.
+
+    Unless `forever`, only as long as its key is the one that it began with.
+    """
+
+    inner: Any
+    settings: "PoisonedPictures" = struct.field(pytree_node=False)
+
+    def init(self, key: Key, moving: Any) -> Any:
+        return {"key": key, "begun": jax.random.key_data(key)}
+
+    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+        batch, _ = self.inner.next(state["key"], variables, number, rows)
+        step, draw, has = number // 3, number % 3, self.settings
+        bad = (step >= has.first) & (step <= has.last) & jnp.isin(draw, jnp.array(has.draws))
+        bad &= has.forever | (jax.random.key_data(state["key"]) == state["begun"]).all()
+        return batch | {"poison": jnp.where(bad & (rows == 17), has.poison, 1.0)}, state
+
+
+@dataclass(frozen=True)
+class PoisonedPictures(Pictures):
+    """Digits from a poisoned source, for a game of three draws a step."""
+
+    first: int = 1
+    last: int = 0
+    poison: float = float("nan")
+    draws: tuple[int, ...] = (0, 1, 2)
+    forever: bool = False
+
+    def source(self) -> PoisonedExamples:
+        return PoisonedExamples(super().source(), self)

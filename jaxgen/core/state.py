@@ -18,8 +18,9 @@ class TrainState:
     extra: Extra
     opt_state: dict[str, Any]  # a turn's name -> its optimiser's state, over the leaves that it moves
     averages: dict[str, Any]  # an average's name -> the moving leaves' average (None where a leaf is frozen)
-    key: Key  # never changes: every draw folds the step in, so that a resumed run draws what it would have drawn
+    key: Key  # only a rollback changes it: every draw folds the step in, so that a resumed run draws the same
     source: Any  # the source's own state
+    skipped: dict[str, jax.Array]  # a turn's name -> int32, how many of its updates were skipped in a row
 
     @property
     def variables(self) -> Variables:

@@ -74,5 +74,6 @@ def assemble(experiment: Experiment) -> Assembly:
         experiment.rewards.check(task, batch_size)
         played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
-    game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, experiment.moves)
+    moves, guard = experiment.moves, experiment.guard
+    game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, moves, guard)
     return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size), loops)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import jax
 
 from jaxgen.core.masks import size_of
-from jaxgen.core.mean import Mean
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
@@ -19,11 +18,13 @@ from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
+from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.trained import load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
-from jaxgen.training.folder import METRICS, TIMING, RunFolder, merge_summary
+from jaxgen.training.folder import METRICS, STOPPED, TIMING, RunFolder, merge_summary
+from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.step import averaged
 from jaxgen.types import Batch, Metrics
@@ -37,15 +38,15 @@ class Trainer:
         self._began = began
         self._checkpoints = Checkpoints(folder.path, self.experiment.keep)
         self._saved: int | None = None
+        self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
+        self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
         self._shows_start = False  # what another run has learned, before this one changes it
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
         try:
-            state, step = self._begin()
-            if step < self.experiment.steps:
-                with EventWriter(self.folder.path / "events", resumed_at=step) as self._events:
-                    state, step = self._train(state, step, stopped)
+            self.folder.drop(STOPPED)
+            state, step = self._train_or_roll_back(stopped)
             self._summarise(state, step)
         except BaseException:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
@@ -54,18 +55,49 @@ class Trainer:
         self._checkpoints.close()
         return step
 
-    def _begin(self) -> tuple[TrainState, int]:
-        """The newest whole checkpoint, or the first state."""
+    def _train_or_roll_back(self, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
+        state, step = self._begin()
+        while step < self.experiment.steps:
+            try:
+                with EventWriter(self.folder.path / "events", resumed_at=step) as self._events:
+                    return self._train(state, step, stopped)
+            except PatienceSpent as error:
+                spent = error.turn, error.step  # not the error: its frames hold a whole state
+            state, step = self._roll_back(*spent)
+        return state, step
+
+    def _roll_back(self, turn: str, step: int) -> tuple[TrainState, int]:
+        """The newest whole checkpoint with fresh draws; UserError, and a report, when that has been tried too often.
+
+        A function of what is on disk and in the state alone, so that a run killed before or after ends the same.
+        """
+        guard, rollbacks = self.experiment.guard, [*self._rollbacks, step]
+        self._checkpoints.keep_regular(self.experiment.every.checkpoint)
+        if len(rollbacks) > guard.rollbacks:
+            sentence = stopped_sentence(self.folder.path, guard, turn, rollbacks, self._checkpoints.steps())
+            self.folder.write(STOPPED, sentence + "\n")
+            raise UserError(sentence)
+        self.say(
+            f"{guard.patience} updates of {turn!r} in a row were skipped up to step {step}: "
+            f"rollback {len(rollbacks)} of {guard.rollbacks}, with a fresh order of the data"
+        )
+        state, step = self._begin(len(rollbacks))
+        self._rollbacks = rollbacks
+        return state, step
+
+    def _begin(self, rollback: int = 0) -> tuple[TrainState, int]:
+        """The newest whole checkpoint, or the first state; its draws made anew where it is the `rollback`-th."""
         assembly = self.assembly
         restored = self._checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), self.say)
         if restored is None:
             start = load_start(assembly, self.say)
-            state, record, step = assembly.devices.begin(assembly.init, assembly.key, start), {}, 0
+            first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
+            state, record, step = assembly.devices.begin(first, assembly.key, start), {}, 0
             self._shows_start = start is not None
         else:
             state, record = restored
             step = self._saved = int(state.step)
-            state = assembly.devices.put_state(state)
+            state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps
             self.say(
                 f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
@@ -73,6 +105,7 @@ class Trainer:
         self.folder.forget_after(-1 if restored is None else step)
         self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
         self._logged_at = record.get("logged_at", (0, 0.0))
+        self._rollbacks = record.get("rollbacks", [])
         return state, step
 
     def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
@@ -90,10 +123,10 @@ class Trainer:
                 self._sample(0, state)
                 self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
             feed = self._feed(state, calls())
-            program = self._compile(state, feed, step)
+            self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size) as self._progress:
             state, step = fit(
-                program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
+                self._program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
             )
             if self._saved != step:
                 self._checkpoint(step, state)
@@ -133,12 +166,13 @@ class Trainer:
 
     def _read(self, step: int, metrics: Metrics) -> None:
         """A call's metrics, and a line of both logs where one is due."""
+        metrics = jax.device_get(metrics)
         if self.experiment.rewards is not None:
-            self._refuse_no_number(step, metrics["reward"])
-        self._window.add(metrics)
+            self._refuse_no_number(step, metrics)
+        self._window.add(watched(step, metrics, self.assembly.game.turns))
         if step % self.experiment.every.log and step != self.experiment.steps:
             return
-        values, seconds = self._window.take(), self._stopwatch.seconds
+        values, seconds = noteworthy(self._window.take(), len(self._rollbacks)), self._stopwatch.seconds
         since_step, since_seconds = self._logged_at
         rate = (step - since_step) * self.assembly.game.batch_size / max(seconds - since_seconds, 1e-9)
         self._logged_at = step, seconds
@@ -147,12 +181,13 @@ class Trainer:
         losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
         self._progress.update(step, losses, rate)
 
-    def _refuse_no_number(self, step: int, reward: Mean) -> None:
-        """A reward that is no number has spoilt the parameters by now; the last checkpoint is from before."""
-        if not math.isfinite(float(reward.total)):
+    def _refuse_no_number(self, step: int, metrics: Metrics) -> None:
+        """A reward that is no number is the user's to mend: the guard has skipped it and left it out of the mean."""
+        reward, examples = metrics["reward"], float(metrics[SKIPPED].weight) * self.assembly.game.batch_size
+        if not math.isfinite(float(reward.total)) or float(reward.weight) < examples:
             raise UserError(
-                f"the reward of a batch up to step {step} is {float(reward.value)}: mend rewards.reward, which must "
-                "give a finite number for every example, and run the same command again"
+                f"the reward of a batch up to step {step} is no finite number: mend rewards.reward, which must give "
+                "one for every example, and run the same command again"
             )
 
     def _log(self, step: int, split: str, values: dict[str, float]) -> None:
@@ -178,7 +213,7 @@ class Trainer:
         self._saved = step
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
-        self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
+        self._checkpoints.save(step, self.assembly.devices.fetch(state), record | {"rollbacks": self._rollbacks})
 
     @functools.cached_property
     def _test_batches(self) -> Batch:

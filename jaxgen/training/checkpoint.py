@@ -82,11 +82,25 @@ class Checkpoints:
             raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
         return None
 
+    def keep_regular(self, every: int) -> None:
+        """Drop what was saved between two multiples of `every`, as a stopped run's last state is, after the newest one.
+
+        Nothing is dropped where no multiple is kept.
+        """
+        self.wait()
+        regular = next((step for step in self.steps() if step % every == 0), None)
+        for step in self.steps():
+            if regular is not None and step > regular:
+                self._manager.delete(step)
+
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
         content = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
         if content.pop("sha256") != _digest(content):
             raise ValueError("the bytes of its record are not those that were saved")
-        saved, shapes = content["leaves"], jax.eval_shape(_plain, like)
+        saved, guarded = content["leaves"], like
+        if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
+            like = like.replace(skipped={})
+        shapes = jax.eval_shape(_plain, like)
         wanted = {path_of(keys): type_of(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
         self._refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
         host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
@@ -95,7 +109,8 @@ class Checkpoints:
         for path, leaf in _leaves(jax.device_get(plain)).items():
             if leaf != saved[path]:
                 raise ValueError(f"the bytes of {path} are not those that were saved")
-        return _wrapped(plain, like), content["record"]
+        state = _wrapped(plain, like)
+        return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
 
     def _refuse_other_shapes(self, step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
         """A whole checkpoint of another network is no damage: nothing is moved, and the first difference is named."""
@@ -128,6 +143,10 @@ class Checkpoints:
                 f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: mend that (make "
                 "room, where the disk is full) and run the same command again"
             ) from error
+
+
+def _zero(leaf: Any) -> np.ndarray:
+    return np.zeros(leaf.shape, leaf.dtype)
 
 
 def _is_key(leaf: Any) -> bool:

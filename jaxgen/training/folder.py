@@ -12,12 +12,13 @@ from typing import Any
 from jaxgen.errors import UserError
 from jaxgen.files import write_whole
 
-METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY = (
+METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, STOPPED = (
     "metrics.jsonl",
     "timing.jsonl",
     "experiment.json",
     "environment.json",
     "summary.json",
+    "stopped.txt",  # why a run gave up; gone as soon as it is begun again
 )
 
 
@@ -63,6 +64,9 @@ class RunFolder:
             raise UserError(
                 f"{self.path / name} could not be written ({error.strerror}); make room and run again"
             ) from None
+
+    def drop(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
 
     def log(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one object to metrics.jsonl or timing.jsonl."""

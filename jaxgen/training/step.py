@@ -1,6 +1,7 @@
 """One step: every player's turn in its order, then the averages; the same for every family and device count."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task, Turn, restrict
 from jaxgen.errors import UserError, nearest
 from jaxgen.training.averages import Average
+from jaxgen.training.guard import SPENT, Guard, chosen, counted
 from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
@@ -30,6 +32,7 @@ class Game:
     optimisers: Mapping[str, optax.GradientTransformation]
     averages: Mapping[str, Average]
     batch_size: int
+    guard: Guard = Guard()
 
     @property
     def draws(self) -> int:
@@ -53,6 +56,7 @@ def make_game(
     steps: int,
     batch_size: int,
     moves: Moves = Everything(),
+    guard: Guard = Guard(),
 ) -> Game:
     """The game of a sized task: its turns restricted to `moves`, each with its optimiser built for `steps` steps.
 
@@ -69,7 +73,7 @@ def make_game(
     if missing:
         raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
     built = {turn.name: optimisers[turn.name].build(steps * turn.repeat) for turn in turns}
-    return Game(task, turns, built, averages, batch_size)
+    return Game(task, turns, built, averages, batch_size, guard)
 
 
 def init_state(
@@ -86,12 +90,15 @@ def init_state(
     # a copy each: an average that shared the parameters' memory would be donated with them
     averages = {name: jax.tree.map(jnp.copy, moving) for name in game.averages}
     extra = Extra(variables.extra.shared, game.task.rows(game.batch_size))
-    return TrainState(jnp.int32(0), params, extra, opt_state, averages, jax.random.fold_in(key, 1), source(moving))
+    skipped = {turn.name: jnp.int32(0) for turn in game.turns}
+    key = jax.random.fold_in(key, 1)
+    return TrainState(jnp.int32(0), params, extra, opt_state, averages, key, source(moving), skipped)
 
 
 def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tuple[TrainState, Metrics]:
     """The state after one step, and each metric as a Mean over the step's batches."""
     metrics: Metrics = {}
+    before = state.skipped
     key = jax.random.fold_in(state.key, state.step)
     number = state.step * game.draws
     for turn in game.turns:
@@ -103,13 +110,16 @@ def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tupl
                 name = name if len(game.turns) == 1 else f"{turn.name}/{name}"
                 metrics[name] = metrics[name] + mean if name in metrics else mean
             number = number + 1
-    return move_averages(game, state.replace(step=state.step + 1)), metrics
+    return move_averages(game, state.replace(step=state.step + 1), before), metrics
 
 
 def take_turn(
     game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce
 ) -> tuple[TrainState, Metrics]:
-    """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser."""
+    """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser.
+
+    A move that the guard does not accept leaves all but its count as it was.
+    """
     moving, frozen = split(state.params, turn.moves(state.params))
 
     def total(moving):
@@ -121,27 +131,52 @@ def take_turn(
     gradient, mean, metrics, statistics = reduce((gradient, mean, aux.metrics, aux.statistics))
     gradient = jax.tree.map(lambda g: g / jnp.where(mean.weight > 0, mean.weight, 1.0), gradient)
     updates, opt_state = game.optimisers[turn.name].update(gradient, state.opt_state[turn.name], moving)
-    extra = state.extra
+    norm, extra = optax.tree.norm(gradient), state.extra
     if statistics is not None:
         extra = extra.replace(shared=game.task.absorb(extra.shared, statistics))
     if aux.rows is not None:
         extra = extra.replace(rows=aux.rows)
+    taken = game.guard.accepts(mean, norm)
+    moved, opt_state, extra = chosen(
+        taken,
+        (optax.apply_updates(moving, updates), opt_state, extra),
+        (moving, state.opt_state[turn.name], state.extra),
+    )
+    skipped = jnp.where(taken, 0, state.skipped[turn.name] + 1)
     state = state.replace(
-        params=join(optax.apply_updates(moving, updates), frozen),
+        params=join(moved, frozen),
         opt_state=state.opt_state | {turn.name: opt_state},
         extra=extra,
+        skipped=state.skipped | {turn.name: skipped},
     )
-    return state, {"loss": mean, **metrics, "gradient_norm": Mean.of(optax.tree.norm(gradient))}
+    shown = counted({"loss": mean, **metrics, "gradient_norm": Mean.of(norm)}, taken)
+    return state, shown | {SPENT: Mean.of(skipped == game.guard.patience)}
 
 
-def move_averages(game: Game, state: TrainState) -> TrainState:
-    """The named averages after the step's last turn."""
-    moving, _ = split(state.params, game.moving(state.params))
-    averages = {
-        name: average.update(state.averages[name], moving, state.step, game.batch_size)
-        for name, average in game.averages.items()
-    }
+def move_averages(game: Game, state: TrainState, before: Mapping[str, jax.Array]) -> TrainState:
+    """The named averages after the step's last turn; a leaf that no turn has moved in it keeps its average.
+
+    `before` are the counts of skipped updates as the step began: all of a turn's were skipped if its count grew by all.
+    """
+    mask = game.moving(state.params)
+    moving, _ = split(state.params, mask)
+    still, _ = split(_unmoved(game, state, before), mask)
+    averages = {}
+    for name, average in game.averages.items():
+        old = state.averages[name]
+        new = average.update(old, moving, state.step, game.batch_size)
+        averages[name] = jax.tree.map(jnp.where, still, old, new)
     return state.replace(averages=averages)
+
+
+def _unmoved(game: Game, state: TrainState, before: Mapping[str, jax.Array]) -> Any:
+    """For each leaf of the parameters whether all updates of all turns that own it were skipped in this step."""
+
+    def of(turn: Turn) -> Any:
+        idle = state.skipped[turn.name] == before[turn.name] + turn.repeat
+        return jax.tree.map(lambda moves: idle if moves else jnp.bool_(True), turn.moves(state.params))
+
+    return jax.tree.map(lambda *turns: functools.reduce(jnp.logical_and, turns), *map(of, game.turns))
 
 
 def averaged(state: TrainState, name: str | None) -> Variables:

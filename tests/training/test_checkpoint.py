@@ -55,6 +55,15 @@ def test_what_was_saved_comes_back_bit_for_bit_and_only_the_newest_are_kept(tmp_
     assert Checkpoints(tmp_path, keep=None).steps() == [4, 3, 2]
 
 
+def test_a_checkpoint_from_before_there_was_a_guard_is_read_with_nothing_skipped(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.save(1, state_at(1).replace(skipped={}), RECORD)
+    checkpoints.close()
+    (state, _), said = restore(tmp_path)
+    assert same(state, state_at(1)) and said == []
+    assert {name: int(count) for name, count in state.skipped.items()} == {"left": 0, "right": 0}
+
+
 def test_an_empty_folder_has_none(tmp_path):
     assert restore(tmp_path) == (None, [])
 
