@@ -21,7 +21,7 @@ from harness import Contestant, Refused, Row, contest, report
 from peers import Sizes, folders
 from training import FAMILIES, contestant, digits
 
-from jaxgen.data.sets import Characters
+from jaxgen.data.text import Characters
 from jaxgen.environment import set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment

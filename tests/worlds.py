@@ -12,7 +12,7 @@ from flax import struct
 from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.ops.pictures import to_tokens, to_unit
 from jaxgen.ops.rows import draw, normal
 from jaxgen.types import Batch, Extra, Key, Spec, Variables

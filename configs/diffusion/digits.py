@@ -10,7 +10,7 @@ after 61 s of training on one of two cores of an AMD EPYC; `jaxgen evaluate --wo
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.diffusion.denoiser import Head
 from jaxgen.families.diffusion.network import DiffusionTransformer

@@ -10,7 +10,7 @@ distances of 0.17 in pixels and 5.1 in digits-cnn-a81e, after 67 s of training o
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan

@@ -9,7 +9,7 @@ recognised, after 100 s of training on one of two cores of an AMD EPYC; `jaxgen 
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork

@@ -10,7 +10,7 @@ cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/docs` tel
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Characters
+from jaxgen.data.text import Characters
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork

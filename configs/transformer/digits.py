@@ -11,7 +11,7 @@ evaluate --workdir runs/transformer` tells.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer

@@ -9,7 +9,7 @@ cores of an Intel Xeon (AVX-512, AMX) that did other work besides; `jaxgen evalu
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Characters
+from jaxgen.data.text import Characters
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer

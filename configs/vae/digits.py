@@ -13,7 +13,7 @@ steps: longer training over-fits.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.task import Vae

@@ -20,6 +20,12 @@ LIBRARIES = ("jax.nn", "jax.nn.initializers", "flax.linen")
 # The rooms whose functions compute. Functions that read or write files (files.py, config/, training's checkpoints)
 # stay out: a document that could put them in an activation's place would decide what they are called with.
 FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
+# Runs that were begun before a class moved name it by its old place.
+MOVED = {
+    "jaxgen.data.sets.Pictures": "jaxgen.data.pictures.Pictures",
+    "jaxgen.data.sets.Residence": "jaxgen.data.pictures.Residence",
+    "jaxgen.data.sets.Characters": "jaxgen.data.text.Characters",
+}
 PUBLIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)+")
 
 
@@ -28,8 +34,14 @@ def is_ours(owner: str) -> bool:
     return owner.startswith("jaxgen.")
 
 
+def present_name(name: str) -> str:
+    """The name that a class bears today, where `name` may be one that it bore before."""
+    return MOVED.get(name, name)
+
+
 def find_type(name: str) -> type:
     """The dataclass, Linen module class or enumeration that bears `name`. Raises UserError for anything else."""
+    name = present_name(name)
     kind, owner = _public_member(name), name.rpartition(".")[0]
     if isinstance(kind, type):
         described = dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)

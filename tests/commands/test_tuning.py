@@ -119,7 +119,7 @@ def test_a_reward_of_the_users_own_that_is_wrong(returned, sentence, start, tmp_
 def test_a_family_without_likelihood_or_critic_has_nothing_to_score(tmp_path):
     config, run = tmp_path / "duel.py", tmp_path / "run"
     config.write_text(
-        "from jaxgen.data.sets import Pictures\nfrom jaxgen.experiment import Experiment\n"
+        "from jaxgen.data.pictures import Pictures\nfrom jaxgen.experiment import Experiment\n"
         "from jaxgen.training.optimisers import Adam\nfrom tests.worlds import Duel\n"
         "def experiment():\n    adam = {name: Adam() for name in ('left', 'right')}\n"
         "    return Experiment(task=Duel(), data=Pictures(), optimisers=adam, steps=3)\n"

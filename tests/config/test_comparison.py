@@ -11,8 +11,10 @@ from jaxgen.families.toy import Adam, Experiment, Network, Sgd, Task
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
-from jaxgen.config.document import to_document
+from jaxgen.config.document import from_document, to_document
 from jaxgen.config.reading import load_experiment
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.text import Characters
 
 
 def toy(**fields):
@@ -116,3 +118,11 @@ def experiment():
     assert differences(first, load("len(text)", "3")) == [changed]
     changed = "anything.1: the source of mine.py:reward has changed"
     assert differences(first, load("return 1", "return 2")) == [changed]
+
+
+def test_a_class_that_has_moved_is_the_same_under_its_old_name():
+    document = to_document({"data": Pictures(), "text": Characters()})
+    text = json.dumps(document).replace("jaxgen.data.pictures.", "jaxgen.data.sets.")
+    before = json.loads(text.replace("jaxgen.data.text.", "jaxgen.data.sets."))
+    assert before != document and differences(before, document) == []
+    assert from_document(before["dict"]["data"]) == Pictures()

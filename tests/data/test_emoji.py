@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgen.data.emoji import emoji
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from jaxgen.data.builtin import digits
-from jaxgen.data.sets import Characters, Pictures, Residence
+from jaxgen.data.pictures import Pictures, Residence
 from jaxgen.data.sources import padded_batches
+from jaxgen.data.text import Characters
 from jaxgen.errors import UserError
 
 

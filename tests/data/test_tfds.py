@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 
 prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets") / "mnist"

@@ -15,7 +15,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.core.masks import Everything, Matching, join, paths, split
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Critic, Likelihood, Policy, Reparameterised, Task, Turn, restrict
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise

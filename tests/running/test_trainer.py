@@ -10,7 +10,7 @@ import pytest
 from jaxgen.commands.train import run
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
-from jaxgen.data.sets import Residence
+from jaxgen.data.pictures import Residence
 from jaxgen.experiment import Experiment
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT, SMALL

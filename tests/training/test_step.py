@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgen.core.masks import Everything, Matching, paths
-from jaxgen.data.sets import Pictures
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.training.averages import Average
 from jaxgen.training.optimisers import Adam, Cosine
