@@ -65,7 +65,7 @@ def task_of(family: str) -> Task:
 def lively(family: str) -> Variables:
     """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
     with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
-        return _moved(task_of(family).init(KEY))
+        return _moved(jax.jit(task_of(family).init)(KEY))
 
 
 def _moved(variables: Variables) -> Variables:
@@ -136,8 +136,8 @@ def test_it_holds_the_contracts(family):
 
 @every_family
 def test_a_key_alone_initialises_it(family):
-    task = task_of(family)
-    first, again, other = (task.init(jax.random.key(seed)).params for seed in (0, 0, 1))
+    init = jax.jit(task_of(family).init)
+    first, again, other = (init(jax.random.key(seed)).params for seed in (0, 0, 1))
     assert not any(changed(first, again).values()) and any(changed(first, other).values())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
 
@@ -176,7 +176,7 @@ class OneTurn:
 @every_family
 def test_one_batch_can_be_over_fitted(family):
     """With the noise held still every player's loss falls far below where it began."""
-    task, variables = task_of(family), task_of(family).init(KEY)
+    task, variables = task_of(family), jax.jit(task_of(family).init)(KEY)
     for turn in task.turns():
         mask = turn.moves(variables.params)
         optimiser = Adam(1e-2).build(1)
@@ -283,9 +283,9 @@ def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
     else:
         label = jnp.arange(BATCH) % 10
         drawn = jax.jit(lambda: task.draw(variables, {**given, "label": label}, KEY))()["image"]
-        sampled = task.sample(variables, BATCH, {"label": label}, KEY)["image"]
+        sampled = jax.jit(lambda: task.sample(variables, BATCH, {"label": label}, KEY))()["image"]
         assert np.mean(np.abs(drawn - np.float32(sampled)) < 1e-3) > 0.99
-        free = task.draw(variables, {"row": jnp.arange(400)}, KEY)["label"]
+        free = jax.jit(task.draw)(variables, {"row": jnp.arange(400)}, KEY)["label"]
         assert np.bincount(free, minlength=10).min() > 15  # of classes drawn evenly
 
 

@@ -74,8 +74,8 @@ def test_the_label_matters():
 def test_an_untrained_network_holds_all_tokens_equally_likely(spec):
     task = LanguageModel(NETWORK).for_spec(spec)
     batch = every_picture(1) if spec is PICTURES else every_text(1)
-    variables = task.init(KEY).replace(extra=Extra(rows=task.rows(81)))
-    mean, _ = task.loss(variables, batch, KEY)
+    variables = jax.jit(task.init)(KEY).replace(extra=Extra(rows=task.rows(81)))
+    mean, _ = jax.jit(task.loss)(variables, batch, KEY)
     assert abs(mean.value - math.log(3)) < 1e-5 and mean.weight == 81 * 4
 
 
@@ -163,10 +163,10 @@ def test_padding_weighs_nothing():
 
 def test_dropout_depends_on_the_rows_number_not_on_its_place():
     task, variables = model(PICTURES)
-    batch = every_picture(0)
+    batch, loss = every_picture(0), jax.jit(task.loss)
     part = jax.tree.map(lambda a: a[30:40], batch)
-    whole, _ = task.loss(variables, batch | {"weight": ((batch["row"] // 10) == 3).astype(np.float32)}, KEY)
-    np.testing.assert_allclose(task.loss(variables, part, KEY)[0].total, whole.total, rtol=1e-5)
+    whole, _ = loss(variables, batch | {"weight": ((batch["row"] // 10) == 3).astype(np.float32)}, KEY)
+    np.testing.assert_allclose(loss(variables, part, KEY)[0].total, whole.total, rtol=1e-5)
 
 
 def test_units():

@@ -35,7 +35,7 @@ class Near:
 
 def generator(seed: int) -> tuple[Gan, Variables]:
     task = Gan(Generator(width=8, latent=4), Discriminator(width=8)).for_spec(SPEC)
-    return task, task.init(jax.random.key(seed))
+    return task, jax.jit(task.init)(jax.random.key(seed))
 
 
 def test_the_turns_gradient_is_the_objectives_and_its_value_too():
@@ -44,7 +44,7 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
     source = Samples.of(task, tuning, 12)
     moving, _ = split(start.params, Matching("^generator/")(start.params))
     state = source.init(KEY, moving)
-    batch, _ = source.next(state, variables, jnp.int32(5), ROWS)
+    batch, _ = jax.jit(source.next)(state, variables, jnp.int32(5), ROWS)
 
     def objective(params):
         key = jax.random.fold_in(KEY, 5)
@@ -55,8 +55,8 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
     def loss(params):
         return TunedGame(task, tuning).loss(Variables(params), batch, jax.random.key(99))[0].value
 
-    value, exact = jax.value_and_grad(objective)(variables.params)
-    told, gradient = jax.value_and_grad(loss)(variables.params)
+    value, exact = jax.jit(jax.value_and_grad(objective))(variables.params)
+    told, gradient = jax.jit(jax.value_and_grad(loss))(variables.params)
     np.testing.assert_allclose(told, -value, rtol=1e-5)
     for path, a, b in zip(paths(exact), jax.tree.leaves(exact), jax.tree.leaves(gradient), strict=True):
         np.testing.assert_allclose(-b, a, rtol=1e-4, atol=1e-7, err_msg=path)
@@ -67,7 +67,7 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
 def test_a_run_that_has_not_moved_has_no_distance():
     task, variables = generator(0)
     source = Samples.of(task, Pathwise(Near()), 12)
-    batch, _ = source.next(source.init(KEY, variables.params), variables, jnp.int32(0), ROWS)
+    batch, _ = jax.jit(source.next)(source.init(KEY, variables.params), variables, jnp.int32(0), ROWS)
     assert not np.any(batch["squared_distance"]) and 0 < float(batch["reward"].mean()) < 1
     whole = source.examples(variables, {"row": ROWS}, jax.random.fold_in(KEY, 0))["image"]
     assert whole.dtype == jnp.uint8 and np.abs(whole - batch["start"]).max() < 1e-5

@@ -1,6 +1,7 @@
 """Worlds small enough that every picture can be listed: 2x2 pictures of two levels, and rewards for them."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -37,10 +38,11 @@ class Ink:
         return pixels.mean(axis=1) + prepared["bonus"] * wanted
 
 
+@functools.cache
 def policy(kind: str, seed: int = 7) -> tuple[LanguageModel, Variables]:
     """A sized task and parameters none of which is zero."""
     task = LanguageModel(NETWORKS[kind]).for_spec(SPEC)
-    variables = task.init(jax.random.key(0))
+    variables = jax.jit(task.init)(jax.random.key(0))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     moved = [leaf + 0.3 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
@@ -49,4 +51,4 @@ def policy(kind: str, seed: int = 7) -> tuple[LanguageModel, Variables]:
 
 def log_probs(task: LanguageModel, variables: Variables) -> jax.Array:
     """[16] nats of every picture, of no class."""
-    return task.log_prob(variables, {"image": EVERY, "row": np.arange(16)}, jax.random.key(0))
+    return jax.jit(task.log_prob)(variables, {"image": EVERY, "row": np.arange(16)}, jax.random.key(0))

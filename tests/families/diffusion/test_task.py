@@ -31,7 +31,7 @@ def sized(head: Head = Head.LEVELS, **fields) -> Diffusion:
 
 def shaken(task: Diffusion, seed: int = 0):
     """Variables whose gates and outputs do something: they start at zero."""
-    variables = task.init(jax.random.key(seed))
+    variables = jax.jit(task.init)(jax.random.key(seed))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
@@ -79,12 +79,12 @@ def test_an_untrained_network_leaves_what_the_noise_alone_tells():
     x, σ, label = jnp.array([0.3, -0.9, 0.0, 1.0]).reshape(1, 2, 2, 1), jnp.array([0.4]), jnp.array([3])
     task = replace(SMALL, sigma_data=0.8).for_spec(Spec(image=(2, 2, 1), levels=17, classes=10))
     np.testing.assert_allclose(
-        task.denoiser(task.init(KEY).params, x, σ, label), x * 0.8**2 / (0.8**2 + 0.4**2), rtol=1e-5
+        jax.jit(task.denoiser)(jax.jit(task.init)(KEY).params, x, σ, label), x * 0.8**2 / (0.8**2 + 0.4**2), rtol=1e-5
     )
     task = replace(SMALL, head=Head.LEVELS).for_spec(task.spec)
     levels = np.linspace(-1, 1, 17)
     weights = np.exp(-((np.asarray(x)[..., None] - levels) ** 2) / (2 * 0.4**2))
-    found = task.denoiser(task.init(KEY).params, x, σ, label)
+    found = jax.jit(task.denoiser)(jax.jit(task.init)(KEY).params, x, σ, label)
     np.testing.assert_allclose(found, (weights * levels).sum(-1) / weights.sum(-1), rtol=1e-4, atol=1e-6)
 
 
@@ -92,9 +92,10 @@ def test_an_untrained_network_leaves_what_the_noise_alone_tells():
 def test_each_pixels_levels_sum_to_one_and_without_noise_are_certain(head):
     task, batch = sized(head), batch_of(4)
     variables, x = shaken(task), to_unit(batch["image"], 17)
-    log_prob = task.denoiser.level_log_prob(variables.params, x + 0.3, jnp.full(4, 0.5), batch["label"])
+    level_log_prob = jax.jit(task.denoiser.level_log_prob)
+    log_prob = level_log_prob(variables.params, x + 0.3, jnp.full(4, 0.5), batch["label"])
     np.testing.assert_allclose(jnp.exp(log_prob).sum(axis=-1), 1, rtol=1e-5)
-    certain = task.denoiser.level_log_prob(variables.params, x, jnp.full(4, 0.002), batch["label"])
+    certain = level_log_prob(variables.params, x, jnp.full(4, 0.002), batch["label"])
     np.testing.assert_array_equal(certain.argmax(axis=-1), batch["image"])
 
 
@@ -119,10 +120,10 @@ def test_guidance_one_is_the_class_alone_and_zero_is_any_class():
     x, σ, label = to_unit(batch["image"], 17) + 0.1, jnp.full(6, 0.7), batch["label"]
 
     def guided(w, label):
-        return sized(guidance=w).guided(variables.params, label)(x, σ)
+        return jax.jit(lambda label: sized(guidance=w).guided(variables.params, label)(x, σ))(label)
 
     own, none = guided(1.0, label), guided(1.0, jnp.full_like(label, 10))
-    np.testing.assert_array_equal(own, sized().denoiser(variables.params, x, σ, label))
+    np.testing.assert_array_equal(own, jax.jit(lambda: sized().denoiser(variables.params, x, σ, label))())
     np.testing.assert_allclose(guided(0.0, label), none, atol=1e-6)
     np.testing.assert_allclose(guided(3.0, label), none + 3 * (own - none), atol=1e-6)
     assert np.any(np.abs(own - none) > 1e-3)
@@ -148,11 +149,12 @@ def test_score_gives_the_log_probabilities_of_the_rollout(head, guidance):
 def test_an_episode_without_a_label_is_of_any_class():
     task = sized()
     variables, row = shaken(task), jnp.arange(5)
-    free = task.rollout(variables, {"row": row}, KEY)
-    asked = task.rollout(variables, {"row": row, "label": jnp.full(5, 10)}, KEY)
+    rollout, score = jax.jit(task.rollout), jax.jit(task.score)
+    free = rollout(variables, {"row": row}, KEY)
+    asked = rollout(variables, {"row": row, "label": jnp.full(5, 10)}, KEY)
     np.testing.assert_array_equal(free.decisions, asked.decisions)
-    np.testing.assert_array_equal(task.score(variables, free), task.score(variables, asked))
-    other = task.rollout(variables, {"row": row, "label": jnp.full(5, 4)}, KEY)
+    np.testing.assert_array_equal(score(variables, free), score(variables, asked))
+    other = rollout(variables, {"row": row, "label": jnp.full(5, 4)}, KEY)
     assert np.any(free.decisions != other.decisions)
 
 
@@ -165,8 +167,9 @@ def test_samples_and_episodes_follow_key_label_and_row_alone():
     assert np.mean(np.asarray(pictures[:5]) == sample(label[:5], KEY)) > 0.99  # to the level, but for rounding's ties
     assert np.any(pictures != sample(label, jax.random.key(6)))
     assert np.any(pictures != sample((label + 1) % 3, KEY))
-    whole = task.rollout(variables, {"row": jnp.arange(9), "label": label}, KEY)
-    part = task.rollout(variables, {"row": jnp.arange(3, 7), "label": label[3:7]}, KEY)
+    rollout = jax.jit(task.rollout)
+    whole = rollout(variables, {"row": jnp.arange(9), "label": label}, KEY)
+    part = rollout(variables, {"row": jnp.arange(3, 7), "label": label[3:7]}, KEY)
     np.testing.assert_allclose(part.decisions, whole.decisions[3:7], atol=1e-4)
 
 
@@ -181,7 +184,7 @@ def test_the_likelihood_of_a_row_knows_no_other_row():
 
 
 def test_without_labels_given_every_class_is_drawn_alike():
-    drawn = sized().sample(sized().init(KEY), 40, {}, KEY)
+    drawn = jax.jit(lambda: sized().sample(sized().init(KEY), 40, {}, KEY))()
     np.testing.assert_array_equal(np.bincount(drawn["label"]), np.full(10, 4))
     assert drawn["image"].dtype == jnp.uint8 and int(drawn["image"].max()) <= 16
 

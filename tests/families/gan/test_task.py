@@ -30,7 +30,7 @@ CONVOLVING = Gan(
 
 def shaken(task: Gan, seed: int = 0):
     """Variables whose residual branches do something: they start at zero."""
-    variables = task.init(jax.random.key(seed))
+    variables = jax.jit(task.init)(jax.random.key(seed))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]

@@ -33,7 +33,7 @@ SMALL = Vae(
 
 def shaken(task: Vae, seed: int = 0):
     """Variables whose residual branches and couplings do something: they start at zero."""
-    variables = task.init(jax.random.key(seed))
+    variables = jax.jit(task.init)(jax.random.key(seed))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     moved = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
@@ -109,7 +109,8 @@ def test_the_loss_is_the_bound_of_one_sample_in_the_mean(latent, prior):
     calm = replace(task, encoder=task.encoder.clone(dropout=0.0), decoder=task.decoder.clone(dropout=0.0))
     keys = jax.random.split(KEY, 1000)
     losses = np.asarray(jax.jit(jax.vmap(lambda key: calm.loss(variables, batch, key)[0].value))(keys))
-    sums, _ = replace(calm, importance_samples=1000).evaluate(variables, batch | {"weight": np.ones(9)}, KEY)
+    evaluate = jax.jit(replace(calm, importance_samples=1000).evaluate)
+    sums, _ = evaluate(variables, batch | {"weight": np.ones(9)}, KEY)
     error = 5 * losses.std() / np.sqrt(len(losses))
     assert abs(losses.mean() - sums["elbo_nats"].value) < 2 * error + 1e-3
 
@@ -147,7 +148,7 @@ def test_every_leaf_learns_and_a_cut_batch_gives_the_whole_batchs_sums():
 
 def test_the_loss_needs_no_weight_and_its_parts_sum_to_it():
     task = SMALL.for_spec(DIGITS)
-    mean, aux = task.loss(shaken(task), batch_of(8), KEY)
+    mean, aux = jax.jit(task.loss)(shaken(task), batch_of(8), KEY)
     parts = aux.metrics["reconstruction_nats"].value + aux.metrics["kl_nats"].value
     assert mean.weight == 8
     np.testing.assert_allclose(mean.value, parts, rtol=1e-5)
@@ -157,12 +158,13 @@ def test_a_draw_is_the_sample_and_has_a_gradient():
     task = SMALL.for_spec(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 10
     given = {"row": jnp.arange(12), "label": label}
-    sample = task.sample(variables, 12, {"label": label}, KEY)
-    drawn = task.draw(variables, given, KEY)
+    sample = jax.jit(lambda: task.sample(variables, 12, {"label": label}, KEY))()
+    drawn = jax.jit(task.draw)(variables, given, KEY)
     assert sample["image"].dtype == jnp.uint8 and int(sample["image"].max()) <= 16
     np.testing.assert_array_equal(drawn["image"], sample["image"])
     np.testing.assert_array_equal(drawn["label"], label)
-    gradient = jax.grad(lambda p: task.draw(variables.replace(params=p), given, KEY)["image"].sum())(variables.params)
+    total = lambda params: task.draw(variables.replace(params=params), given, KEY)["image"].sum()  # noqa: E731
+    gradient = jax.jit(jax.grad(total))(variables.params)
     for part in ("decoder", "prior"):
         assert any(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(gradient[part]))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
@@ -182,23 +184,24 @@ def test_samples_follow_key_label_and_row_alone():
 def test_without_labels_a_sample_takes_turns_and_a_draw_takes_any():
     task = SMALL.for_spec(DIGITS)
     variables = shaken(task)
-    np.testing.assert_array_equal(np.bincount(task.sample(variables, 40, {}, KEY)["label"]), np.full(10, 4))
-    label = task.draw(variables, {"row": jnp.arange(1000)}, KEY)["label"]
+    sampled, draw = jax.jit(lambda: task.sample(variables, 40, {}, KEY))()["label"], jax.jit(task.draw)
+    np.testing.assert_array_equal(np.bincount(sampled), np.full(10, 4))
+    label = draw(variables, {"row": jnp.arange(1000)}, KEY)["label"]
     counts = np.bincount(label, minlength=10)
     assert ((counts - 100) ** 2 / 100).sum() < chi2.isf(1e-4, 9)
-    np.testing.assert_array_equal(label[7:9], task.draw(variables, {"row": jnp.array([7, 8])}, KEY)["label"])
+    np.testing.assert_array_equal(label[7:9], draw(variables, {"row": jnp.array([7, 8])}, KEY)["label"])
 
 
 def test_the_likelihood_knows_the_label_and_the_row_alone():
     task = SMALL.for_spec(DIGITS)
-    variables, batch = shaken(task), batch_of(8)
-    nats = task.log_prob(variables, batch, KEY)
+    variables, batch, log_prob = shaken(task), batch_of(8), jax.jit(task.log_prob)
+    nats = log_prob(variables, batch, KEY)
     assert nats.shape == (8,) and bool(jnp.isfinite(nats).all())
     part = {name: array[2:5] for name, array in batch.items()}
-    np.testing.assert_allclose(task.log_prob(variables, part, KEY), nats[2:5], rtol=1e-5)
-    other = task.log_prob(variables, batch | {"label": (batch["label"] + 1) % 10}, KEY)
+    np.testing.assert_allclose(log_prob(variables, part, KEY), nats[2:5], rtol=1e-5)
+    other = log_prob(variables, batch | {"label": (batch["label"] + 1) % 10}, KEY)
     assert float(jnp.abs(other - nats).max()) > 0.1
-    any_class = task.log_prob(variables, batch | {"label": jnp.full(8, 10)}, KEY)
+    any_class = log_prob(variables, batch | {"label": jnp.full(8, 10)}, KEY)
     assert bool(jnp.isfinite(any_class).all())
 
 
@@ -227,7 +230,8 @@ def test_a_fine_tuning_of_the_decoder_learns_and_leaves_all_else_to_the_bit():
     for part in ("encoder", "prior"):
         for a, b in zip(*(jax.tree.leaves(state.params[part]) for state in (first, last)), strict=True):
             np.testing.assert_array_equal(a, b)
-    before, after = (task.loss(state.variables, batch, KEY)[0].value for state in (first, last))
+    loss = jax.jit(task.loss)
+    before, after = (loss(state.variables, batch, KEY)[0].value for state in (first, last))
     assert after < before - 20
 
 
@@ -235,15 +239,16 @@ def test_the_figures_of_a_split():
     task = SMALL.for_spec(DIGITS)
     variables = shaken(task)
     batch = batch_of(40) | {"weight": jnp.ones(40)}
-    sums, rows = task.evaluate(variables, batch, KEY)
+    evaluate = jax.jit(task.evaluate)
+    sums, rows = evaluate(variables, batch, KEY)
     figures = task.finish(sums)
     assert rows is None
     assert set(figures) == {"bits_per_dim", "elbo_bits_per_dim", "kl_nats_per_example", "active_units"}
     assert figures["bits_per_dim"] < figures["elbo_bits_per_dim"] and figures["active_units"] == 4
-    nats = task.log_prob(variables, batch, KEY)
+    nats = jax.jit(task.log_prob)(variables, batch, KEY)
     np.testing.assert_allclose(figures["bits_per_dim"], -nats.mean() / 64 / np.log(2), rtol=1e-5)
     params = dict(variables.params) | {"encoder": jax.tree.map(jnp.zeros_like, variables.params["encoder"])}
-    silent, _ = task.evaluate(variables.replace(params=params), batch, KEY)
+    silent, _ = evaluate(variables.replace(params=params), batch, KEY)
     assert task.finish(silent)["active_units"] == 0
 
 
