@@ -1,6 +1,7 @@
 """The `jaxgen` command: its words, and its exit codes. `--help` answers without importing jax."""
 # SPDX-License-Identifier: Apache-2.0
 
+import os
 import sys
 import time
 import traceback
@@ -12,7 +13,23 @@ _BEGAN = time.perf_counter()
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave: 0 done, 2 a user's mistake, 1 an unexpected failure, 128 + n stopped by signal n."""
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(options))
+    code = _run(options)
+    if code in (1, 2) and _beside_others():
+        _leave_at_once(code)
+    sys.exit(code)
+
+
+def _beside_others() -> bool:
+    """Whether this process trains beside others; asked without importing jax or waking its devices."""
+    processes = sys.modules.get("jaxgen.training.processes")
+    return processes is not None and processes.joined()
+
+
+def _leave_at_once(code: int) -> None:
+    """Without the farewell that waits for all others: they are dead, or wait for this one."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(options) -> int:
@@ -32,7 +49,13 @@ def _run(options) -> int:
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             print("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device", file=sys.stderr)
-        print(f"jaxgen: an unexpected failure; {_keep_traceback(options, error)}", file=sys.stderr)
+        what = "an unexpected failure"
+        if _beside_others() and type(error).__name__ == "JaxRuntimeError":
+            what = (
+                "another process of this run has ended or cannot be reached; what was saved is whole: start all of "
+                "them again with the same commands"
+            )
+        print(f"jaxgen: {what}; {_keep_traceback(options, error)}", file=sys.stderr)
         return 1
 
 
@@ -53,7 +76,11 @@ def _keep_traceback(options, error: Exception) -> str:
 def _train(options) -> int:
     _set_up_jax()
     from jaxgen.commands.train import train
+    from jaxgen.reporting.terminal import say
+    from jaxgen.training.processes import join
 
+    if met := join(options.coordinator, options.processes, options.process):
+        say(met)
     return train(options.config, options.workdir, _changes(options), _BEGAN)
 
 
@@ -116,6 +143,9 @@ def _parser():
     _add_config(verb)
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
     _add_changes(verb)
+    verb.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where several train one run")
+    verb.add_argument("--processes", type=int, metavar="N", help="how many (a cluster's launcher says it itself)")
+    verb.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0 on")
 
     verb = _verb(
         verbs, "describe", _describe, "parameters, FLOPs, memory and time of an experiment; nothing is allocated"

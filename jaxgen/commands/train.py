@@ -19,8 +19,9 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.trainer import Trainer
-from jaxgen.training.folder import RunFolder
+from jaxgen.training.folder import FollowedFolder, RunFolder
 from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.processes import agree_on, leads
 
 
 class Stop:
@@ -66,25 +67,28 @@ def train(config: str, workdir: str, changes: Changes, began: float) -> int:
     experiment = chosen_experiment(config, changes)
     with Stop() as stop:
         step = run(experiment, Path(workdir), stop, began)
-    if stop.signal is None or step == experiment.steps:
+    if step == experiment.steps:
         return 0
     say(f"stopped at step {step} of {experiment.steps}, which is saved; the same command goes on from there")
-    return 128 + stop.signal
+    return 128 + (stop.signal or signal.SIGTERM)  # where another process was told to stop
 
 
 def run(experiment: Experiment, workdir: Path, stopped, began: float | None = None) -> int:
     """Train `experiment` in `workdir` until its end or until `stopped()`; returns the step reached."""
     began = time.perf_counter() if began is None else began
     assembly = assemble(experiment)
-    folder = RunFolder(workdir)
+    document = to_document(experiment)
+    agree_on(document)
+    folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
+    speak = say if leads() else lambda sentence: None
     try:
-        document = to_document(experiment)
-        refuse_other(folder.path, folder.document(), document)
+        if leads():
+            refuse_other(folder.path, folder.document(), document)
         folder.describe(document, facts())
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
-                say(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
-        return Trainer(assembly, folder, say, began).run(stopped)
+                speak(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
+        return Trainer(assembly, folder, speak, began).run(stopped)
     finally:
         folder.close()
 

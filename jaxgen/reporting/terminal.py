@@ -18,9 +18,9 @@ class Progress:
     evaluation or a checkpoint, which the caller leaves out of its rate, does not make it jump.
     """
 
-    def __init__(self, total: int, label: str, examples_per_step: float):
+    def __init__(self, total: int, label: str, examples_per_step: float, shown: bool = True):
         self._total, self._label, self._examples_per_step = total, label, examples_per_step
-        self._display = _Bar(total, label) if sys.stderr.isatty() else _Lines(label)
+        self._display = _Nothing() if not shown else _Bar(total, label) if sys.stderr.isatty() else _Lines(label)
         self._last: tuple[int, str] | None = None  # said but not yet shown
         self._shown_at = -float("inf")
 
@@ -58,6 +58,16 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class _Nothing:
+    """Of several processes one shows the run's progress, and this is another."""
+
+    interval = float("inf")
+
+    def show(self, step: int, line: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _Lines:

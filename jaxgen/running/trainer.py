@@ -20,23 +20,26 @@ from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.trained import load_start
-from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
-from jaxgen.training.folder import METRICS, STOPPED, TIMING, RunFolder, merge_summary
+from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
+from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
 from jaxgen.training.step import averaged
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Metrics, Variables
 
 
 class Trainer:
     """One process's work on one run folder, from the state it is found in to the experiment's last step."""
 
-    def __init__(self, assembly: Assembly, folder: RunFolder, say: Callable[[str], None], began: float):
+    def __init__(
+        self, assembly: Assembly, folder: RunFolder | FollowedFolder, say: Callable[[str], None], began: float
+    ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began = began
-        self._checkpoints = Checkpoints(folder.path, self.experiment.keep)
+        self._checkpoints = (SharedCheckpoints if several() else Checkpoints)(folder.path, self.experiment.keep)
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
@@ -46,7 +49,7 @@ class Trainer:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
         try:
             self.folder.drop(STOPPED)
-            state, step = self._train_or_roll_back(stopped)
+            state, step = self._train_or_roll_back(Vote(stopped) if several() else stopped)
             self._summarise(state, step)
         except BaseException:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
@@ -59,12 +62,15 @@ class Trainer:
         state, step = self._begin()
         while step < self.experiment.steps:
             try:
-                with EventWriter(self.folder.path / "events", resumed_at=step) as self._events:
+                with self._writer(step) as self._events:
                     return self._train(state, step, stopped)
             except PatienceSpent as error:
                 spent = error.turn, error.step  # not the error: its frames hold a whole state
             state, step = self._roll_back(*spent)
         return state, step
+
+    def _writer(self, step: int) -> contextlib.AbstractContextManager[EventWriter | None]:
+        return EventWriter(self.folder.path / "events", resumed_at=step) if leads() else contextlib.nullcontext()
 
     def _roll_back(self, turn: str, step: int) -> tuple[TrainState, int]:
         """The newest whole checkpoint with fresh draws; UserError, and a report, when that has been tried too often.
@@ -90,7 +96,7 @@ class Trainer:
         assembly = self.assembly
         restored = self._checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), self.say)
         if restored is None:
-            start = load_start(assembly, self.say)
+            start = self._start()
             first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
             state, record, step = assembly.devices.begin(first, assembly.key, start), {}, 0
             self._shows_start = start is not None
@@ -108,6 +114,13 @@ class Trainer:
         self._rollbacks = record.get("rollbacks", [])
         return state, step
 
+    def _start(self) -> Variables | None:
+        """What the run starts from, read by one process and told to the others."""
+        if self.experiment.start is None or not several():
+            return load_start(self.assembly, self.say)
+        started = load_start(self.assembly, self.say) if leads() else None
+        return told_tree(started, jax.eval_shape(self.assembly.task.init, self.assembly.key))
+
     def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
         every, experiment = self.experiment.every, self.experiment
         hooks = (
@@ -124,7 +137,7 @@ class Trainer:
                 self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
-        with Progress(experiment.steps, "train", self.assembly.game.batch_size) as self._progress:
+        with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
             state, step = fit(
                 self._program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
             )
@@ -140,7 +153,7 @@ class Trainer:
         speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
         rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
         frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
-        merge_summary(self.folder.path, speed | rate | frozen)
+        self.folder.summarise(speed | rate | frozen)
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
@@ -161,7 +174,7 @@ class Trainer:
         program = lowered.compile()
         now = time.perf_counter()
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
-        merge_summary(self.folder.path, {"compile_seconds": now - began})
+        self.folder.summarise({"compile_seconds": now - began})
         return program
 
     def _read(self, step: int, metrics: Metrics) -> None:
@@ -192,7 +205,8 @@ class Trainer:
 
     def _log(self, step: int, split: str, values: dict[str, float]) -> None:
         self.folder.log(METRICS, {"step": step, "split": split, **values})
-        self._events.scalars(step, split, values)
+        if self._events is not None:
+            self._events.scalars(step, split, values)
 
     def _evaluate(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
@@ -204,9 +218,9 @@ class Trainer:
         given, _ = grid_request(self.assembly)
         samples = self._sampler(on_one_device(variables), given, jax.random.fold_in(self.assembly.key, 4))
         decode = None if self.assembly.spec.image else self.experiment.data.decode
-        suffix, content = render(jax.device_get(samples), self.assembly.spec, decode)
+        suffix, content = render(jax.device_get(gathered(samples)), self.assembly.spec, decode)
         self.folder.write(f"samples/{step}.{suffix}", content)
-        if suffix == "png":
+        if suffix == "png" and self._events is not None:
             self._events.image(step, "samples", content)
 
     def _checkpoint(self, step: int, state: TrainState) -> None:

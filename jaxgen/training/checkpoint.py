@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
+from jaxgen.training.processes import gathered, is_key, leads, several, told, told_tree
 
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
 
@@ -32,10 +33,13 @@ class Checkpoints:
         self.folder = folder / "checkpoints"
         self._damaged = folder / "damaged"
         self._writable = keep is not None
+        alone = _alone()
+        if self._writable and alone:
+            self.folder.mkdir(parents=True, exist_ok=True)
         if self._writable:
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, **alone)
         else:
-            options = ocp.CheckpointManagerOptions(read_only=True)
+            options = ocp.CheckpointManagerOptions(read_only=True, **alone)
         self._manager = ocp.CheckpointManager(self.folder.absolute(), options=options)
 
     def steps(self) -> list[int]:
@@ -145,22 +149,64 @@ class Checkpoints:
             ) from error
 
 
+class SharedCheckpoints:
+    """The checkpoints of a run of several processes: process 0 alone touches the folder, the others are told.
+
+    So no other process needs the folder's disk; each holds the whole state on its host for as long as a save takes.
+    """
+
+    def __init__(self, folder: Path, keep: int):
+        self._own = Checkpoints(folder, keep) if leads() else None
+
+    def steps(self) -> list[int]:
+        return self._own.steps() if self._own else []
+
+    def save(self, step: int, state: TrainState, record: Record) -> None:
+        whole = gathered(state)
+        if self._own:
+            self._own.save(step, whole, record)
+
+    def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
+        found = self._own.restore(like, warn) if self._own else None
+        record = json.loads(told(json.dumps(None if found is None else found[1]).encode()))
+        return None if record is None else (told_tree(found and found[0], like), record)
+
+    def keep_regular(self, every: int) -> None:
+        if self._own:
+            self._own.keep_regular(every)
+
+    def wait(self) -> None:
+        if self._own:
+            self._own.wait()
+
+    def close(self) -> None:
+        if self._own:
+            self._own.close()
+
+
+def _alone() -> dict[str, Any]:
+    """Options for a manager that waits for no other process: one process writes, and any may read."""
+    if not several():
+        return {}
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
+    return {"multiprocessing_options": options, "create": False}
+
+
 def _zero(leaf: Any) -> np.ndarray:
     return np.zeros(leaf.shape, leaf.dtype)
 
 
-def _is_key(leaf: Any) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _plain(state: TrainState) -> TrainState:
     """The state with typed keys as the integers that they are."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, state)
 
 
 def _wrapped(tree: Any, like: Any) -> Any:
     """`tree` with typed keys again wherever `like` has them."""
-    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if _is_key(kind) else leaf, tree, like)
+    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if is_key(kind) else leaf, tree, like)
 
 
 def _leaves(tree: Any) -> dict[str, dict[str, str]]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Task
+from jaxgen.training.processes import gathered
 from jaxgen.types import Batch, Key, Variables
 
 
@@ -32,7 +33,7 @@ def make_evaluation(task: Task) -> Callable[[Variables, Batch, Key], dict[str, M
 
 def finish(task: Task, sums: Mapping[str, Mean]) -> dict[str, float]:
     """The task's named figures as plain floats."""
-    return {name: float(value) for name, value in task.finish(jax.device_get(dict(sums))).items()}
+    return {name: float(value) for name, value in task.finish(jax.device_get(gathered(dict(sums)))).items()}
 
 
 def on_one_device(variables: Variables) -> Variables:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.training.parallel import JitDevices, PmapDevices
+from jaxgen.training.processes import gathered
 
 Devices = JitDevices | PmapDevices
 Span = tuple[int, int]  # a call's first step, and how many it takes
@@ -115,7 +116,7 @@ class BetweenFeed:
 
 def _kept(source_state: Any) -> Any:
     """A copy in host memory: the state itself is donated to the first call, and a device would make the thread wait."""
-    return jax.device_put(jax.tree.map(jnp.copy, source_state), jax.local_devices(backend="cpu")[0])
+    return jax.device_put(jax.tree.map(jnp.copy, gathered(source_state)), jax.local_devices(backend="cpu")[0])
 
 
 def _stack(batches: list) -> dict[str, np.ndarray]:

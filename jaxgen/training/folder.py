@@ -87,8 +87,36 @@ class RunFolder:
                 kept = [line for line in path.read_text(errors="replace").splitlines() if _step(line) <= step]
                 self.write(name, "".join(line + "\n" for line in kept))
 
+    def summarise(self, figures: Mapping[str, Any]) -> None:
+        """Add figures to summary.json."""
+        merge_summary(self.path, figures)
+
     def close(self) -> None:
         self._lock.close()
+
+
+class FollowedFolder:
+    """The run's folder as a process sees it that does not write it: process 0 does."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def document(self) -> None:
+        return None
+
+    def describe(self, document: Mapping[str, Any], environment: Mapping[str, Any]) -> None: ...
+
+    def write(self, name: str, content: str | bytes) -> None: ...
+
+    def drop(self, name: str) -> None: ...
+
+    def log(self, name: str, line: Mapping[str, Any]) -> None: ...
+
+    def forget_after(self, step: int) -> None: ...
+
+    def summarise(self, figures: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
+from jaxgen.training.processes import laid_out, several
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
 from jaxgen.types import Batch, Extra, Key, Variables
@@ -46,6 +47,8 @@ class Parallel:
             raise UserError(
                 f"pmap cuts the batch alone, not over fsdp={self.fsdp} or tensor={self.tensor}; use --parallel jit"
             )
+        if self.compiler is Compiler.PMAP and several():
+            raise UserError("pmap trains in one process here; leave --parallel pmap out for several")
         available = jax.devices()
         each = self.fsdp * self.tensor
         data = self.data or _largest_divisor(batch_size // self.fsdp, max(1, len(available) // each))
@@ -58,6 +61,11 @@ class Parallel:
             raise UserError(
                 f"a batch of {batch_size} cannot be cut into data*fsdp = {data * self.fsdp} equal parts; choose a "
                 "--mesh that divides data.batch_size"
+            )
+        if several() and len({device.process_index for device in available[: data * each]}) < jax.process_count():
+            raise UserError(
+                f"a mesh of {data * each} devices leaves some of the {jax.process_count()} processes without work; "
+                "choose a data.batch_size that more devices divide, or start fewer processes"
             )
         devices = np.array(available[: data * each]).reshape(data, self.fsdp, self.tensor)
         mesh = Mesh(devices, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
@@ -104,21 +112,21 @@ class JitDevices:
         return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key, start)))(key, start)
 
     def put_state(self, state: TrainState) -> TrainState:
-        return jax.device_put(state, self.layout(state))
+        return laid_out(state, self.layout(state))
 
     def put_evaluated(self, variables: Variables) -> Variables:
         """Laid out as `fetch` finds them in a state, so that both are evaluated by one program."""
-        return jax.device_put(variables, self.layout(variables))
+        return laid_out(variables, self.layout(variables))
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Batches [n, B, ...] cut along B where that comes out even."""
         rows = batches["weight"].shape[1]
         parts = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
-        return jax.device_put(batches, self.sharding(None, _BATCH_AXES) if rows % parts == 0 else self.sharding())
+        return laid_out(batches, self.sharding(None, _BATCH_AXES) if rows % parts == 0 else self.sharding())
 
     def put_feed(self, feed: Any, traced: bool) -> Any:
         """A traced source whole on every device; fed batches [K, B, ...] cut along B."""
-        return jax.device_put(feed, self.sharding() if traced else self.sharding(None, _BATCH_AXES))
+        return laid_out(feed, self.sharding() if traced else self.sharding(None, _BATCH_AXES))
 
     def fetch(self, state: TrainState) -> TrainState:
         """The state as one logical copy."""
@@ -128,10 +136,10 @@ class JitDevices:
         """The state with the source's state, made on the host, in its place."""
         copied = jax.tree.map(jnp.copy, source)  # it may hold the very parameters, which are donated beside it
         layout = jax.tree.map(self._leaf_sharding, copied)
-        return state.replace(source=jax.device_put(copied, layout))
+        return state.replace(source=laid_out(copied, layout))
 
-    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
-        """The program that `make_run` describes, lowered for these devices; its first argument is donated."""
+    def program(self, game: Game, state: TrainState, traced: bool, loops: bool) -> jax.stages.Wrapped:
+        """The program that `make_run` describes, laid out over these devices; its first argument is donated."""
         batch = self.sharding(_BATCH_AXES)
 
         def cut(arrays):
@@ -140,7 +148,11 @@ class JitDevices:
         rows = jnp.arange(self.batch_size, dtype=jnp.int32)
         run = make_run(game, traced, loops, lambda tree: tree, rows, cut)
         out = (self.layout(state), self.sharding())
-        return jax.jit(run, donate_argnums=0, out_shardings=out).lower(state, feed, np.int32(1))
+        return jax.jit(run, donate_argnums=0, out_shardings=out)
+
+    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
+        """The program, lowered for what it will be given."""
+        return self.program(game, state, traced, loops).lower(state, feed, np.int32(1))
 
 
 @dataclass(frozen=True)

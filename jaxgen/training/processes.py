@@ -1,0 +1,181 @@
+"""Several processes that train one run: how they meet, who writes, and how they come to one mind."""
+# SPDX-License-Identifier: Apache-2.0
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxgen.errors import UserError
+
+_SILENT = 30  # seconds after which a process that gives no sign of life counts as dead
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> str | None:
+    """Meet the other processes, if there are any, and say where; None for a process alone. Before JAX's first use.
+
+    All three are given by hand, or none: then SLURM, Open MPI or Kubernetes are asked, as JAX finds them. UserError
+    when the processes do not meet.
+    """
+    by_hand = (coordinator, processes, process)
+    if any(value is not None for value in by_hand):
+        _check(coordinator, processes, process)
+        cluster = f"process {process} of {processes}, by {coordinator}"
+    else:
+        cluster = surrounding(os.environ)
+    if cluster is None:
+        return None
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # signals are the command's own to note
+    try:
+        jax.distributed.initialize(*by_hand, heartbeat_timeout_seconds=_SILENT)
+    except (RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the processes did not meet ({cluster}: {first}); start all of them where they reach each other"
+        ) from None
+    return cluster
+
+
+def _check(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    if None in (coordinator, processes, process):
+        raise UserError("--coordinator, --processes and --process belong together; give all three, or none")
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--coordinator {coordinator}: write HOST:PORT of process 0, such as node1:29500")
+    if not 0 <= process < processes:
+        raise UserError(f"--process {process}: {processes} processes are numbered from 0 to {processes - 1}")
+
+
+def surrounding(environment: Mapping[str, str]) -> str | None:
+    """The launcher that has started this process as one of several, where JAX can ask it for the others; else None."""
+    slurm = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+    if all(name in environment for name in slurm) and int(environment["SLURM_NTASKS"]) > 1:
+        return f"task {environment['SLURM_PROCID']} of {environment['SLURM_NTASKS']} of SLURM"
+    if "OMPI_MCA_orte_hnp_uri" in environment and int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
+        return f"rank {environment['OMPI_COMM_WORLD_RANK']} of {environment['OMPI_COMM_WORLD_SIZE']} of Open MPI"
+    if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= set(environment) and _has("kubernetes"):
+        return f"pod {environment['JOB_COMPLETION_INDEX']} of a job of Kubernetes"
+    return None
+
+
+def joined() -> bool:
+    """Whether `join` has met others; asks no device."""
+    return jax.distributed.is_initialized()
+
+
+def _has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def several() -> bool:
+    """Whether other processes train beside this one."""
+    return jax.process_count() > 1
+
+
+def leads() -> bool:
+    """Whether this is the one process that reads and writes the run's folder and speaks to the user."""
+    return jax.process_index() == 0
+
+
+def told(content: bytes) -> bytes:
+    """What process 0 has given, at every process."""
+    if not several():
+        return content
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
+    sent = np.frombuffer(content, np.uint8) if leads() else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
+
+
+def told_tree(tree: Any, like: Any) -> Any:
+    """Process 0's arrays at every process, bit for bit (a sum with zeros would turn -0.0 into 0.0); host arrays.
+
+    `like` has their shapes; its typed keys come as keys.
+    """
+    shapes = jax.eval_shape(_without_keys, like)
+    given = jax.tree.leaves(jax.device_get(_without_keys(tree))) if leads() else []
+    content = told(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in given))
+    leaves, place = [], 0
+    for shape in jax.tree.leaves(shapes):
+        size = shape.size * shape.dtype.itemsize
+        leaves.append(np.frombuffer(content[place : place + size], shape.dtype).reshape(shape.shape))
+        place += size
+    plain = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if is_key(kind) else leaf, plain, like)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or its shape, holds typed PRNG keys."""
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
+
+
+def agree_on(document: Any) -> None:
+    """UserError where this process was given another document than process 0; no process goes on alone with it."""
+    if not several():
+        return
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
+    if told(digest) != digest:
+        raise UserError(
+            f"process {jax.process_index()} was given another experiment than process 0; start all with one command"
+        )
+
+
+def laid_out(tree: Any, layout: Any) -> Any:
+    """Arrays that every process has whole, each device holding its part; no process sends another anything."""
+    if not several():
+        return jax.device_put(tree, layout)
+    if isinstance(layout, NamedSharding):
+        return jax.tree.map(lambda array: _laid_out(array, layout), tree)
+    return jax.tree.map(_laid_out, tree, layout)
+
+
+def _laid_out(array: Any, sharding: NamedSharding) -> jax.Array:
+    if isinstance(array, jax.Array) and is_key(array):
+        return jax.random.wrap_key_data(_laid_out(jax.random.key_data(array), sharding))
+    array = np.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def gathered(tree: Any) -> Any:
+    """Arrays whose parts other processes hold, whole at every process; all else as it is."""
+
+    def whole(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return leaf
+        if leaf.is_fully_replicated:
+            return leaf.addressable_shards[0].data
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(whole, tree)
+
+
+class Vote:
+    """Whether any process was asked to stop, the same answer at every process.
+
+    Each call sends this process's answer off and reads what all had said one call before, which is there by then: a
+    step never waits for it.
+    """
+
+    def __init__(self, asked: Callable[[], bool]):
+        self._asked = asked
+        mesh = Mesh(np.array(jax.devices()), ("device",))
+        self._sharding = NamedSharding(mesh, PartitionSpec("device"))
+        self._any = jax.jit(lambda flags: flags.any(), out_shardings=NamedSharding(mesh, PartitionSpec()))
+        self._last: jax.Array | None = None
+
+    def __call__(self) -> bool:
+        flag = np.array([self._asked()])
+        flags = jax.make_array_from_callback((jax.device_count(),), self._sharding, lambda _: flag)
+        before, self._last = self._last, self._any(flags)
+        return before is not None and bool(before)

@@ -1,0 +1,164 @@
+"""Two real processes train one run: as one process does, stopped together, and neither hangs when the other is dead."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxgen.errors import UserError
+from jaxgen.training.processes import join, surrounding
+from tests.commands.command import begin, jaxgen, told, train_small
+from tests.commands.test_resume import end_of, lines
+
+STREAM = "configs/rnn/python_docs.py"  # its state runs along the batch, so each process holds a part of it
+
+
+def devices(count: int) -> dict[str, str]:
+    """The environment of a process with so many virtual devices."""
+    return os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def begin_both(arguments: list[str]) -> list[subprocess.Popen]:
+    """Two processes with two devices each."""
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    return [begin(*arguments, *meeting, "--process", str(place), env=devices(2)) for place in (0, 1)]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+    """Each process's exit code and what it said."""
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+
+
+def when_it_has_logged(run: Path, number: int) -> None:
+    until = time.monotonic() + 120
+    while lines(run) < number:
+        assert time.monotonic() < until, "the run writes nothing"
+        time.sleep(0.01)
+
+
+def same_figures(one: Path, other: Path) -> None:
+    """The logs of both runs, value by value, as far as Adam lets rounding grow."""
+    logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (one, other)]
+    assert len(logs[0]) == len(logs[1]) > 3
+    for a, b in zip(*logs, strict=True):
+        assert a.keys() == b.keys() and (a["step"], a["split"]) == (b["step"], b["split"])
+        names = [name for name in a if name not in ("step", "split")]
+        np.testing.assert_allclose([a[name] for name in names], [b[name] for name in names], rtol=2e-4, err_msg=str(a))
+
+
+def as_one_process(config: str, tmp_path: Path, *settings: str) -> tuple[list[str], Path]:
+    """The arguments of a run of two processes, and the same run of one, ended."""
+    alone = jaxgen(*train_small(config, tmp_path / "alone", *settings), env=devices(4))
+    assert alone.returncode == 0, alone.stderr
+    return train_small(config, tmp_path / "run", *settings), tmp_path / "run"
+
+
+def test_two_processes_are_stopped_together_and_end_as_one(tmp_path):
+    """The signal comes to the one that neither writes nor saves."""
+    arguments, run = as_one_process(STREAM, tmp_path, "every.checkpoint=1000")
+    both = begin_both(arguments)
+    when_it_has_logged(run, 2)
+    both[1].send_signal(signal.SIGTERM)
+    assert [code for code, _ in ended(both)] == [143, 143]
+    (saved,) = [path.name for path in (run / "checkpoints").iterdir()]
+    assert 0 < int(saved) < 60
+    for code, said in ended(begin_both(arguments)):
+        assert code == 0, said
+    same_figures(tmp_path / "alone", run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", [0, 1])
+def test_when_one_dies_the_other_ends_with_a_sentence_and_both_go_on_from_the_same_step(dead, tmp_path):
+    arguments, run = as_one_process(STREAM, tmp_path, "every.checkpoint=6")
+    for code, said in ended(begin_both(train_small(STREAM, tmp_path / "whole", "every.checkpoint=6"))):
+        assert code == 0, said
+    both = begin_both(arguments)
+    when_it_has_logged(run, 4)
+    both[dead].send_signal(signal.SIGKILL)
+    died = time.monotonic()
+    code, said = ended([both[1 - dead]])[0]
+    assert time.monotonic() - died < 60 and code not in (0, -signal.SIGKILL)
+    assert "another process of this run" in said or "another task died" in said, said
+    ended([both[dead]])
+    for code, said in ended(begin_both(arguments)):
+        assert code == 0, said
+    assert end_of(run)[:3] == end_of(tmp_path / "whole")[:3]
+    same_figures(tmp_path / "alone", run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        ("configs/gan/digits.py", ()),
+        ("configs/gan/digits.py", ("data.residence=HOST",)),
+        ("configs/vae/digits.py", ()),
+        ("configs/diffusion/digits.py", ("parallel.fsdp=2",)),
+        ("configs/transformer/digits.py", ("parallel.tensor=2",)),
+    ],
+    ids=str,
+)
+def test_every_family_trains_in_two_processes(config, settings, tmp_path):
+    settings = [*settings, "parallel.data=0", "every.checkpoint=30"]
+    arguments, run = as_one_process(config, tmp_path, *settings)
+    for code, said in ended(begin_both(arguments)):
+        assert code == 0, said
+    same_figures(tmp_path / "alone", run)
+    resumed = jaxgen(*arguments, "steps=66")  # another experiment
+    assert "belongs to another experiment" in told(resumed)
+    again = jaxgen(*arguments)  # one process reads what two have written
+    assert again.returncode == 0 and "has ended at step 60" in again.stderr
+
+
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_NODELIST": "node[1-2]",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, None),
+        (SLURM, "task 1 of 2 of SLURM"),
+        (SLURM | {"SLURM_NTASKS": "1"}, None),
+        ({name: value for name, value in SLURM.items() if name != "SLURM_STEP_NODELIST"}, None),  # no srun
+        (
+            {"OMPI_MCA_orte_hnp_uri": "1;tcp://n:1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"},
+            "rank 3 of 4 of Open MPI",
+        ),
+    ],
+)
+def test_a_launcher_is_found_where_it_has_started_several(environment, found):
+    assert surrounding(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("node1:29500", None, None), "belong together"),
+        (("node1", 2, 0), "HOST:PORT"),
+        (("node1:29500", 2, 2), "numbered from 0 to 1"),
+    ],
+)
+def test_a_wrong_meeting_is_told_in_a_sentence(given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        join(*given)
