@@ -26,7 +26,8 @@ def read_text(path: str, field: str, bad: BadExamples) -> str:
 
 def read_lines(path: str, field: str) -> list[bytes]:
     """The lines of a file that the user names by `field`, undecoded: without their breaks."""
-    return [line.removesuffix(b"\r") for line in _read(path, field).removesuffix(b"\n").split(b"\n")]
+    raw = _read(path, field)
+    return [line.removesuffix(b"\r") for line in raw.removesuffix(b"\n").split(b"\n")] if raw else []
 
 
 def decoded_lines(path: str, lines: list[bytes], bad: BadExamples) -> Iterator[tuple[str, str | None]]:
