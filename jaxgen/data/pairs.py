@@ -143,6 +143,15 @@ class Pairs:
         """The source's state before the first batch, which can be had without the files."""
         return key
 
+    def remarks(self, source: "BucketedPairs") -> Iterator[str]:
+        """What the user should know of what `source` has read."""
+        if self.bad.count:
+            yield self.bad.told()
+        sizes = [f"{len(arrays['mask']):,} of up to {arrays['mask'].shape[1]}" for arrays in source.arrays]
+        real = sum(arrays[name].sum() for arrays in source.arrays for name in ("source_mask", "mask"))
+        room = sum(arrays[name].size for arrays in source.arrays for name in ("source_mask", "mask"))
+        yield f"pairs by their tokens: {', '.join(sizes)}; {1 - real / room:.1%} is padding"
+
     def source(self) -> "BucketedPairs":
         pairs = self._encoded("train")
         edges = (0, *self.buckets)

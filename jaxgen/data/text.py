@@ -5,6 +5,7 @@ import copy
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +68,11 @@ class Text:
         """Whether `name` can only be a TFDS set's."""
         return self.name != _BUILTIN and not os.path.isfile(self.name)
 
+    @property
+    def _title(self) -> str:
+        """What the text is called in a sentence."""
+        return self.name if self._prepared or self.train is None else self.train
+
     @functools.cached_property
     def texts(self) -> dict[str, tuple[str, ...]]:
         """The documents of each split; of a stream all is one."""
@@ -101,9 +107,10 @@ class Text:
     def of(self, split: str) -> tuple[str, ...]:
         """The documents of a split; UserError when these data have no such split, or nothing is in it."""
         if split not in self.texts:
-            raise UserError(f"{self.name} has no {split} split, only {', '.join(self.texts)}; name it by data.{split}")
+            known = ", ".join(self.texts)
+            raise UserError(f"{self._title} has no {split} split, only {known}; name it by data.{split}")
         if not any(self.texts[split]):
-            raise UserError(f"the {split} split of {self.name} is empty; name another text")
+            raise UserError(f"the {split} split of {self._title} is empty; name another text")
         return self.texts[split]
 
     @functools.cached_property
@@ -147,13 +154,24 @@ class Text:
         """The source's state before the first batch, which can be had without the text."""
         return None if self.documents is None else key
 
+    def remarks(self, source: ResidentStream | ResidentExamples) -> Iterator[str]:
+        """What the user should know of what `source` has read."""
+        if self.bad.count:
+            yield self.bad.told()
+        if self.documents is not None:
+            segment = source.arrays["segment"]
+            yield (
+                f"{len(self.of('train')):,} documents in {len(segment):,} rows of {self.length} + 1 tokens, which they "
+                f"fill to {(segment > 0).mean():.1%}"
+            )
+
     def source(self) -> ResidentStream | ResidentExamples:
         if self.documents is not None:
             return ResidentExamples(self.packed("train"), self.spec(), self.batch_size)
         source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
-                f"{self.name} has {len(source.tokens)} {self.spec().unit.value}s, too few for "
+                f"{self._title} has {len(source.tokens)} {self.spec().unit.value}s, too few for "
                 f"data.batch_size={self.batch_size} rows of data.length={self.length}; lower one of them"
             )
         return source
@@ -166,14 +184,14 @@ class Text:
         rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
         batches = stream_batches(tokens, self.length, 1 << (rows.bit_length() - 1), self.spec())
         if not len(batches["tokens"]):
-            raise UserError(f"the {split} split of {self.name} is shorter than data.length={self.length}; lower that")
+            raise UserError(f"the {split} split of {self._title} is shorter than data.length={self.length}; lower that")
         return batches
 
     def packed(self, split: str) -> dict[str, np.ndarray]:
         """The split's documents as rows: `tokens` and `segment` [N, T+1], `mask` [N, T]."""
         arrays = pack(self._encoded(split), self.length)
         if not len(arrays["tokens"]):
-            raise UserError(f"no document in the {split} split of {self.name} has two tokens; name another text")
+            raise UserError(f"no document in the {split} split of {self._title} has two tokens; name another text")
         return arrays
 
     def _encoded(self, split: str) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.trained import load_start
+from jaxgen.running.vocabulary import HasVocabulary
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
@@ -153,6 +154,9 @@ class Trainer:
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
+        if self.experiment.rewards is None and isinstance(self.experiment.data, HasVocabulary):
+            for sentence in self.experiment.data.remarks(source):
+                self.say(sentence)
         if isinstance(source, Between):
             return BetweenFeed(source, devices, draws)
         if isinstance(source, Streamed):

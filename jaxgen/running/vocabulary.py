@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +27,9 @@ class HasVocabulary(Protocol):
 
     def with_vocabulary(self, document: dict[str, Any]) -> "HasVocabulary":
         """These data with a kept vocabulary; UserError when the document is none of theirs."""
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """What the user should know of what `source` has read of the text."""
 
     def begin(self, key: Key, moving: Any) -> Any:
         """The source's state before the first batch, without reading the text."""
@@ -58,7 +62,7 @@ def trained_with(experiment: Experiment, workdir: Path) -> Experiment:
     digest, document = _parts(held, workdir)
     if digest != data.text_digest() and document != data.vocabulary_document():
         raise UserError(
-            f"the text of data.name={data.name} has changed since {workdir} was begun, and with it the vocabulary; "
+            f"the training text has changed since {workdir} was begun, and with it the vocabulary; "
             "restore the text, or give another --workdir"
         )
     return kept(experiment, workdir)

@@ -121,6 +121,7 @@ def test_a_users_own_text_file(tmp_path):
         ),
         (lambda: Text(batch_size=10_000).source(), "too few for data.batch_size=10000"),
         (lambda: Pictures(batch_size=0), "batch_size is 0; give at least 1"),
+        (lambda: Pictures().evaluation("validation"), "digits has no validation split"),
         (lambda: Text(length=0), "give at least 1 of each"),
     ],
 )

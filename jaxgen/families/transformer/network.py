@@ -123,9 +123,7 @@ class Transformer(nn.Module):
         further = max(self.context) - 1
         return {"history": jnp.full((batch_size, further), self.vocabulary, jnp.int32)} if further else {}
 
-    def _shown(
-        self, tokens: jax.Array, carry: Carry | None, segment: jax.Array | None
-    ) -> tuple[jax.Array, Carry]:
+    def _shown(self, tokens: jax.Array, carry: Carry | None, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
         """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
         size, length = tokens.shape
         past = self._past(size) | {"position": jnp.zeros(1, jnp.int32)} if carry is None else carry
