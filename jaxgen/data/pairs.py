@@ -114,6 +114,7 @@ class Pairs:
     def with_vocabulary(self, document: dict[str, Any]) -> "Pairs":
         """These data with the vocabularies that `vocabulary_document` told, whatever the files have become."""
         given = copy.copy(self)
+        vars(given).pop("_held", None)
         if self.source_tokens is None:
             shared = self.tokens.read(document.get("shared", {}))
             vars(given)["vocabularies"] = shared, shared
@@ -163,7 +164,17 @@ class Pairs:
         """Every pair of the split once, all in the largest bucket: [n, B, ...]."""
         return padded_batches(self._padded(self._encoded(split), self.buckets[-1]), self.batch_size)
 
+    @functools.cached_property
+    def _held(self) -> dict[str, list[Encoded]]:
+        """The splits encoded so far: a line that is too long is counted once."""
+        return {}
+
     def _encoded(self, split: str) -> list[Encoded]:
+        if split not in self._held:
+            self._held[split] = self._fitting(split)
+        return self._held[split]
+
+    def _fitting(self, split: str) -> list[Encoded]:
         source, target = self.vocabularies
         pairs = []
         for place, given, made in self.of(split):

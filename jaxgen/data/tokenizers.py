@@ -131,12 +131,12 @@ class WordList:
 class Merges:
     """Byte-level byte pairs: the `tokenizers` library's own JSON; any text is its tokens and back."""
 
-    json: str
+    content: str
     unit = Unit.PIECE
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
-        return _library().Tokenizer.from_str(self.json)
+        return _library().Tokenizer.from_str(self.content)
 
     @property
     def size(self) -> int:
@@ -155,7 +155,7 @@ class Merges:
         return self._tokenizer.decode(np.asarray(tokens).tolist(), skip_special_tokens=False)
 
     def document(self) -> dict[str, Any]:
-        return {"byte_pairs": json.loads(self.json)}
+        return {"byte_pairs": json.loads(self.content)}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def test_documents_of_a_file_are_packed_and_cut_between_documents(tmp_path):
     assert spec.packed and not spec.continues
     assert spec.batch(4).keys() == data.source().arrays.keys() | {"row"}
     assert all(rows[name].shape[1:] == spec.batch(4)[name].shape[1:] for name in rows)
+    assert f"18 documents in {len(rows['mask'])} rows of 40 + 1 tokens" in next(data.remarks(data.source()))
     first = rows["tokens"][0][rows["segment"][0] == 1]
     assert data.decode(first) in data.of("train")
     evaluated = data.evaluation("test")
@@ -105,12 +106,14 @@ def test_a_line_that_is_no_utf8_is_named_or_left_out(tmp_path):
         (lambda f: Text(train=f["empty"], test=f["test"]).spec(), "data.train: .* is empty"),
         (lambda f: Text(train=f["torn"], test=f["test"]).spec(), "data.train: .* cannot be read"),
         (lambda f: Text(documents=Examples()).spec(), "is for TFDS sets"),
+        (lambda f: Text(name="mnist").spec(), "mnist is a set of image, label, and none"),
+        (lambda f: Text(name="tiny_shakespeare", data_dir=f["folder"]).spec(), "is not prepared in"),
         (lambda f: Text(skip_bad=-1), "data.skip_bad is -1"),
     ],
 )
 def test_mistakes_are_one_sentence(make, sentence, files, tmp_path):
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "torn.gz").write_bytes(Path(files["train"]).read_bytes()[:-20])
-    more = {"empty": str(tmp_path / "empty.txt"), "torn": str(tmp_path / "torn.gz")}
+    more = {"empty": str(tmp_path / "empty.txt"), "torn": str(tmp_path / "torn.gz"), "folder": str(tmp_path)}
     with pytest.raises(UserError, match=sentence):
         make(files | more)
