@@ -3,6 +3,7 @@
 
 import json
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +123,12 @@ def test_mistakes_are_one_sentence(make, sentence):
         make()
 
 
+def test_byte_pairs_without_their_library_are_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(UserError, match=r"run `pip install 'jaxgen\[bpe\]'`"):
+        BytePairs().fit([TEXT], [])
+
+
 def test_the_likelihood_is_told_in_the_units_of_the_tokens():
     task = LanguageModel(RecurrentNetwork(width=4, embedding=4))
     nats, told = Mean(jnp.float32(40 * math.log(8)), jnp.float32(40)), Mean(jnp.float32(60), jnp.float32(40))
@@ -140,7 +147,8 @@ def test_bits_per_byte_are_all_nats_over_all_bytes():
     sizes = {"length": len(tokens) - 1, "vocabulary": vocabulary.size}
     spec = Spec(**sizes, unit=vocabulary.unit, token_bytes=vocabulary.token_bytes)
     task = LanguageModel(RecurrentNetwork(width=4, embedding=4)).for_spec(spec)
-    sums, _ = task.evaluate(task.init(jax.random.key(0)), {"tokens": tokens[None], "row": np.arange(1)}, None)
+    batch = {"tokens": tokens[None], "row": np.arange(1)}
+    sums = jax.jit(lambda key: task.evaluate(task.init(key), batch, key)[0])(jax.random.key(0))
     told = len(vocabulary.decode(tokens[1:]).encode())
     assert sums["bytes"].total == pytest.approx(told)
     expected = (len(tokens) - 1) * math.log2(vocabulary.size) / told
