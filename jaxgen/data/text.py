@@ -15,9 +15,10 @@ from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.documents import Examples, Separated, pack
 from jaxgen.data.files import read_text
+from jaxgen.data.pictures import Residence
 from jaxgen.data.prepared import read_texts, text_builder
-from jaxgen.data.sources import ResidentExamples, ResidentStream, padded_batches, stream_batches
-from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary, whole_lines
+from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
+from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary, Words, whole_lines
 from jaxgen.errors import UserError
 from jaxgen.types import Key, Spec
 
@@ -45,6 +46,7 @@ class Text:
     test: str | None = None
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     documents: Separated | Examples | None = None
+    residence: Residence = Residence.DEVICE  # of the packed rows; a stream is on the device
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
 
@@ -53,6 +55,8 @@ class Text:
             raise UserError(f"batch_size is {self.batch_size} and length {self.length}; give at least 1 of each")
         if self._named and None in (self.train, self.test) and not self._prepared:
             raise UserError("files are named by data.train and data.test, both (data.validation may be left out)")
+        if self.documents is None and self.residence is Residence.HOST:
+            raise UserError("data.residence=HOST is for packed documents: set data.documents too, or leave it out")
         if self._named and os.path.isfile(self.name):
             raise UserError(f"data.name={self.name} is cut nine to one; leave data.train and data.test out, or it")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
@@ -91,6 +95,8 @@ class Text:
         if self.documents is not None:
             return {"train": parts[: len(parts) * 9 // 10], "test": parts[len(parts) * 9 // 10 :]}
         cut = len(text) * 9 // 10
+        if isinstance(self.tokens, Words):  # no word is cut in two
+            cut = text.rfind("\n", 0, cut) + 1 or text.rfind(" ", 0, cut) + 1 or cut
         return {"train": (text[:cut],), "test": (text[cut:],)}
 
     def _parts(self, text: str) -> tuple[str, ...]:
@@ -154,7 +160,7 @@ class Text:
         """The source's state before the first batch, which can be had without the text."""
         return None if self.documents is None else key
 
-    def remarks(self, source: ResidentStream | ResidentExamples) -> Iterator[str]:
+    def remarks(self, source: ResidentStream | ResidentExamples | HostExamples) -> Iterator[str]:
         """What the user should know of what `source` has read."""
         if self.bad.count:
             yield self.bad.told()
@@ -165,9 +171,10 @@ class Text:
                 f"fill to {(segment > 0).mean():.1%}"
             )
 
-    def source(self) -> ResidentStream | ResidentExamples:
+    def source(self) -> ResidentStream | ResidentExamples | HostExamples:
         if self.documents is not None:
-            return ResidentExamples(self.packed("train"), self.spec(), self.batch_size)
+            kind = HostExamples if self.residence is Residence.HOST else ResidentExamples
+            return kind(self.packed("train"), self.spec(), self.batch_size)
         source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(

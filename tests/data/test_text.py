@@ -1,16 +1,20 @@
 """Texts come from files that the user names, from TFDS, as streams and as documents; what cannot be read is named."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import gzip
 import os
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
 from jaxgen.data.documents import Examples, Separated
+from jaxgen.data.pictures import Residence
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words
 from jaxgen.errors import UserError
@@ -42,6 +46,17 @@ def test_three_files_of_words(files):
     assert np.array_equal(source.tokens[:8], data.encode("the cat sat\non the mat\n"))
 
 
+def test_a_file_of_words_is_cut_between_lines(tmp_path):
+    path = tmp_path / "words.txt"
+    for text in ("one two three\n" * 33, "one two three " * 33):
+        path.write_text(text)
+        data = Text(name=str(path), tokens=Words())
+        assert data.of("train")[0] + data.of("test")[0] == text
+        assert set(data.vocabulary.words) == {"one", "two", "three", "<unk>", "<eos>"}
+    data = Text(name=str(path), tokens=Bytes())
+    assert len(data.of("train")[0]) == len(text) * 9 // 10
+
+
 def test_the_file_of_a_single_split_is_missing(files):
     data = Text(train=files["train"], test=files["test"], tokens=Bytes())
     with pytest.raises(UserError, match=r"no validation split, only train, test; name it by data.validation"):
@@ -60,8 +75,11 @@ def test_documents_of_a_file_are_packed_and_cut_between_documents(tmp_path):
     assert f"18 documents in {len(rows['mask'])} rows of 40 + 1 tokens" in next(data.remarks(data.source()))
     first = rows["tokens"][0][rows["segment"][0] == 1]
     assert data.decode(first) in data.of("train")
+    host = dataclasses.replace(data, residence=Residence.HOST).source()
+    key, number, order = jax.random.key(0), jnp.int32(3), jnp.arange(4)
+    streamed, resident = host.fetch(key, 3), data.source().next(key, None, number, order)[0]
+    assert all(np.array_equal(streamed[name], resident[name]) for name in resident)
     evaluated = data.evaluation("test")
-    assert evaluated["mask"].sum() >= sum(len(text) - 1 for text in data.of("test"))  # the filling rows weigh nothing
     assert (evaluated["mask"].sum(axis=2) * evaluated["weight"]).sum() == sum(len(text) - 1 for text in data.of("test"))
 
 
@@ -108,6 +126,7 @@ def test_a_line_that_is_no_utf8_is_named_or_left_out(tmp_path):
         (lambda f: Text(documents=Examples()).spec(), "is for TFDS sets"),
         (lambda f: Text(name="mnist").spec(), "mnist is a set of image, label, and none"),
         (lambda f: Text(name="tiny_shakespeare", data_dir=f["folder"]).spec(), "is not prepared in"),
+        (lambda f: Text(residence=Residence.HOST), "data.residence=HOST is for packed documents"),
         (lambda f: Text(skip_bad=-1), "data.skip_bad is -1"),
     ],
 )
