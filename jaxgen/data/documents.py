@@ -38,7 +38,7 @@ def pack(documents: Sequence[np.ndarray], length: int) -> dict[str, np.ndarray]:
     same document, so that no target lies across a border. A document longer than a row is cut so that the last token
     of a part is the first of the next one: every token but a document's first is a target exactly once. The longest
     part first, each goes into the row that it leaves least room in (best fit decreasing): at most one row is less than
-    half full, and there are at most 11/9 as many as the fewest possible, and one more (Johnson 1974).
+    half full, and for many documents there are at most 11/9 as many rows as the fewest possible (Johnson 1974).
     """
     rows: list[list[np.ndarray]] = []
     room: list[tuple[int, int]] = []  # (tokens free, row) of the rows that have some, in order
