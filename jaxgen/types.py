@@ -5,6 +5,7 @@ H height   W width           C channels           L layers        G gates
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,24 @@ Batch = Mapping[str, jax.Array]  # named arrays with the batch as their leading 
 Metrics = dict[str, Any]  # names to Mean inside a program, names to float outside
 
 
+class Unit(enum.Enum):
+    """What one token of a text is: the unit that its likelihood is told in."""
+
+    CHARACTER = "character"
+    BYTE = "byte"
+    WORD = "word"
+    PIECE = "piece"  # several bytes, as many as Spec.token_bytes says
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a source's batches are; tasks derive every size from it.
 
     Pictures are `image` [B, H, W, C] integer levels 0 .. levels-1; sequences are `tokens` [B, T+1] integers below
     `vocabulary` (an input and its shifted target share the array); `label` [B] is an integer below `classes`.
+    `mask` [B, T] is true for the targets that count. The documents of a packed row are numbered by `segment` [B, T+1],
+    0 is padding. What tokens are made from, a sentence to translate, is `source` [B, S] where `source_mask` is true;
+    its targets begin with the token `vocabulary`, "start", which is never predicted.
     """
 
     image: tuple[int, int, int] | None = None  # H, W, C
@@ -33,6 +46,12 @@ class Spec:
     vocabulary: int = 0
     classes: int = 0  # 0: no labels
     continues: bool = False  # row b of a batch goes on where row b of the batch before it ended
+    unit: Unit = Unit.CHARACTER  # of the tokens
+    token_bytes: tuple[int, ...] = ()  # [V] how many bytes each token stands for, where that is certain
+    padded: bool = False  # not all targets count
+    packed: bool = False  # a row holds several documents, which know nothing of each other
+    source_length: int = 0  # S, 0 without a source
+    source_vocabulary: int = 0
 
     def batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of a batch, so that a program can be lowered without data."""
@@ -41,6 +60,13 @@ class Spec:
             shapes["image"] = (self.image, jnp.uint8)
         if self.length:
             shapes["tokens"] = ((self.length + 1,), jnp.int32)
+        if self.padded or self.packed:
+            shapes["mask"] = ((self.length,), jnp.bool_)
+        if self.packed:
+            shapes["segment"] = ((self.length + 1,), jnp.int32)
+        if self.source_length:
+            shapes["source"] = ((self.source_length,), jnp.int32)
+            shapes["source_mask"] = ((self.source_length,), jnp.bool_)
         if self.continues:
             shapes["fresh"] = ((), jnp.bool_)
         if self.classes:

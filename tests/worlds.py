@@ -63,6 +63,49 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Dictionary:
+    """Each token of a target is a categorical under the source's token at its place: a translation word by word.
+
+    A source that has ended counts as the token `source_vocabulary`.
+    """
+
+    spec: Spec | None = None
+    bound = "exact"
+
+    def for_spec(self, spec: Spec) -> "Dictionary":
+        return replace(self, spec=spec)
+
+    def init(self, key: Key) -> Variables:
+        return Variables({"logits": jnp.zeros((self.spec.source_vocabulary + 1, self.spec.vocabulary))}, Extra())
+
+    def rows(self, batch_size: int) -> None:
+        return None
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn("dictionary", self.loss),)
+
+    def absorb(self, shared: Any, statistics: Any) -> Any:
+        return shared
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        under = jnp.where(batch["source_mask"], batch["source"], self.spec.source_vocabulary)
+        log_probabilities = jax.nn.log_softmax(variables.params["logits"])[under]  # [B, T, V]
+        nats = -jnp.take_along_axis(log_probabilities, batch["tokens"][:, 1:, None], axis=2)[..., 0]
+        return Mean.of(nats, batch["mask"] * batch.get("weight", jnp.ones(len(nats)))[:, None]), Aux()
+
+    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
+        start = jnp.full((count, 1), self.spec.vocabulary)
+        words = variables.params["logits"].argmax(axis=1)
+        return {"tokens": jnp.concatenate([start, jnp.broadcast_to(words, (count, len(words)))], axis=1)}
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
+        return {"nats": self.loss(variables, batch, key)[0]}, None
+
+    def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
+        return {"nats_per_token": sums["nats"].value}
+
+
+@dataclass(frozen=True)
 class Duel:
     """Two players on noisy pictures: `left` moves twice a step, `right` once; ragged weights, rows and shared state.
 

@@ -10,7 +10,7 @@ cores of an Intel Xeon (AVX-512, AMX); `jaxgen evaluate --workdir runs/docs` tel
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.text import Characters
+from jaxgen.data.text import Text
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
@@ -22,7 +22,7 @@ def experiment() -> Experiment:
     network = RecurrentNetwork(width=384, embedding=128, dropout=0.2)
     return Experiment(
         task=LanguageModel(network=network),
-        data=Characters(name="python-docs", batch_size=32, length=64),
+        data=Text(name="python-docs", batch_size=32, length=64),
         optimisers={"likelihood": Adam(rate=Cosine(peak=4e-3, warmup=100), b2=0.99, decay=0.1, clip=1.0)},
         averages={"slow": Average(half_life=3_000)},
         steps=2000,

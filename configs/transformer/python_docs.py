@@ -9,7 +9,7 @@ cores of an Intel Xeon (AVX-512, AMX) that did other work besides; `jaxgen evalu
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from jaxgen.data.text import Characters
+from jaxgen.data.text import Text
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
@@ -21,7 +21,7 @@ def experiment() -> Experiment:
     network = Transformer(width=128, blocks=4, heads=4, hidden=512, context=(1, 2, 3), dropout=0.05)
     return Experiment(
         task=LanguageModel(network=network),
-        data=Characters(name="python-docs", batch_size=16, length=128),
+        data=Text(name="python-docs", batch_size=16, length=128),
         optimisers={"likelihood": Adam(rate=Cosine(peak=2e-3, warmup=100), b2=0.99, decay=0.1, clip=1.0)},
         averages={"slow": Average(half_life=100)},
         steps=1000,

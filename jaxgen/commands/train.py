@@ -19,7 +19,8 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.trainer import Trainer
-from jaxgen.training.folder import FollowedFolder, RunFolder
+from jaxgen.running.vocabulary import keep, trained_with
+from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.processes import agree_on, leads
 
@@ -76,15 +77,18 @@ def train(config: str, workdir: str, changes: Changes, began: float) -> int:
 def run(experiment: Experiment, workdir: Path, stopped, began: float | None = None) -> int:
     """Train `experiment` in `workdir` until its end or until `stopped()`; returns the step reached."""
     began = time.perf_counter() if began is None else began
-    assembly = assemble(experiment)
     document = to_document(experiment)
     agree_on(document)
+    refuse_other(workdir, read_json(workdir / EXPERIMENT), document)
+    experiment = trained_with(experiment, workdir)
+    assembly = assemble(experiment)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
     try:
         if leads():
-            refuse_other(folder.path, folder.document(), document)
+            refuse_other(folder.path, folder.document(), document)  # a process before us may have begun another
         folder.describe(document, facts())
+        keep(folder, experiment)
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")

@@ -24,7 +24,8 @@ FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
 MOVED = {
     "jaxgen.data.sets.Pictures": "jaxgen.data.pictures.Pictures",
     "jaxgen.data.sets.Residence": "jaxgen.data.pictures.Residence",
-    "jaxgen.data.sets.Characters": "jaxgen.data.text.Characters",
+    "jaxgen.data.sets.Characters": "jaxgen.data.text.Text",
+    "jaxgen.data.text.Characters": "jaxgen.data.text.Text",
 }
 PUBLIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)+")
 

@@ -56,6 +56,8 @@ class Pictures:
         return arrays
 
     def _whole(self, split: str) -> dict[str, np.ndarray]:
+        if split == "validation" and self.name in ("digits", "faded-digits", "emoji"):
+            raise UserError(f"{self.name} has no validation split, only train and test; choose one of them")
         if self.name == "digits":
             return dict(builtin.digits()[split])
         if self.name == "faded-digits":

@@ -1,90 +1,205 @@
-"""Texts as an experiment names them: a builtin one or a file of the user's, read as a stream of tokens."""
+"""Texts as an experiment names them: a builtin one, files of the user's or a TFDS set, as a stream or as documents."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 import functools
+import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data import builtin
-from jaxgen.data.sources import ResidentStream, stream_batches
-from jaxgen.errors import UserError, nearest
-from jaxgen.types import Spec
+from jaxgen.data.bad import BadExamples
+from jaxgen.data.documents import Examples, Separated, pack
+from jaxgen.data.files import read_text
+from jaxgen.data.pictures import Residence
+from jaxgen.data.prepared import read_texts, text_builder
+from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
+from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary, Words, whole_lines
+from jaxgen.errors import UserError
+from jaxgen.types import Key, Spec
+
+_BUILTIN = "python-docs"
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Characters:
-    """A text as a stream of characters: the builtin `python-docs`, or a file of the user's by its path."""
+class Text:
+    """A text as tokens: the builtin `python-docs`, files of the user's, or a set of texts that TFDS has prepared.
 
-    name: str = "python-docs"
+    One file by its path as `name` is cut nine to one; several are named by `train`, `validation` and `test`, which for
+    a TFDS set are split expressions (`test="validation+test"` makes nanoGPT's tenth of `tiny_shakespeare`) and left
+    out are its own splits, their examples joined end to end. A text is read as one stream; with `documents` it falls
+    into ones that know nothing of each other, packed into rows of T tokens. `skip_bad` lines that are no UTF-8 may be
+    left out.
+    """
+
+    name: str = _BUILTIN
     batch_size: int = 32
-    length: int = 128  # characters a row and batch, T
+    length: int = 128  # tokens a row and batch, T
+    tokens: Tokens = Characters()
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+    documents: Separated | Examples | None = None
+    residence: Residence = Residence.DEVICE  # of the packed rows; a stream is on the device
+    skip_bad: int = 0
+    bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
 
     def __post_init__(self):
         if self.batch_size < 1 or self.length < 1:
             raise UserError(f"batch_size is {self.batch_size} and length {self.length}; give at least 1 of each")
+        if self._named and None in (self.train, self.test) and not self._prepared:
+            raise UserError("files are named by data.train and data.test, both (data.validation may be left out)")
+        if self.documents is None and self.residence is Residence.HOST:
+            raise UserError("data.residence=HOST is for packed documents: set data.documents too, or leave it out")
+        if self._named and os.path.isfile(self.name):
+            raise UserError(f"data.name={self.name} is cut nine to one; leave data.train and data.test out, or it")
+        object.__setattr__(self, "bad", BadExamples(self.skip_bad))
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """The splits that the user names, and how."""
+        named = {split: getattr(self, split) for split in SPLITS}
+        return {split: word for split, word in named.items() if word is not None}
+
+    @property
+    def _prepared(self) -> bool:
+        """Whether `name` can only be a TFDS set's."""
+        return self.name != _BUILTIN and not os.path.isfile(self.name)
+
+    @property
+    def _title(self) -> str:
+        """What the text is called in a sentence."""
+        return self.name if self._prepared or self.train is None else self.train
 
     @functools.cached_property
-    def texts(self) -> dict[str, str]:
-        """`train` and `test`: a file is cut nine to one."""
-        if self.name == "python-docs":
-            return builtin.python_docs()
-        if not os.path.isfile(self.name):
-            raise UserError(
-                f"data.name is {self.name!r}: neither a builtin text nor a file{nearest(self.name, ['python-docs'])}"
-            )
-        try:
-            with open(self.name, encoding="utf-8") as file:
-                text = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{self.name} cannot be read as UTF-8 text ({error}); convert it, or name another"
-            ) from None
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """The documents of each split; of a stream all is one."""
+        if self._prepared:
+            return self._prepared_texts()
+        if isinstance(self.documents, Examples):
+            raise UserError("data.documents=Examples is for TFDS sets; a text's documents are Separated")
+        if self._named:
+            texts = {split: read_text(path, f"data.{split}", self.bad) for split, path in self._named.items()}
+            return {split: self._parts(text) for split, text in texts.items()}
+        if self.name == _BUILTIN:
+            text = "".join(builtin.python_docs().values())
+        else:
+            text = read_text(self.name, "data.name", self.bad)
+        parts = self._parts(text)
+        if self.documents is not None:
+            return {"train": parts[: len(parts) * 9 // 10], "test": parts[len(parts) * 9 // 10 :]}
         cut = len(text) * 9 // 10
-        return {"train": text[:cut], "test": text[cut:]}
+        if isinstance(self.tokens, Words):  # no word is cut in two
+            cut = text.rfind("\n", 0, cut) + 1 or text.rfind(" ", 0, cut) + 1 or cut
+        return {"train": (text[:cut],), "test": (text[cut:],)}
+
+    def _parts(self, text: str) -> tuple[str, ...]:
+        return (text,) if self.documents is None else self.documents.cut(text)
+
+    def _prepared_texts(self) -> dict[str, tuple[str, ...]]:
+        builder = text_builder(self.name, self.data_dir, [_BUILTIN])
+        splits = {split: split for split in SPLITS if split in builder.info.splits} | self._named
+        texts = {split: read_texts(builder, expression, self.bad) for split, expression in splits.items()}
+        if isinstance(self.documents, Examples):
+            return {split: tuple(examples) for split, examples in texts.items()}
+        return {split: self._parts("".join(examples)) for split, examples in texts.items()}
+
+    def of(self, split: str) -> tuple[str, ...]:
+        """The documents of a split; UserError when these data have no such split, or nothing is in it."""
+        if split not in self.texts:
+            known = ", ".join(self.texts)
+            raise UserError(f"{self._title} has no {split} split, only {known}; name it by data.{split}")
+        if not any(self.texts[split]):
+            raise UserError(f"the {split} split of {self._title} is empty; name another text")
+        return self.texts[split]
 
     @functools.cached_property
-    def alphabet(self) -> str:
-        """The characters of both splits in code order; a token is a character's place here."""
-        return "".join(sorted(set(self.texts["train"]) | set(self.texts["test"])))
+    def vocabulary(self) -> Vocabulary:
+        """Fitted to the training text; `with_vocabulary` puts a kept one in its place."""
+        return self.tokens.fit(*self._fitted_to())
+
+    def _fitted_to(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        others = [text for split in self.texts if split != "train" for text in self.texts[split]]
+        return self.of("train"), tuple(others) if isinstance(self.tokens, Characters) else ()
+
+    def text_digest(self) -> str:
+        """SHA-256 of what the vocabulary is fitted to."""
+        digest = hashlib.sha256()
+        for text in (text for texts in self._fitted_to() for text in texts):
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()
+
+    def vocabulary_document(self) -> dict[str, Any]:
+        return self.vocabulary.document()
+
+    def with_vocabulary(self, document: dict[str, Any]) -> "Text":
+        """These data with the vocabulary that `vocabulary.document()` wrote, whatever the text has become."""
+        given = copy.copy(self)
+        vars(given)["vocabulary"] = self.tokens.read(document)
+        return given
 
     def encode(self, text: str) -> np.ndarray:
-        """[N] int32 tokens; UserError names the first character that the alphabet lacks."""
-        known, codes = _codes(self.alphabet), _codes(text)
-        places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-        missing = np.flatnonzero(known[places] != codes)
-        if len(missing):
-            character = text[missing[0]]
-            raise UserError(f"the character {character!r} does not occur in {self.name}; leave it out of the prompt")
-        return places.astype(np.int32)
+        """[N] int32 tokens; UserError names what the vocabulary lacks."""
+        return self.vocabulary.encode(text)
 
     def decode(self, tokens: np.ndarray) -> str:
-        return "".join(self.alphabet[token] for token in tokens)
+        return self.vocabulary.decode(tokens)
 
     def spec(self) -> Spec:
-        return Spec(length=self.length, vocabulary=len(self.alphabet), continues=True)
+        known, packed = self.vocabulary, self.documents is not None
+        sizes = {"length": self.length, "vocabulary": known.size, "continues": not packed, "packed": packed}
+        return Spec(**sizes, unit=known.unit, token_bytes=known.token_bytes)
 
-    def source(self) -> ResidentStream:
-        source = ResidentStream(self.encode(self.texts["train"]), self.spec(), self.batch_size)
+    def begin(self, key: Key, moving: Any) -> Key | None:
+        """The source's state before the first batch, which can be had without the text."""
+        return None if self.documents is None else key
+
+    def remarks(self, source: ResidentStream | ResidentExamples | HostExamples) -> Iterator[str]:
+        """What the user should know of what `source` has read."""
+        if self.bad.count:
+            yield self.bad.told()
+        if self.documents is not None:
+            segment = source.arrays["segment"]
+            yield (
+                f"{len(self.of('train')):,} documents in {len(segment):,} rows of {self.length} + 1 tokens, which they "
+                f"fill to {(segment > 0).mean():.1%}"
+            )
+
+    def source(self) -> ResidentStream | ResidentExamples | HostExamples:
+        if self.documents is not None:
+            kind = HostExamples if self.residence is Residence.HOST else ResidentExamples
+            return kind(self.packed("train"), self.spec(), self.batch_size)
+        source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
-                f"{self.name} has {len(source.tokens)} characters, too few for data.batch_size={self.batch_size} rows "
-                f"of data.length={self.length}; lower one of them"
+                f"{self._title} has {len(source.tokens)} {self.spec().unit.value}s, too few for "
+                f"data.batch_size={self.batch_size} rows of data.length={self.length}; lower one of them"
             )
         return source
 
     def evaluation(self, split: str) -> dict[str, Any]:
-        """The split as a stream, [n, B, T+1]; as many rows, a power of two, as leave about a hundredth unread."""
-        tokens = self.encode(self.texts[split])
+        """The split once: packed, or as a stream [n, B, T+1] of as many rows as leave about a hundredth unread."""
+        if self.documents is not None:
+            return padded_batches(self.packed(split), self.batch_size)
+        tokens = self._encoded(split)[0]
         rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
         batches = stream_batches(tokens, self.length, 1 << (rows.bit_length() - 1), self.spec())
         if not len(batches["tokens"]):
-            raise UserError(f"the {split} split of {self.name} is shorter than data.length={self.length}; lower that")
+            raise UserError(f"the {split} split of {self._title} is shorter than data.length={self.length}; lower that")
         return batches
 
+    def packed(self, split: str) -> dict[str, np.ndarray]:
+        """The split's documents as rows: `tokens` and `segment` [N, T+1], `mask` [N, T]."""
+        arrays = pack(self._encoded(split), self.length)
+        if not len(arrays["tokens"]):
+            raise UserError(f"no document in the {split} split of {self._title} has two tokens; name another text")
+        return arrays
 
-def _codes(text: str) -> np.ndarray:
-    """[N] the code point of each character."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    def _encoded(self, split: str) -> list[np.ndarray]:
+        return [self.encode(whole_lines(text, self.tokens)) for text in self.of(split)]

@@ -18,7 +18,7 @@ from jaxgen.errors import UserError
 from jaxgen.ops.pictures import to_tokens
 from jaxgen.ops.rows import integers, row_keys, uniform
 from jaxgen.ops.sequences import generate, tempered, token_log_prob
-from jaxgen.types import Batch, Extra, Key, Spec, Variables
+from jaxgen.types import Batch, Extra, Key, Spec, Unit, Variables
 
 Carry = Any  # what a network keeps of the tokens so far; every leaf with the batch leading
 
@@ -39,12 +39,17 @@ class Network(Protocol):
         """What is kept before the first token, with room for `length` tokens."""
 
     def __call__(
-        self, tokens: jax.Array, carry: Carry | None, label: jax.Array | None, keys: jax.Array | None = None
+        self,
+        tokens: jax.Array,
+        carry: Carry | None,
+        label: jax.Array | None,
+        keys: jax.Array | None = None,
+        segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry | None]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the carry after them.
 
         Without a carry the tokens are read from the beginning, and one need not come back. `keys` [B] draw each row's
-        dropout; None drops nothing.
+        dropout; None drops nothing. Where `segment` [B, T] changes another document begins, as if alone in its row.
         """
 
     def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
@@ -60,7 +65,8 @@ class LanguageModel:
     gradient flows across batches, and a `fresh` row starts from nothing; a network that does not stream reads each
     batch on its own. Samples are drawn at `temperature` from the `top_k` likeliest tokens (None: from all); likelihoods
     know neither. `label_dropout` is the share of training rows whose label is hidden, so that pictures of any class can
-    be drawn as well.
+    be drawn as well. The documents of a `packed` row know nothing of each other, and targets outside `mask` do not
+    count.
     """
 
     network: Network
@@ -113,20 +119,35 @@ class LanguageModel:
         return _mean(-log_prob, batch), Aux(rows=rows)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """[B] nats, exact: of a picture under its label, or of `tokens` after their first, read from the beginning."""
+        """[B] nats, exact: of a picture under its label, or of `tokens` after their first, read from the beginning.
+
+        Of a packed row it is the sum over its documents, each after its first token.
+        """
         tokens, label = self._tokens(batch), self._label(batch)
-        logits, _ = self.network.apply({"params": variables.params}, tokens[:, :-1], None, label)
-        return token_log_prob(logits, tokens[:, 1:]).sum(axis=1)
+        logits, _ = self._apply(variables, tokens, None, label, None, batch)
+        return _masked(token_log_prob(logits, tokens[:, 1:]), batch).sum(axis=1)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Carry | None]:
         log_prob, rows = self._read(variables, batch, None)
-        return {"nats": _mean(-log_prob, batch)}, rows
+        sums = {"nats": _mean(-log_prob, batch)}
+        if self.spec.unit is Unit.PIECE:
+            sums["bytes"] = _mean(jnp.asarray(self.spec.token_bytes, jnp.float32)[batch["tokens"][:, 1:]], batch)
+        return sums, rows
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         nats = sums["nats"].value
         if self.spec.image is not None:
             return {"nats_per_token": nats, "bits_per_dim": nats / math.log(2)}
-        return {"nats_per_token": nats, "bits_per_character": nats / math.log(2), "perplexity": jnp.exp(nats)}
+        figures, bits = {"nats_per_token": nats}, nats / math.log(2)
+        match self.spec.unit:
+            case Unit.CHARACTER:
+                return figures | {"bits_per_character": bits, "perplexity": jnp.exp(nats)}
+            case Unit.BYTE:
+                return figures | {"bits_per_byte": bits}
+            case Unit.WORD:  # with the ends of lines among the words, as the benchmarks count them
+                return figures | {"perplexity_per_word": jnp.exp(nats)}
+            case Unit.PIECE:
+                return figures | {"bits_per_byte": bits / sums["bytes"].value, "perplexity": jnp.exp(nats)}
 
     def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
         """Pictures {"image" [count, H, W, C], "label"} or texts {"tokens" [count, P+L]}: the prompt and what follows.
@@ -204,8 +225,21 @@ class LanguageModel:
     def _read(self, variables: Variables, batch: Batch, keys: jax.Array | None) -> tuple[jax.Array, Carry | None]:
         """The log-probability [B, T] nats of every token after those before it, and the rows to go on from."""
         tokens, label, carry = self._tokens(batch), self._label(batch), self._carried(variables, batch)
-        logits, carry = self.network.apply({"params": variables.params}, tokens[:, :-1], carry, label, keys)
+        logits, carry = self._apply(variables, tokens, carry, label, keys, batch)
         return token_log_prob(logits, tokens[:, 1:]), carry if self._streams else None
+
+    def _apply(
+        self,
+        variables: Variables,
+        tokens: jax.Array,
+        carry: Carry | None,
+        label: jax.Array | None,
+        keys: jax.Array | None,
+        batch: Batch,
+    ) -> tuple[jax.Array, Carry | None]:
+        """The network over all tokens but the last, document by document where the batch is packed."""
+        documents = (batch["segment"][:, :-1],) if "segment" in batch else ()
+        return self.network.apply({"params": variables.params}, tokens[:, :-1], carry, label, keys, *documents)
 
     def _carried(self, variables: Variables, batch: Batch) -> Carry | None:
         """What each row goes on from; None where all begin at the beginning."""
@@ -226,4 +260,13 @@ def _mean(nats: jax.Array, batch: Batch) -> Mean:
     count (law 2).
     """
     size, length = nats.shape
-    return Mean.of(nats.mean(axis=1), batch.get("weight", jnp.ones(size)) * length)
+    weight = batch.get("weight", jnp.ones(size))
+    if "mask" not in batch:
+        return Mean.of(nats.mean(axis=1), weight * length)
+    counts = batch["mask"].sum(axis=1)
+    return Mean.of(_masked(nats, batch).sum(axis=1) / jnp.maximum(counts, 1), weight * counts)
+
+
+def _masked(nats: jax.Array, batch: Batch) -> jax.Array:
+    """`nats` [B, T] with nothing at the targets that do not count."""
+    return jnp.where(batch["mask"], nats, 0.0) if "mask" in batch else nats

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgen.ops.attention import attend, causal_mask, rotate
+from jaxgen.ops.attention import attend, causal_mask, rotate, same_segment
+from jaxgen.ops.sequences import place_in_segment
 
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
 
@@ -28,12 +29,17 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, cache: Cache | None = None, position: jax.Array | None = None
+        self,
+        x: jax.Array,
+        cache: Cache | None = None,
+        position: jax.Array | None = None,
+        segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache | None]:
         """[B, T, D], and the cache with these T tokens in it.
 
         `position` [B] is how many tokens each row of `cache` holds; only a causal layer can go on from one, and the
-        caller sees to it that there is room left. Without a cache the sequence is whole, and None comes back.
+        caller sees to it that there is room left. Without a cache the sequence is whole, and None comes back; then
+        `segment` [B, T] may number the documents in each row, which are attended to and counted one by one.
         """
         size, length, width = x.shape
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
@@ -41,11 +47,14 @@ class SelfAttention(nn.Module):
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
         positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]
         if self.rotary:
-            q, k = rotate(q, positions), rotate(k, positions)
+            turned = positions if segment is None else place_in_segment(segment)
+            q, k = rotate(q, turned), rotate(k, turned)
         if cache is not None:
             cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
             k, v = cache["key"], cache["value"]
         mask = causal_mask(positions, k.shape[1]) if self.causal else None
+        if segment is not None:
+            mask = same_segment(segment) if mask is None else mask & same_segment(segment)
         y = attend(q, k, v, mask).reshape(-1, width)
         return nn.Dense(width, name="out")(y).reshape(x.shape), cache
 

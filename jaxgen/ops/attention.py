@@ -23,6 +23,11 @@ def causal_mask(positions: jax.Array, length: int) -> jax.Array:
     return (positions[:, :, None] >= jnp.arange(length))[:, None]
 
 
+def same_segment(segment: jax.Array) -> jax.Array:
+    """[B, 1, T, T]: true where query and key bear the same number in `segment` [B, T]."""
+    return (segment[:, :, None] == segment[:, None, :])[:, None]
+
+
 def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
     """Rotary positions (RoFormer, arXiv 2104.09864): pairs of features of `x` [B, T, H, D] turned by their position.
 

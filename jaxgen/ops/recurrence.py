@@ -13,25 +13,31 @@ import jax.numpy as jnp
 State = tuple[jax.Array, jax.Array]
 
 
-def lstm(inputs: jax.Array, recurrent: jax.Array, carry: State) -> tuple[jax.Array, State]:
+def lstm(
+    inputs: jax.Array, recurrent: jax.Array, carry: State, going: jax.Array | None = None
+) -> tuple[jax.Array, State]:
     """A long short-term memory layer (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
     `inputs` [B, T, 4H] is the input product plus the bias, its gates in the order in, forget, candidate, out (that of
     cuDNN and PyTorch); `recurrent` [H, 4H]; `carry` (h, c), both [B, H]. Returns the outputs h_1 .. h_T [B, T, H] and
-    the carry after them. Differentiable in reverse mode alone.
+    the carry after them. Where `going` [B, T] is 0 a step starts from zeros, where it is 1 from the one before it.
+    Differentiable in reverse mode alone, and not in `going`.
     """
-    outputs, carry = _lstm(_swap(inputs), recurrent, carry)
+    outputs, carry = _lstm(_swap(inputs), recurrent, carry, _steps(going))
     return _swap(outputs), carry
 
 
-def gru(inputs: jax.Array, recurrent: jax.Array, bias: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
+def gru(
+    inputs: jax.Array, recurrent: jax.Array, bias: jax.Array, carry: jax.Array, going: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """A gated recurrent unit layer (arXiv 1406.1078) with the reset gate after the recurrent product, as in cuDNN.
 
     Resetting after the product, n = tanh(x + r (h W + b)), is what lets one packed matrix serve all three gates.
     `inputs` [B, T, 3H], gates in the order reset, update, candidate; `recurrent` [H, 3H]; `bias` [H] is the candidate's
-    inner b; `carry` h [B, H]. Returns the outputs [B, T, H] and the carry after them. Reverse mode alone.
+    inner b; `carry` h [B, H]; `going` [B, T] as for `lstm`. Returns the outputs [B, T, H] and the carry after them.
+    Reverse mode alone.
     """
-    outputs, carry = _gru(_swap(inputs), recurrent, bias, carry)
+    outputs, carry = _gru(_swap(inputs), recurrent, bias, carry, _steps(going))
     return _swap(outputs), carry
 
 
@@ -44,53 +50,68 @@ def _before(first: jax.Array, later: jax.Array) -> jax.Array:
     return jnp.concatenate([first[None], later[:-1]])
 
 
+def _steps(going: jax.Array | None) -> jax.Array | None:
+    """[T, B, 1] of [B, T]."""
+    return None if going is None else _swap(going)[..., None]
+
+
+def _kept(state: jax.Array, going: jax.Array | None) -> jax.Array:
+    return state if going is None else state * going
+
+
 @jax.custom_vjp
-def _lstm(inputs: jax.Array, recurrent: jax.Array, carry: State) -> tuple[jax.Array, State]:
-    return _lstm_forward(inputs, recurrent, carry)[0]
+def _lstm(inputs: jax.Array, recurrent: jax.Array, carry: State, going: jax.Array | None) -> tuple[jax.Array, State]:
+    return _lstm_forward(inputs, recurrent, carry, going)[0]
 
 
-def _lstm_forward(inputs, recurrent, carry):
-    def step(state, x):
-        h, c = state
+def _lstm_forward(inputs, recurrent, carry, going):
+    def step(state, now):
+        x, go = now
+        h, c = (_kept(part, go) for part in state)
         i, f, g, o = jnp.split(x + h @ recurrent, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = f * c + i * g
         h = o * jnp.tanh(c)
         return (h, c), (h, c, (i, f, g, o))
 
-    last, (outputs, cells, gates) = jax.lax.scan(step, carry, inputs)
-    return (outputs, last), (recurrent, carry, outputs, cells, gates)
+    last, (outputs, cells, gates) = jax.lax.scan(step, carry, (inputs, going))
+    return (outputs, last), (recurrent, carry, going, outputs, cells, gates)
 
 
 def _lstm_backward(saved, cotangents):
-    recurrent, (h_first, c_first), outputs, cells, gates = saved
+    recurrent, (h_first, c_first), going, outputs, cells, gates = saved
     d_outputs, d_last = cotangents
 
     def step(state, now):
         dh, dc = state
-        d_output, c_before, c, (i, f, g, o) = now
+        d_output, c_before, c, (i, f, g, o), go = now
         dh = dh + d_output
         tanh_c = jnp.tanh(c)
         dc = dc + dh * o * (1 - tanh_c**2)
         parts = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)
         d_gates = jnp.concatenate(parts, axis=-1)
-        return (d_gates @ recurrent.T, dc * f), d_gates
+        return (_kept(d_gates @ recurrent.T, go), _kept(dc * f, go)), d_gates
 
-    steps = d_outputs, _before(c_first, cells), cells, gates
+    steps = d_outputs, _kept(_before(c_first, cells), going), cells, gates, going
     d_carry, d_inputs = jax.lax.scan(step, d_last, steps, reverse=True)
-    return d_inputs, jnp.einsum("tbh,tbg->hg", _before(h_first, outputs), d_inputs), d_carry
+    h_before = _kept(_before(h_first, outputs), going)
+    return d_inputs, jnp.einsum("tbh,tbg->hg", h_before, d_inputs), d_carry, None
 
 
 _lstm.defvjp(_lstm_forward, _lstm_backward)
 
 
 @jax.custom_vjp
-def _gru(inputs: jax.Array, recurrent: jax.Array, bias: jax.Array, carry: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _gru_forward(inputs, recurrent, bias, carry)[0]
+def _gru(
+    inputs: jax.Array, recurrent: jax.Array, bias: jax.Array, carry: jax.Array, going: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    return _gru_forward(inputs, recurrent, bias, carry, going)[0]
 
 
-def _gru_forward(inputs, recurrent, bias, carry):
-    def step(h, x):
+def _gru_forward(inputs, recurrent, bias, carry, going):
+    def step(h, now):
+        x, go = now
+        h = _kept(h, go)
         (x_r, x_z, x_n), (p_r, p_z, p_n) = jnp.split(x, 3, axis=-1), jnp.split(h @ recurrent, 3, axis=-1)
         p_n = p_n + bias
         r, z = jax.nn.sigmoid(x_r + p_r), jax.nn.sigmoid(x_z + p_z)
@@ -98,28 +119,28 @@ def _gru_forward(inputs, recurrent, bias, carry):
         h = (1 - z) * n + z * h
         return h, (h, (r, z, n, p_n))
 
-    last, (outputs, gates) = jax.lax.scan(step, carry, inputs)
-    return (outputs, last), (recurrent, carry, outputs, gates)
+    last, (outputs, gates) = jax.lax.scan(step, carry, (inputs, going))
+    return (outputs, last), (recurrent, carry, going, outputs, gates)
 
 
 def _gru_backward(saved, cotangents):
-    recurrent, first, outputs, gates = saved
+    recurrent, first, going, outputs, gates = saved
     d_outputs, d_last = cotangents
-    before = _before(first, outputs)
+    before = _kept(_before(first, outputs), going)
 
     def step(dh, now):
-        d_output, h_before, (r, z, n, p_n) = now
+        d_output, h_before, (r, z, n, p_n), go = now
         dh = dh + d_output
         dn = dh * (1 - z) * (1 - n**2)
         dr, dz = dn * p_n * r * (1 - r), dh * (h_before - n) * z * (1 - z)
         products = jnp.concatenate([dr, dz, dn * r], axis=-1)
-        return dh * z + products @ recurrent.T, jnp.concatenate([dr, dz, dn], axis=-1)
+        return _kept(dh * z + products @ recurrent.T, go), jnp.concatenate([dr, dz, dn], axis=-1)
 
-    d_carry, d_inputs = jax.lax.scan(step, d_last, (d_outputs, before, gates), reverse=True)
+    d_carry, d_inputs = jax.lax.scan(step, d_last, (d_outputs, before, gates, going), reverse=True)
     dr, dz, dn = jnp.split(d_inputs, 3, axis=-1)
     d_inner = dn * gates[0]  # the reset gate stands between p_n and n
     d_products = jnp.concatenate([dr, dz, d_inner], axis=-1)
-    return d_inputs, jnp.einsum("tbh,tbg->hg", before, d_products), d_inner.sum((0, 1)), d_carry
+    return d_inputs, jnp.einsum("tbh,tbg->hg", before, d_products), d_inner.sum((0, 1)), d_carry, None
 
 
 _gru.defvjp(_gru_forward, _gru_backward)

@@ -12,6 +12,18 @@ _COLDEST = 1e-30  # divides where the temperature is 0: any difference of logits
 Step = Callable[[jax.Array, Any], tuple[jax.Array, Any]]  # (token [B], carry) -> (logits [B, V], carry)
 
 
+def place_in_segment(segment: jax.Array) -> jax.Array:
+    """[B, T] int32: how many places before it are of the same run of equal numbers in `segment` [B, T]."""
+    place = jnp.arange(segment.shape[1], dtype=jnp.int32)
+    begins = jnp.pad(segment[:, 1:] != segment[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    return place - jax.lax.cummax(jnp.where(begins, place, 0), axis=1)
+
+
+def within_segment(tokens: jax.Array, segment: jax.Array, back: int, start: int) -> jax.Array:
+    """`tokens` [B, T], each from `back - 1` places earlier, with `start` where that lies in another segment."""
+    return jnp.where(place_in_segment(segment) >= back - 1, tokens, start)
+
+
 def token_log_prob(logits: jax.Array, tokens: jax.Array) -> jax.Array:
     """[B, T] nats: the log-probability that `logits` [B, T, V] give to `tokens` [B, T]."""
     chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]

@@ -32,9 +32,9 @@ PASSAGES = (
      "Bits/dim is how many bits the model needs to write down one pixel value of held-out data: the lower the better. "
      "≤ marks a bound: the model may be better than the number says, not worse. A GAN gives no probabilities, hence "
      "its dash."),
-    (("nats_per_token", "perplexity"),
+    (("nats_per_token", "perplexity", "perplexity_per_word", "bits_per_character", "bits_per_byte"),
      "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
-     "what a token is, so compare only runs with the same vocabulary."),
+     "what a token is, so compare only runs with the same vocabulary; bits per byte do not."),
     (("reward", "reward_at_start"),
      "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
      "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "

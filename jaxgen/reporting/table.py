@@ -9,7 +9,10 @@ from jaxgen.reporting.markup import DASH, escaped, number, percent
 from jaxgen.reporting.prose import titles
 from jaxgen.reporting.run_view import RunView
 
-LIKELIHOODS = ("bits_per_dim", "nats_per_token", "perplexity")  # the columns where a bound is not the value itself
+# The columns where a bound is not the value itself.
+LIKELIHOODS = (
+    *("bits_per_dim", "bits_per_character", "bits_per_byte", "nats_per_token", "perplexity", "perplexity_per_word"),
+)
 
 
 def comparison_tables(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
 from jaxgen.experiment import Experiment
 from jaxgen.rewards.tuned import Samples, TunedGame
+from jaxgen.running.vocabulary import HasVocabulary
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
@@ -42,7 +45,15 @@ class Assembly:
 
     def init(self, key: Key, start: Variables | None = None) -> TrainState:
         """The state before the first step, from fresh variables or from `start`'s; traceable."""
-        return init_state(self.game, key, functools.partial(self.source.init, jax.random.fold_in(key, 2)), start)
+        return init_state(self.game, key, functools.partial(self._begin, jax.random.fold_in(key, 2)), start)
+
+    @property
+    def _begin(self) -> Callable[[Key, Any], Any]:
+        """The source's `init`; a run that is only looked at must not need the text that its source reads."""
+        experiment = self.experiment
+        if experiment.rewards is None and isinstance(experiment.data, HasVocabulary):
+            return experiment.data.begin
+        return self.source.init
 
     def batch(self) -> Batch:
         """The shapes of a batch."""

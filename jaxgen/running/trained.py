@@ -17,6 +17,7 @@ from jaxgen.core.masks import path_of
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.vocabulary import kept
 from jaxgen.training.checkpoint import Checkpoints, type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel
@@ -47,11 +48,11 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
         lines = [line for line in differences(document, experiment) if not line.startswith("parallel")]
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
-        return experiment
+        return kept(experiment, workdir)
     experiment = from_document(document)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{workdir / EXPERIMENT} describes no experiment; restore it, or train into another --workdir")
-    return experiment
+    return kept(experiment, workdir)
 
 
 def load_trained(

@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
@@ -20,13 +21,15 @@ from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.trained import load_start
+from jaxgen.running.vocabulary import HasVocabulary
 from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
-from jaxgen.training.feeds import BetweenFeed, Feed, StreamedFeed, TracedFeed, spans
+from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
 from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
+from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
 from jaxgen.training.step import averaged
 from jaxgen.types import Batch, Metrics, Variables
 
@@ -43,6 +46,7 @@ class Trainer:
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
+        self._compile_seconds = 0.0
         self._shows_start = False  # what another run has learned, before this one changes it
 
     def run(self, stopped: Callable[[], bool]) -> int:
@@ -128,8 +132,7 @@ class Trainer:
             Hook(every.sample, self._sample),
             Hook(every.checkpoint, self._checkpoint),
         )
-        most = self.assembly.steps_per_call
-        calls = functools.partial(spans, step, experiment.steps, most, tuple(vars(every).values()))
+        calls = functools.partial(self._calls, state, step)
         with self._stopwatch.paused():
             if self._shows_start:
                 self._evaluate(0, state)
@@ -155,8 +158,18 @@ class Trainer:
         frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
         self.folder.summarise(speed | rate | frozen)
 
+    def _calls(self, state: TrainState, step: int) -> Iterator[Span]:
+        every, assembly = self.experiment.every, self.assembly
+        calls = spans(step, self.experiment.steps, assembly.steps_per_call, tuple(vars(every).values()))
+        if isinstance(assembly.source, ManyShapes):
+            calls = in_one_shape(calls, assembly.source, assembly.devices.fetch(state).source, assembly.game.draws)
+        return calls
+
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
+        if self.experiment.rewards is None and isinstance(self.experiment.data, HasVocabulary):
+            for sentence in self.experiment.data.remarks(source):
+                self.say(sentence)
         if isinstance(source, Between):
             return BetweenFeed(source, devices, draws)
         if isinstance(source, Streamed):
@@ -166,15 +179,26 @@ class Trainer:
         return TracedFeed(source, devices)
 
     def _compile(self, state: TrainState, feed: Feed, step: int) -> Callable[..., tuple[TrainState, Metrics]]:
-        """The training program, compiled before the first call so that its time stands apart."""
+        """The training program, compiled before the first call so that its time stands apart; one for each shape."""
+        if not isinstance(self.assembly.source, ManyShapes):
+            return self._compiled(state, feed.example(state), isinstance(feed, TracedFeed), step)
+
+        def compiled(state: TrainState, batches: Any) -> Callable[..., tuple[TrainState, Metrics]]:
+            with self._stopwatch.paused():
+                return self._compiled(state, batches, False, int(self.assembly.devices.fetch(state).step))
+
+        return ProgramByShape(compiled)
+
+    def _compiled(
+        self, state: TrainState, batches: Any, traced: bool, step: int
+    ) -> Callable[..., tuple[TrainState, Metrics]]:
         assembly = self.assembly
         began = time.perf_counter()
-        traced = isinstance(feed, TracedFeed)
-        lowered = assembly.devices.lower(assembly.game, state, feed.example(state), traced, assembly.loops)
-        program = lowered.compile()
+        program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
         now = time.perf_counter()
+        self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
-        self.folder.summarise({"compile_seconds": now - began})
+        self.folder.summarise({"compile_seconds": self._compile_seconds})
         return program
 
     def _read(self, step: int, metrics: Metrics) -> None:

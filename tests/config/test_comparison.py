@@ -14,7 +14,7 @@ from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document, to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.data.pictures import Pictures
-from jaxgen.data.text import Characters
+from jaxgen.data.text import Text
 
 
 def toy(**fields):
@@ -121,8 +121,10 @@ def experiment():
 
 
 def test_a_class_that_has_moved_is_the_same_under_its_old_name():
-    document = to_document({"data": Pictures(), "text": Characters()})
+    document = to_document({"data": Pictures(), "text": Text()})
     text = json.dumps(document).replace("jaxgen.data.pictures.", "jaxgen.data.sets.")
-    before = json.loads(text.replace("jaxgen.data.text.", "jaxgen.data.sets."))
-    assert before != document and differences(before, document) == []
+    for place in ("jaxgen.data.sets.Characters", "jaxgen.data.text.Characters"):
+        before = json.loads(text.replace("jaxgen.data.text.Text", place))
+        assert before != document and differences(before, document) == []
+        assert from_document(before["dict"]["text"]) == Text()
     assert from_document(before["dict"]["data"]) == Pictures()

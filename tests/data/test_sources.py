@@ -9,7 +9,7 @@ import pytest
 from jaxgen.data.builtin import digits
 from jaxgen.data.pictures import Pictures, Residence
 from jaxgen.data.sources import padded_batches
-from jaxgen.data.text import Characters
+from jaxgen.data.text import Text
 from jaxgen.errors import UserError
 
 
@@ -71,8 +71,8 @@ def test_host_and_device_give_the_same_batches():
 
 
 def test_a_text_stream_goes_on_where_it_ended_and_starts_anew_after_its_last_batch():
-    data = Characters(batch_size=4, length=50)
-    source, text = data.source(), data.texts["train"]
+    data = Text(batch_size=4, length=50)
+    source, text = data.source(), data.of("train")[0]
     first = batches(source, 3)
     for row in range(4):
         start = row * source.batches * 50
@@ -86,16 +86,16 @@ def test_a_text_stream_goes_on_where_it_ended_and_starts_anew_after_its_last_bat
 
 
 def test_an_evaluation_reads_nearly_all_of_the_text():
-    data = Characters(batch_size=32, length=128)
+    data = Text(batch_size=32, length=128)
     tokens = data.evaluation("test")["tokens"]
-    assert tokens[..., 1:].size >= 0.98 * len(data.texts["test"])
+    assert tokens[..., 1:].size >= 0.98 * len(data.of("test")[0])
 
 
 def test_characters_there_and_back_and_the_missing_one_is_named():
-    data = Characters()
-    text = data.texts["test"][:500]
+    data = Text()
+    text = data.of("test")[0][:500]
     assert data.decode(data.encode(text)) == text
-    with pytest.raises(UserError, match="'☃' does not occur in python-docs"):
+    with pytest.raises(UserError, match="'☃' does not occur in the data"):
         data.encode("a ☃ b")
 
 
@@ -108,20 +108,21 @@ def test_padding_has_no_weight_and_nothing_is_lost():
 def test_a_users_own_text_file(tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("abcd" * 100)
-    data = Characters(name=str(path), batch_size=2, length=10)
-    assert data.spec().vocabulary == 4 and len(data.texts["test"]) == 40
+    data = Text(name=str(path), batch_size=2, length=10)
+    assert data.spec().vocabulary == 4 and len(data.of("test")[0]) == 40
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (
-            lambda: Characters(name="pyton-docs").texts(),
-            "neither a builtin text nor a file; did you mean 'python-docs'",
+            lambda: Text(name="pyton-docs").spec(),
+            "neither a builtin text nor a file nor a TFDS set; did you mean 'python-docs'",
         ),
-        (lambda: Characters(batch_size=10_000).source(), "too few for data.batch_size=10000"),
+        (lambda: Text(batch_size=10_000).source(), "too few for data.batch_size=10000"),
         (lambda: Pictures(batch_size=0), "batch_size is 0; give at least 1"),
-        (lambda: Characters(length=0), "give at least 1 of each"),
+        (lambda: Pictures().evaluation("validation"), "digits has no validation split"),
+        (lambda: Text(length=0), "give at least 1 of each"),
     ],
 )
 def test_mistakes_are_one_sentence(make, sentence):

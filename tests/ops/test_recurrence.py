@@ -82,6 +82,29 @@ def test_two_halves_are_the_whole(ours, naive, arguments):
     close((jnp.concatenate([first, second], axis=1), after), whole, 1e-6)
 
 
+@pytest.mark.parametrize(("ours", "naive", "arguments"), PAIRS)
+def test_where_it_does_not_go_on_it_starts_from_zeros(ours, naive, arguments):
+    """Values and gradients are those of two sequences a row, which falls apart at a place of its own."""
+    inputs, *weights, carry = arguments()
+    cuts = [1, 2, 4]
+    going = (jnp.arange(T) != jnp.array(cuts)[:, None]).astype(jnp.float32)
+
+    def whole(inputs, weights, carry):
+        return ours(inputs, *weights, carry, going)[0]
+
+    def apart(inputs, weights, carry):
+        rows = []
+        for row, cut in enumerate(cuts):
+            one, first = inputs[row : row + 1], jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], carry)
+            rows.append(naive(one[:, :cut], *weights, first)[0])
+            rows.append(naive(one[:, cut:], *weights, jax.tree.map(jnp.zeros_like, first))[0])
+        return jnp.concatenate(rows, axis=1).reshape(B, T, H)
+
+    weigh = jnp.sin(jnp.arange(B * T * H)).reshape(B, T, H)
+    told = [jax.jit(jax.value_and_grad(lambda *a, f=f: jnp.sum(weigh * f(*a) ** 2), (0, 1, 2))) for f in (whole, apart)]
+    close(*(f(inputs, weights, carry) for f in told))
+
+
 def test_the_lstm_is_flaxs():
     x, h, c = numbers((B, T, 6), (B, H), (B, H))
     cell = nn.OptimizedLSTMCell(H)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from jaxgen.ops.rows import row_keys
-from jaxgen.ops.sequences import draw_token, generate, tempered, token_log_prob
+from jaxgen.ops.sequences import draw_token, generate, place_in_segment, tempered, token_log_prob, within_segment
 
 LOGITS = jnp.array([0.3, -1.2, 2.0, 1.9, -4.0])
 
@@ -86,3 +86,12 @@ def test_a_row_comes_out_the_same_in_any_batch():
     assert len({tuple(row) for row in whole.tolist()}) > 1
     shorter, _ = generate(markov(table), jnp.zeros(6), jnp.zeros(6, jnp.int32), 4, keys)
     assert np.array_equal(whole[:, :4], shorter)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 2), min_size=9, max_size=9), st.integers(1, 4))
+def test_places_and_looks_back_stay_within_a_segment(segment, back):
+    places = [next(n for n in range(t + 1) if t == n or segment[t - n - 1] != segment[t]) for t in range(len(segment))]
+    assert place_in_segment(np.array([segment])).tolist() == [places]
+    looked_at = within_segment(np.arange(9)[None], np.array([segment]), back, -1)
+    assert looked_at.tolist() == [[t if places[t] >= back - 1 else -1 for t in range(len(segment))]]

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxgen.errors import UserError
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.ops.recurrence import gru, lstm
+from jaxgen.ops.sequences import place_in_segment, within_segment
 
 Carry = dict[str, Any]  # every leaf with the batch leading: "layers", "history" [B, n], "position" [B]
 
@@ -23,21 +24,24 @@ class Cell(enum.Enum):
 
 
 class RecurrentLayer(nn.Module):
-    """One layer over [B, T, D]; returns the outputs [B, T, width] and the state after them."""
+    """One layer over [B, T, D]; returns the outputs [B, T, width] and the state after them.
+
+    Where `going` [B, T] is 0 a step starts from nothing, where it is 1 from the step before it (None: everywhere).
+    """
 
     cell: Cell
     width: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+    def __call__(self, x: jax.Array, state: Any, going: jax.Array | None = None) -> tuple[jax.Array, Any]:
         gates = 4 if self.cell is Cell.LSTM else 3
         recurrent = self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width))
         inputs = x @ kernel + bias  # [B, T, gates * width]
         if self.cell is Cell.LSTM:
-            return lstm(inputs, recurrent, state)
-        return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state)
+            return lstm(inputs, recurrent, state, going)
+        return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state, going)
 
     def _recurrent(self, key: jax.Array, gates: int) -> jax.Array:
         """An orthogonal matrix for every gate, side by side."""
@@ -97,22 +101,28 @@ class RecurrentNetwork(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: jax.Array, carry: Carry | None, label: jax.Array | None, keys: jax.Array | None = None
+        self,
+        tokens: jax.Array,
+        carry: Carry | None,
+        label: jax.Array | None,
+        keys: jax.Array | None = None,
+        segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
         `carry` None begins at the beginning. `label` [B] is read when `classes` is not 0. `keys` [B] draw each row's
-        dropout; None drops nothing.
+        dropout; None drops nothing. Where `segment` [B, T] changes a document begins that knows nothing of the last.
         """
         carry = self.carry(len(tokens), tokens.shape[1]) if carry is None else carry
-        shown, after = self._shown(tokens, carry)
+        shown, after = self._shown(tokens, carry, segment)
+        going = None if segment is None else (place_in_segment(segment) > 0).astype(shown.dtype)
         if self.classes:
             shown = shown + nn.Embed(self.classes + 1, self.embedding, name="label")(label)[:, None]
         shown = x = dropped(shown, self.dropout, numbered(keys, self.layers))
         states = []
         for number in range(self.layers):
             layer = RecurrentLayer(self.cell, self.width, name=f"layer_{number}")
-            x, state = layer(x, carry["layers"][number])
+            x, state = layer(x, carry["layers"][number], going)
             x = dropped(x, self.dropout, numbered(keys, number))
             states.append(state)
         if self.head:
@@ -127,7 +137,7 @@ class RecurrentNetwork(nn.Module):
         logits, carry = self(token[:, None], carry, label)
         return logits[:, 0], carry
 
-    def _shown(self, tokens: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+    def _shown(self, tokens: jax.Array, carry: Carry, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
         """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
         length, furthest, after = tokens.shape[1], max(self.context), {}
         if furthest > 1:
@@ -136,7 +146,8 @@ class RecurrentNetwork(nn.Module):
         x = 0.0
         for back in self.context:
             table = nn.Embed(self.vocabulary + 1, self.embedding, name=f"token_{back}")
-            x = x + table(tokens[:, furthest - back : furthest - back + length])
+            looked_at = tokens[:, furthest - back : furthest - back + length]
+            x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))
         if self.positions:
             position = carry["position"][:, None] + jnp.arange(length)
             x = x + nn.Embed(self.positions, self.embedding, name="position")(position)

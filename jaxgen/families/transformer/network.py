@@ -11,6 +11,7 @@ from jaxgen.errors import UserError
 from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.mlp import MLP
+from jaxgen.ops.sequences import within_segment
 
 Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "history" [B, n], "position" [B]
 
@@ -24,10 +25,15 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, cache: Cache | None, position: jax.Array | None, keys: jax.Array | None
+        self,
+        x: jax.Array,
+        cache: Cache | None,
+        position: jax.Array | None,
+        keys: jax.Array | None,
+        segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache | None]:
         attention = SelfAttention(self.heads, causal=True, rotary=True, name="attention")
-        y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position)
+        y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position, segment)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
         y = MLP(self.hidden, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
         return x + dropped(y, self.dropout, numbered(keys, 1)), cache
@@ -77,14 +83,20 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: jax.Array, carry: Carry | None, label: jax.Array | None, keys: jax.Array | None = None
+        self,
+        tokens: jax.Array,
+        carry: Carry | None,
+        label: jax.Array | None,
+        keys: jax.Array | None = None,
+        segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry | None]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
         Without `carry` the sequence begins here, and no state comes back. `label` [B] is read when `classes` is not 0,
-        where the label `classes` is "no class". `keys` [B] draw each row's dropout; None drops nothing.
+        where the label `classes` is "no class". `keys` [B] draw each row's dropout; None drops nothing. Where `segment`
+        [B, T] changes a document begins that knows nothing of the last; it is read without a carry alone.
         """
-        x, after = self._shown(tokens, carry)
+        x, after = self._shown(tokens, carry, segment)
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
         if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
             film = nn.Embed(self.classes + 1, 2 * self.width, name="label")(label)[:, None]
@@ -94,7 +106,7 @@ class Transformer(nn.Module):
         for number in range(self.blocks):
             block = Block(self.heads, self.hidden, self.dropout, name=f"block_{number}")
             cache, position = (None, None) if carry is None else (carry["blocks"][number], carry["position"])
-            x, cache = block(x, cache, position, numbered(keys, number))
+            x, cache = block(x, cache, position, numbered(keys, number), segment)
             caches.append(cache)
         x = nn.RMSNorm(name="final_norm")(x)
         # zeros: an untrained network holds every token equally likely
@@ -111,7 +123,7 @@ class Transformer(nn.Module):
         further = max(self.context) - 1
         return {"history": jnp.full((batch_size, further), self.vocabulary, jnp.int32)} if further else {}
 
-    def _shown(self, tokens: jax.Array, carry: Carry | None) -> tuple[jax.Array, Carry]:
+    def _shown(self, tokens: jax.Array, carry: Carry | None, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
         """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
         size, length = tokens.shape
         past = self._past(size) | {"position": jnp.zeros(1, jnp.int32)} if carry is None else carry
@@ -123,7 +135,8 @@ class Transformer(nn.Module):
         x = 0.0
         for back in self.context:
             table = nn.Embed(self.vocabulary + 1, self.width, name="token" if back == 1 else f"token_{back}")
-            x = x + table(tokens[:, furthest - back : furthest - back + length])
+            looked_at = tokens[:, furthest - back : furthest - back + length]
+            x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))
         if self.positions:
             x = x + nn.Embed(self.positions, self.width, name="position")(
                 past["position"][:, None] + jnp.arange(length)

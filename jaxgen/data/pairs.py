@@ -1,0 +1,274 @@
+"""Line-aligned pairs, a sentence and its translation say, in batches of a few shapes: the buckets of their lengths."""
+# SPDX-License-Identifier: Apache-2.0
+
+import copy
+import functools
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.data.bad import BadExamples
+from jaxgen.data.files import decoded_lines, read_lines
+from jaxgen.data.sources import padded_batches
+from jaxgen.data.tokenizers import BytePairs, Tokens, Vocabulary
+from jaxgen.errors import UserError
+from jaxgen.types import Key, Spec
+
+Line = tuple[str, str, str]  # where it stands, its source, its target
+Encoded = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two files line by line, gzipped or not: what is given, `source`, and what is made of it, `tokens`.
+
+    Both sides share the vocabulary of `tokens`, fitted to both, unless the source has `source_tokens` of its own. A
+    target begins with the token `vocabulary`, "start", and ends with the last one of the vocabulary, "end". A pair goes
+    into the smallest of `buckets` that holds both sides, the end counted, and is padded to it: there are never more
+    shapes than buckets. Lines that are empty, too long, no UTF-8 or without a partner are bad: up to `skip_bad` of them
+    are left out. At most `steps_a_shape` batches of one shape follow each other.
+    """
+
+    train: tuple[str, str]  # files, the source's first
+    test: tuple[str, str]
+    validation: tuple[str, str] | None = None
+    batch_size: int = 64
+    buckets: tuple[int, ...] = (16, 32, 64)  # tokens
+    tokens: Tokens = BytePairs()
+    source_tokens: Tokens | None = None
+    steps_a_shape: int = 20
+    skip_bad: int = 0
+    bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.steps_a_shape < 1:
+            raise UserError(
+                f"batch_size is {self.batch_size} and steps_a_shape {self.steps_a_shape}; give at least 1 of each"
+            )
+        if not self.buckets or list(self.buckets) != sorted(set(self.buckets)) or self.buckets[0] < 2:
+            raise UserError(f"data.buckets is {self.buckets}; give lengths from 2 on, each longer than the one before")
+        object.__setattr__(self, "bad", BadExamples(self.skip_bad))
+
+    @property
+    def name(self) -> str:
+        return " and ".join(Path(path).name for path in self.train)
+
+    @functools.cached_property
+    def _lines(self) -> dict[str, list[Line]]:
+        files = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: list(self._aligned(split, *pair)) for split, pair in files.items() if pair is not None}
+
+    def _aligned(self, split: str, source: str, target: str) -> Iterator[Line]:
+        """The good lines of two files."""
+        sides = [read_lines(path, f"data.{split}") for path in (source, target)]
+        shorter, longer = sorted(zip(map(len, sides), (source, target), strict=True))
+        for number in range(shorter[0] + 1, longer[0] + 1):
+            what = f"has no partner in {shorter[1]}, which ends at line {shorter[0]}"
+            self.bad.refuse(f"{longer[1]} line {number}", what)
+        decoded = (decoded_lines(*side, self.bad) for side in zip((source, target), sides, strict=True))
+        for (place, given), (other, made) in zip(*decoded, strict=False):
+            if given is None or made is None:
+                continue
+            if not given.strip() or not made.strip():
+                self.bad.refuse(other if given.strip() else place, "the line is empty")
+                continue
+            yield place, given.strip(), made.strip()
+
+    def of(self, split: str) -> list[Line]:
+        """The pairs of a split; UserError when these data have no such split, or nothing is in it."""
+        if split not in self._lines:
+            raise UserError(f"these pairs have no {split} split, only {', '.join(self._lines)}; name data.{split}")
+        if not self._lines[split]:
+            raise UserError(f"the {split} split of these pairs is empty; name other files by data.{split}")
+        return self._lines[split]
+
+    @functools.cached_property
+    def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
+        """The source's and the target's; one and the same where they share it."""
+        texts, others = ([[line[side] for line in lines] for side in (1, 2)] for lines in self._fitted_to())
+        if self.source_tokens is None:
+            shared = self.tokens.fit([*texts[0], *texts[1]], [*others[0], *others[1]])
+            return shared, shared
+        return self.source_tokens.fit(texts[0], others[0]), self.tokens.fit(texts[1], others[1])
+
+    def _fitted_to(self) -> tuple[list[Line], list[Line]]:
+        return self.of("train"), [line for split, lines in self._lines.items() if split != "train" for line in lines]
+
+    def text_digest(self) -> str:
+        """SHA-256 of all lines."""
+        digest = hashlib.sha256()
+        for _, *texts in itertools.chain(*self._fitted_to()):
+            digest.update("\n".join((*texts, "")).encode())
+        return digest.hexdigest()
+
+    def vocabulary_document(self) -> dict[str, Any]:
+        source, target = (known.document() for known in self.vocabularies)
+        return {"shared": target} if self.source_tokens is None else {"source": source, "target": target}
+
+    def with_vocabulary(self, document: dict[str, Any]) -> "Pairs":
+        """These data with the vocabularies that `vocabulary_document` told, whatever the files have become."""
+        given = copy.copy(self)
+        vars(given).pop("_held", None)
+        if self.source_tokens is None:
+            shared = self.tokens.read(document.get("shared", {}))
+            vars(given)["vocabularies"] = shared, shared
+        else:
+            source, target = (document.get(side, {}) for side in ("source", "target"))
+            vars(given)["vocabularies"] = self.source_tokens.read(source), self.tokens.read(target)
+        return given
+
+    def encode(self, text: str) -> np.ndarray:
+        """[S] int32 tokens of something given."""
+        return self.vocabularies[0].encode(text.strip())
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """What was made, up to its end, from tokens with "start" or without."""
+        end = self.vocabularies[1].size
+        made = [token for token in np.asarray(tokens).tolist() if token != end + 1]
+        return self.vocabularies[1].decode(np.asarray(made[: made.index(end) if end in made else None], np.int32))
+
+    def spec(self) -> Spec:
+        source, target = self.vocabularies
+        length = self.buckets[-1]
+        told = {"unit": target.unit, "token_bytes": (*target.token_bytes, 0) if target.token_bytes else ()}
+        sizes = {"length": length, "vocabulary": target.size + 1, "padded": True}
+        return Spec(**sizes, **told, source_length=length, source_vocabulary=source.size)
+
+    def begin(self, key: Key, moving: Any) -> Key:
+        """The source's state before the first batch, which can be had without the files."""
+        return key
+
+    def remarks(self, source: "BucketedPairs") -> Iterator[str]:
+        """What the user should know of what `source` has read."""
+        if self.bad.count:
+            yield self.bad.told()
+        sizes = [f"{len(arrays['mask']):,} of up to {arrays['mask'].shape[1]}" for arrays in source.arrays]
+        real = sum(arrays[name].sum() for arrays in source.arrays for name in ("source_mask", "mask"))
+        room = sum(arrays[name].size for arrays in source.arrays for name in ("source_mask", "mask"))
+        yield f"pairs by their tokens: {', '.join(sizes)}; {1 - real / room:.1%} is padding"
+
+    def source(self) -> "BucketedPairs":
+        pairs = self._encoded("train")
+        edges = (0, *self.buckets)
+        parts = ([p for p in pairs if low < _room(p) <= high] for low, high in itertools.pairwise(edges))
+        filled = tuple(self._padded(part, size) for part, size in zip(parts, self.buckets, strict=True) if part)
+        return BucketedPairs(filled, self.spec(), self.batch_size, self.steps_a_shape)
+
+    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+        """Every pair of the split once, all in the largest bucket: [n, B, ...]."""
+        return padded_batches(self._padded(self._encoded(split), self.buckets[-1]), self.batch_size)
+
+    @functools.cached_property
+    def _held(self) -> dict[str, list[Encoded]]:
+        """The splits encoded so far: a line that is too long is counted once."""
+        return {}
+
+    def _encoded(self, split: str) -> list[Encoded]:
+        if split not in self._held:
+            self._held[split] = self._fitting(split)
+        return self._held[split]
+
+    def _fitting(self, split: str) -> list[Encoded]:
+        source, target = self.vocabularies
+        pairs = []
+        for place, given, made in self.of(split):
+            pair = source.encode(given), target.encode(made)
+            if _room(pair) > self.buckets[-1]:
+                self.bad.refuse(place, f"{_room(pair)} tokens, more than the longest of data.buckets={self.buckets}")
+            else:
+                pairs.append(pair)
+        if not pairs:
+            raise UserError(f"no pair of the {split} split fits into data.buckets={self.buckets}; give a longer one")
+        return pairs
+
+    def _padded(self, pairs: list[Encoded], size: int) -> dict[str, np.ndarray]:
+        """`source` and `source_mask` [N, size], `tokens` [N, size+1], `mask` [N, size]."""
+        end = self.vocabularies[1].size
+        source, tokens = np.zeros((len(pairs), size), np.int32), np.full((len(pairs), size + 1), end, np.int32)
+        tokens[:, 0] = end + 1
+        for row, (given, made) in enumerate(pairs):
+            source[row, : len(given)] = given
+            tokens[row, 1 : len(made) + 1] = made
+        place, sizes = np.arange(size), np.array([[len(side) for side in pair] for pair in pairs]).reshape(-1, 2)
+        source_mask, mask = place < sizes[:, :1], place <= sizes[:, 1:]
+        return {"source": source, "source_mask": source_mask, "tokens": tokens, "mask": mask}
+
+
+def _room(pair: Encoded) -> int:
+    """The tokens that a bucket must hold: of the source, or of the target and its end."""
+    return max(len(pair[0]), len(pair[1]) + 1)
+
+
+@dataclass(frozen=True)
+class BucketedPairs:
+    """A streamed source of padded pairs: batches of a few shapes, in runs of at most `run` of the same.
+
+    In every epoch each pair has its turn once; what fills the last batch of a bucket has no weight. The order of the
+    runs, and of the pairs in each bucket, is drawn anew from the key for every epoch.
+    """
+
+    arrays: tuple[Mapping[str, np.ndarray], ...]  # a bucket's each
+    spec: Spec
+    batch_size: int
+    run: int
+
+    def init(self, key: Key, moving: Any) -> Key:
+        return key
+
+    def fetch(self, state: Key, number: int) -> dict[str, np.ndarray]:
+        return self._batch(state, number, np.arange(self.batch_size))
+
+    def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
+        return (self._batch(state, number, rows) for number in itertools.count(first))
+
+    def same_shape_until(self, state: Key, number: int) -> int:
+        """The first batch after `number` that may be of another shape."""
+        epoch, place = divmod(number, self._batches)
+        _, ends, _ = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
+        return epoch * self._batches + int(ends[np.searchsorted(ends, place, side="right")])
+
+    def _batch(self, state: Key, number: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        epoch, place = divmod(number, self._batches)
+        runs, ends, orders = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
+        chosen = int(np.searchsorted(ends, place, side="right"))
+        bucket, last = runs[chosen]
+        index = (last - (ends[chosen] - place)) * self.batch_size + rows
+        size = self._sizes[bucket]
+        pairs = orders[bucket][np.minimum(index, size - 1)]
+        batch = {name: array[pairs] for name, array in self.arrays[bucket].items()}
+        return batch | {"weight": (index < size).astype(np.float32), "row": rows.astype(np.int32)}
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(len(arrays["tokens"]) for arrays in self.arrays)
+
+    @functools.cached_property
+    def _batches(self) -> int:
+        """Of an epoch."""
+        return sum(-(-size // self.batch_size) for size in self._sizes)
+
+
+def _words(key: Key) -> tuple[int, ...]:
+    return tuple(np.asarray(jax.random.key_data(key)).tolist())
+
+
+@functools.lru_cache(maxsize=4)
+def _order(
+    words: tuple[int, ...], epoch: int, sizes: tuple[int, ...], batch_size: int, run: int
+) -> tuple[list[tuple[int, int]], np.ndarray, list[np.ndarray]]:
+    """An epoch: its runs (their bucket, its first batch after them), where each ends, the pairs' orders."""
+    draw = np.random.default_rng((*words, epoch))
+    runs = []
+    for bucket, size in enumerate(sizes):
+        count = -(-size // batch_size)
+        runs += [(bucket, start, min(start + run, count)) for start in range(0, count, run)]
+    runs = [runs[place] for place in draw.permutation(len(runs))]
+    ends = np.cumsum([last - start for _, start, last in runs])
+    return [(bucket, last) for bucket, _, last in runs], ends, [draw.permutation(size) for size in sizes]

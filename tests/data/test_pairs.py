@@ -1,0 +1,215 @@
+"""Aligned lines become batches of few shapes: each pair once an epoch, whatever is wrong with a line is named."""
+# SPDX-License-Identifier: Apache-2.0
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxgen.commands.train import run
+from jaxgen.config.changes import set_fields
+from jaxgen.config.document import from_document, to_document
+from jaxgen.data.pairs import BucketedPairs, Pairs
+from jaxgen.data.tokenizers import BytePairs, Bytes, Words
+from jaxgen.errors import UserError
+from jaxgen.experiment import Every, Experiment
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.parallel import Parallel
+from jaxgen.training.shapes import in_one_shape
+from jaxgen.types import Spec
+from tests.commands.test_resume import end_of
+from tests.worlds import Dictionary
+
+WORDS = {"a": "un", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le"}
+multi30k = Path(os.environ.get("MULTI30K_DIR", ""))
+
+
+def sentences(count, longest=14):
+    draw = np.random.default_rng(0)
+    lines = [draw.choice(list(WORDS), size) for size in draw.integers(1, longest, count)]
+    return [" ".join(line) for line in lines], [" ".join(WORDS[word] for word in line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`train` (gzipped) and `test`, 150 and 30 lines of a language and of another."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name, lines in zip(("en", "fr"), sentences(180), strict=True):
+        (folder / f"train.{name}.gz").write_bytes(gzip.compress("\n".join(lines[:150]).encode()))
+        (folder / f"test.{name}").write_text("\n".join(lines[150:]) + "\n")
+    return folder
+
+
+def pairs(folder, **fields):
+    train, test = (
+        tuple(str(folder / name.format(side)) for side in ("en", "fr")) for name in ("train.{}.gz", "test.{}")
+    )
+    choices = {"batch_size": 8, "buckets": (4, 8, 16), "tokens": Words(), "source_tokens": Words(), "steps_a_shape": 3}
+    return Pairs(**{"train": train, "test": test, **choices, **fields})
+
+
+def test_batches_hold_what_the_lines_say(folder):
+    data, source = pairs(folder), pairs(folder).source()
+    english, french = sentences(180)
+    expected = sorted(zip(english[:150], french[:150], strict=True))
+    state, found, shapes = source.init(jax.random.key(0), None), [], set()
+    for number in range(source._batches):
+        batch = source.fetch(state, number)
+        shapes.add(batch["source"].shape)
+        assert (batch["tokens"][:, 0] == data.spec().vocabulary).all()  # "start"
+        for row in np.flatnonzero(batch["weight"]):
+            tokens, mask = batch["tokens"][row], batch["mask"][row]
+            given_ = data.vocabularies[0].decode(batch["source"][row][batch["source_mask"][row]])
+            assert tokens[1:][mask][-1] == data.spec().vocabulary - 1  # "end", and it is told
+            assert data.decode(tokens) == data.decode(tokens[1:][mask])
+            found.append((given_, data.decode(tokens)))
+    assert sorted(found) == expected  # each pair has its turn once in an epoch
+    assert shapes == {(8, 4), (8, 8), (8, 16)}
+    epochs = [[source.fetch(state, source._batches * epoch + number) for number in range(3)] for epoch in (0, 1)]
+    assert any(
+        not np.array_equal(*sources) for sources in zip(*[[b["source"] for b in e] for e in epochs], strict=True)
+    )
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(1, 7), st.integers(1, 5), st.integers(1, 9))
+def test_no_call_holds_two_shapes_and_an_epoch_is_every_pair_once(sizes, batch_size, run_, most):
+    offsets = np.cumsum([0, *sizes])
+    arrays = tuple(
+        {"tokens": np.tile(np.arange(start, start + size)[:, None], bucket + 1)}
+        for bucket, (start, size) in enumerate(zip(offsets, sizes, strict=False))
+    )
+    source = BucketedPairs(arrays, Spec(), batch_size, run_)
+    state, total = source.init(jax.random.key(1), None), source._batches
+    calls = [(step, min(most, 2 * total - step)) for step in range(0, 2 * total, most)]
+    cut = list(in_one_shape(iter(calls), source, state, 1))
+    assert [step for start, count in cut for step in range(start, start + count)] == list(range(2 * total))
+    assert all(count <= min(most, run_) for _, count in cut)
+    for start, count in cut:
+        assert len({source.fetch(state, number)["tokens"].shape for number in range(start, start + count)}) == 1
+    for epoch in (0, 1):
+        batches = [source.fetch(state, epoch * total + number) for number in range(total)]
+        seen = np.concatenate([batch["tokens"][:, 0][batch["weight"] > 0] for batch in batches])
+        assert sorted(seen.tolist()) == list(range(sum(sizes)))
+    parts = [next(source.batches(state, 1, rows))["tokens"] for rows in np.array_split(np.arange(batch_size), 2)]
+    assert np.array_equal(np.concatenate(parts), source.fetch(state, 1)["tokens"])  # processes see parts of one batch
+
+
+def experiment(folder, **fields):
+    return Experiment(
+        Dictionary(),
+        pairs(folder, **fields),
+        {"dictionary": Adam(0.3)},
+        steps=60,
+        steps_per_call=4,
+        every=Every(log=10, evaluate=30, sample=30, checkpoint=30),
+        parallel=Parallel(data=2),
+    )
+
+
+def lines(folder, name):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_a_run_compiles_once_a_shape_learns_and_resumes_exactly(folder, tmp_path):
+    compiled, counts = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    whole = tmp_path / "whole"
+    assert run(experiment(folder), whole, lambda: counts.append(len(compiled)) or False) == 60
+    jax.monitoring.clear_event_listeners()
+    assert sum("compile_seconds" in line for line in lines(whole, "timing.jsonl")) == 3  # as many as buckets
+    assert counts[-1] == counts[len(counts) * 2 // 3]  # and nothing else once all has happened
+    measured = [line for line in lines(whole, "metrics.jsonl") if line["split"] == "test"]
+    assert measured[-1]["nats_per_token"] < 0.1  # the dictionary has been learned
+    stopped = tmp_path / "stopped"
+    calls = []
+    assert 0 < run(experiment(folder), stopped, lambda: calls.append(0) or len(calls) == 9) < 60
+    assert run(experiment(folder), stopped, lambda: False) == 60
+    assert end_of(stopped) == end_of(whole)
+    assert (whole / "samples" / "60.txt").read_text()
+    assert {"source", "target"} == json.loads((whole / "vocabulary.json").read_text())["vocabulary"].keys()
+
+
+def test_a_shared_vocabulary_or_two(folder):
+    shared = pairs(folder, tokens=BytePairs(size=300), source_tokens=None, buckets=(64,))
+    source, target = shared.vocabularies
+    assert source is target and shared.spec().source_vocabulary == shared.spec().vocabulary - 1
+    assert shared.decode(shared.encode(" le chat voit ")) == "le chat voit"
+    for data in (shared, pairs(folder)):
+        given_ = data.with_vocabulary(json.loads(json.dumps(data.vocabulary_document())))
+        assert given_ == data and given_.spec() == data.spec()
+    assert from_document(to_document(shared)) == shared
+    changed = set_fields(shared, ["train=a.en,a.de", "buckets=8,32", "source_tokens=Bytes"])
+    assert changed.train == ("a.en", "a.de") and changed.buckets == (8, 32) and changed.source_tokens == Bytes()
+    batch = shared.spec().batch(8)
+    made = shared.source().fetch(jax.random.key(0), 0)
+    assert {name: (made[name].shape, made[name].dtype) for name in batch} == {
+        name: (shape.shape, shape.dtype) for name, shape in batch.items()
+    }
+
+
+BAD = {
+    "shorter": (b"a\nb\nc", b"d\ne\n", r"train\.1 line 3: has no partner in .*train\.2, which ends at line 2"),
+    "empty": (b"a\nb\nc", b"d\n \nf", r"train\.2 line 2: the line is empty"),
+    "no utf-8": (b"a\nb\nc\xff", b"d\ne\nf", r"train\.1 line 3: byte 2 is no UTF-8"),
+    "long": (
+        b"a\nb\na b c d e f g h i",
+        b"d\ne\nf",
+        r"train\.1 line 3: 9 tokens, more than the longest of data.buckets",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_line_is_named_or_left_out(kind, tmp_path):
+    for side, content in zip("12", BAD[kind], strict=False):
+        (tmp_path / f"train.{side}").write_bytes(content)
+    files = (str(tmp_path / "train.1"), str(tmp_path / "train.2"))
+    choices = {"test": files, "tokens": Words(), "buckets": (4, 8), "batch_size": 2}
+    with pytest.raises(UserError, match=BAD[kind][2] + ".*; mend it, or set data.skip_bad to tolerate some"):
+        Pairs(train=files, **choices).source()
+    data = Pairs(train=files, **choices, skip_bad=2)  # the file is the test's too
+    for _ in range(2):
+        assert sum(len(arrays["tokens"]) for arrays in data.source().arrays) == 2
+    assert data.bad.count == (1 if kind == "long" else 2)  # once in each of the two splits, when it has been read
+    data.evaluation("test")
+    assert data.bad.count == 2 and data.bad.told() in list(data.remarks(data.source()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"buckets": ()}, "data.buckets"),
+        ({"buckets": (8, 4)}, "each longer than the one before"),
+        ({"batch_size": 0}, "give at least 1 of each"),
+        ({"train": ("none.en", "none.fr")}, "data.train is 'none.en', and there is no such file"),
+        ({"test": ("empty", "empty")}, "the test split of these pairs is empty"),
+    ],
+)
+def test_mistakes_are_one_sentence(fields, sentence, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "empty").write_bytes(b"")
+    with pytest.raises(UserError, match=sentence):
+        pairs(folder, **fields).evaluation("test")
+    with pytest.raises(UserError, match="no validation split, only train, test"):
+        pairs(folder).evaluation("validation")
+
+
+@pytest.mark.skipif(not (multi30k / "train.en.gz").is_file(), reason="no Multi30k in MULTI30K_DIR")
+def test_multi30k_is_read_whole():
+    files = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
+    named = {split: (str(multi30k / f"{name}.en.gz"), str(multi30k / f"{name}.de.gz")) for split, name in files.items()}
+    data = Pairs(**named, tokens=BytePairs(4000), buckets=(16, 32, 96))
+    sizes = [len(arrays["tokens"]) for arrays in data.source().arrays]
+    assert sum(sizes) == 29_000 and min(sizes) > 0 and data.bad.count == 0
+    evaluated = data.evaluation("validation")
+    assert evaluated["weight"].sum() == 1_014
+    assert data.decode(evaluated["tokens"][0, 0]).startswith("Eine Gruppe von Männern lädt Baumwolle")

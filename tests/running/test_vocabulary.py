@@ -1,0 +1,127 @@
+"""A run keeps its vocabulary: it is sampled and scored without its text, and refuses another text's vocabulary."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen.commands.score import score
+from jaxgen.commands.train import run
+from jaxgen.data.text import Text
+from jaxgen.data.tokenizers import BytePairs
+from jaxgen.errors import UserError
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.rnn.network import RecurrentNetwork
+from jaxgen.running.comparison import figures_of
+from jaxgen.running.trained import load_trained
+from jaxgen.running.vocabulary import VOCABULARY
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.parallel import Parallel
+
+WORDS = ["the", "cat", "sat", "on", "the", "mat", "and", "the", "dog", "sat", "on", "the", "log"]
+TEXT = " ".join(np.random.default_rng(0).choice(WORDS, 2000))
+
+
+def silent(sentence):
+    pass
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run on byte pairs of a file that is there no more, its experiment, and the file's path."""
+    folder = tmp_path_factory.mktemp("kept")
+    path = folder / "words.txt"
+    path.write_text(TEXT)
+    data = Text(name=str(path), batch_size=2, length=8, tokens=BytePairs(size=270))
+    task = LanguageModel(RecurrentNetwork(width=8, embedding=4))
+    experiment = Experiment(
+        task, data, {"likelihood": Adam(1e-2)}, steps=4, steps_per_call=2, every=Every(), parallel=Parallel(data=1)
+    )
+    assert run(experiment, folder / "run", lambda: False) == 4
+    path.unlink()
+    return experiment, folder / "run", path
+
+
+@pytest.fixture
+def text(trained):
+    """The file, back in its place for one test."""
+    path = trained[2]
+    path.write_text(TEXT)
+    yield path
+    path.unlink()
+
+
+def again(experiment):
+    """The same experiment as a new process would read it: nothing is held in it yet."""
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data))
+
+
+def test_without_its_text_a_run_is_sampled_and_scored(trained, capsys):
+    experiment, folder, _ = trained
+    loaded = load_trained(folder, None, silent)
+    data = loaded.assembly.experiment.data
+    assert data == experiment.data and data.decode(data.encode("the dog sat")) == "the dog sat"
+    prompt = np.tile(data.encode("the cat"), (2, 1))
+    made = loaded.assembly.sample(loaded.variables, 2, {"tokens": prompt}, jax.random.key(0))["tokens"]
+    assert data.decode(np.asarray(made)[0]).startswith("the cat")
+    assert score(str(folder), None, (), ["the cat sat on the mat"], ()) == 0
+    assert json.loads(capsys.readouterr().out)["log_prob_nats"] < 0
+    with pytest.raises(UserError, match="neither a builtin text nor a file"):
+        figures_of(loaded, "test")
+
+
+def test_with_its_text_it_is_measured_in_bits_per_byte(trained, text):
+    figures = figures_of(load_trained(trained[1], None, silent), "test")
+    assert 0 < figures["bits_per_byte"] < figures["nats_per_token"] / np.log(2)  # a token is more than a byte
+
+
+def test_a_resumed_run_trains_no_byte_pairs_again(trained, text):
+    """What it reads is what was kept: other merges in the file are taken as they are, for the text has not changed."""
+    experiment, folder, _ = trained
+    path = folder / VOCABULARY
+    before = path.read_text()
+    held = json.loads(before)
+    held["vocabulary"]["byte_pairs"]["model"]["merges"] = []
+    path.write_text(json.dumps(held))
+    more = again(experiment)
+    assert run(more, folder, lambda: False) == 4
+    assert json.loads(path.read_text()) == held
+    loaded = load_trained(folder, None, silent)
+    assert len(loaded.assembly.experiment.data.encode("the")) == 3
+    path.write_text(before)
+
+
+def test_another_vocabulary_is_refused_and_the_same_one_is_not(trained, text):
+    experiment, folder, _ = trained
+    words = TEXT.split()
+    text.write_text(" ".join([words[0], *words[500:0:-1], *words[501:]]))
+    assert run(again(experiment), folder, lambda: False) == 4  # another order, as many pairs
+    text.write_text("something quite different " * 100 + TEXT)
+    with pytest.raises(UserError, match=r"has changed since .* was begun, and with it the vocabulary"):
+        run(again(experiment), folder, lambda: False)
+
+
+def test_a_run_that_starts_from_another_knows_the_tokens_by_its_vocabulary(trained, text, tmp_path):
+    experiment, folder, _ = trained
+    other = tmp_path / "other.txt"
+    other.write_text("a dog and a log, a cat and a mat. " * 50)
+    data = dataclasses.replace(experiment.data, name=str(other))
+    assert data.vocabulary.document() != json.loads((folder / VOCABULARY).read_text())["vocabulary"]
+    tuned = dataclasses.replace(experiment, data=dataclasses.replace(data), start=str(folder), steps=2)
+    assert run(tuned, tmp_path / "tuned", lambda: False) == 2
+    kept = json.loads((tmp_path / "tuned" / VOCABULARY).read_text())
+    assert kept["vocabulary"] == json.loads((folder / VOCABULARY).read_text())["vocabulary"]
+
+
+@pytest.mark.parametrize("content", ["[]", '{"text_sha256": "", "vocabulary": {"words": []}}'])
+def test_a_damaged_vocabulary_is_named(trained, content):
+    path = trained[1] / VOCABULARY
+    before = path.read_text()
+    path.write_text(content)
+    with pytest.raises(UserError, match=VOCABULARY):
+        load_trained(trained[1], None, silent)
+    path.write_text(before)
