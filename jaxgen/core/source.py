@@ -5,7 +5,7 @@ is a pytree: its arrays are arguments of the compiled program, not constants bak
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -37,8 +37,11 @@ class Streamed(Protocol):
 
     def init(self, key: Key, moving: Any) -> Any: ...
 
-    def fetch(self, state: Any, number: int) -> Mapping[str, np.ndarray]:
-        """Batch `number`; `state` does not change."""
+    def batches(self, state: Any, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows` [b].
+
+        `state` does not change, and a batch depends on it and on its number alone.
+        """
 
 
 @runtime_checkable

@@ -221,9 +221,6 @@ class BucketedPairs:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def fetch(self, state: Key, number: int) -> dict[str, np.ndarray]:
-        return self._batch(state, number, np.arange(self.batch_size))
-
     def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         return (self._batch(state, number, rows) for number in itertools.count(first))

@@ -1,7 +1,8 @@
 """Sources over arrays: examples in a new order every epoch, on the device or the host, and a text read as streams."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxgen.data.order import EpochOrder
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.types import Batch, Key, Spec, Variables
 
@@ -41,14 +43,13 @@ class HostExamples:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def fetch(self, state: Key, number: int) -> Mapping[str, np.ndarray]:
-        size = len(next(iter(self.arrays.values())))
-        rows = np.arange(self.batch_size, dtype=np.int32)
-        index = np.asarray(_host_positions(state, jnp.uint32(number), rows, self.batch_size, size))
-        return {name: array[index] for name, array in self.arrays.items()} | {"row": rows}
-
-
-_host_positions = jax.jit(epoch_positions, static_argnums=(3, 4))
+    def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
+        order = EpochOrder.of(state, self.batch_size, len(next(iter(self.arrays.values()))))
+        row = rows.astype(np.int32)
+        for number in itertools.count(first):
+            index = order.positions(number, rows)
+            yield {name: array[index] for name, array in self.arrays.items()} | {"row": row}
 
 
 @struct.dataclass

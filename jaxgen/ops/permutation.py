@@ -4,7 +4,7 @@
 import jax
 import jax.numpy as jnp
 
-_ROUNDS = 6
+ROUNDS = 6
 
 
 def shuffled(key: jax.Array, epoch: jax.Array, position: jax.Array, size: int) -> jax.Array:
@@ -15,13 +15,13 @@ def shuffled(key: jax.Array, epoch: jax.Array, position: jax.Array, size: int) -
     its number: a resumed run replays nothing, and no step sorts the data set.
     """
     half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
-    seeds = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+    seeds = jax.random.bits(key, (ROUNDS,), jnp.uint32)
     round_keys = [_mix(seed ^ _mix(epoch.astype(jnp.uint32) + jnp.uint32(1))) for seed in seeds]
     mask = jnp.uint32((1 << half) - 1)
 
     def encrypt(value):
         left, right = value >> half, value & mask
-        for number in range(_ROUNDS):
+        for number in range(ROUNDS):
             left, right = right, left ^ (_mix(right ^ round_keys[number]) & mask)
         return (left << half) | right
 

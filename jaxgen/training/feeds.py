@@ -1,7 +1,7 @@
 """What a call of the program is fed: a traced source itself, or batches that the host has made ready."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -57,6 +57,7 @@ class StreamedFeed:
     ):
         self._source, self._devices, self._state = source, devices, _kept(source_state)
         self._draws, self._most, self._ahead = draws, most, ahead
+        self._batches: Iterator[Mapping[str, np.ndarray]] | None = None  # begun with the first call's first
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._ready = self._begin()
 
@@ -72,11 +73,11 @@ class StreamedFeed:
 
     def stacked(self, step: int, count: int) -> tuple[dict[str, np.ndarray], ...]:
         """For each draw of a step its batches [K, B, ...]; a short call repeats its last batch, which is not eaten."""
-        steps = [step + min(turn, count - 1) for turn in range(self._most)]
-        return tuple(
-            _stack([self._source.fetch(self._state, number * self._draws + draw) for number in steps])
-            for draw in range(self._draws)
-        )
+        if self._batches is None:
+            self._batches = self._source.batches(self._state, step * self._draws, self._devices.rows)
+        steps = [[next(self._batches) for _ in range(self._draws)] for _ in range(count)]
+        steps += [steps[-1]] * (self._most - count)
+        return tuple(_stack(list(batches)) for batches in zip(*steps, strict=True))
 
     def __call__(self, state: TrainState, span: Span) -> tuple[Any, TrainState]:
         assert self._ready is not None and self._ready[0] == span, "calls come in the order that was announced"

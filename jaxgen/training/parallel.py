@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
-from jaxgen.training.processes import laid_out, several
+from jaxgen.training.processes import laid_out, laid_out_rows, several
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
 from jaxgen.types import Batch, Extra, Key, Variables
@@ -124,9 +124,17 @@ class JitDevices:
         parts = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
         return laid_out(batches, self.sharding(None, _BATCH_AXES) if rows % parts == 0 else self.sharding())
 
+    @property
+    def rows(self) -> np.ndarray:
+        """The global numbers of a batch's rows that this process holds."""
+        places = self.sharding(_BATCH_AXES).addressable_devices_indices_map((self.batch_size,)).values()
+        return np.unique(np.concatenate([np.arange(self.batch_size)[place] for place in places]))
+
     def put_feed(self, feed: Any, traced: bool) -> Any:
-        """A traced source whole on every device; fed batches [K, B, ...] cut along B."""
-        return laid_out(feed, self.sharding() if traced else self.sharding(None, _BATCH_AXES))
+        """A traced source whole on every device; this process's rows of batches [K, B, ...], cut along B."""
+        if traced:
+            return laid_out(feed, self.sharding())
+        return laid_out_rows(feed, self.sharding(None, _BATCH_AXES), self.rows, self.batch_size)
 
     def fetch(self, state: TrainState) -> TrainState:
         """The state as one logical copy."""
@@ -181,6 +189,10 @@ class PmapDevices:
     def put_evaluation(self, batches: Batch) -> Batch:
         """Evaluation looks at one copy of the state, on the first device."""
         return jax.device_put(batches, self.mesh.devices.flat[0])
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.arange(self.batch_size)
 
     def put_feed(self, feed: Any, traced: bool) -> Any:
         if traced:

@@ -147,6 +147,22 @@ def _laid_out(array: Any, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
+def laid_out_rows(tree: Any, sharding: NamedSharding, rows: np.ndarray, size: int) -> Any:
+    """Arrays [K, b, ...] of which this process has the rows `rows` as [K, `size`, ...] over all processes' devices."""
+    if not several():
+        return jax.device_put(tree, sharding)
+
+    def whole(array: np.ndarray) -> jax.Array:
+        shape = (len(array), size, *array.shape[2:])
+
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            return array[:, np.searchsorted(rows, np.arange(size)[index[1]])]
+
+        return jax.make_array_from_callback(shape, sharding, part)
+
+    return jax.tree.map(whole, tree)
+
+
 def gathered(tree: Any) -> Any:
     """Arrays whose parts other processes hold, whole at every process; all else as it is."""
 

@@ -24,6 +24,7 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.training.shapes import in_one_shape
 from jaxgen.types import Spec
 from tests.commands.test_resume import end_of
+from tests.data.batches import batch_at
 from tests.worlds import Dictionary
 
 WORDS = {"a": "un", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le"}
@@ -60,7 +61,7 @@ def test_batches_hold_what_the_lines_say(folder):
     expected = sorted(zip(english[:150], french[:150], strict=True))
     state, found, shapes = source.init(jax.random.key(0), None), [], set()
     for number in range(source._batches):
-        batch = source.fetch(state, number)
+        batch = batch_at(source, state, number)
         shapes.add(batch["source"].shape)
         assert (batch["tokens"][:, 0] == data.spec().vocabulary).all()  # "start"
         for row in np.flatnonzero(batch["weight"]):
@@ -71,7 +72,7 @@ def test_batches_hold_what_the_lines_say(folder):
             found.append((given_, data.decode(tokens)))
     assert sorted(found) == expected  # each pair has its turn once in an epoch
     assert shapes == {(8, 4), (8, 8), (8, 16)}
-    epochs = [[source.fetch(state, source._batches * epoch + number) for number in range(3)] for epoch in (0, 1)]
+    epochs = [[batch_at(source, state, source._batches * epoch + number) for number in range(3)] for epoch in (0, 1)]
     assert any(
         not np.array_equal(*sources) for sources in zip(*[[b["source"] for b in e] for e in epochs], strict=True)
     )
@@ -92,13 +93,14 @@ def test_no_call_holds_two_shapes_and_an_epoch_is_every_pair_once(sizes, batch_s
     assert [step for start, count in cut for step in range(start, start + count)] == list(range(2 * total))
     assert all(count <= min(most, run_) for _, count in cut)
     for start, count in cut:
-        assert len({source.fetch(state, number)["tokens"].shape for number in range(start, start + count)}) == 1
+        assert len({batch_at(source, state, number)["tokens"].shape for number in range(start, start + count)}) == 1
     for epoch in (0, 1):
-        batches = [source.fetch(state, epoch * total + number) for number in range(total)]
+        batches = [batch_at(source, state, epoch * total + number) for number in range(total)]
         seen = np.concatenate([batch["tokens"][:, 0][batch["weight"] > 0] for batch in batches])
         assert sorted(seen.tolist()) == list(range(sum(sizes)))
+    # processes see parts of one batch
     parts = [next(source.batches(state, 1, rows))["tokens"] for rows in np.array_split(np.arange(batch_size), 2)]
-    assert np.array_equal(np.concatenate(parts), source.fetch(state, 1)["tokens"])  # processes see parts of one batch
+    assert np.array_equal(np.concatenate(parts), batch_at(source, state, 1)["tokens"])
 
 
 def experiment(folder, **fields):
@@ -150,7 +152,7 @@ def test_a_shared_vocabulary_or_two(folder):
     changed = set_fields(shared, ["train=a.en,a.de", "buckets=8,32", "source_tokens=Bytes"])
     assert changed.train == ("a.en", "a.de") and changed.buckets == (8, 32) and changed.source_tokens == Bytes()
     batch = shared.spec().batch(8)
-    made = shared.source().fetch(jax.random.key(0), 0)
+    made = batch_at(shared.source(), jax.random.key(0), 0)
     assert {name: (made[name].shape, made[name].dtype) for name in batch} == {
         name: (shape.shape, shape.dtype) for name, shape in batch.items()
     }

@@ -11,6 +11,7 @@ from jaxgen.data.pictures import Pictures, Residence
 from jaxgen.data.sources import padded_batches
 from jaxgen.data.text import Text
 from jaxgen.errors import UserError
+from tests.data.batches import batch_at
 
 
 def batches(source, count):
@@ -66,7 +67,7 @@ def test_host_and_device_give_the_same_batches():
     device, host = (Pictures(batch_size=32, residence=residence).source() for residence in Residence)
     state = host.init(jax.random.key(0), None)
     for number, batch in enumerate(batches(device, 4)):
-        other = host.fetch(state, number)
+        other = batch_at(host, state, number)
         assert batch.keys() == other.keys() and all(np.array_equal(batch[name], other[name]) for name in batch)
 
 

@@ -18,6 +18,7 @@ from jaxgen.data.pictures import Residence
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words
 from jaxgen.errors import UserError
+from tests.data.batches import batch_at
 
 prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets") / "tiny_shakespeare"
 shakespeare = pytest.mark.skipif(not prepared.is_dir(), reason="no prepared tiny_shakespeare in TFDS_DATA_DIR")
@@ -77,7 +78,7 @@ def test_documents_of_a_file_are_packed_and_cut_between_documents(tmp_path):
     assert data.decode(first) in data.of("train")
     host = dataclasses.replace(data, residence=Residence.HOST).source()
     key, number, order = jax.random.key(0), jnp.int32(3), jnp.arange(4)
-    streamed, resident = host.fetch(key, 3), data.source().next(key, None, number, order)[0]
+    streamed, resident = batch_at(host, key, 3), data.source().next(key, None, number, order)[0]
     assert all(np.array_equal(streamed[name], resident[name]) for name in resident)
     evaluated = data.evaluation("test")
     assert (evaluated["mask"].sum(axis=2) * evaluated["weight"]).sum() == sum(len(text) - 1 for text in data.of("test"))

@@ -17,6 +17,7 @@ from jaxgen.training.feeds import BetweenFeed, StreamedFeed, TracedFeed, spans
 from jaxgen.training.loop import Hook, Stopwatch, fit
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state
+from tests.data.batches import batch_at
 from tests.training.test_step import BATCH, duel
 
 STEPS, CALL = 7, 3
@@ -44,7 +45,7 @@ class Counting:
 
     def make(self, state, variables, number):
         assert np.isfinite(np.asarray(variables.params["left"]["kernel"])).all()
-        return self.streamed.fetch(state["key"], number), {"key": state["key"], "asked": state["asked"] + 1}
+        return batch_at(self.streamed, state["key"], number), {"key": state["key"], "asked": state["asked"] + 1}
 
 
 def run(kind: str, parallel: Parallel):
