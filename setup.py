@@ -14,6 +14,7 @@ setup(
     install_requires=[
         "absl-py>=2.1,<3",
         "flax>=0.12,<0.13",
+        "grain>=0.2.18,<0.3",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
         "jax>=0.10,<0.12",
         "jaxtyping>=0.3,<0.4",

@@ -163,8 +163,7 @@ def _parser():
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")
     _add_run(verb)
-    splits = ("train", "validation", "test")
-    verb.add_argument("--split", default="test", choices=splits, help="of the data (%(default)s)")
+    verb.add_argument("--split", default="test", help="of the data, or an expression: validation+test (%(default)s)")
 
     verb = _verb(
         verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real"

@@ -18,6 +18,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
+from jaxgen.running.trained import material
 from jaxgen.running.trainer import Trainer
 from jaxgen.running.vocabulary import keep, trained_with
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
@@ -103,7 +104,7 @@ def refuse_other(workdir: Path, before: dict | None, document: dict) -> None:
         if any((workdir / "checkpoints").glob("[0-9]*")):
             raise UserError(f"{workdir} has checkpoints but no experiment.json; restore it, or give another --workdir")
         return
-    lines = [line for line in differences(before, document) if not line.startswith("parallel")]
+    lines = material(differences(before, document))
     if lines:
         raise UserError(
             f"{workdir} belongs to another experiment; give another --workdir, or undo: " + "; ".join(lines)

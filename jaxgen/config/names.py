@@ -23,7 +23,8 @@ FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
 # Runs that were begun before a class moved name it by its old place.
 MOVED = {
     "jaxgen.data.sets.Pictures": "jaxgen.data.pictures.Pictures",
-    "jaxgen.data.sets.Residence": "jaxgen.data.pictures.Residence",
+    "jaxgen.data.sets.Residence": "jaxgen.data.residence.Residence",
+    "jaxgen.data.pictures.Residence": "jaxgen.data.residence.Residence",
     "jaxgen.data.sets.Characters": "jaxgen.data.text.Text",
     "jaxgen.data.text.Characters": "jaxgen.data.text.Text",
 }

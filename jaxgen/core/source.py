@@ -37,7 +37,7 @@ class Streamed(Protocol):
 
     def init(self, key: Key, moving: Any) -> Any: ...
 
-    def batches(self, state: Any, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Any, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows` [b].
 
         `state` does not change, and a batch depends on it and on its number alone.

@@ -13,8 +13,7 @@ class BadExamples:
     """Counts the bad examples of one reading of a set; `tolerate` of them pass, the next is refused."""
 
     tolerate: int = 0
-    count: int = 0
-    first: list[str] = field(default_factory=list)
+    passed: dict[str, str] = field(default_factory=dict)  # the place of each that has, and what is wrong there
 
     def __post_init__(self):
         if self.tolerate < 0:
@@ -23,16 +22,19 @@ class BadExamples:
             )
 
     def refuse(self, place: str, what: str) -> None:
-        """Counts a bad example (`place`: its file and index); UserError once more than `tolerate` were met."""
-        self.count += 1
-        if self.count > self.tolerate:
+        """Lets a bad example pass (`place`: its file and index), however often met; UserError where it is one too many."""
+        if place not in self.passed and len(self.passed) >= self.tolerate:
             raise UserError(f"{place}: {what}; mend it, or set data.skip_bad to tolerate some")
-        if len(self.first) < _REMEMBERED:
-            self.first.append(f"{place}: {what}")
+        self.passed[place] = what
+
+    @property
+    def count(self) -> int:
+        return len(self.passed)
 
     def told(self) -> str:
         """One line for the user about what was skipped; empty when nothing was."""
         if not self.count:
             return ""
-        more = f", and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
-        return f"skipped {self.count} bad examples ({'; '.join(self.first)}{more})"
+        first = [f"{place}: {what}" for place, what in list(self.passed.items())[:_REMEMBERED]]
+        more = f", and {self.count - len(first)} more" if self.count > len(first) else ""
+        return f"skipped {self.count} bad examples ({'; '.join(first)}{more})"

@@ -221,7 +221,7 @@ class BucketedPairs:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         return (self._batch(state, number, rows) for number in itertools.count(first))
 

@@ -1,127 +1,157 @@
-"""Sets of pictures as an experiment names them: builtin ones and TFDS's, their batches, and where they live."""
+"""Sets of pictures as an experiment names them: builtin ones, TFDS's and the user's folders, and their batches."""
 # SPDX-License-Identifier: Apache-2.0
 
-import enum
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data import builtin
+from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji import emoji
+from jaxgen.data.examples import Chosen, decoded
+from jaxgen.data.folders import PictureFolder
+from jaxgen.data.prepared import picture_builder, picture_spec, read_pictures
+from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
-from jaxgen.errors import UserError, nearest
+from jaxgen.data.splits import cut
+from jaxgen.data.streams import RandomAccess, StreamedExamples
+from jaxgen.errors import UserError
 from jaxgen.types import Spec
 
-
-class Residence(enum.Enum):
-    """Where the examples of a set live while a run reads them."""
-
-    DEVICE = "device"
-    HOST = "host"
+_BUILTIN = {"digits": builtin.digits, "faded-digits": builtin.faded_digits, "emoji": emoji}
+_LIVES = {
+    ResidentExamples: "in the device's memory",
+    HostExamples: "in the host's memory, streamed to the device",
+    StreamedExamples: "read by Grain as they come",
+}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures: the builtin `digits`, `faded-digits` and `emoji` (no labels), or a labelled set that TFDS has prepared.
+    """Pictures by name: the builtin `digits`, `faded-digits` and `emoji`, a set that TFDS has prepared, or a folder.
 
-    All of them, or those of the classes `only`, and of the training split the first `share`.
+    `train` and `test` are split expressions (`train[:90%]`, `validation+test`). All of the pictures, or those of the
+    classes `only`, and of the training part the first `share`. Up to `skip_bad` bad examples are stood in for.
     """
 
     name: str = "digits"
     batch_size: int = 64
-    residence: Residence = Residence.DEVICE
+    residence: Residence = Residence.AUTO
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     only: tuple[int, ...] = ()  # classes; none named: all
     share: float = 1.0
+    train: str = "train"
+    test: str = "test"
+    size: int | None = None  # H and W that pictures are scaled to
+    caption_length: int = 128  # bytes of a folder's captions
+    workers: int = 0  # processes that decode what is read from disk; 0: threads of this one
+    skip_bad: int = 0
+    bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; give at least 1")
+        if self.workers < 0:
+            raise UserError(f"data.workers is {self.workers}; give a number of processes, 0 for threads")
         if not 0 < self.share <= 1:
             raise UserError(f"data.share is {self.share}; give a share of the training split above 0, up to 1")
+        if self.size is not None and (self.size < 1 or self.name in _BUILTIN):
+            raise UserError(f"data.size is {self.size}; give at least 1, and none for the builtin sets")
+        object.__setattr__(self, "bad", BadExamples(self.skip_bad))
 
-    def arrays(self, split: str) -> dict[str, np.ndarray]:
-        """`image` [N, H, W, C] uint8 of the split, and `label` [N] int32 where the set has labels."""
-        arrays = self._whole(split)
-        if self.only:
-            if "label" not in arrays or not set(self.only) <= set(range(self.spec().classes)):
-                raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
-            chosen = np.isin(arrays["label"], self.only)
-            arrays = {name: array[chosen] for name, array in arrays.items()}
-        if split == "train" and self.share < 1:
-            size = max(1, round(self.share * len(arrays["image"])))
-            arrays = {name: array[:size] for name, array in arrays.items()}
-        return arrays
+    @functools.cached_property
+    def _folder(self) -> PictureFolder | None:
+        path = Path(self.name)
+        return PictureFolder(path, self.size, self.caption_length) if path.is_dir() else None
 
-    def _whole(self, split: str) -> dict[str, np.ndarray]:
-        if split == "validation" and self.name in ("digits", "faded-digits", "emoji"):
-            raise UserError(f"{self.name} has no validation split, only train and test; choose one of them")
-        if self.name == "digits":
-            return dict(builtin.digits()[split])
-        if self.name == "faded-digits":
-            return dict(builtin.faded_digits()[split])
-        if self.name == "emoji":
-            return dict(emoji()[split])
-        return _tfds_pictures(self.name, split, self.data_dir)
+    @functools.cached_property
+    def _builder(self) -> Any:
+        return picture_builder(self.name, self.data_dir, self.size, list(_BUILTIN))
 
     def spec(self) -> Spec:
         if self.name in ("digits", "faded-digits"):
             return Spec(image=(8, 8, 1), levels=17, classes=10)
         if self.name == "emoji":
             return Spec(image=(32, 32, 3), levels=256)
-        features = _tfds_builder(self.name, self.data_dir).info.features
-        return Spec(image=features["image"].shape, levels=256, classes=features["label"].num_classes)
+        return self._folder.spec() if self._folder else picture_spec(self._builder, self.size)
 
-    def source(self) -> ResidentExamples | HostExamples:
-        arrays = self.arrays("train")
-        if self.residence is Residence.HOST:
-            return HostExamples(arrays, self.spec(), self.batch_size)
-        return ResidentExamples(arrays, self.spec(), self.batch_size)
+    def _expression(self, split: str) -> str:
+        return {"train": self.train, "test": self.test}.get(split, split)
+
+    def examples(self, split: str) -> RandomAccess:
+        """The pictures of a split on disk, decoded as they are asked for."""
+        expression = self._expression(split)
+        if self._folder:
+            examples = self._folder.examples(expression, self.bad)
+        else:
+            examples = read_pictures(self._builder, expression, self.size, self.bad)
+        if split == "train" and self.share < 1:
+            return Chosen(examples, range(max(1, round(self.share * len(examples)))))
+        return examples
+
+    def arrays(self, split: str) -> dict[str, np.ndarray]:
+        """`image` [N, H, W, C] uint8 of a split, and `label` [N] int32 where the set has labels.
+
+        `split` is "train", "test" or an expression.
+        """
+        if self.name not in _BUILTIN:
+            return self._chosen(_decoded(self, split), False)
+        arrays = cut(_BUILTIN[self.name](), self._expression(split), self.name)
+        return self._chosen(arrays, split == "train")
+
+    def _chosen(self, arrays: dict[str, np.ndarray], share: bool) -> dict[str, np.ndarray]:
+        """Those of the classes asked for, and the share of them."""
+        if self.only:
+            if "label" not in arrays or not set(self.only) <= set(range(self.spec().classes)):
+                raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
+            chosen = np.isin(arrays["label"], self.only)
+            arrays = {name: array[chosen] for name, array in arrays.items()}
+        if share and self.share < 1:
+            size = max(1, round(self.share * len(arrays["image"])))
+            arrays = {name: array[:size] for name, array in arrays.items()}
+        return arrays
+
+    def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
+        lives = self._residence()
+        if lives is Residence.DISK:
+            return StreamedExamples(self.examples("train"), self.spec(), self.batch_size, self.workers)
+        kind = ResidentExamples if lives is Residence.DEVICE else HostExamples
+        return kind(self.arrays("train"), self.spec(), self.batch_size)
+
+    def _residence(self) -> Residence:
+        if self.name in _BUILTIN:
+            if self.residence is Residence.DISK:
+                raise UserError(f"data.residence=DISK: {self.name} lies on no disk; leave it out")
+            return Residence.DEVICE if self.residence is Residence.AUTO else self.residence
+        size = len(self.examples("train")) * int(np.prod(self.spec().image))
+        lives = self.residence.settled(size)
+        if lives is Residence.DISK and self.only:
+            raise UserError("data.only needs the set in memory; set data.residence=HOST, or leave data.only out")
+        return lives
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """Where the training pictures live, and how many bad ones were met."""
+        if isinstance(source, StreamedExamples):
+            count, size = len(source.examples), ""
+        elif type(source) not in _LIVES:
+            return  # a source of the user's own
+        else:
+            count = len(source.arrays["image"])
+            size = f", {sum(array.nbytes for array in source.arrays.values()) / 1e6:,.1f} MB"
+        yield f"data: {self.name}, {count:,} pictures{size}, {_LIVES[type(source)]}"
+        if self.bad.count:
+            yield self.bad.told()
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """Every example of the split once, [n, B, ...]."""
         return padded_batches(self.arrays(split), self.batch_size)
 
 
-def _tfds_builder(name: str, data_dir: str | None) -> Any:
-    """The builder of a prepared set of labelled pictures."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
-        names = ["digits", "faded-digits", "emoji", *tfds.list_builders(with_community_datasets=False)]
-        raise UserError(f"data.name is {name!r}, which neither jaxgen nor TFDS knows{nearest(name, names)}") from None
-    except (ValueError, AssertionError, ImportError, KeyError) as error:
-        raise UserError(f"TFDS cannot open data.name={name!r} ({str(error).strip().split(chr(10))[0]})") from None
-    features = builder.info.features
-    if not {"image", "label"} <= set(features):
-        raise UserError(f"{name} is a set of {', '.join(features)}; this task needs image and label")
-    if None in features["image"].shape or not isinstance(features["label"], tfds.features.ClassLabel):
-        raise UserError(f"{name} has pictures of no fixed size or labels that are no classes; choose another set")
-    if not builder.data_path.exists():
-        raise UserError(
-            f"{name} is not prepared in {builder.data_path.parent}: set TFDS_DATA_DIR to the folder that holds it, "
-            f"or install jaxgen[tensorflow] and run `tfds build {name} --file_format=array_record`"
-        )
-    return builder
-
-
-@functools.cache
-def _tfds_pictures(name: str, split: str, data_dir: str | None) -> dict[str, np.ndarray]:
-    """A prepared TFDS set through its random-access reader, which needs no TensorFlow."""
-    builder = _tfds_builder(name, data_dir)
-    if split not in builder.info.splits:
-        raise UserError(f"{name} has no {split} split, only {', '.join(builder.info.splits)}; choose another set")
-    try:
-        examples = list(builder.as_data_source(split=split))
-    except NotImplementedError:
-        raise UserError(
-            f"{name} is prepared in a format without random access; run `tfds build {name} --file_format=array_record`"
-        ) from None
-    return {
-        "image": np.stack([example["image"] for example in examples]),
-        "label": np.asarray([example["label"] for example in examples], np.int32),
-    }
+@functools.lru_cache(maxsize=4)
+def _decoded(data: Pictures, split: str) -> dict[str, np.ndarray]:
+    """A split on disk, decoded once a process."""
+    return decoded(data.examples(split))

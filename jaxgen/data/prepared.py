@@ -1,38 +1,71 @@
-"""Sets of texts that TFDS has prepared, through its random-access reader, which needs no TensorFlow."""
+"""Sets that TFDS has prepared, through its random-access reader, which needs no TensorFlow: pictures and texts."""
 # SPDX-License-Identifier: Apache-2.0
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.examples import BadExample, Tolerant
+from jaxgen.data.scaling import fitted
+from jaxgen.data.splits import no_such_split
 from jaxgen.errors import UserError, nearest
+from jaxgen.types import Spec
 
 _NAME = re.compile(r"[A-Za-z]\w*(/|:|$)")  # a set's name, then perhaps its config and version; a file's is mostly none
 
 
-def text_builder(name: str, data_dir: str | None, others: Sequence[str]) -> Any:
-    """The builder of a prepared set that has a text; `others` are the names that the user could mean beside TFDS's."""
+def opened(name: str, data_dir: str | None, known: Sequence[str], neither: str) -> Any:
+    """The builder of the set `name`; UserError, with the nearest of TFDS's names and `known`, where there is none."""
     import tensorflow_datasets as tfds
 
     try:
         if not _NAME.match(name):
             raise tfds.core.registered.DatasetNotFoundError
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        names = [*others, *tfds.list_builders(with_community_datasets=False)]
-        raise UserError(
-            f"data.name is {name!r}: neither a builtin text nor a file nor a TFDS set{nearest(name, names)}"
-        ) from None
+        names = [*known, *tfds.list_builders(with_community_datasets=False)]
+        raise UserError(f"data.name is {name!r}{neither}{nearest(name, names)}") from None
     except (ValueError, AssertionError, ImportError, KeyError) as error:
         raise UserError(f"TFDS cannot open data.name={name!r} ({str(error).strip().split(chr(10))[0]})") from None
-    if _text_feature(builder) is None:
-        raise UserError(f"{name} is a set of {', '.join(builder.info.features)}, and none or several of them are texts")
+
+
+def refuse_unprepared(builder: Any) -> None:
+    """UserError that says how a set is prepared."""
     if not builder.data_path.exists():
+        name = builder.info.name
         raise UserError(
             f"{name} is not prepared in {builder.data_path.parent}: set TFDS_DATA_DIR to the folder that holds it, "
             f"or install jaxgen[tensorflow] and run `tfds build {name} --file_format=array_record`"
         )
+
+
+def split_of(builder: Any, expression: str) -> Any:
+    """The examples of a split expression, by their places; read without TensorFlow."""
+    name = builder.info.name
+    try:
+        examples = builder.as_data_source(split=expression)
+    except NotImplementedError:
+        raise UserError(
+            f"{name} is prepared in a format without random access; run `tfds build {name} --file_format=array_record`"
+        ) from None
+    except (ValueError, KeyError, AssertionError) as error:
+        raise no_such_split(name, expression, list(builder.info.splits), error) from None
+    if not len(examples):
+        raise UserError(f"the split {expression!r} of {name} is empty; name another")
+    return examples
+
+
+def text_builder(name: str, data_dir: str | None, others: Sequence[str]) -> Any:
+    """The builder of a prepared set that has a text; `others` are the names that the user could mean beside TFDS's."""
+    builder = opened(name, data_dir, others, ": neither a builtin text nor a file nor a TFDS set")
+    if _text_feature(builder) is None:
+        raise UserError(f"{name} is a set of {', '.join(builder.info.features)}, and none or several of them are texts")
+    refuse_unprepared(builder)
     return builder
 
 
@@ -47,16 +80,7 @@ def _text_feature(builder: Any) -> str | None:
 def read_texts(builder: Any, split: str, bad: BadExamples) -> list[str]:
     """The texts of a split expression such as `train[:90%]` or `validation+test`, in their order."""
     name, feature = builder.info.name, _text_feature(builder)
-    try:
-        examples = builder.as_data_source(split=split)
-    except NotImplementedError:
-        raise UserError(
-            f"{name} is prepared in a format without random access; run `tfds build {name} --file_format=array_record`"
-        ) from None
-    except (ValueError, KeyError) as error:
-        known = ", ".join(builder.info.splits)
-        line = str(error).strip().split(chr(10))[0]
-        raise UserError(f"{name} has no split {split!r}, only {known} and parts of them ({line})") from None
+    examples = split_of(builder, split)
     texts = []
     for number in range(len(examples)):
         try:
@@ -64,3 +88,60 @@ def read_texts(builder: Any, split: str, bad: BadExamples) -> list[str]:
         except UnicodeDecodeError as error:
             bad.refuse(f"{name} {split}, example {number}", f"byte {error.start + 1} of its {feature} is no UTF-8")
     return texts
+
+
+def picture_builder(name: str, data_dir: str | None, size: int | None, others: Sequence[str]) -> Any:
+    """The builder of a prepared set of pictures; `size` scales pictures that are not all of one."""
+    import tensorflow_datasets as tfds
+
+    builder = opened(name, data_dir, others, ", which is no folder and which neither jaxgen nor TFDS knows")
+    features = builder.info.features
+    if "image" not in features or not isinstance(features["image"], tfds.features.Image):
+        raise UserError(f"{name} is a set of {', '.join(features)}; this task needs image")
+    if "label" in features and not isinstance(features["label"], tfds.features.ClassLabel):
+        raise UserError(f"{name} has labels that are no classes; choose another set")
+    if None in features["image"].shape and size is None:
+        raise UserError(f"{name} has pictures of no fixed size; say to which they are scaled by data.size")
+    refuse_unprepared(builder)
+    return builder
+
+
+def picture_spec(builder: Any, size: int | None) -> Spec:
+    features = builder.info.features
+    height, width, channels = features["image"].shape
+    side = (height, width) if size is None else (size, size)
+    classes = features["label"].num_classes if "label" in features else 0
+    return Spec(image=(*side, channels or 3), levels=256, classes=classes)
+
+
+def read_pictures(builder: Any, expression: str, size: int | None, bad: BadExamples) -> Tolerant:
+    """The pictures of a split expression, decoded as they are asked for."""
+    examples = split_of(builder, expression)
+    return Tolerant(_Pictures(examples, f"{builder.info.name} {expression}", picture_spec(builder, size)), bad)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """A set's `image` [H, W, C] uint8, and `label` where it has classes."""
+
+    examples: Any
+    title: str
+    spec: Spec
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
+        spot = f"{self.title}, example {place}"
+        try:
+            example = self.examples[place]
+        except (OSError, ValueError, SyntaxError, RuntimeError) as error:
+            raise BadExample(spot, f"it cannot be decoded ({str(error).strip().split(chr(10))[0]})") from None
+        image = example["image"]
+        if image.shape != self.spec.image:
+            image = fitted(Image.fromarray(image.squeeze()), self.spec.image)
+        if not self.spec.classes:
+            return {"image": image}
+        if not 0 <= example["label"] < self.spec.classes:
+            raise BadExample(spot, f"its label is {example['label']}, and there are {self.spec.classes} classes")
+        return {"image": image, "label": np.int32(example["label"])}

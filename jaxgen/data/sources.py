@@ -43,7 +43,7 @@ class HostExamples:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         order = EpochOrder.of(state, self.batch_size, len(next(iter(self.arrays.values()))))
         row = rows.astype(np.int32)

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxgen.errors import UserError, nearest
+from jaxgen.errors import UserError
 
 
 def rows_of(expression: str, sizes: Mapping[str, int], title: str) -> list[tuple[str, int, int]]:
     """The (split, first, end) that an expression names, given each split's size; UserError when it names none."""
-    if expression in sizes:
+    if sizes.get(expression):
         return [(expression, 0, sizes[expression])]
     import tensorflow_datasets as tfds
 
@@ -28,8 +28,11 @@ def rows_of(expression: str, sizes: Mapping[str, int], title: str) -> list[tuple
 
 def no_such_split(title: str, expression: str, known: Sequence[str], error: Exception) -> UserError:
     """What is said of an expression that names no part of a set."""
+    names = [part.split("[")[0].strip() for part in expression.split("+")]
+    if unknown := next((name for name in names if name not in known), None):
+        return UserError(f"{title} has no split {unknown!r}, only {', '.join(known)}; name one of them")
     line = str(error).strip().split("\n")[0]
-    return UserError(f"{title} has no split {expression!r}{nearest(expression.split('[')[0], known)} ({line})")
+    return UserError(f"the split {expression!r} of {title} cannot be read ({line}); write it as train[:90%]+test")
 
 
 def cut(arrays: Mapping[str, Mapping[str, np.ndarray]], expression: str, title: str) -> dict[str, np.ndarray]:

@@ -53,7 +53,7 @@ class StreamedExamples:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def batches(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         import grain
 

@@ -15,8 +15,8 @@ from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.documents import Examples, Separated, pack
 from jaxgen.data.files import read_text
-from jaxgen.data.pictures import Residence
 from jaxgen.data.prepared import read_texts, text_builder
+from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
 from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary, Words, whole_lines
 from jaxgen.errors import UserError
@@ -46,7 +46,7 @@ class Text:
     test: str | None = None
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     documents: Separated | Examples | None = None
-    residence: Residence = Residence.DEVICE  # of the packed rows; a stream is on the device
+    residence: Residence = Residence.AUTO  # of the packed rows; a stream is on the device
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
 
@@ -57,6 +57,8 @@ class Text:
             raise UserError("files are named by data.train and data.test, both (data.validation may be left out)")
         if self.documents is None and self.residence is Residence.HOST:
             raise UserError("data.residence=HOST is for packed documents: set data.documents too, or leave it out")
+        if self.residence is Residence.DISK:
+            raise UserError("data.residence=DISK is for pictures; a text is read once: give HOST, or leave it out")
         if self._named and os.path.isfile(self.name):
             raise UserError(f"data.name={self.name} is cut nine to one; leave data.train and data.test out, or it")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
@@ -173,8 +175,10 @@ class Text:
 
     def source(self) -> ResidentStream | ResidentExamples | HostExamples:
         if self.documents is not None:
-            kind = HostExamples if self.residence is Residence.HOST else ResidentExamples
-            return kind(self.packed("train"), self.spec(), self.batch_size)
+            rows = self.packed("train")
+            lives = self.residence.settled(sum(array.nbytes for array in rows.values()))
+            kind = ResidentExamples if lives is Residence.DEVICE else HostExamples
+            return kind(rows, self.spec(), self.batch_size)
         source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(

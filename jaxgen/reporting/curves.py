@@ -98,7 +98,7 @@ def _widened(low: float, high: float, margin: float) -> tuple[float, float]:
     """The range with some air; a range of (nearly) nothing becomes one that ticks can divide."""
     least = max(1e-6 * max(abs(low), abs(high)), 1e-12)
     if high - low < least:
-        air = 0.5 * (abs(low) or 1.0) if low == high else least
+        air = 0.5 * (abs(low) if abs(low) > least else 1.0) if low == high else least
         return low - air, high + air
     return low - margin * (high - low), high + margin * (high - low)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
         raise UserError(f"{workdir} is no run: it has no {EXPERIMENT}; train into it first, or give another --workdir")
     if config is not None:
         experiment = set_fields(load_experiment(config, Experiment), settings)
-        lines = [line for line in differences(document, experiment) if not line.startswith("parallel")]
+        lines = material(differences(document, experiment))
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
         return kept(experiment, workdir)
@@ -70,6 +70,11 @@ def load_trained(
     # not the optimiser's state
     variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
+
+
+def material(lines: Iterable[str]) -> list[str]:
+    """The differences between experiments that results depend on: not how a run is spread, nor where its data live."""
+    return [line for line in lines if not line.startswith(("parallel", "data.residence:", "data.workers:"))]
 
 
 def _fitting(experiment: Experiment) -> Parallel:

@@ -21,7 +21,7 @@ from jaxgen.running.assembly import Assembly
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.trained import load_start
-from jaxgen.running.vocabulary import HasVocabulary
+from jaxgen.running.vocabulary import Remarking
 from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
@@ -167,7 +167,7 @@ class Trainer:
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
-        if self.experiment.rewards is None and isinstance(self.experiment.data, HasVocabulary):
+        if self.experiment.rewards is None and isinstance(self.experiment.data, Remarking):
             for sentence in self.experiment.data.remarks(source):
                 self.say(sentence)
         if isinstance(source, Between):

@@ -28,11 +28,16 @@ class HasVocabulary(Protocol):
     def with_vocabulary(self, document: dict[str, Any]) -> "HasVocabulary":
         """These data with a kept vocabulary; UserError when the document is none of theirs."""
 
-    def remarks(self, source: Any) -> Iterator[str]:
-        """What the user should know of what `source` has read of the text."""
-
     def begin(self, key: Key, moving: Any) -> Any:
         """The source's state before the first batch, without reading the text."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """Data that have something to say."""
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """What the user should know of what `source` has read."""
 
 
 def kept(experiment: Experiment, workdir: Path) -> Experiment:

@@ -74,7 +74,7 @@ class StreamedFeed:
     def stacked(self, step: int, count: int) -> tuple[dict[str, np.ndarray], ...]:
         """For each draw of a step its batches [K, B, ...]; a short call repeats its last batch, which is not eaten."""
         if self._batches is None:
-            self._batches = self._source.batches(self._state, step * self._draws, self._devices.rows)
+            self._batches = self._source.stream(self._state, step * self._draws, self._devices.rows)
         steps = [[next(self._batches) for _ in range(self._draws)] for _ in range(count)]
         steps += [steps[-1]] * (self._most - count)
         return tuple(_stack(list(batches)) for batches in zip(*steps, strict=True))

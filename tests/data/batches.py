@@ -10,4 +10,4 @@ from jaxgen.core.source import Streamed
 
 def batch_at(source: Streamed, state: Any, number: int) -> dict[str, np.ndarray]:
     """All rows of batch `number`."""
-    return dict(next(iter(source.batches(state, number, np.arange(source.batch_size)))))
+    return dict(next(iter(source.stream(state, number, np.arange(source.batch_size)))))

@@ -99,7 +99,7 @@ def test_no_call_holds_two_shapes_and_an_epoch_is_every_pair_once(sizes, batch_s
         seen = np.concatenate([batch["tokens"][:, 0][batch["weight"] > 0] for batch in batches])
         assert sorted(seen.tolist()) == list(range(sum(sizes)))
     # processes see parts of one batch
-    parts = [next(source.batches(state, 1, rows))["tokens"] for rows in np.array_split(np.arange(batch_size), 2)]
+    parts = [next(source.stream(state, 1, rows))["tokens"] for rows in np.array_split(np.arange(batch_size), 2)]
     assert np.array_equal(np.concatenate(parts), batch_at(source, state, 1)["tokens"])
 
 
@@ -173,12 +173,13 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_line_is_named_or_left_out(kind, tmp_path):
     for side, content in zip("12", BAD[kind], strict=False):
-        (tmp_path / f"train.{side}").write_bytes(content)
-    files = (str(tmp_path / "train.1"), str(tmp_path / "train.2"))
-    choices = {"test": files, "tokens": Words(), "buckets": (4, 8), "batch_size": 2}
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.{side}").write_bytes(content)
+    files, tests = ((str(tmp_path / f"{split}.1"), str(tmp_path / f"{split}.2")) for split in ("train", "test"))
+    choices = {"test": tests, "tokens": Words(), "buckets": (4, 8), "batch_size": 2}
     with pytest.raises(UserError, match=BAD[kind][2] + ".*; mend it, or set data.skip_bad to tolerate some"):
         Pairs(train=files, **choices).source()
-    data = Pairs(train=files, **choices, skip_bad=2)  # the file is the test's too
+    data = Pairs(train=files, **choices, skip_bad=2)  # the test's are bad at the same place
     for _ in range(2):
         assert sum(len(arrays["tokens"]) for arrays in data.source().arrays) == 2
     assert data.bad.count == (1 if kind == "long" else 2)  # once in each of the two splits, when it has been read

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxgen.data.builtin import digits
-from jaxgen.data.pictures import Pictures, Residence
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.residence import Residence
 from jaxgen.data.sources import padded_batches
 from jaxgen.data.text import Text
 from jaxgen.errors import UserError
@@ -64,7 +65,7 @@ def test_an_epoch_of_a_resident_set_is_the_set():
 
 
 def test_host_and_device_give_the_same_batches():
-    device, host = (Pictures(batch_size=32, residence=residence).source() for residence in Residence)
+    device, host = (Pictures(batch_size=32, residence=Residence[name]).source() for name in ("DEVICE", "HOST"))
     state = host.init(jax.random.key(0), None)
     for number, batch in enumerate(batches(device, 4)):
         other = batch_at(host, state, number)
@@ -122,7 +123,7 @@ def test_a_users_own_text_file(tmp_path):
         ),
         (lambda: Text(batch_size=10_000).source(), "too few for data.batch_size=10000"),
         (lambda: Pictures(batch_size=0), "batch_size is 0; give at least 1"),
-        (lambda: Pictures().evaluation("validation"), "digits has no validation split"),
+        (lambda: Pictures().evaluation("validation"), "digits has no split 'validation'"),
         (lambda: Text(length=0), "give at least 1 of each"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
 from jaxgen.data.documents import Examples, Separated
-from jaxgen.data.pictures import Residence
+from jaxgen.data.residence import Residence
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words
 from jaxgen.errors import UserError

@@ -41,7 +41,7 @@ def run_folder(parent: Path, family: str, images: np.ndarray, name: str | None =
     summary |= {f"{name}/spread": 0.02 * summary[name] for name in summary if "[" in name}
     summary |= {f"diversity[{NET}]": 1.3 - summary[f"precision[{NET}]"] / 2, "classes_drawn": 10.0}
     network = part(f"families.{family}.network.Network", width=64, layers=2, activation={"function": "jax.nn.gelu"})
-    residence = {"type": "jaxgen.data.pictures.Residence", "member": "DEVICE"}
+    residence = {"type": "jaxgen.data.residence.Residence", "member": "DEVICE"}
     experiment = part(
         "experiment.Experiment",
         task=part(f"families.{family}.task.Task", network=network, dropout=0.1),

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxgen.core.masks import Everything
-from jaxgen.data.pictures import Pictures, Residence
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.residence import Residence
 from jaxgen.training.feeds import BetweenFeed, StreamedFeed, TracedFeed, spans
 from jaxgen.training.loop import Hook, Stopwatch, fit
 from jaxgen.training.parallel import Compiler, Parallel

@@ -1,0 +1,68 @@
+"""Examples by their place, read one at a time: bad ones stood in for, some of them chosen, all of them decoded."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.data.bad import BadExamples
+from jaxgen.data.streams import RandomAccess
+from jaxgen.errors import UserError
+
+Example = Mapping[str, np.ndarray]
+
+
+class BadExample(Exception):
+    """An example that cannot be read: where it stands, and what is wrong with it."""
+
+    def __init__(self, place: str, what: str):
+        super().__init__(f"{place}: {what}")
+        self.place, self.what = place, what
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the examples, by their places."""
+
+    examples: RandomAccess
+    places: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: int) -> Example:
+        return self.examples[int(self.places[place])]
+
+
+@dataclass(frozen=True)
+class Tolerant:
+    """The examples with the next good one in a bad one's place, so that no other moves: the order stays what it is.
+
+    Each bad one is counted once, in each process that reads.
+    """
+
+    examples: RandomAccess
+    bad: BadExamples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: int) -> Example:
+        for further in range(len(self)):
+            try:
+                return self.examples[(place + further) % len(self)]
+            except BadExample as error:
+                self.bad.refuse(error.place, error.what)
+        raise UserError(f"none of the {len(self)} examples can be read; give others")
+
+
+def decoded(examples: RandomAccess) -> dict[str, np.ndarray]:
+    """All of them, [N, ...] each; every example is decoded into its own row, so that no second copy is held."""
+    first = examples[0]
+    kinds = {name: np.asarray(value) for name, value in first.items()}
+    arrays = {name: np.empty((len(examples), *kind.shape), kind.dtype) for name, kind in kinds.items()}
+    for place in range(len(examples)):
+        for name, value in examples[place].items():
+            arrays[name][place] = value
+    return arrays

@@ -1,0 +1,157 @@
+"""Folders of the user's pictures: classes, captions and splits are read as they lie, and what is wrong is named."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.residence import Residence
+from jaxgen.errors import UserError
+from tests.data.batches import batch_at
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    return 10 * (number % 20), 255 - number, (7 * number) % 256
+
+
+def folder_of(tmp_path: Path, count: int = 20, classes: tuple[str, ...] = ("cats", "dogs")) -> Path:
+    """Pictures of one colour each, which tells their number; PNG, so that it comes back exactly."""
+    for number in range(count):
+        place = tmp_path / classes[number % len(classes)] if classes else tmp_path
+        place.mkdir(exist_ok=True)
+        Image.new("RGB", (6, 4), colour(number)).save(place / f"{number:03}.png")
+    return tmp_path
+
+
+def numbers(images: np.ndarray) -> list[int]:
+    """The pictures' numbers, from their green."""
+    return [255 - int(image[0, 0, 1]) for image in images]
+
+
+def test_classes_are_the_subfolders_and_one_in_ten_is_held_out(tmp_path):
+    data = Pictures(name=str(folder_of(tmp_path)))
+    assert data.spec().image == (4, 6, 3) and data.spec().classes == 2
+    parts = {split: data.arrays(split) for split in ("train", "test")}
+    seen = {split: numbers(arrays["image"]) for split, arrays in parts.items()}
+    assert len(seen["test"]) == 2 and sorted(seen["train"] + seen["test"]) == list(range(20))
+    for split, arrays in parts.items():
+        assert [number % 2 for number in seen[split]] == arrays["label"].tolist()
+        assert all((image == colour(number)).all() for image, number in zip(arrays["image"], seen[split], strict=True))
+    again = Pictures(name=str(tmp_path), train="train[:50%]", test="train[50%:]")
+    assert numbers(again.arrays("train")["image"]) + numbers(again.arrays("test")["image"]) == seen["train"]
+
+
+def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
+    for split, count in (("train", 5), ("test", 3)):
+        (tmp_path / split).mkdir()
+        folder_of(tmp_path / split, count)
+    data = Pictures(name=str(tmp_path))
+    assert numbers(data.arrays("test")["image"]) == [0, 2, 1] and data.arrays("test")["label"].tolist() == [0, 0, 1]
+    assert len(data.arrays("train+test")["image"]) == 8
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_wherever_the_pictures_live_the_batches_are_the_same(workers, tmp_path):
+    name = str(folder_of(tmp_path))
+    resident, host, disk = (
+        Pictures(name=name, batch_size=8, residence=residence, workers=workers).source()
+        for residence in (Residence.DEVICE, Residence.HOST, Residence.DISK)
+    )
+    key, rows = jax.random.key(3), np.arange(8)
+    stream = disk.stream(key, 2, rows)  # a run that is resumed at its third batch
+    for number in range(2, 7):
+        expected = batch_at(host, key, number)
+        inside = resident.next(key, None, np.uint32(number), rows)[0]
+        found = next(stream)
+        for kind in expected:
+            np.testing.assert_array_equal(found[kind], expected[kind])
+            np.testing.assert_array_equal(inside[kind], expected[kind])
+    parts = [next(disk.stream(key, 4, some)) for some in np.array_split(rows, 2)]  # two processes
+    whole = batch_at(host, key, 4)
+    for kind in whole:
+        np.testing.assert_array_equal(np.concatenate([part[kind] for part in parts]), whole[kind])
+
+
+def test_other_sizes_modes_and_see_through_ones_are_made_alike(tmp_path):
+    Image.new("RGB", (6, 4), (1, 2, 3)).save(tmp_path / "a.png")
+    Image.new("L", (12, 8), 77).save(tmp_path / "b.png")
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "c.png")
+    data = Pictures(name=str(tmp_path), size=4, train="train+test")
+    assert data.spec().image == (4, 4, 3) and data.spec().classes == 0
+    found = sorted(tuple(image[0, 0].tolist()) for image in data.arrays("train")["image"])
+    assert found == [(1, 2, 3), (77, 77, 77), (255, 255, 255)]
+
+
+def test_captions_come_as_bytes(tmp_path):
+    folder_of(tmp_path, 4, ())
+    lines = [json.dumps({"file": f"{number:03}.png", "caption": f"n° {number}"}) for number in range(4)]
+    (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    data = Pictures(name=str(tmp_path), train="train+test", caption_length=6)
+    assert data.spec().source_length == 6 and data.spec().source_vocabulary == 256
+    arrays = data.arrays("train")
+    for number, source, mask in zip(numbers(arrays["image"]), arrays["source"], arrays["source_mask"], strict=True):
+        assert bytes(source[mask].tolist()).decode() == f"n° {number}"
+
+
+def empty(folder: Path) -> str:
+    (folder / "cats" / "000.png").write_bytes(b"")
+    return r"cats/000.png: no picture can be read from it \(the file is empty\)"
+
+
+def truncated(folder: Path) -> str:
+    path = folder / "dogs" / "003.png"
+    path.write_bytes(path.read_bytes()[:40])
+    return r"dogs/003.png: no picture can be read"
+
+
+def no_picture(folder: Path) -> str:
+    (folder / "dogs" / "001.png").write_text("hello")
+    return r"dogs/001.png: no picture can be read"
+
+
+@pytest.mark.parametrize("spoil", [empty, truncated, no_picture])
+@pytest.mark.parametrize("residence", [Residence.DEVICE, Residence.DISK])
+def test_a_bad_picture_is_refused_by_name_or_stood_in_for(spoil, residence, tmp_path):
+    name, sentence = str(folder_of(tmp_path)), spoil(tmp_path)
+    key = jax.random.key(0)
+
+    def batch(skip_bad: int):
+        data = Pictures(name=name, batch_size=20, residence=residence, skip_bad=skip_bad, train="train+test", size=4)
+        source = data.source()
+        if residence is Residence.DISK:
+            return data, next(source.stream(key, 0, np.arange(20)))
+        return data, source.next(key, None, np.uint32(0), np.arange(20))[0]
+
+    with pytest.raises(UserError, match=sentence):
+        batch(0)
+    data, found = batch(1)
+    assert len(set(numbers(np.asarray(found["image"])))) == 19
+    assert data.bad.count == 1 and "skipped 1 bad example" in list(data.remarks(data.source()))[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b'{"file": "000.png"}', "line 1 is no"),
+        (b'{"file": "000.png", "caption": "\xff"}', "line 1 is no"),
+        (b'{"file": "nine.png", "caption": "nine"}', "line 1 names nine.png, which is not there"),
+        (b'{"file": "000.png", "caption": "zero"}', "has no caption for it"),
+    ],
+)
+def test_wrong_captions_are_named_by_line(line, sentence, tmp_path):
+    (folder_of(tmp_path, 3, ()) / "captions.jsonl").write_bytes(line)
+    with pytest.raises(UserError, match=sentence):
+        Pictures(name=str(tmp_path), train="train+test").arrays("train")
+
+
+def test_a_folder_without_pictures_and_an_empty_split(tmp_path):
+    with pytest.raises(UserError, match="holds no picture"):
+        Pictures(name=str(tmp_path)).spec()
+    folder_of(tmp_path, 3)
+    with pytest.raises(UserError, match=r"the split 'train\[:0\]' of .* is empty"):
+        Pictures(name=str(tmp_path), train="train[:0]").arrays("train")
