@@ -22,7 +22,7 @@ class BadExamples:
             )
 
     def refuse(self, place: str, what: str) -> None:
-        """Lets a bad example pass (`place`: its file and index), however often met; UserError where it is one too many."""
+        """Lets a bad example pass (`place`: its file and index), however often met; UserError for one too many."""
         if place not in self.passed and len(self.passed) >= self.tolerate:
             raise UserError(f"{place}: {what}; mend it, or set data.skip_bad to tolerate some")
         self.passed[place] = what

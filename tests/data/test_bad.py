@@ -20,5 +20,5 @@ def test_by_default_none_passes_and_a_negative_number_makes_no_sense():
     assert BadExamples().told() == ""
     with pytest.raises(UserError, match="a: b"):
         BadExamples().refuse("a", "b")
-    with pytest.raises(UserError, match="data.skip_bad is -1"):
+    with pytest.raises(UserError, match=r"data\.skip_bad is -1"):
         BadExamples(-1)

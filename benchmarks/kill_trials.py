@@ -1,0 +1,171 @@
+"""Runs killed at random moments and resumed: every byte of their end is held against a run that nothing disturbed.
+
+    python benchmarks/kill_trials.py [--trials 100] [--seed 0] [--folder DIR]
+
+The trials go round the five families, their digits in the device's memory and streamed from the host's, one and four
+virtual devices. Each begins a small run, kills it (SIGKILL) at a moment drawn evenly from the undisturbed run's life,
+start and end included, every third one twice, and lets the same command end it. Compared are the digests of all
+parameters, optimisers, averages, keys and the source's state, the open window of the log, metrics.jsonl and every
+sample. A JSON line a trial on stdout, then a table; the exit code is 1 when a byte differed. Programs are compiled at
+LLVM's optimisation level 0 and kept, so that a run is mostly start-up: the kills fall into every phase.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "rnn": ("task.network.width=16",),
+    "transformer": ("task.network.width=16", "task.network.blocks=1"),
+    "gan": ("task.discriminator.width=64",),
+    "vae": ("task.decoder.width=32", "task.importance_samples=4"),
+    "diffusion": ("task.network.width=16", "task.network.blocks=1", "task.steps=2", "task.bound_draws=2"),
+}
+OFTEN = ("steps=60", "data.batch_size=16", "steps_per_call=3", "every.log=6", "every.evaluate=15", "every.sample=15")
+OFTEN += ("every.checkpoint=6", "parallel.data=0")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained, where its data live and on how many devices."""
+
+    family: str
+    residence: str
+    devices: int
+
+    def command(self, folder: Path) -> list[str]:
+        settings = [*SMALL[self.family], *OFTEN, f"data.residence={self.residence}"]
+        config = str(ROOT / "configs" / self.family / "digits.py")
+        return ["-m", "jaxgen.cli", "train", "--config", config, "--workdir", str(folder), "--set", *settings]
+
+    def begin(self, folder: Path) -> subprocess.Popen:
+        flags = f"--xla_force_host_platform_device_count={self.devices} --xla_backend_optimization_level=0"
+        environment = os.environ | {"XLA_FLAGS": flags}
+        command = [sys.executable, *self.command(folder)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **quiet)
+
+    def finish(self, folder: Path) -> float:
+        """Run to the end; its seconds."""
+        began = time.perf_counter()
+        process = self.begin(folder)
+        _, said = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{self} ended with {process.returncode}: {said}")
+        return time.perf_counter() - began
+
+
+def end_of(run: Path) -> dict[str, object]:
+    """All that the law names, by name: digests of every leaf, the log's open window, the log, the samples."""
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager((run / "checkpoints").absolute(), options=options) as manager:
+        step = manager.latest_step()
+        saved = manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+    files = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
+    log = {"step": step, "window": saved["record"]["window"], "metrics.jsonl": (run / "metrics.jsonl").read_bytes()}
+    return log | files | saved["leaves"]
+
+
+def phase(run: Path) -> str:
+    """What a run was doing when it was killed, as far as its files tell."""
+    folder = run / "checkpoints"
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if any("tmp" in name for name in names):
+        return "writing a checkpoint"
+    if "60" in names:
+        return "ending"
+    if not (run / "timing.jsonl").exists():
+        return "starting or compiling"
+    lines = [json.loads(line) for line in _whole_lines(run / "metrics.jsonl")]
+    if lines and lines[-1]["step"] % 15 == 0 and lines[-1]["split"] == "train":
+        return "evaluating or sampling"
+    return "training"
+
+
+def _whole_lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().split("\n")[:-1] if line] if path.exists() else []
+
+
+def trial(cell: Cell, life: float, expected: dict[str, object], folder: Path, chance: random.Random, kills: int) -> dict:
+    """Kill a fresh run so many times, end it, and compare."""
+    killed = []
+    for _ in range(kills):
+        wait = chance.uniform(0.0, life)
+        process = cell.begin(folder)
+        try:
+            process.wait(wait)
+            killed.append("ended before")
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed.append(phase(folder))
+        process.communicate()
+    cell.finish(folder)
+    found = end_of(folder)
+    differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    return {"family": cell.family, "residence": cell.residence, "devices": cell.devices, "killed": killed} | {
+        "differing": differing
+    }
+
+
+def table(trials: list[dict]) -> str:
+    """A row a cell."""
+    rows = defaultdict(list)
+    for one in trials:
+        rows[one["family"], one["residence"], one["devices"]].append(one)
+    lines = ["| family | data | devices | trials | kills, by what the run was doing | trials with differing bytes |"]
+    lines.append("|---|---|---|---|---|---|")
+    for (family, residence, devices), ones in rows.items():
+        kills = Counter(phase for one in ones for phase in one["killed"])
+        told = ", ".join(f"{count} {name}" for name, count in kills.most_common())
+        differing = sum(bool(one["differing"]) for one in ones)
+        lives = "resident" if residence == "DEVICE" else "streamed"
+        lines.append(f"| {family} | {lives} | {devices} | {len(ones)} | {told} | {differing} |")
+    total = Counter(phase for one in trials for phase in one["killed"])
+    told = ", ".join(f"{count} {name}" for name, count in total.most_common())
+    lines.append(f"| all | | | {len(trials)} | {told} | {sum(bool(one['differing']) for one in trials)} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=100, help="in all (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="draws the moments (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="where the runs are kept (a temporary folder)")
+    options = parser.parse_args()
+    chance, began = random.Random(options.seed), time.perf_counter()
+    cells = [Cell(*parts) for parts in itertools.product(SMALL, ("DEVICE", "HOST"), (1, 4))]
+    undisturbed: dict[Cell, tuple[float, dict]] = {}
+    done: list[dict] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        for number in range(options.trials):
+            cell = cells[number % len(cells)]
+            if cell not in undisturbed:
+                whole = folder / f"{cell.family}-{cell.residence}-{cell.devices}"
+                cell.finish(whole / "warm")  # compiles, so that the life of those to come is known
+                undisturbed[cell] = cell.finish(whole / "whole"), end_of(whole / "whole")
+            kills = 2 if number % 3 == 2 else 1
+            done.append(trial(cell, *undisturbed[cell], folder / f"trial-{number}", chance, kills))
+            print(json.dumps({"trial": number, **done[-1]}), flush=True)
+            left = (time.perf_counter() - began) / (number + 1) * (options.trials - number - 1)
+            print(f"{number + 1} of {options.trials}, {left / 60:.0f} min left", file=sys.stderr, flush=True)
+    print("\n" + table(done))
+    return int(any(one["differing"] for one in done))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
