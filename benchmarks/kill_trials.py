@@ -100,7 +100,9 @@ def _whole_lines(path: Path) -> list[str]:
     return [line for line in path.read_text().split("\n")[:-1] if line] if path.exists() else []
 
 
-def trial(cell: Cell, life: float, expected: dict[str, object], folder: Path, chance: random.Random, kills: int) -> dict:
+def trial(
+    cell: Cell, life: float, expected: dict[str, object], folder: Path, chance: random.Random, kills: int
+) -> dict:
     """Kill a fresh run so many times, end it, and compare."""
     killed = []
     for _ in range(kills):
