@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn
 from jaxgen.errors import UserError
@@ -33,6 +34,7 @@ class Network(Protocol):
     vocabulary: int
     classes: int
     positions: int
+    layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
     streams: ClassVar[bool]  # whether what it keeps goes on from one training batch to the next
 
     def carry(self, batch_size: int, length: int) -> Carry:
@@ -102,6 +104,9 @@ class LanguageModel:
     def rows(self, batch_size: int) -> Carry | None:
         """What is kept before a stream's first batch; None for pictures and lone sequences, which keep nothing."""
         return self.network.carry(batch_size, self.spec.length) if self._streams else None
+
+    def layout(self) -> tuple[Rule, ...]:
+        return self.network.layout
 
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("likelihood", self.loss),)

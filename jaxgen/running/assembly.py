@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.layout import LaidOut, check_layout
 from jaxgen.core.source import Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
@@ -87,4 +88,7 @@ def assemble(experiment: Experiment) -> Assembly:
     optimisers, averages = experiment.optimisers, experiment.averages
     moves, guard = experiment.moves, experiment.guard
     game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, moves, guard)
-    return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size), loops)
+    rules = task.layout() if isinstance(task, LaidOut) else ()
+    if rules:
+        check_layout(rules, shapes.params)
+    return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size, rules), loops)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxgen.core.layout import Rule, cut, rule_of
+from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.processes import laid_out, laid_out_rows, several
@@ -41,8 +43,11 @@ class Parallel:
         if self.data < 0 or self.fsdp < 1 or self.tensor < 1:
             raise UserError(f"data is {self.data}, fsdp {self.fsdp}, tensor {self.tensor}; give sizes of at least 1")
 
-    def place(self, batch_size: int) -> "JitDevices | PmapDevices":
-        """The devices for batches of this size; UserError when a mesh asked for by hand does not fit."""
+    def place(self, batch_size: int, rules: tuple[Rule, ...] = ()) -> "JitDevices | PmapDevices":
+        """The devices for batches of this size; UserError when a mesh asked for by hand does not fit.
+
+        `rules` say how parameters lie over fsdp and tensor; without any, each leaf is cut where it comes out even.
+        """
         if self.compiler is Compiler.PMAP and self.fsdp * self.tensor > 1:
             raise UserError(
                 f"pmap cuts the batch alone, not over fsdp={self.fsdp} or tensor={self.tensor}; use --parallel jit"
@@ -69,7 +74,7 @@ class Parallel:
             )
         devices = np.array(available[: data * each]).reshape(data, self.fsdp, self.tensor)
         mesh = Mesh(devices, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
-        return JitDevices(mesh, batch_size) if self.compiler is Compiler.JIT else PmapDevices(mesh, batch_size)
+        return JitDevices(mesh, batch_size, rules) if self.compiler is Compiler.JIT else PmapDevices(mesh, batch_size)
 
 
 def _largest_divisor(number: int, at_most: int) -> int:
@@ -82,6 +87,7 @@ class JitDevices:
 
     mesh: Mesh
     batch_size: int
+    rules: tuple[Rule, ...] = ()
 
     @property
     def count(self) -> int:
@@ -93,11 +99,21 @@ class JitDevices:
     def layout(self, state: TrainState | Variables) -> TrainState | Variables:
         """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch."""
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
-        whole = jax.tree.map(self._leaf_sharding, state)
+        whole = jax.tree_util.tree_map_with_path(self._leaf_sharding, state)
         return whole.replace(extra=whole.extra.replace(rows=rows))
 
-    def _leaf_sharding(self, leaf: Any) -> NamedSharding:
-        """Tensor parallel cuts a matrix's last axis, fsdp the first other one that it divides."""
+    def _leaf_sharding(self, keys: tuple, leaf: Any) -> NamedSharding:
+        """By the first rule that matches; a parameter's moments and averages have its path at their end, and lie alike.
+
+        What no rule matches, such as a source's state, is whole everywhere.
+        """
+        if not self.rules:
+            return self._even(leaf)
+        rule = rule_of(self.rules, path_of(keys))
+        return self.sharding(*cut(rule.axes, leaf.shape, self.mesh.shape)) if rule else self.sharding()
+
+    def _even(self, leaf: Any) -> NamedSharding:
+        """Without rules tensor parallel cuts a matrix's last axis, fsdp the first other one that it divides."""
         axes: list[str | None] = [None] * leaf.ndim
         tensor, fsdp = self.mesh.shape["tensor"], self.mesh.shape["fsdp"]
         if tensor > 1 and leaf.ndim >= 2 and leaf.shape[-1] % tensor == 0:
@@ -143,7 +159,7 @@ class JitDevices:
     def with_source(self, state: TrainState, source: Any) -> TrainState:
         """The state with the source's state, made on the host, in its place."""
         copied = jax.tree.map(jnp.copy, source)  # it may hold the very parameters, which are donated beside it
-        layout = jax.tree.map(self._leaf_sharding, copied)
+        layout = jax.tree_util.tree_map_with_path(self._leaf_sharding, copied)
         return state.replace(source=laid_out(copied, layout))
 
     def program(self, game: Game, state: TrainState, traced: bool, loops: bool) -> jax.stages.Wrapped:

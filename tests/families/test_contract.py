@@ -12,6 +12,7 @@ import pytest
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.layout import LaidOut
 from jaxgen.core.masks import Everything, Matching, join, paths, split
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Critic, Likelihood, Policy, Reparameterised, Task, Turn, restrict
@@ -291,7 +292,7 @@ def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
 
 def trained(task: Any, parallel: Parallel, source: Any) -> tuple[dict[str, Any], TrainState]:
     """Metrics of two calls, and the state as one copy after them, of the compiled program."""
-    devices = parallel.place(BATCH)
+    devices = parallel.place(BATCH, task.layout() if isinstance(task, LaidOut) else ())
     shapes = jax.eval_shape(task.init, KEY)
     game = make_game(task, shapes.params, optimisers_of(task), {"slow": Average(100.0)}, 4, BATCH)
     state = devices.begin(
@@ -309,6 +310,7 @@ def trained(task: Any, parallel: Parallel, source: Any) -> tuple[dict[str, Any],
 WAYS = {
     "jit on four devices": Parallel(data=4),
     "pmap": Parallel(compiler=Compiler.PMAP, data=4),
+    "jit over parameters": Parallel(data=1, fsdp=2, tensor=2),
 }
 
 
@@ -332,9 +334,10 @@ def test_any_number_of_devices_does_the_same(family, rewarded, request):
     else:
         source = Pictures(batch_size=BATCH).source()
     metrics, params = trained(task, Parallel(data=1), source)
-    # by default one family of one turn and one of two stand for pmap, which runs the same step; by hand all do
-    every = request.config.option.markexpr != "not slow" or (family in ("rnn", "gan") and not rewarded)
-    for way, parallel in list(WAYS.items())[: 2 if every else 1]:
+    # by default some families stand for ways that run the same step as the first; by hand all do
+    chosen = {"rnn": 2, "gan": 2, "transformer": 3} if not rewarded else {}
+    most = len(WAYS) if request.config.option.markexpr != "not slow" else chosen.get(family, 1)
+    for way, parallel in list(WAYS.items())[:most]:
         other_metrics, other_params = trained(task, parallel, source)
         for name in metrics[0]:
             if name.split("/")[-1] in ("loss", "reward"):

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn
 from jaxgen.errors import UserError
@@ -81,6 +82,14 @@ class Diffusion:
 
     def rows(self, batch_size: int) -> None:
         return None
+
+    def layout(self) -> tuple[Rule, ...]:
+        return (
+            Rule(r"(attention|mlp)/out/kernel$|embedding$|position$", ROW),
+            Rule(r"kernel$", COLUMN),
+            Rule(r"(query_key_value|mlp/in)/bias$", ("tensor",)),
+            Rule(r"(bias|scale)$", WHOLE),
+        )
 
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("denoising", self.loss),)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgen.core.layout import COLUMN, ROW, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.ops.recurrence import gru, lstm
@@ -81,6 +82,11 @@ class RecurrentNetwork(nn.Module):
     vocabulary: int = 0
     classes: int = 0
     positions: int = 0
+    layout = (
+        Rule(r"(kernel|recurrent)$", COLUMN),
+        Rule(r"bias$", ("tensor",)),
+        Rule(r"embedding$", ROW),
+    )
     streams: ClassVar[bool] = True  # a text's state goes on from batch to batch
 
     def __post_init__(self):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
 from jaxgen.nn.dropout import dropped, numbered
@@ -59,6 +60,12 @@ class Transformer(nn.Module):
     classes: int = 0
     positions: int = 0
 
+    layout = (
+        Rule(r"(query_key_value|mlp/in|head)/kernel$", COLUMN),
+        Rule(r"(query_key_value|mlp/in|head)/bias$", ("tensor",)),
+        Rule(r"(attention|mlp)/out/kernel$|embedding$", ROW),
+        Rule(r"(attention|mlp)/out/bias$|norm/scale$", WHOLE),
+    )
     streams = False  # no state goes on from one training batch to the next
 
     def __post_init__(self):

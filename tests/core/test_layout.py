@@ -1,0 +1,124 @@
+"""A layout covers every parameter, cuts what it can, and a step under it is the step of one device."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.layout import Rule, check_layout, cut, rule_of
+from jaxgen.core.masks import paths
+from jaxgen.data.pictures import Pictures
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+from jaxgen.running.assembly import assemble
+from jaxgen.training.parallel import Parallel
+from jaxgen.training.step import init_state, make_game
+from tests.commands.command import CONFIGS, ROOT
+from tests.families.test_contract import BATCH, FAMILIES, KEY, optimisers_of, task_of
+
+MESH = {"data": 1, "fsdp": 2, "tensor": 2}
+
+
+@functools.cache
+def assembly_of(config: str):
+    experiment = load_experiment(ROOT / config, Experiment)
+    return assemble(replace(experiment, start=None, parallel=Parallel(data=1, fsdp=2, tensor=2)))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_parameter_is_covered_and_its_moments_and_averages_lie_as_it_does(config):
+    """By what each device really holds of the state's shapes."""
+    assembly = assembly_of(config)
+    state = jax.eval_shape(lambda key: assembly.init(key, None), assembly.key)
+    layout = assembly.devices.layout(state)
+    specs = dict(zip(paths(state.params), jax.tree.leaves(layout.params), strict=True))
+    for tree, laid in ((state.opt_state, layout.opt_state), (state.averages, layout.averages)):
+        for path, leaf, sharding in zip(paths(tree), jax.tree.leaves(tree), jax.tree.leaves(laid), strict=True):
+            owner = max((own for own in specs if path.endswith(own)), key=len, default=None)
+            if leaf.ndim:
+                assert owner is not None and sharding.spec == specs[owner].spec, path
+    sizes = [leaf.size for leaf in jax.tree.leaves(state.params)]
+    held = [
+        functools.reduce(int.__mul__, sharding.shard_shape(leaf.shape), 1)
+        for leaf, sharding in zip(jax.tree.leaves(state.params), specs.values(), strict=True)
+    ]
+    assert sum(held) < 0.4 * sum(sizes)  # of four devices; what does not come out even is whole
+
+
+def test_a_parameter_that_no_rule_covers_is_named():
+    with pytest.raises(UserError, match="covers the parameter block/scale; add one to its `layout`"):
+        check_layout((Rule("kernel$", ("fsdp", "tensor")),), {"block": {"kernel": 0, "scale": 0}})
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "expected"),
+    [
+        (("fsdp", "tensor"), (4, 6), ("fsdp", "tensor")),
+        (("fsdp", "tensor"), (4, 5), ("fsdp", None)),
+        (("fsdp", "tensor"), (3, 3, 4, 6), (None, None, "fsdp", "tensor")),
+        (("fsdp", "tensor"), (6,), ("tensor",)),
+        ((), (6, 2), (None, None)),
+        (("tensor",), (), ()),
+    ],
+)
+def test_the_last_dimensions_are_cut_where_they_come_out_even(axes, shape, expected):
+    assert cut(axes, shape, MESH) == expected
+    assert cut(axes, shape, {"fsdp": 1, "tensor": 1}) == (None,) * len(shape)
+
+
+def test_the_first_rule_that_matches_counts():
+    rules = (Rule("out/kernel$", ("tensor",)), Rule("kernel$", ("fsdp",)))
+    assert rule_of(rules, "a/out/kernel").axes == ("tensor",) and rule_of(rules, "in/kernel").axes == ("fsdp",)
+
+
+EIGHT = """
+import sys
+from tests.core.test_layout import *
+from tests.families.test_contract import Pictures, trained
+import json, numpy as np
+task, found = task_of(sys.argv[1]), []
+for parallel in (Parallel(data=1), Parallel(data=2, fsdp=2, tensor=2)):
+    metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source())
+    loss = {name: float(mean.value) for name, mean in metrics[0].items() if name.endswith("loss")}
+    found.append((loss, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(params)]))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
+    """Law 2 on eight virtual devices, in a process of their own."""
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    command = [sys.executable, "-c", EIGHT, family]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (one, params), (many, others) = json.loads(done.stdout.splitlines()[-1])
+    for name, loss in one.items():
+        assert abs(loss - many[name]) < 1e-5 * max(abs(loss), 1), name
+    for a, b in zip(params, others, strict=True):
+        assert np.mean(np.abs(np.array(a) - np.array(b)) < 1e-4) > 0.99
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_step_and_the_sampler_lower_for_every_platform(family):
+    """jax.export needs none of the hardware."""
+    task, source = task_of(family), Pictures(batch_size=BATCH).source()
+    variables = jax.eval_shape(task.init, KEY)
+    game = make_game(task, variables.params, optimisers_of(task), {}, 4, BATCH)
+    state = jax.eval_shape(lambda key: init_state(game, key, functools.partial(source.init, KEY)), KEY)
+    platforms = ["cpu", "cuda", "tpu"]
+    program = Parallel(data=1).place(BATCH, task.layout()).program(game, state, traced=True, loops=True)
+    step = export.export(program, platforms=platforms)(state, source, jax.numpy.int32(1))
+    draw = export.export(jax.jit(lambda v, key: task.sample(v, 4, {}, key)), platforms=platforms)(variables, KEY)
+    for exported in (step, draw):
+        assert exported.platforms == tuple(platforms) and len(exported.mlir_module_serialized) > 10_000
