@@ -48,10 +48,11 @@ class Experiment:
     moves: Moves = Everything()  # what fine-tuning leaves on the board
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
     parallel: Parallel = Parallel()
+    accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole
     guard: Guard = Guard()  # against updates that would spoil the parameters
 
     def __post_init__(self):
-        for name in ("steps", "steps_per_call", "keep"):
+        for name in ("steps", "steps_per_call", "keep", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; give at least 1")
 

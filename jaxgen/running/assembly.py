@@ -13,6 +13,7 @@ from jaxgen.core.layout import LaidOut, check_layout
 from jaxgen.core.source import Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
+from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.running.vocabulary import HasVocabulary
@@ -86,9 +87,15 @@ def assemble(experiment: Experiment) -> Assembly:
         experiment.rewards.check(task, batch_size)
         played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
-    moves, guard = experiment.moves, experiment.guard
-    game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, moves, guard)
+    how = {"moves": experiment.moves, "guard": experiment.guard, "accumulate": experiment.accumulate, "loops": loops}
+    game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, **how)
     rules = task.layout() if isinstance(task, LaidOut) else ()
     if rules:
         check_layout(rules, shapes.params)
-    return Assembly(experiment, spec, task, game, experiment.parallel.place(batch_size, rules), loops)
+    devices = experiment.parallel.place(batch_size, rules)
+    if batch_size % (experiment.accumulate * devices.parts):
+        raise UserError(
+            f"accumulate is {experiment.accumulate}: a batch of {batch_size} on {devices.parts} devices cannot be cut "
+            "into so many equal parts; choose another, or another data.batch_size"
+        )
+    return Assembly(experiment, spec, task, game, devices, loops)

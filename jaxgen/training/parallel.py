@@ -93,6 +93,11 @@ class JitDevices:
     def count(self) -> int:
         return self.mesh.size
 
+    @property
+    def parts(self) -> int:
+        """How many devices a batch is cut over."""
+        return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+
     def sharding(self, *axes: Any) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
@@ -137,8 +142,7 @@ class JitDevices:
     def put_evaluation(self, batches: Batch) -> Batch:
         """Batches [n, B, ...] cut along B where that comes out even."""
         rows = batches["weight"].shape[1]
-        parts = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
-        return laid_out(batches, self.sharding(None, _BATCH_AXES) if rows % parts == 0 else self.sharding())
+        return laid_out(batches, self.sharding(None, _BATCH_AXES) if rows % self.parts == 0 else self.sharding())
 
     @property
     def rows(self) -> np.ndarray:
@@ -189,6 +193,11 @@ class PmapDevices:
     @property
     def count(self) -> int:
         return self.mesh.size
+
+    @property
+    def parts(self) -> int:
+        """How many devices a batch is cut over."""
+        return self.count
 
     def begin(self, init: Callable[..., TrainState], key: Key, start: Variables | None) -> TrainState:
         return self.put_state(jax.jit(init)(key, start))

@@ -13,8 +13,9 @@ import optax
 from jaxgen.core.masks import Everything, Moves, join, size_of, split, union
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
-from jaxgen.core.task import Task, Turn, restrict
+from jaxgen.core.task import Aux, Task, Turn, restrict
 from jaxgen.errors import UserError, nearest
+from jaxgen.training.accumulation import accumulated
 from jaxgen.training.averages import Average
 from jaxgen.training.guard import SPENT, Guard, chosen, counted
 from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
@@ -33,6 +34,8 @@ class Game:
     averages: Mapping[str, Average]
     batch_size: int
     guard: Guard = Guard()
+    accumulate: int = 1  # parts that a batch's gradient is taken in
+    loops: bool = True  # whether the parts may be a compiled loop here
 
     @property
     def draws(self) -> int:
@@ -57,6 +60,8 @@ def make_game(
     batch_size: int,
     moves: Moves = Everything(),
     guard: Guard = Guard(),
+    accumulate: int = 1,
+    loops: bool = True,
 ) -> Game:
     """The game of a sized task: its turns restricted to `moves`, each with its optimiser built for `steps` steps.
 
@@ -73,7 +78,7 @@ def make_game(
     if missing:
         raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
     built = {turn.name: optimisers[turn.name].build(steps * turn.repeat) for turn in turns}
-    return Game(task, turns, built, averages, batch_size, guard)
+    return Game(task, turns, built, averages, batch_size, guard, accumulate, loops)
 
 
 def init_state(
@@ -122,11 +127,14 @@ def take_turn(
     """
     moving, frozen = split(state.params, turn.moves(state.params))
 
-    def total(moving):
-        mean, aux = turn.loss(Variables(join(moving, frozen), state.extra), batch, key)
-        return mean.total, (mean, aux)
+    def gradient_of(batch: Batch, rows: Any) -> tuple[Any, tuple[Mean, Aux]]:
+        def total(moving):
+            mean, aux = turn.loss(Variables(join(moving, frozen), state.extra.replace(rows=rows)), batch, key)
+            return mean.total, (mean, aux)
 
-    gradient, (mean, aux) = jax.grad(total, has_aux=True)(moving)
+        return jax.grad(total, has_aux=True)(moving)
+
+    gradient, (mean, aux) = accumulated(gradient_of, game.accumulate, game.loops, batch, state.extra.rows)
     # totals are summed over the devices before they are divided, so that ragged weights agree on any device count
     gradient, mean, metrics, statistics = reduce((gradient, mean, aux.metrics, aux.statistics))
     gradient = jax.tree.map(lambda g: g / jnp.where(mean.weight > 0, mean.weight, 1.0), gradient)
