@@ -164,11 +164,24 @@ def _details(run: RunView, more: Sequence[str]) -> str:
     """What is folded away: the other curves, all figures, the experiment and the environment."""
     parts = [
         _folded("More curves", f'<div class="charts">{"".join(more)}</div>') if more else "",
-        _folded("All figures", _fields(run.summary)) if run.summary else "",
+        _folded("Where the time went", _fields(_shares(run.summary["spent"]))) if run.summary.get("spent") else "",
+        _folded("All figures", _fields(_figures(run))) if run.summary else "",
         _folded("The experiment, field by field", _fields(run.experiment)) if run.experiment else "",
         _folded("The environment it ran in", _fields(run.environment)) if run.environment else "",
     ]
     return "".join(parts)
+
+
+def _figures(run: RunView) -> dict[str, object]:
+    """The summary but for what is told apart."""
+    return {name: value for name, value in run.summary.items() if name != "spent"}
+
+
+def _shares(spent: Mapping[str, object]) -> dict[str, str]:
+    """Each cause's seconds and its share of the run's processes' time."""
+    known = {cause: number(seconds) or 0.0 for cause, seconds in spent.items()}
+    whole = sum(known.values()) or 1.0
+    return {cause: f"{duration(seconds)}, {100 * seconds / whole:.1f} %" for cause, seconds in known.items()}
 
 
 def _facts(run: RunView) -> str:

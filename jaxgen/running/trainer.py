@@ -26,6 +26,7 @@ from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
 from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder
+from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
@@ -41,7 +42,7 @@ class Trainer:
         self, assembly: Assembly, folder: RunFolder | FollowedFolder, say: Callable[[str], None], began: float
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
-        self._began = began
+        self._began, self._goodput = began, Goodput(began)
         self._checkpoints = (SharedCheckpoints if several() else Checkpoints)(folder.path, self.experiment.keep)
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
@@ -59,7 +60,11 @@ class Trainer:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
                 self._checkpoints.close()
             raise
-        self._checkpoints.close()
+        with self._goodput.spending(Cause.CHECKPOINT):
+            self._checkpoints.close()
+        spent = self._goodput.spent()
+        self.folder.log(TIMING, {"step": step, "spent": spent})
+        self.folder.summarise({"spent": spent})
         return step
 
     def _train_or_roll_back(self, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
@@ -116,6 +121,8 @@ class Trainer:
         self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
         self._logged_at = record.get("logged_at", (0, 0.0))
         self._rollbacks = record.get("rollbacks", [])
+        if not rollback:
+            self._goodput.remember(record.get("spent", {}))
         return state, step
 
     def _start(self) -> Variables | None:
@@ -141,9 +148,11 @@ class Trainer:
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
-            state, step = fit(
-                self._program, state, feed, calls(), experiment.steps, self._read, hooks, self._stopwatch, stopped
-            )
+            timed, read, watch = TimedFeed(feed, self._goodput), self._read, self._stopwatch
+            with self._goodput.spending(Cause.STEP):
+                state, step = fit(
+                    self._program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped
+                )
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
@@ -194,7 +203,8 @@ class Trainer:
     ) -> Callable[..., tuple[TrainState, Metrics]]:
         assembly = self.assembly
         began = time.perf_counter()
-        program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
+        with self._goodput.spending(Cause.COMPILE):
+            program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
         now = time.perf_counter()
         self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
@@ -233,11 +243,19 @@ class Trainer:
             self._events.scalars(step, split, values)
 
     def _evaluate(self, step: int, state: TrainState) -> None:
+        with self._goodput.spending(Cause.EVALUATION):
+            self._measure(step, state)
+
+    def _measure(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
         sums = self._evaluation(variables, self._test_batches, jax.random.fold_in(self.assembly.key, 3))
         self._log(step, "test", finish(self.assembly.task, sums))
 
     def _sample(self, step: int, state: TrainState) -> None:
+        with self._goodput.spending(Cause.SAMPLING):
+            self._draw(step, state)
+
+    def _draw(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
         given, _ = grid_request(self.assembly)
         samples = self._sampler(on_one_device(variables), given, jax.random.fold_in(self.assembly.key, 4))
@@ -248,10 +266,17 @@ class Trainer:
             self._events.image(step, "samples", content)
 
     def _checkpoint(self, step: int, state: TrainState) -> None:
+        with self._goodput.spending(Cause.CHECKPOINT):
+            self._save(step, state)
+
+    def _save(self, step: int, state: TrainState) -> None:
         self._saved = step
+        spent = self._goodput.spent()
+        self.folder.log(TIMING, {"step": step, "spent": spent})
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
-        self._checkpoints.save(step, self.assembly.devices.fetch(state), record | {"rollbacks": self._rollbacks})
+        record |= {"rollbacks": self._rollbacks, "spent": spent}
+        self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
 
     @functools.cached_property
     def _test_batches(self) -> Batch:
