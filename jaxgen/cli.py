@@ -101,14 +101,15 @@ def _sample(options) -> int:
     _set_up_jax()
     from jaxgen.commands.sample import sample
 
-    return sample(options.workdir, options.config, options.set, options.given, options.count, options.out, options.seed)
+    run = options.workdir, options.config, options.set, options.checkpoint
+    return sample(*run, options.given, options.count, options.out, options.seed)
 
 
 def _evaluate(options) -> int:
     _set_up_jax()
     from jaxgen.commands.evaluate import evaluate
 
-    return evaluate(options.workdir, options.config, options.set, options.split)
+    return evaluate(options.workdir, options.config, options.set, options.checkpoint, options.split)
 
 
 def _score(options) -> int:
@@ -156,6 +157,7 @@ def _parser():
 
     verb = _verb(verbs, "sample", _sample, "fresh examples from a run")
     _add_run(verb)
+    _add_checkpoint(verb)
     verb.add_argument("--given", nargs="+", default=[], metavar="WORD", help="class numbers, or the words of a prompt")
     verb.add_argument("--count", type=int, default=80, help="how many (%(default)s)")
     verb.add_argument("--out", metavar="FILE", help="where to write them (RUN/samples/sample.png; texts: stdout)")
@@ -163,6 +165,7 @@ def _parser():
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")
     _add_run(verb)
+    _add_checkpoint(verb)
     verb.add_argument("--split", default="test", help="of the data, or an expression: validation+test (%(default)s)")
 
     verb = _verb(
@@ -194,6 +197,10 @@ def _add_run(verb) -> None:
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder")
     verb.add_argument("--config", metavar="FILE", help="its experiment file; only a run of your own classes needs it")
     _add_set(verb, "the changes it was trained with, beside --config")
+
+
+def _add_checkpoint(verb) -> None:
+    verb.add_argument("--checkpoint", metavar="STEP", help="a step's, or `best` (the newest)")
 
 
 def _add_set(verb, purpose: str) -> None:

@@ -9,6 +9,7 @@ from jaxgen.core.masks import Everything, Moves
 from jaxgen.errors import UserError
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import Average
+from jaxgen.training.checkpoint import Best
 from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Parallel
@@ -44,6 +45,7 @@ class Experiment:
     seed: int = 0
     every: Every = Every()
     keep: int = 2  # newest checkpoints
+    best: Best | None = None  # a checkpoint that is kept beside them
     start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
     moves: Moves = Everything()  # what fine-tuning leaves on the board
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data

@@ -20,6 +20,7 @@ def sample(
     workdir: str,
     config: str | None,
     settings: Sequence[str],
+    which: str | None,
     given: Sequence[str],
     count: int,
     out: str | None,
@@ -30,7 +31,7 @@ def sample(
         raise UserError(f"--count is {count}; give at least 1")
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
-    trained = load_trained(Path(workdir), config, say, settings)
+    trained = load_trained(Path(workdir), config, say, settings, which)
     assembly = trained.assembly
     request = parse_given(list(given), assembly, count)
     samples = jax.device_get(make_sampler(assembly.sample, count)(trained.variables, request, jax.random.key(seed)))

@@ -56,13 +56,21 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
 
 
 def load_trained(
-    workdir: Path, config: str | None, say: Callable[[str], None], settings: Sequence[str] = ()
+    workdir: Path,
+    config: str | None,
+    say: Callable[[str], None],
+    settings: Sequence[str] = (),
+    which: str | None = None,
 ) -> Trained:
-    """The newest whole checkpoint of a run, on whatever devices are here; nothing in the folder is changed."""
+    """The newest whole checkpoint of a run, or the one that `which` names, on whatever devices are here.
+
+    Nothing in the folder is changed. `which` is a step, or "best" for the one that the experiment's `best` chose.
+    """
     experiment = read_experiment(workdir, config, settings)
     assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)))
-    checkpoints = Checkpoints(workdir, keep=None)
-    restored = checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), say)
+    checkpoints = Checkpoints(workdir, keep=None, best=experiment.best)
+    step = None if which is None else _step_of(which, checkpoints, experiment)
+    restored = checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), say, step)
     checkpoints.close()
     if restored is None:
         raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
@@ -70,6 +78,20 @@ def load_trained(
     # not the optimiser's state
     variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
+
+
+def _step_of(which: str, checkpoints: Checkpoints, experiment: Experiment) -> int:
+    steps = checkpoints.steps()
+    if which == "best":
+        if experiment.best is None:
+            raise UserError("--checkpoint best: this experiment has no `best`; give a step, or leave it out")
+        best = checkpoints.best()
+        if best is None:
+            raise UserError(f"--checkpoint best: no checkpoint was evaluated yet; give one of {steps}")
+        return best
+    if not which.isdecimal() or int(which) not in steps:
+        raise UserError(f"--checkpoint {which}: there is none; kept are {', '.join(map(str, steps))}")
+    return int(which)
 
 
 def material(lines: Iterable[str]) -> list[str]:

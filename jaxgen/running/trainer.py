@@ -13,7 +13,7 @@ import jax
 from jaxgen.core.masks import size_of
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
@@ -25,7 +25,7 @@ from jaxgen.running.vocabulary import Remarking
 from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
 from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
-from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder
+from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, finite
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
@@ -43,7 +43,9 @@ class Trainer:
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began, self._goodput = began, Goodput(began)
-        self._checkpoints = (SharedCheckpoints if several() else Checkpoints)(folder.path, self.experiment.keep)
+        kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
+        self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
+        self._figures: tuple[int, dict[str, float]] = (-1, {})  # of the newest evaluation, and its step
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
@@ -249,7 +251,12 @@ class Trainer:
     def _measure(self, step: int, state: TrainState) -> None:
         variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
         sums = self._evaluation(variables, self._test_batches, jax.random.fold_in(self.assembly.key, 3))
-        self._log(step, "test", finish(self.assembly.task, sums))
+        figures = finish(self.assembly.task, sums)
+        best = self.experiment.best
+        if best is not None and best.metric not in figures:
+            raise UserError(f"best.metric is {best.metric!r}, which is no figure here{nearest(best.metric, figures)}")
+        self._figures = step, figures
+        self._log(step, "test", figures)
 
     def _sample(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.SAMPLING):
@@ -276,6 +283,8 @@ class Trainer:
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
         record |= {"rollbacks": self._rollbacks, "spent": spent}
+        if step == self._figures[0]:
+            record["figures"] = {name: finite(value) for name, value in self._figures[1].items()}
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
 
     @functools.cached_property

@@ -4,13 +4,17 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
@@ -23,13 +27,29 @@ Record = dict[str, Any]  # what the host carries beside the state: the open wind
 _NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserError)
 
 
-class Checkpoints:
-    """The folder `checkpoints/` of a run. Files are written on a thread; `wait` raises what went wrong since.
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint whose figure `metric`, of the evaluation at its step, is the best: it is kept however old it is.
 
-    `keep` newest checkpoints are kept; None opens the folder to be read alone, and changes nothing in it.
+    Only a step that has both an evaluation and a checkpoint can be it.
     """
 
-    def __init__(self, folder: Path, keep: int | None):
+    metric: str  # as metrics.jsonl names it in the test split's lines
+    lower: bool = True  # whether lower is better
+
+    def of(self, values: Mapping[int, float]) -> int | None:
+        """The best of steps with a figure each, of equals the newest; None where there is none."""
+        finite = {step: value if self.lower else -value for step, value in values.items() if math.isfinite(value)}
+        return min(finite, key=lambda step: (finite[step], -step), default=None)
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run. Files are hashed and written on a thread; `wait` raises what went wrong.
+
+    The `keep` newest checkpoints are kept, and the `best`; None opens the folder to be read alone, and changes nothing.
+    """
+
+    def __init__(self, folder: Path, keep: int | None, best: Best | None = None):
         self.folder = folder / "checkpoints"
         self._damaged = folder / "damaged"
         self._writable = keep is not None
@@ -37,43 +57,85 @@ class Checkpoints:
         if self._writable and alone:
             self.folder.mkdir(parents=True, exist_ok=True)
         if self._writable:
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, **alone)
+            kept = _Kept(keep, self._best_of)
+            options = ocp.CheckpointManagerOptions(preservation_policy=kept, cleanup_tmp_directories=True, **alone)
         else:
             options = ocp.CheckpointManagerOptions(read_only=True, **alone)
+        self._best = best
         self._manager = ocp.CheckpointManager(self.folder.absolute(), options=options)
+        self._values = self._saved_values() if best else {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, newest first."""
         return sorted(self._manager.all_steps(), reverse=True)
 
+    def best(self) -> int | None:
+        """The step of the best checkpoint; None where none has the figure."""
+        present = self.steps()
+        return self._best_of(present)
+
+    def _best_of(self, steps: Iterable[int]) -> int | None:
+        known = {step: self._values[step] for step in steps if step in self._values}
+        return self._best.of(known) if self._best else None
+
+    def _saved_values(self) -> dict[int, float]:
+        """The figure of each checkpoint that has it; a damaged record has none."""
+        values = {}
+        for step in self.steps():
+            with contextlib.suppress(Exception):  # said when it is restored
+                values[step] = float(self._content(step)["record"]["figures"][self._best.metric])
+        return values
+
     def save(self, step: int, state: TrainState, record: Record) -> None:
-        """Start to write the state. UserError when this save, or the one before it, cannot be written."""
-        plain = jax.device_get(_plain(state))  # on the host: the next step is given the device's buffers
+        """Copy the state to the host and start to write it; of an earlier save that still goes on, its end first.
+
+        UserError when the earlier one could not be written. `record["figures"]` are the evaluation's of this step.
+        """
+        self.wait()
+        # a copy on the host: the next step is given the device's buffers, which are a CPU's own memory
+        plain = jax.tree.map(np.array, jax.device_get(_plain(state)))
+        if self._best and (value := record.get("figures", {}).get(self._best.metric)) is not None:
+            self._values[step] = value
+        self._writing = self._writer.submit(self._write, step, plain, record)
+
+    def _write(self, step: int, plain: TrainState, record: Record) -> None:
         content = {"record": record, "leaves": _leaves(plain)}
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(plain), record=ocp.args.JsonSave({**content, "sha256": _digest(content)})
         )
-        with self._told():
-            if not self._manager.save(step, args=arguments):
-                raise OSError(f"a checkpoint as new as step {step} stands there already")
+        if not self._manager.save(step, args=arguments):
+            raise OSError(f"a checkpoint as new as step {step} stands there already")
+        self._manager.wait_until_finished()
 
     def wait(self) -> None:
         """Until the last save is on disk. UserError when it could not be written."""
-        with self._told():
-            self._manager.wait_until_finished()
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with self._told():
+                writing.result()
 
     def close(self) -> None:
         """`wait`, and let go of the folder."""
-        with self._told():
-            self._manager.close()
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+            with self._told():
+                self._manager.close()
 
-    def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
+    def restore(
+        self, like: TrainState, warn: Callable[[str], None], step: int | None = None
+    ) -> tuple[TrainState, Record] | None:
         """The newest whole checkpoint in the shapes of `like`, as arrays of the host; None when there is none at all.
+
+        Where a `step` is asked for, that one or none.
 
         One that is damaged is named to `warn` and put aside in `damaged/`, so that no later save meets it. UserError
         when none of them is whole, or one holds other shapes than `like`.
         """
-        found = self.steps()
+        found = self.steps() if step is None else [step]
         for step in found:
             try:
                 return self._read(step, like)
@@ -97,8 +159,11 @@ class Checkpoints:
             if regular is not None and step > regular:
                 self._manager.delete(step)
 
+    def _content(self, step: int) -> dict[str, Any]:
+        return self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
-        content = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        content = self._content(step)
         if content.pop("sha256") != _digest(content):
             raise ValueError("the bytes of its record are not those that were saved")
         saved, guarded = content["leaves"], like
@@ -149,14 +214,26 @@ class Checkpoints:
             ) from error
 
 
+class _Kept(PreservationPolicy):
+    """The newest `newest` checkpoints, and the one that `best` chooses."""
+
+    def __init__(self, newest: int, best: Callable[[Iterable[int]], int | None]):
+        self._newest, self._best = newest, best
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*sorted(steps)[-self._newest :], self._best(steps)}
+        return [step in kept for step in steps]
+
+
 class SharedCheckpoints:
     """The checkpoints of a run of several processes: process 0 alone touches the folder, the others are told.
 
     So no other process needs the folder's disk; each holds the whole state on its host for as long as a save takes.
     """
 
-    def __init__(self, folder: Path, keep: int):
-        self._own = Checkpoints(folder, keep) if leads() else None
+    def __init__(self, folder: Path, keep: int, best: Best | None = None):
+        self._own = Checkpoints(folder, keep, best) if leads() else None
 
     def steps(self) -> list[int]:
         return self._own.steps() if self._own else []

@@ -87,7 +87,7 @@ from tests.families.test_contract import Pictures, trained
 import json, numpy as np
 task, found = task_of(sys.argv[1]), []
 for parallel in (Parallel(data=1), Parallel(data=2, fsdp=2, tensor=2)):
-    metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source())
+    metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source(), eps=1.0)
     loss = {name: float(mean.value) for name, mean in metrics[0].items() if name.endswith("loss")}
     found.append((loss, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(params)]))
 print(json.dumps(found))
@@ -97,7 +97,7 @@ print(json.dumps(found))
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
-    """Law 2 on eight virtual devices, in a process of their own."""
+    """Law 2 on eight virtual devices, in a process of their own; an eps that lets Adam enlarge no rounding."""
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     command = [sys.executable, "-c", EIGHT, family]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True)
@@ -106,7 +106,7 @@ def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
     for name, loss in one.items():
         assert abs(loss - many[name]) < 1e-5 * max(abs(loss), 1), name
     for a, b in zip(params, others, strict=True):
-        assert np.mean(np.abs(np.array(a) - np.array(b)) < 1e-4) > 0.99
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

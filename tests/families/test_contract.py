@@ -82,8 +82,8 @@ def batch_of(size: int = BATCH) -> dict[str, Any]:
     return {name: array[:size] for name, array in arrays.items()} | {"row": np.arange(size)}
 
 
-def optimisers_of(task: Any) -> dict[str, Adam]:
-    return {turn.name: Adam(3e-3, decay=0.1, clip=1.0) for turn in task.turns()}
+def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, Adam]:
+    return {turn.name: Adam(3e-3, eps=eps, decay=0.1, clip=1.0) for turn in task.turns()}
 
 
 def stepped(task: Any, variables: Variables, moves: Any, source: Any, steps: int) -> tuple[TrainState, TrainState]:
@@ -290,11 +290,11 @@ def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
         assert np.bincount(free, minlength=10).min() > 15  # of classes drawn evenly
 
 
-def trained(task: Any, parallel: Parallel, source: Any) -> tuple[dict[str, Any], TrainState]:
+def trained(task: Any, parallel: Parallel, source: Any, eps: float = 1e-8) -> tuple[dict[str, Any], TrainState]:
     """Metrics of two calls, and the state as one copy after them, of the compiled program."""
     devices = parallel.place(BATCH, task.layout() if isinstance(task, LaidOut) else ())
     shapes = jax.eval_shape(task.init, KEY)
-    game = make_game(task, shapes.params, optimisers_of(task), {"slow": Average(100.0)}, 4, BATCH)
+    game = make_game(task, shapes.params, optimisers_of(task, eps), {"slow": Average(100.0)}, 4, BATCH)
     state = devices.begin(
         lambda key, start: init_state(game, key, functools.partial(source.init, KEY), start), KEY, None
     )

@@ -10,7 +10,7 @@ import pytest
 
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
-from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.checkpoint import Best, Checkpoints
 from jaxgen.training.step import init_state
 from tests.training.test_step import duel
 
@@ -175,3 +175,43 @@ def test_a_save_that_would_write_nothing_is_told(tmp_path):
     save(tmp_path, 2)
     with pytest.raises(UserError, match="as new as step 1 stands there already"):
         save(tmp_path, 1)
+
+
+FIGURES = {1: 3.0, 2: 1.0, 3: float("nan"), 4: 2.0, 5: None, 6: 1.5}
+
+
+@pytest.mark.parametrize(("lower", "kept"), [(True, [6, 5, 2]), (False, [6, 5, 1])])
+def test_the_best_is_kept_beside_the_newest_whoever_opens_the_folder_in_between(lower, kept, tmp_path):
+    """A step without the figure, or one that is no number, is not it."""
+    for steps in ((1, 2, 3), (4, 5, 6)):
+        checkpoints = Checkpoints(tmp_path, keep=2, best=Best("loss", lower))
+        for step in steps:
+            figures = {} if FIGURES[step] is None else {"figures": {"loss": FIGURES[step]}}
+            checkpoints.save(step, state_at(step), RECORD | figures)
+        checkpoints.close()
+    assert Checkpoints(tmp_path, keep=None).steps() == kept
+    assert Checkpoints(tmp_path, keep=None, best=Best("loss", lower)).best() == kept[-1]
+
+
+def test_what_could_not_be_written_is_told_by_the_next_save_and_loses_nothing(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.save(1, state_at(1), RECORD)
+    checkpoints.save(1, state_at(1), RECORD)  # a step that stands there already
+    with pytest.raises(UserError, match=r"could not be written.*the checkpoint of step 1 is whole"):
+        checkpoints.save(2, state_at(2), RECORD)
+    checkpoints.close()
+    (state, _), _ = restore(tmp_path)
+    assert same(state, state_at(1))
+
+
+def test_the_state_may_change_while_it_is_written(tmp_path):
+    """The buffers are the next step's as soon as `save` returns."""
+    checkpoints, state = Checkpoints(tmp_path, keep=3), state_at(1)
+    more = lambda leaf: leaf + 1 if leaf.dtype == np.float32 else leaf  # noqa: E731
+    program = jax.jit(lambda state: jax.tree.map(more, state), donate_argnums=0)
+    checkpoints.save(1, state, RECORD)
+    for _ in range(20):
+        state = program(state)
+    checkpoints.close()
+    (saved, _), _ = restore(tmp_path)
+    assert same(saved, state_at(1))
