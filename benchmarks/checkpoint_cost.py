@@ -1,0 +1,86 @@
+"""What a run waits for its checkpoints, at the default interval: in the loop, and for the last one at its end.
+
+    python benchmarks/checkpoint_cost.py [--steps 1500] [CONFIG ...]
+
+Whole `jaxgen train` processes, one after another, of the five families' digits. The seconds are those that the runs
+tell themselves by cause (`spent` in timing.jsonl): a save is waited for while the state is copied to the host and the
+save before it ends; the last one until it is on the disk. One JSON object a line, then a Markdown table; the exit code
+is 1 where a run waits more than `GOAL` of the time that it trains.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import harness
+
+from jaxgen.experiment import Every
+from jaxgen.training.goodput import Cause
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = tuple(f"configs/{family}/digits.py" for family in ("rnn", "transformer", "gan", "vae", "diffusion"))
+GOAL = 0.02
+
+
+def measured(config: str, steps: int) -> dict:
+    """Train so many steps in a fresh folder, and read what was waited for."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = [f"steps={steps}", f"every.checkpoint={Every().checkpoint}"]
+        command = ["train", "--config", str(ROOT / config), "--workdir", folder, "--set", *settings]
+        load = os.getloadavg()[0]
+        subprocess.run([sys.executable, "-m", "jaxgen.cli", *command], check=True, stderr=subprocess.DEVNULL)
+        lines = [json.loads(line) for line in (Path(folder) / "timing.jsonl").read_text().splitlines()]
+        spent = [line["spent"] for line in lines if "spent" in line]
+        kept = sorted((Path(folder) / "checkpoints").glob("[0-9]*"))
+        size = sum(path.stat().st_size for path in kept[-1].rglob("*") if path.is_file())
+    return {"config": config, "steps": steps, "bytes": size, "load": load, **waited(spent)}
+
+
+def waited(spent: list[dict[str, float]]) -> dict:
+    """Of what a run had spent as each save began, and at its end."""
+    seconds = [causes[Cause.CHECKPOINT.value] for causes in spent]
+    saves = [after - before for before, after in itertools.pairwise(seconds)]
+    training = sum(spent[-1][cause.value] for cause in (Cause.STEP, Cause.DATA))
+    return {
+        "in_loop_seconds": saves[:-1],
+        "last_seconds": saves[-1],
+        "training_seconds": training,
+        "share": seconds[-1] / training,
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """A row a config."""
+    lines = ["| config | a checkpoint, MB | saves in the loop, ms each | the last, ms | training, s | waited for |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in rows:
+        saves = ", ".join(f"{1e3 * seconds:.0f}" for seconds in row["in_loop_seconds"])
+        lines.append(
+            f"| {row['config']} | {row['bytes'] / 1e6:.2f} | {saves} | {1e3 * row['last_seconds']:.0f} | "
+            f"{row['training_seconds']:.1f} | {row['share']:.2%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("configs", nargs="*", default=CONFIGS, help="the families' digits, unless named")
+    parser.add_argument("--steps", type=int, default=3 * Every().checkpoint, help="of each run (%(default)s)")
+    options = parser.parse_args()
+    rows = []
+    for config in options.configs:
+        rows.append(measured(config, options.steps))
+        print(json.dumps(rows[-1]), flush=True)
+    told = "; ".join(f"{name} {value}" for name, value in harness.here().items())
+    print(f"\n{table(rows)}\n\nSeen with {told}; load before a run at most {max(row['load'] for row in rows):.1f}.")
+    return int(any(row["share"] > GOAL for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
