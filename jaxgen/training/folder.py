@@ -1,11 +1,12 @@
 """A run's folder: what it says of itself, its two logs, and the lock that keeps a second process out."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import fcntl
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class RunFolder:
         self.path = Path(path)
         try:
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
+            self._place = self.path.stat()
             self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held until the run ends
         except OSError as error:
             raise UserError(
@@ -58,12 +60,8 @@ class RunFolder:
         self.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
     def write(self, name: str, content: str | bytes) -> None:
-        try:
+        with self._told(name):
             write_whole(self.path / name, content)
-        except OSError as error:
-            raise UserError(
-                f"{self.path / name} could not be written ({error.strerror}); make room and run again"
-            ) from None
 
     def drop(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
@@ -71,13 +69,8 @@ class RunFolder:
     def log(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one object to metrics.jsonl or timing.jsonl."""
         text = json.dumps({key: finite(value) for key, value in line.items()}, allow_nan=False)
-        try:
-            with open(self.path / name, "a") as file:
-                file.write(text + "\n")
-        except OSError as error:
-            raise UserError(
-                f"{self.path / name} could not be written ({error.strerror}); make room and run again"
-            ) from None
+        with self._told(name), open(self.path / name, "a") as file:
+            file.write(text + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop both logs' lines past `step`, and a torn last one: the resumed run writes them again."""
@@ -93,6 +86,22 @@ class RunFolder:
 
     def close(self) -> None:
         self._lock.close()
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Whatever keeps a file from being written, said in one sentence; nothing is written into another folder."""
+        if not (self.path.is_dir() and os.path.samestat(self.path.stat(), self._place)):
+            raise UserError(
+                f"{self.path} is no more the folder that this run writes (moved, removed, or its disk unmounted); put "
+                "it back and run the same command again"
+            )
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.path / name} could not be written ({error.strerror}); mend that (make room, where the disk is "
+                "full) and run the same command again"
+            ) from None
 
 
 class FollowedFolder:
