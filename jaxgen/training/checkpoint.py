@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -206,7 +207,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            kept = [step for step in self.steps() if (self.folder / str(step)).is_dir()]
+            kept = [step for step in self.steps() if os.path.isdir(self.folder / str(step))]
             newest = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no earlier checkpoint"
             raise UserError(
                 f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: mend that (make "

@@ -90,7 +90,11 @@ class RunFolder:
     @contextlib.contextmanager
     def _told(self, name: str) -> Iterator[None]:
         """Whatever keeps a file from being written, said in one sentence; nothing is written into another folder."""
-        if not (self.path.is_dir() and os.path.samestat(self.path.stat(), self._place)):
+        try:
+            same = os.path.samestat(self.path.stat(), self._place)
+        except OSError:  # gone, or what a lost network disk answers
+            same = False
+        if not same:
             raise UserError(
                 f"{self.path} is no more the folder that this run writes (moved, removed, or its disk unmounted); put "
                 "it back and run the same command again"
