@@ -31,7 +31,7 @@ _NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserErro
 class Best:
     """The checkpoint whose figure `metric`, of the evaluation at its step, is the best: it is kept however old it is.
 
-    Only a step that has both an evaluation and a checkpoint can be it.
+    Only a step that has both an evaluation and a checkpoint of `every` can be it.
     """
 
     metric: str  # as metrics.jsonl names it in the test split's lines
