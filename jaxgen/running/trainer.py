@@ -249,7 +249,7 @@ class Trainer:
             self._measure(step, state)
 
     def _measure(self, step: int, state: TrainState) -> None:
-        variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
+        variables = self._shown(state)
         sums = self._evaluation(variables, self._test_batches, jax.random.fold_in(self.assembly.key, 3))
         figures = finish(self.assembly.task, sums)
         best = self.experiment.best
@@ -258,12 +258,17 @@ class Trainer:
         self._figures = step, figures
         self._log(step, "test", figures)
 
+    def _shown(self, state: TrainState) -> Variables:
+        """What is evaluated and sampled."""
+        devices = self.assembly.devices
+        return devices.together(averaged(devices.fetch(state), self.experiment.shown))
+
     def _sample(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.SAMPLING):
             self._draw(step, state)
 
     def _draw(self, step: int, state: TrainState) -> None:
-        variables = averaged(self.assembly.devices.fetch(state), self.experiment.shown)
+        variables = self._shown(state)
         given, _ = grid_request(self.assembly)
         samples = self._sampler(on_one_device(variables), given, jax.random.fold_in(self.assembly.key, 4))
         decode = None if self.assembly.spec.image else self.experiment.data.decode

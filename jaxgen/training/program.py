@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.core.state import TrainState
-from jaxgen.training.step import Game, Reduce, take_step
+from jaxgen.training.step import Game, Reduce, Whole, take_step
 from jaxgen.types import Batch, Key, Metrics, Variables
 
 Run = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
@@ -25,13 +25,19 @@ def shapes_and_loops(init: Callable[[Key], Variables], key: Key) -> tuple[Variab
 
 
 def make_run(
-    game: Game, traced: bool, loops: bool, reduce: Reduce, rows: jax.Array, cut: Callable[[Batch], Batch]
+    game: Game,
+    traced: bool,
+    loops: bool,
+    reduce: Reduce,
+    rows: jax.Array,
+    cut: Callable[[Batch], Batch],
+    whole: Whole = lambda params: params,
 ) -> Run:
     """`run(state, feed, count) -> (state, metrics)`: `count` steps, their metrics summed as Means.
 
     `feed` is a traced source, or what a host made: a tuple of batches (one a draw), each array [K, B, ...]. `rows` are
-    this device's global row numbers, `cut` lays a batch out over the devices. `count` is an argument, not a constant:
-    one program serves every length from 1 to K. Without `loops` a call is one step.
+    this device's global row numbers, `cut` lays a batch out over the devices, `whole` is `take_step`'s. `count` is an
+    argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step.
     """
 
     @jax.jit  # traced once for the metrics' shapes and for the loop's body
@@ -44,7 +50,7 @@ def make_run(
             return cut(batch), source_state
 
         fed = iter(()) if traced else (jax.tree.map(lambda array: array[turn_of_loop], batch) for batch in feed)
-        return take_step(game, state, draw, reduce)
+        return take_step(game, state, draw, reduce, whole)
 
     def run(state: TrainState, feed: Any, count: jax.Array) -> tuple[TrainState, Metrics]:
         if not loops:

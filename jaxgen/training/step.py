@@ -21,6 +21,7 @@ from jaxgen.training.guard import SPENT, Guard, chosen, counted
 from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
+Whole = Callable[[Params], Params]
 Draw = Callable[[Any, Variables, jax.Array], tuple[Batch, Any]]  # (source state, variables, number) -> (batch, state)
 
 
@@ -100,8 +101,13 @@ def init_state(
     return TrainState(jnp.int32(0), params, extra, opt_state, averages, key, source(moving), skipped)
 
 
-def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tuple[TrainState, Metrics]:
-    """The state after one step, and each metric as a Mean over the step's batches."""
+def take_step(
+    game: Game, state: TrainState, draw: Draw, reduce: Reduce, whole: Whole = lambda params: params
+) -> tuple[TrainState, Metrics]:
+    """The state after one step, and each metric as a Mean over the step's batches.
+
+    `whole` brings parameters together that lie in parts on several devices, for as long as a loss needs them.
+    """
     metrics: Metrics = {}
     before = state.skipped
     key = jax.random.fold_in(state.key, state.step)
@@ -110,7 +116,7 @@ def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tupl
         for _ in range(turn.repeat):
             batch, source = draw(state.source, state.variables, number)
             state = state.replace(source=source)
-            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce)
+            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, whole)
             for name, mean in taken.items():
                 name = name if len(game.turns) == 1 else f"{turn.name}/{name}"
                 metrics[name] = metrics[name] + mean if name in metrics else mean
@@ -119,7 +125,7 @@ def take_step(game: Game, state: TrainState, draw: Draw, reduce: Reduce) -> tupl
 
 
 def take_turn(
-    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce
+    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce, whole: Whole
 ) -> tuple[TrainState, Metrics]:
     """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser.
 
@@ -129,7 +135,8 @@ def take_turn(
 
     def gradient_of(batch: Batch, rows: Any) -> tuple[Any, tuple[Mean, Aux]]:
         def total(moving):
-            mean, aux = turn.loss(Variables(join(moving, frozen), state.extra.replace(rows=rows)), batch, key)
+            present = Variables(whole(join(moving, frozen)), state.extra.replace(rows=rows))
+            mean, aux = turn.loss(present, batch, key)
             return mean.total, (mean, aux)
 
         return jax.grad(total, has_aux=True)(moving)
