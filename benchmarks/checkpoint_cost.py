@@ -1,6 +1,6 @@
 """What a run waits for its checkpoints, at the default interval: in the loop, and for the last one at its end.
 
-    python benchmarks/checkpoint_cost.py [--steps 1500] [CONFIG ...]
+    python benchmarks/checkpoint_cost.py [--steps N] [CONFIG ...]
 
 Whole `jaxgen train` processes, one after another, of the five families' digits. The seconds are those that the runs
 tell themselves by cause (`spent` in timing.jsonl): a save is waited for while the state is copied to the host and the
@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,18 +29,19 @@ CONFIGS = tuple(f"configs/{family}/digits.py" for family in ("rnn", "transformer
 GOAL = 0.02
 
 
-def measured(config: str, steps: int) -> dict:
-    """Train so many steps in a fresh folder, and read what was waited for."""
+def measured(config: str, steps: int | None) -> dict:
+    """Train so many steps, or the config's own number, in a fresh folder, and read what was waited for."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = [f"steps={steps}", f"every.checkpoint={Every().checkpoint}"]
+        settings = [f"every.checkpoint={Every().checkpoint}", *([f"steps={steps}"] if steps else [])]
         command = ["train", "--config", str(ROOT / config), "--workdir", folder, "--set", *settings]
         load = os.getloadavg()[0]
         subprocess.run([sys.executable, "-m", "jaxgen.cli", *command], check=True, stderr=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (Path(folder) / "timing.jsonl").read_text().splitlines()]
         spent = [line["spent"] for line in lines if "spent" in line]
+        step = lines[-1]["step"]
         kept = sorted((Path(folder) / "checkpoints").glob("[0-9]*"))
         size = sum(path.stat().st_size for path in kept[-1].rglob("*") if path.is_file())
-    return {"config": config, "steps": steps, "bytes": size, "load": load, **waited(spent)}
+    return {"config": config, "steps": step, "bytes": size, "load": load, **waited(spent)}
 
 
 def waited(spent: list[dict[str, float]]) -> dict:
@@ -57,13 +59,14 @@ def waited(spent: list[dict[str, float]]) -> dict:
 
 def table(rows: list[dict]) -> str:
     """A row a config."""
-    lines = ["| config | a checkpoint, MB | saves in the loop, ms each | the last, ms | training, s | waited for |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = ["| config | steps | a save, MB | in the loop, ms, median | the last, ms | training, s | waited for |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for row in rows:
-        saves = ", ".join(f"{1e3 * seconds:.0f}" for seconds in row["in_loop_seconds"])
+        in_loop = row["in_loop_seconds"]
+        saves = f"{1e3 * statistics.median(in_loop):.0f}, at most {1e3 * max(in_loop):.0f}" if in_loop else "none"
         lines.append(
-            f"| {row['config']} | {row['bytes'] / 1e6:.2f} | {saves} | {1e3 * row['last_seconds']:.0f} | "
-            f"{row['training_seconds']:.1f} | {row['share']:.2%} |"
+            f"| {row['config']} | {row['steps']} | {row['bytes'] / 1e6:.2f} | {saves} | "
+            f"{1e3 * row['last_seconds']:.0f} | {row['training_seconds']:.1f} | {row['share']:.2%} |"
         )
     return "\n".join(lines)
 
@@ -71,7 +74,7 @@ def table(rows: list[dict]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("configs", nargs="*", default=CONFIGS, help="the families' digits, unless named")
-    parser.add_argument("--steps", type=int, default=3 * Every().checkpoint, help="of each run (%(default)s)")
+    parser.add_argument("--steps", type=int, help="of each run (the config's own)")
     options = parser.parse_args()
     rows = []
     for config in options.configs:

@@ -288,7 +288,8 @@ class Trainer:
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
         record |= {"rollbacks": self._rollbacks, "spent": spent}
-        if step == self._figures[0]:
+        if step == self._figures[0] and (step % self.experiment.every.checkpoint == 0 or step == self.experiment.steps):
+            # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
             record["figures"] = {name: finite(value) for name, value in self._figures[1].items()}
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
 

@@ -32,7 +32,7 @@ _NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserErro
 class Best:
     """The checkpoint whose figure `metric`, of the evaluation at its step, is the best: it is kept however old it is.
 
-    Only a step that has both an evaluation and a checkpoint can be it.
+    Only a step that has both an evaluation and a checkpoint of `every` can be it.
     """
 
     metric: str  # as metrics.jsonl names it in the test split's lines
@@ -53,13 +53,14 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int | None, best: Best | None = None):
         self.folder = folder / "checkpoints"
         self._damaged = folder / "damaged"
-        self._writable = keep is not None
+        self._keep, self._writable = keep, keep is not None
         alone = _alone()
         if self._writable and alone:
             self.folder.mkdir(parents=True, exist_ok=True)
         if self._writable:
-            kept = _Kept(keep, self._best_of)
-            options = ocp.CheckpointManagerOptions(preservation_policy=kept, cleanup_tmp_directories=True, **alone)
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=_Kept(self._kept), cleanup_tmp_directories=True, **alone
+            )
         else:
             options = ocp.CheckpointManagerOptions(read_only=True, **alone)
         self._best = best
@@ -80,6 +81,10 @@ class Checkpoints:
     def _best_of(self, steps: Iterable[int]) -> int | None:
         known = {step: self._values[step] for step in steps if step in self._values}
         return self._best.of(known) if self._best else None
+
+    def _kept(self, steps: Sequence[int]) -> set[int | None]:
+        """Those of the steps that are not removed."""
+        return {*sorted(steps)[-self._keep :], self._best_of(steps)}
 
     def _saved_values(self) -> dict[int, float]:
         """The figure of each checkpoint that has it; a damaged record has none."""
@@ -139,15 +144,24 @@ class Checkpoints:
         found = self.steps() if step is None else [step]
         for step in found:
             try:
-                return self._read(step, like)
+                restored = self._read(step, like)
             except _NO_DAMAGE:
                 raise
             except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
                 place = f"it is kept aside in {self._put_aside(step)}" if self._writable else "an older one is tried"
                 warn(f"the checkpoint of step {step} is damaged ({_first_line(error)}); {place}")
+            else:
+                self._drop_old()
+                return restored
         if found:
             raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
         return None
+
+    def _drop_old(self) -> None:
+        """What a killed run had no time to remove, once the newest is known to be whole."""
+        steps = self.steps()
+        for step in set(steps) - self._kept(steps) if self._writable else ():
+            self._manager.delete(step)
 
     def keep_regular(self, every: int) -> None:
         """Drop what was saved between two multiples of `every`, as a stopped run's last state is, after the newest one.
@@ -216,14 +230,14 @@ class Checkpoints:
 
 
 class _Kept(PreservationPolicy):
-    """The newest `newest` checkpoints, and the one that `best` chooses."""
+    """Orbax's word for the steps that `kept` chooses."""
 
-    def __init__(self, newest: int, best: Callable[[Iterable[int]], int | None]):
-        self._newest, self._best = newest, best
+    def __init__(self, kept: Callable[[Sequence[int]], set[int | None]]):
+        self._kept = kept
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        kept = {*sorted(steps)[-self._newest :], self._best(steps)}
+        kept = self._kept(steps)
         return [step in kept for step in steps]
 
 

@@ -177,6 +177,17 @@ def test_a_save_that_would_write_nothing_is_told(tmp_path):
         save(tmp_path, 1)
 
 
+def test_what_a_killed_run_had_no_time_to_remove_is_removed_once_the_newest_is_known_to_be_whole(tmp_path):
+    save(tmp_path / "before", 1)
+    save(tmp_path, 1, 2, 3, 4)
+    shutil.copytree(tmp_path / "before" / "checkpoints" / "1", tmp_path / "checkpoints" / "1")
+    restore(tmp_path, keep=None)
+    assert Checkpoints(tmp_path, keep=None).steps() == [4, 3, 2, 1]
+    (state, _), said = restore(tmp_path)
+    assert same(state, state_at(4)) and said == []
+    assert Checkpoints(tmp_path, keep=None).steps() == [4, 3, 2]
+
+
 FIGURES = {1: 3.0, 2: 1.0, 3: float("nan"), 4: 2.0, 5: None, 6: 1.5}
 
 
