@@ -80,15 +80,16 @@ def end_of(run: Path) -> dict[str, object]:
     return log | files | saved["leaves"]
 
 
-def phase(run: Path) -> str:
-    """What a run was doing when it was killed, as far as its files tell."""
+def phase(run: Path, began: float) -> str:
+    """What a process that began then was doing when it was killed, as far as the files tell that it has written."""
     folder = run / "checkpoints"
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if any("tmp" in name for name in names):
+    written = [path for path in folder.iterdir() if path.stat().st_mtime > began] if folder.exists() else []
+    if any("tmp" in path.name for path in written):
         return "writing a checkpoint"
-    if "60" in names:
+    if any(path.name == "60" for path in written):
         return "ending"
-    if not (run / "timing.jsonl").exists():
+    timing = run / "timing.jsonl"  # its first line is written when the program has been compiled
+    if not timing.exists() or timing.stat().st_mtime < began or "compile_seconds" not in timing.read_text():
         return "starting or compiling"
     lines = [json.loads(line) for line in _whole_lines(run / "metrics.jsonl")]
     if lines and lines[-1]["step"] % 15 == 0 and lines[-1]["split"] == "train":
@@ -106,14 +107,14 @@ def trial(
     """Kill a fresh run so many times, end it, and compare."""
     killed = []
     for _ in range(kills):
-        wait = chance.uniform(0.0, life)
+        wait, began = chance.uniform(0.0, life), time.time()
         process = cell.begin(folder)
         try:
             process.wait(wait)
             killed.append("ended before")
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            killed.append(phase(folder))
+            killed.append(phase(folder, began))
         process.communicate()
     cell.finish(folder)
     found = end_of(folder)

@@ -148,6 +148,11 @@ class Checkpoints:
             except _NO_DAMAGE:
                 raise
             except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
+                if len(found) == 1 and found != self.steps():  # it was asked for by its step
+                    raise UserError(
+                        f"the checkpoint of step {step} is damaged ({_first_line(error)}); kept beside it are "
+                        f"{', '.join(str(other) for other in self.steps() if other != step)}"
+                    ) from None
                 place = f"it is kept aside in {self._put_aside(step)}" if self._writable else "an older one is tried"
                 warn(f"the checkpoint of step {step} is damaged ({_first_line(error)}); {place}")
             else:

@@ -226,3 +226,13 @@ def test_the_state_may_change_while_it_is_written(tmp_path):
     checkpoints.close()
     (saved, _), _ = restore(tmp_path)
     assert same(saved, state_at(1))
+
+
+def test_a_damaged_one_that_was_asked_for_is_named_and_so_are_the_others(tmp_path):
+    save(tmp_path, 1, 2)
+    flip(max(files_of(tmp_path, 2), key=lambda path: path.stat().st_size))
+    checkpoints = Checkpoints(tmp_path, keep=None)
+    with pytest.raises(UserError, match=r"of step 2 is damaged .*; kept beside it are 1"):
+        checkpoints.restore(jax.eval_shape(state_at, 0), print, 2)
+    assert checkpoints.restore(jax.eval_shape(state_at, 0), print, 1) is not None
+    checkpoints.close()

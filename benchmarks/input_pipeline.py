@@ -1,0 +1,143 @@
+"""What a run waits for its data, and how fast pictures are read from disk beside a bare Grain loop and PyTorch.
+
+    python benchmarks/input_pipeline.py [--sets mnist cifar10] [--data-dir DIR] [--steps 600] [--blocks 5]
+
+First whole `jaxgen train` processes: a small VAE on each set, its pictures in the device's memory, in the host's, and
+read from disk by Grain; told is the share of the loop's time that it waits for batches. Then a race: so many pictures
+of the set's training split, decoded and batched on the host, by our feed (threads, then two processes), by a bare Grain
+loop over the same reader, and by PyTorch's DataLoader with two workers where PyTorch is installed. Before it is timed
+each contestant reads the split once, and all must have found the same pictures and labels.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import functools
+import importlib.util
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from harness import Contestant, Row, Work, contest, here, report
+
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.residence import Residence
+from jaxgen.data.streams import StreamedExamples
+from jaxgen.environment import set_up_jax
+from jaxgen.training.goodput import Cause
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCH = 64
+READ = 4096  # pictures of the race, once through
+SMALL = ("task.encoder.width=64", "task.decoder.width=64", "task.importance_samples=1", "every.sample=100000")
+
+
+def waited(name: str, residence: Residence, steps: int, data_dir: str | None) -> dict[str, Any]:
+    """Train so long, and the share of the loop's time that was spent waiting for batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = [*SMALL, f"data.name={name}", f"data.batch_size={BATCH}", f"data.residence={residence.name}"]
+        settings += [f"steps={steps}", "data.test=test[:256]", "every.evaluate=100000", "every.checkpoint=100000"]
+        settings += [f"data.data_dir={data_dir}"] if data_dir else []
+        config = str(ROOT / "configs/vae/digits.py")
+        command = [sys.executable, "-m", "jaxgen.cli", "train", "--config", config, "--workdir", folder, "--set"]
+        subprocess.run([*command, *settings], check=True, stderr=subprocess.DEVNULL)
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+    spent = summary["spent"]
+    loop = spent[Cause.DATA.value] + spent[Cause.STEP.value]
+    return {
+        "set": name,
+        "residence": residence.value,
+        "steps": steps,
+        "examples_per_second": summary["examples_per_second"],
+        "data_wait_share": spent[Cause.DATA.value] / loop,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| set | its pictures | training, examples/s | waiting for data |", "|---|---|---|---|"]
+    for row in rows:
+        rate, share = f"{row['examples_per_second']:,.0f}", f"{row['data_wait_share']:.2%}"
+        lines.append(f"| {row['set']} | {row['residence']} | {rate} | {share} |")
+    return "\n".join(lines)
+
+
+def race(name: str, data_dir: str | None, blocks: int) -> Row:
+    """Pictures a second from disk; a step of the harness is one batch."""
+    data = Pictures(name=name, batch_size=BATCH, train=f"train[:{READ}]", data_dir=data_dir)
+    examples, key = data.examples("train"), jax.random.key(0)
+
+    def ours(workers: int) -> Iterator[dict[str, np.ndarray]]:
+        return iter(StreamedExamples(examples, data.spec(), BATCH, workers).stream(key, 0, np.arange(BATCH)))
+
+    contestants = [
+        contestant("jaxgen, threads", lambda: ours(0)),
+        contestant("jaxgen, 2 processes", lambda: ours(2)),
+        contestant("a bare Grain loop, threads", lambda: bare(examples)),
+    ]
+    notes = [f"a step is a batch of {BATCH}, read, decoded and put together; nothing is sent to a device"]
+    if importlib.util.find_spec("torch") is None:
+        notes.append("PyTorch is not installed here (pip install 'jaxgen[peers]' does it)")
+    else:
+        contestants.append(contestant("PyTorch's DataLoader, 2 workers", lambda: by_torch(examples)))
+    return contest(f"{name} from disk", contestants, blocks, notes=tuple(notes))
+
+
+def contestant(name: str, begin) -> Contestant:
+    def prepare(compiling) -> Work:
+        batches = begin()
+        seen = [next(batches) for _ in range(READ // BATCH)]
+        labels = np.concatenate([np.asarray(batch["label"]) for batch in seen])
+        pixels = sum(np.asarray(batch["image"]).astype(np.float64).sum() for batch in seen)
+        results = {"pixels": pixels, "labels": np.bincount(labels)}
+        steps = READ // BATCH
+
+        def block() -> None:
+            for batch in itertools.islice(batches, steps):
+                assert len(batch["label"]) == BATCH
+
+        return Work(block, steps, results)
+
+    return Contestant(name, prepare)
+
+
+def bare(examples: Any) -> Iterator[dict[str, np.ndarray]]:
+    """Grain's own shuffle and batches over the same reader, at its defaults."""
+    import grain
+
+    dataset = grain.MapDataset.source(examples).shuffle(seed=0).repeat().batch(BATCH)
+    return iter(dataset.to_iter_dataset())
+
+
+def by_torch(examples: Any) -> Iterator[dict[str, Any]]:
+    """Epoch after epoch of a shuffling DataLoader over the same reader."""
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(examples, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=["mnist", "cifar10"], help="prepared by TFDS (%(default)s)")
+    parser.add_argument("--data-dir", help="TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default")
+    parser.add_argument("--steps", type=int, default=600, help="of each training run (%(default)s)")
+    parser.add_argument("--blocks", type=int, default=5, help="timed blocks of each contestant (%(default)s)")
+    options = parser.parse_args()
+    set_up_jax()
+    rows = []
+    for name in options.sets:
+        for residence in (Residence.DEVICE, Residence.HOST, Residence.DISK):
+            rows.append(waited(name, residence, options.steps, options.data_dir))
+            print(json.dumps(rows[-1] | here()), flush=True)
+    print("\n" + table(rows) + "\n", flush=True)
+    return report(functools.partial(race, name, options.data_dir, options.blocks) for name in options.sets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
