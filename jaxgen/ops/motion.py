@@ -8,9 +8,9 @@ import jax.numpy as jnp
 def bounced(start: jax.Array, speed: jax.Array, time: jax.Array, room: int) -> tuple[jax.Array, jax.Array]:
     """Position and speed at `time` of what began at `start` in 0 .. `room` and is thrown back by both ends.
 
-    Whole numbers of any unit, so that all of it is exact: the free path, folded. What would have flown on, through a row
-    of mirrored rooms, to p = start + speed·time is |p - room| away from the wall `room`, p being taken modulo 2·room,
-    and flies backwards in every second room. At a wall the speed is the one after the bounce.
+    Whole numbers of any unit, so that all of it is exact: the free path, folded. What would have flown on through a
+    row of mirrored rooms, to p = start + speed·time, is |p - room| away from the wall `room`, p being taken modulo
+    2·room, and flies backwards in every second room. At a wall the speed is the one after the bounce.
     """
     path = jnp.mod(start + speed * time, 2 * room)
     ahead = jnp.where(speed > 0, path < room, (path > 0) & (path <= room))
