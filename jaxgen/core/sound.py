@@ -81,7 +81,7 @@ class LogMel:
 
     def __call__(self, wave: Float[Array, "B N"], wave_length: Int[Array, " B"]) -> Heard:
         """The features of `wave` in [-1, 1], of which each row's first `wave_length` samples are its own."""
-        power = audio.power_spectrum(audio.frames(wave, self.samples, self.step), self.points)
+        power = audio.power_spectrum(audio.frames(wave, self.samples, self.step, self.points))
         mask = audio.frame_mask(wave_length, wave.shape[1], self.samples, self.step)
         return Heard(audio.log_mel(power, self.filters, self.floor), mask)
 
