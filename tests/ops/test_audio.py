@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy import signal
 
 from jaxgen.core.sound import LogMel
@@ -110,6 +111,26 @@ def test_what_lies_past_a_rows_own_samples_is_not_heard_in_its_frames():
     length = jnp.array([1111, 1111])
     (one, mask), (two, _) = heard(waves, length), heard(other, length)
     assert np.array_equal(one[mask], two[mask]) and not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("samples", [24 + 40 * 32 + 39, 24 + 40 * 100 + 7, 5])
+def test_part_by_part_on_a_cpu_gives_the_features_of_the_whole(samples):
+    heard = LogMel(rate=8000, window=0.003, hop=0.005, mels=4)
+    wave = jax.random.normal(jax.random.key(0), (3, samples))
+    whole, parts = jax.jit(heard._features)(wave), heard(wave, jnp.full(3, samples)).features
+    assert parts.shape == (3, heard.frames(samples), 4)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_rows_spread_over_devices_give_the_same_and_the_program_lowers_for_each_kind():
+    heard = LogMel(rate=8000, mels=20)
+    wave, length = jax.random.normal(jax.random.key(0), (4, 4000)), jnp.array([4000, 3000, 100, 0])
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    spread = jax.device_put((wave, length), NamedSharding(mesh, PartitionSpec("data")))
+    program = jax.jit(heard.__call__)
+    for found, expected in zip(program(*spread), heard(wave, length), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert jax.export.export(program, platforms=["cpu", "cuda", "tpu"])(wave, length).platforms
 
 
 @pytest.mark.parametrize(
