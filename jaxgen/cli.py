@@ -88,7 +88,7 @@ def _describe(options) -> int:
     _set_up_jax()
     from jaxgen.commands.describe import describe
 
-    return describe(options.config, _changes(options))
+    return describe(options.config, _changes(options), options.workdir, options.compile)
 
 
 def _changes(options):
@@ -153,7 +153,8 @@ def _parser():
     )
     _add_config(verb)
     _add_changes(verb)
-    verb.set_defaults(workdir=None)
+    verb.add_argument("--workdir", metavar="RUN", help="an ended run like it, whose measured pace the time is told by")
+    verb.add_argument("--compile", action="store_true", help="compile it too, and tell XLA's own figures")
 
     verb = _verb(verbs, "sample", _sample, "fresh examples from a run")
     _add_run(verb)

@@ -8,21 +8,23 @@ from typing import Any
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 # What moves, names or compares numbers and computes none: no floating-point operations.
-_NO_FLOPS = frozenset(
-    "broadcast_in_dim reshape squeeze expand_dims transpose rev concatenate pad slice dynamic_slice "
+_MOVING = (
+    "broadcast_in_dim reshape squeeze expand_dims transpose rev concatenate pad slice split dynamic_slice "
     "dynamic_update_slice gather iota convert_element_type bitcast_convert_type copy copy_p stop_gradient "
-    "sharding_constraint random_bits random_wrap random_unwrap random_fold_in random_split random_seed threefry2x32 "
-    "select_n eq ne lt le gt ge and or xor not shift_left shift_right_logical sign is_finite argmax argmin "
-    "optimization_barrier split".split()
+    "sharding_constraint optimization_barrier random_bits random_wrap random_unwrap random_fold_in random_split "
+    "random_seed threefry2x32 select_n eq ne lt le gt ge and or xor not shift_left shift_right_logical sign is_finite "
+    "argmax argmin"
 )
-# Reads each element of its arguments a few times at most: XLA joins it with what reads its result, which is never kept.
-_FUSED = frozenset(
-    "broadcast_in_dim reshape squeeze expand_dims iota convert_element_type bitcast_convert_type select_n copy copy_p "
-    "stop_gradient add sub mul div neg abs sign max min pow integer_pow sqrt rsqrt cbrt square exp exp2 log log1p expm1 "
-    "tanh logistic erf erfc erf_inv sin cos tan floor ceil round clamp rem eq ne lt le gt ge and or xor not is_finite "
-    "shift_left shift_right_logical shift_right_arithmetic nextafter add_any slice pad rev transpose "
-    "reduce_sum reduce_max reduce_min reduce_and reduce_or random_bits random_wrap random_unwrap threefry2x32".split()
+# Reads its arguments element by element: XLA joins it with what reads its result, which is then never kept.
+_ELEMENTWISE = (
+    "broadcast_in_dim reshape squeeze expand_dims slice pad rev transpose iota convert_element_type copy copy_p "
+    "bitcast_convert_type stop_gradient select_n add add_any sub mul div rem neg abs sign max min clamp pow "
+    "integer_pow sqrt rsqrt cbrt square exp exp2 expm1 log log1p tanh logistic erf erfc erf_inv sin cos tan floor ceil "
+    "round nextafter eq ne lt le gt ge and or xor not is_finite shift_left shift_right_logical shift_right_arithmetic "
+    "reduce_sum reduce_max reduce_min reduce_and reduce_or random_bits random_wrap random_unwrap threefry2x32"
 )
+_NO_FLOPS, _FUSED = frozenset(_MOVING.split()), frozenset(_ELEMENTWISE.split())
+_LOOPS = ("scan", "while")
 
 
 class Costs:
@@ -85,13 +87,16 @@ class Costs:
         return high
 
     def _peak_inside(self, eqn: JaxprEqn, in_place: list[bool]) -> int:
-        """The peak of what an operation runs within, its results among it; a loop stacks those of all its turns."""
+        """The peak of what an operation runs within, its results among it; what a loop carries is written in place."""
         inner = list(_inner(eqn))
         if not inner or self._is_fused(eqn):
             return 0
-        if eqn.primitive.name in ("scan", "while"):
-            body = inner[-1]
-            return sum(map(_bytes, eqn.outvars)) + self.peak_bytes(body, [False] * len(body.outvars))
+        if eqn.primitive.name in _LOOPS:
+            body = inner[-1]  # of a while, after its condition
+            carried = eqn.params.get("num_carry", len(eqn.outvars))
+            over = [number < carried for number in range(len(body.outvars))]
+            kept = sum(_bytes(var) for var, free in zip(eqn.outvars, in_place, strict=True) if not free)
+            return kept + self.peak_bytes(body, over)
         same = all(len(jaxpr.outvars) == len(in_place) for jaxpr in inner)
         return max(self.peak_bytes(jaxpr, in_place if same else [False] * len(jaxpr.outvars)) for jaxpr in inner)
 
