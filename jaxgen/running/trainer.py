@@ -32,6 +32,7 @@ from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
+from jaxgen.training.profile import Profiled
 from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
 from jaxgen.training.step import averaged
 from jaxgen.types import Batch, Metrics, Variables
@@ -41,7 +42,12 @@ class Trainer:
     """One process's work on one run folder, from the state it is found in to the experiment's last step."""
 
     def __init__(
-        self, assembly: Assembly, folder: RunFolder | FollowedFolder, say: Callable[[str], None], began: float
+        self,
+        assembly: Assembly,
+        folder: RunFolder | FollowedFolder,
+        say: Callable[[str], None],
+        began: float,
+        profile: int = 0,
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began, self._goodput = began, Goodput(began)
@@ -52,6 +58,7 @@ class Trainer:
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
         self._compile_seconds = 0.0
+        self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
         self._shows_start = False  # what another run has learned, before this one changes it
 
@@ -156,13 +163,18 @@ class Trainer:
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
             timed, read, watch = TimedFeed(feed, self._goodput), self._read, self._stopwatch
-            with self._goodput.spending(Cause.STEP):
-                state, step = fit(
-                    self._program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped
-                )
+            with self._goodput.spending(Cause.STEP), self._profiled() as program:
+                state, step = fit(program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped)
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
+
+    def _profiled(self) -> contextlib.AbstractContextManager[Callable[..., tuple[TrainState, Metrics]]]:
+        """The program, traced for the steps that were asked for; after a rollback not once more."""
+        steps, self._profile = self._profile if leads() else 0, 0
+        if not steps:
+            return contextlib.nullcontext(self._program)
+        return Profiled(self._program, steps, self.folder.path / "profile", self.say, self._stopwatch.paused)
 
     def _summarise(self, state: TrainState, step: int) -> None:
         logged_at, seconds = self._logged_at
