@@ -37,7 +37,10 @@ class Spec:
     `vocabulary` (an input and its shifted target share the array); `label` [B] is an integer below `classes`.
     `mask` [B, T] is true for the targets that count. The documents of a packed row are numbered by `segment` [B, T+1],
     0 is padding. What tokens are made from, a sentence to translate, is `source` [B, S] where `source_mask` is true;
-    its targets begin with the token `vocabulary`, "start", which is never predicted.
+    its targets begin with the token `vocabulary`, "start", which is never predicted. Recordings are `wave` [B, N]
+    float32 in [-1, 1] at `rate` Hz, of which each row's first `wave_length` [B] samples are its own; a task that hears
+    them sizes its features by them (`LogMel(rate=spec.rate).frames(spec.wave)` frames), and its words are `tokens` that
+    begin and end as the targets of a `source` do.
     """
 
     image: tuple[int, int, int] | None = None  # H, W, C
@@ -52,6 +55,8 @@ class Spec:
     packed: bool = False  # a row holds several documents, which know nothing of each other
     source_length: int = 0  # S, 0 without a source
     source_vocabulary: int = 0
+    wave: int = 0  # N samples of a recording, 0 without recordings
+    rate: int = 0  # Hz
 
     def batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of a batch, so that a program can be lowered without data."""
@@ -67,6 +72,9 @@ class Spec:
         if self.source_length:
             shapes["source"] = ((self.source_length,), jnp.int32)
             shapes["source_mask"] = ((self.source_length,), jnp.bool_)
+        if self.wave:
+            shapes["wave"] = ((self.wave,), jnp.float32)
+            shapes["wave_length"] = ((), jnp.int32)
         if self.continues:
             shapes["fresh"] = ((), jnp.bool_)
         if self.classes:

@@ -1,0 +1,182 @@
+"""Recordings as an experiment names them, whatever is told of them: read once, padded, and kept as 16-bit samples."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxgen.data.bad import BadExamples
+from jaxgen.data.examples import BadExample
+from jaxgen.data.prepared_audio import PreparedAudio
+from jaxgen.data.residence import Residence
+from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
+from jaxgen.data.splits import rows_of
+from jaxgen.data.wav_folders import WavFolder
+from jaxgen.data.waves import FULL, Recording, kept
+from jaxgen.errors import UserError
+from jaxgen.types import Batch, Key, Variables
+
+Kept = tuple[Recording, np.ndarray]  # without its samples as they were, and with them as they are kept, [N] int16
+
+
+@struct.dataclass
+class ResidentRecordings(ResidentExamples):
+    """Recordings in device memory, two bytes a sample; they become float32 inside the program, and only a batch."""
+
+    def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
+        batch, state = super().next(state, variables, number, rows)
+        return {**batch, "wave": batch["wave"].astype(jnp.float32) / FULL}, state
+
+
+@struct.dataclass
+class HostRecordings(HostExamples):
+    """The same in the same order, kept in host memory and streamed."""
+
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        for batch in super().stream(state, first, rows):
+            yield {**batch, "wave": _floats(batch["wave"])}
+
+
+def _floats(samples: np.ndarray) -> np.ndarray:
+    return samples.astype(np.float32) / np.float32(FULL)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """A folder of wav files with a `transcripts.tsv`, or a set that TFDS has prepared: waves and what is told of them.
+
+    `train` and `test` are split expressions (`train[:90%]`). Recordings of another rate than `rate` (none given: the
+    first one's) are bad unless they are resampled, and so are those longer than `seconds` (none given: the longest of
+    both splits). Up to `skip_bad` bad ones are left out.
+    """
+
+    name: str
+    batch_size: int = 32
+    rate: int | None = None  # Hz
+    resample: bool = False
+    seconds: float | None = None
+    train: str = "train"
+    test: str = "test"
+    residence: Residence = Residence.AUTO  # DEVICE or HOST: all of them are read when a run begins
+    data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+    skip_bad: int = 0
+    bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+
+    told: ClassVar[str]  # the feature that a TFDS set tells of its recordings by
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}; give at least 1")
+        if (self.rate is not None and self.rate < 1) or (self.seconds is not None and not self.seconds > 0):
+            raise UserError(f"data.rate is {self.rate} and data.seconds {self.seconds}; give numbers above 0, or none")
+        if self.residence is Residence.DISK:
+            raise UserError(
+                "data.residence=DISK: recordings are read into memory; choose DEVICE or HOST, or leave it out"
+            )
+        object.__setattr__(self, "bad", BadExamples(self.skip_bad))
+
+    @functools.cached_property
+    def listed(self) -> WavFolder | PreparedAudio:
+        """Where the recordings lie and how each is read."""
+        path = Path(self.name)
+        return WavFolder(path, self.bad) if path.is_dir() else PreparedAudio.find(self.name, self.data_dir, self.told)
+
+    def _places(self, expression: str) -> Iterator[Any]:
+        """What a split expression names, unread."""
+        sizes = {split: len(listed) for split, listed in self.listed.splits.items()}
+        for split, first, end in rows_of(expression, sizes, self.name):
+            yield from self.listed.splits[split][first:end]
+
+    @functools.cached_property
+    def hertz(self) -> int:
+        """The rate of all recordings: the one asked for, or the first readable one's of the training split."""
+        if self.rate is not None:
+            return self.rate
+        for one in self._places(self.train):
+            with contextlib.suppress(BadExample):  # told when it is read for good
+                return self.listed.read(one).rate
+        raise UserError(f"no recording of the split {self.train!r} of {self.name} can be read; give others")
+
+    @functools.cached_property
+    def samples(self) -> int:
+        """N, which all recordings are padded to."""
+        return self._most or max(len(samples) for split in ("train", "test") for _, samples in self.good(split))
+
+    @property
+    def _most(self) -> int | None:
+        return None if self.seconds is None else round(self.seconds * self.hertz)
+
+    @functools.cached_property
+    def _held(self) -> dict[str, list[Kept]]:
+        """The good recordings of the expressions read so far: a bad one is counted once."""
+        return {}
+
+    def good(self, split: str) -> list[Kept]:
+        """The recordings of "train", "test" or an expression that can be used; UserError when there are none."""
+        expression = {"train": self.train, "test": self.test}.get(split, split)
+        if expression not in self._held:
+            most = self._most if expression in (self.train, self.test) else self.samples
+            found = (self._kept(one, most) for one in self._places(expression))
+            self._held[expression] = [one for one in found if one is not None]
+        if not self._held[expression]:
+            raise UserError(f"no recording of the split {expression!r} of {self.name} can be used; give others")
+        return self._held[expression]
+
+    def _kept(self, one: Any, most: int | None) -> Kept | None:
+        """A recording read and checked; None where it is bad and that is tolerated."""
+        try:
+            recording = self.listed.read(one)
+            self.check(recording)
+            samples = kept(recording, self.hertz, self.resample)
+            if most is not None and len(samples) > most:
+                what = (
+                    f"it lasts {len(samples) / self.hertz:.3f} s, longer than {most / self.hertz:.3f} s (data.seconds)"
+                )
+                raise BadExample(recording.place, what)
+        except BadExample as error:
+            self.bad.refuse(error.place, error.what)
+            return None
+        return recording._replace(samples=samples[:0]), samples
+
+    def check(self, recording: Recording) -> None:
+        """BadExample when what is told of a recording cannot be used."""
+
+    def waves(self, found: list[Kept]) -> dict[str, np.ndarray]:
+        """`wave` [n, N] int16, zeros behind each recording's end, and `wave_length` [n] int32."""
+        wave = np.zeros((len(found), self.samples), np.int16)
+        for row, (_, samples) in enumerate(found):
+            wave[row, : len(samples)] = samples
+        return {"wave": wave, "wave_length": np.asarray([len(samples) for _, samples in found], np.int32)}
+
+    def begin(self, key: Key, moving: Any) -> Key:
+        """The source's state before the first batch, which can be had without the recordings."""
+        return key
+
+    def source(self) -> ResidentRecordings | HostRecordings:
+        arrays = self.arrays("train")
+        lives = self.residence.settled(sum(array.nbytes for array in arrays.values()))
+        kind = ResidentRecordings if lives is Residence.DEVICE else HostRecordings
+        return kind(arrays, self.spec(), self.batch_size)
+
+    def remarks(self, source: ResidentRecordings | HostRecordings) -> Iterator[str]:
+        """Where the training recordings live, how long they are, and how many bad ones were met."""
+        hours = source.arrays["wave_length"].sum() / self.hertz / 3600
+        size = sum(array.nbytes for array in source.arrays.values()) / 1e6
+        where = "in the device's memory" if isinstance(source, ResidentRecordings) else "in the host's memory, streamed"
+        count = len(source.arrays["wave_length"])
+        yield f"data: {self.name}, {count:,} recordings, {hours:.2f} h at {self.hertz} Hz, {size:,.1f} MB, {where}"
+        if self.bad.count:
+            yield self.bad.told()
+
+    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+        """Every recording of the split once, [n, B, ...]."""
+        batches = padded_batches(self.arrays(split), self.batch_size)
+        return {**batches, "wave": _floats(batches["wave"])}

@@ -1,0 +1,76 @@
+"""Folders of the user's wav files, and the `transcripts.tsv` beside them that says what each is."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgen.data.bad import BadExamples
+from jaxgen.data.files import decoded_lines, read_lines
+from jaxgen.data.waves import Recording, read_wave
+from jaxgen.errors import UserError
+
+TRANSCRIPTS = "transcripts.tsv"
+_HELD_OUT = 10  # one in so many is a test recording, where nothing says which are
+
+
+class Line(NamedTuple):
+    """A good line of `transcripts.tsv`."""
+
+    place: str
+    file: Path
+    told: str
+
+
+@dataclass(frozen=True)
+class WavFolder:
+    """A folder whose `transcripts.tsv` has a line "FILE tab TEXT" for each recording, the path from the folder on.
+
+    `train/` and `test/` are its splits where each has such a file; else one line in ten is held out, by a fixed
+    permutation.
+    """
+
+    path: Path
+    bad: BadExamples
+
+    @functools.cached_property
+    def splits(self) -> Mapping[str, Sequence[Line]]:
+        parts = {split: self.path / split for split in ("train", "test")}
+        if all((folder / TRANSCRIPTS).is_file() for folder in parts.values()):
+            return {split: self._lines(folder) for split, folder in parts.items()}
+        return held_out(self._lines(self.path))
+
+    def read(self, line: Line) -> Recording:
+        """BadExample when the line's file is no whole wav."""
+        rate, samples = read_wave(line.file)
+        return Recording(f"{line.file} ({line.place})", line.told, rate, samples)
+
+    def _lines(self, folder: Path) -> list[Line]:
+        listed, lines = folder / TRANSCRIPTS, []
+        for place, text in decoded_lines(str(listed), read_lines(str(listed), "data.name"), self.bad):
+            if text is None:
+                continue
+            columns = text.split("\t")
+            if len(columns) != 2 or not all(column.strip() for column in columns):
+                self.bad.refuse(place, f"it has {len(columns)} columns, some may be empty, and not FILE tab TEXT")
+            elif not (file := folder / columns[0].strip()).is_file():
+                self.bad.refuse(place, f"it names {columns[0].strip()}, which is not there")
+            else:
+                lines.append(Line(place, file, columns[1].strip()))
+        if not lines:
+            raise UserError(f"{listed} names no recording; give a line FILE tab TEXT for each")
+        return lines
+
+
+def held_out(everything: Sequence) -> dict[str, list]:
+    """All but one in ten as `train`, these as `test`; by one fixed permutation, in their order."""
+    order = np.random.default_rng(0).permutation(len(everything))
+    test = set(order[: max(1, len(everything) // _HELD_OUT)].tolist())
+    return {
+        split: [one for place, one in enumerate(everything) if (place in test) == (split == "test")]
+        for split in ("train", "test")
+    }

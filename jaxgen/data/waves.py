@@ -1,0 +1,68 @@
+"""Recordings as they are kept: one channel, 16 bits a sample, at one rate; what cannot be read is a bad example."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+import struct
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgen.data.examples import BadExample
+
+FULL = 32_768  # a 16-bit sample that would be 1
+
+
+class Recording(NamedTuple):
+    """What was recorded, and what was told of it: words, or a class."""
+
+    place: str
+    told: str
+    rate: int  # Hz
+    samples: np.ndarray  # [N] or [N, channels] float64, full scale from -1 to 1
+
+
+def read_wave(file: Path) -> tuple[int, np.ndarray]:
+    """The rate, Hz, and the samples of a wav file: 8 to 32 bits or floats. BadExample when it is none, or not whole."""
+    from scipy.io import wavfile
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks that are not sound
+            warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
+            rate, samples = wavfile.read(file)
+    except (OSError, ValueError, struct.error, EOFError, UnboundLocalError, wavfile.WavFileWarning) as error:
+        what = "the file is empty" if file.exists() and not file.stat().st_size else str(error).split("\n")[0]
+        raise BadExample(str(file), f"no whole wav can be read from it ({what})") from None
+    return rate, full_scale(samples)
+
+
+def full_scale(samples: np.ndarray) -> np.ndarray:
+    """PCM of any width, which is unsigned in 8 bits, as float64 in [-1, 1); floats stay what they are."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float64)
+    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return samples / half - (1.0 if samples.dtype.kind == "u" else 0.0)
+
+
+def kept(recording: Recording, rate: int, resample: bool) -> np.ndarray:
+    """[N] int16: the channels' mean at `rate` Hz; floats beyond full scale are cut to it.
+
+    A polyphase filter resamples (scipy's `resample_poly`). BadExample for a recording of another rate, unless that is
+    asked for, and for one without a sample or with one that is no number.
+    """
+    place, _, own, samples = recording
+    if not samples.size:
+        raise BadExample(place, "it holds no sample")
+    if not np.isfinite(samples).all():
+        raise BadExample(place, "a sample of it is no finite number")
+    if own != rate and not resample:
+        raise BadExample(place, f"its rate is {own} Hz and not {rate} (data.resample=true converts it)")
+    mono = samples if samples.ndim == 1 else samples.mean(axis=1)
+    if own != rate:
+        from scipy.signal import resample_poly
+
+        common = math.gcd(own, rate)
+        mono = resample_poly(mono, rate // common, own // common)
+    return np.clip(np.rint(mono * FULL), -FULL, FULL - 1).astype(np.int16)
