@@ -19,6 +19,7 @@ from pathlib import Path
 ROUNDS = 5
 JAXGEN = [sys.executable, "-m", "jaxgen.cli"]
 CONFIGS = ("configs/rnn/digits.py", "configs/gan/digits.py")
+LARGE = "benchmarks/one_billion.py"  # described alone
 
 
 def whole(arguments: list[str]) -> float:
@@ -61,6 +62,7 @@ def start(config: str) -> tuple[list[float], list[float]]:
 def rows(configs: list[str]):
     """(what, seconds of each round), measured as they are asked for."""
     yield "jaxgen --help", [whole(["--help"]) for _ in range(ROUNDS)]
+    yield f"jaxgen describe --config {LARGE}", [whole(["describe", "--config", LARGE]) for _ in range(ROUNDS)]
     for config in configs:
         yield f"jaxgen describe --config {config}", [whole(["describe", "--config", config]) for _ in range(ROUNDS)]
         cold, warm = start(config)

@@ -81,14 +81,14 @@ def _train(options) -> int:
 
     if met := join(options.coordinator, options.processes, options.process):
         say(met)
-    return train(options.config, options.workdir, _changes(options), _BEGAN)
+    return train(options.config, options.workdir, _changes(options), _BEGAN, options.profile)
 
 
 def _describe(options) -> int:
     _set_up_jax()
     from jaxgen.commands.describe import describe
 
-    return describe(options.config, _changes(options))
+    return describe(options.config, _changes(options), options.workdir, options.compile)
 
 
 def _changes(options):
@@ -144,6 +144,7 @@ def _parser():
     _add_config(verb)
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
     _add_changes(verb)
+    verb.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps into RUN/profile")
     verb.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where several train one run")
     verb.add_argument("--processes", type=int, metavar="N", help="how many (a cluster's launcher says it itself)")
     verb.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0 on")
@@ -153,7 +154,8 @@ def _parser():
     )
     _add_config(verb)
     _add_changes(verb)
-    verb.set_defaults(workdir=None)
+    verb.add_argument("--workdir", metavar="RUN", help="an ended run like it, whose measured pace the time is told by")
+    verb.add_argument("--compile", action="store_true", help="compile it too, and tell XLA's own figures")
 
     verb = _verb(verbs, "sample", _sample, "fresh examples from a run")
     _add_run(verb)

@@ -1,34 +1,37 @@
 """`jaxgen describe`: what a run would be, told without allocating any of it."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from jaxgen.commands.train import Changes, chosen_experiment
 from jaxgen.core.masks import path_of, size_of
-from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.training.parallel import Parallel
-from jaxgen.training.step import init_state
+from jaxgen.running.compiled import Compiled, compile_for
+from jaxgen.running.estimate import Memory, estimate, shapes_of
+from jaxgen.running.rates import assumed_rate
+from jaxgen.running.room import device_bytes, told, warning
+from jaxgen.training.checkpoint_size import checkpoint_bytes
+from jaxgen.training.folder import SUMMARY, read_json
 
-_ASSUMED_RATE = 2e10  # FLOP/s a device: what small networks reach on one CPU core; accelerators reach far more
 
-
-def describe(config: str, changes: Changes) -> int:
-    """Print parameters, FLOPs, memory, checkpoint bytes and an estimate of the time."""
-    for line in description(assemble(chosen_experiment(config, changes))):
+def describe(config: str, changes: Changes, run: str | None = None, compiles: bool = False) -> int:
+    """Print parameters, FLOPs, memory, checkpoint bytes and an estimate of the time, at the pace of `run` if named."""
+    pace = None if run is None else _pace(Path(run))
+    for line in description(assemble(chosen_experiment(config, changes)), pace, compiles):
         print(line)
     return 0
 
 
-def description(assembly: Assembly) -> Iterator[str]:
-    """The lines that `describe` prints; shapes alone are computed."""
+def description(assembly: Assembly, pace: float | None = None, compiles: bool = False) -> Iterator[str]:
+    """The lines that `describe` prints. `pace`: examples per second that a run like it was measured at."""
     experiment, game, devices = assembly.experiment, assembly.game, assembly.devices
-    state = jax.eval_shape(lambda key: init_state(game, key), assembly.key)
+    state = shapes_of(assembly)
     name, examples = type(assembly.task).__name__, f"{game.draws} x {game.batch_size}"
     yield f"{name} on {experiment.data.name}, {experiment.steps:,} steps of {examples} examples"
     yield f"devices             {devices.count} x {jax.devices()[0].device_kind} ({experiment.parallel.compiler.value})"
@@ -37,22 +40,52 @@ def description(assembly: Assembly) -> Iterator[str]:
         yield f"  {part:<36} {size:,}"
     if game.moving_size(state.params) < size_of(state.params):
         yield f"  of them move      {game.moving_size(state.params):,}"
-    yield f"checkpoint          {_told(_bytes(state))}"
-    memory = _told(_bytes(state) + _bytes(state.params))
-    yield f"memory a device     {memory} for state and gradients, activations not counted"
-    flops = flops_a_step(assembly, state)
-    yield f"FLOPs a step        {flops:,.0f} (as lowered, before XLA joins what is computed twice)"
-    seconds = flops * experiment.steps / _ASSUMED_RATE / devices.count
-    yield f"time                about {_clock(seconds)} if each device does {_ASSUMED_RATE / 1e9:.0f} GFLOP/s"
+    yield f"checkpoint          {told(checkpoint_bytes(state))}"
+    found = estimate(assembly, state)
+    yield from _memory(found.memory)
+    yield f"FLOPs a step        {found.flops:,.0f} (counted in the program as it is written)"
+    yield f"time                {_time(assembly, found.flops, pace)}"
+    if compiles:
+        yield from _compiled(compile_for(assembly, state))
 
 
-def flops_a_step(assembly: Assembly, state: TrainState) -> float:
-    """FLOPs of one step as XLA counts them in the lowered program, on one device."""
-    shapes = assembly.batch()
-    stacked = jax.tree.map(lambda shape: jax.ShapeDtypeStruct((1, *shape.shape), shape.dtype), shapes)
-    device = Parallel(data=1).place(assembly.game.batch_size)
-    lowered = device.lower(assembly.game, state, (stacked,) * assembly.game.draws, traced=False, loops=False)
-    return lowered.cost_analysis()["flops"]
+def _memory(memory: Memory) -> Iterator[str]:
+    yield f"memory a device     about {told(memory.total)} without the data"
+    for name, size in vars(memory).items():
+        yield f"  {name:<36} {told(size)}"
+    if sentence := warning(memory, device_bytes()):
+        yield f"  {sentence}"
+
+
+def _time(assembly: Assembly, flops: float, pace: float | None) -> str:
+    """Of the training alone, without start, evaluation, samples and checkpoints."""
+    steps, devices = assembly.experiment.steps, assembly.devices
+    if pace is not None:
+        return f"about {_clock(steps * assembly.game.batch_size / pace)} at the {pace:,.0f} examples/s of that run"
+    rate = assumed_rate(jax.devices()[0])
+    if rate is None:
+        return "not known for these devices; name a run like it, --workdir RUN, to reckon with its pace"
+    seconds = flops * steps / rate.flops / devices.count
+    return f"about {_clock(seconds)} if each device does {rate.flops / 1e9:,.0f} GFLOP/s ({rate.source})"
+
+
+def _compiled(program: Compiled) -> Iterator[str]:
+    yield f"compiled by XLA     {told(program.peak)} a device, the data among them where they live there"
+    yield f"  arguments                            {told(program.arguments)}"
+    beside = program.results - program.in_place
+    yield f"  results                              {told(beside)} beside those written over arguments"
+    yield f"  temporary                            {told(program.temporary)}"
+    yield f"  the program itself                   {told(program.code)}"
+    yield f"  FLOPs on a device                    {program.flops:,.0f} (each loop's body counted once)"
+
+
+def _pace(run: Path) -> float:
+    """The examples per second of a run that has ended."""
+    summary = read_json(run / SUMMARY)
+    pace = summary.get("examples_per_second") if isinstance(summary, dict) else None
+    if not isinstance(pace, int | float) or not pace > 0:
+        raise UserError(f"--workdir {run}: its {SUMMARY} tells no pace; name a run that has ended, or leave it out")
+    return float(pace)
 
 
 def _parts(params: Any) -> Counter:
@@ -61,16 +94,6 @@ def _parts(params: Any) -> Counter:
     for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
         parts["/".join(path_of(keys).split("/")[:2])] += leaf.size
     return parts
-
-
-def _bytes(tree: Any) -> int:
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _told(size: int) -> str:
-    """Bytes as people say them."""
-    power = 0 if size < 1000 else min(3, int(math.log(size, 1000)))
-    return f"{size / 1000**power:.{1 if power else 0}f} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 def _clock(seconds: float) -> str:

@@ -64,19 +64,24 @@ class Changes:
     mesh: str | None = None
 
 
-def train(config: str, workdir: str, changes: Changes, began: float) -> int:
+def train(config: str, workdir: str, changes: Changes, began: float, profile: int = 0) -> int:
     """The exit code: 0 when the run has ended, 128 + the signal's number when it was stopped and saved."""
+    if profile < 0:
+        raise UserError(f"--profile is {profile}; give the number of steps to trace, or leave it out")
     experiment = chosen_experiment(config, changes)
     with Stop() as stop:
-        step = run(experiment, Path(workdir), stop, began)
+        step = run(experiment, Path(workdir), stop, began, profile)
     if step == experiment.steps:
         return 0
     say(f"stopped at step {step} of {experiment.steps}, which is saved; the same command goes on from there")
     return 128 + (stop.signal or signal.SIGTERM)  # where another process was told to stop
 
 
-def run(experiment: Experiment, workdir: Path, stopped, began: float | None = None) -> int:
-    """Train `experiment` in `workdir` until its end or until `stopped()`; returns the step reached."""
+def run(experiment: Experiment, workdir: Path, stopped, began: float | None = None, profile: int = 0) -> int:
+    """Train `experiment` in `workdir` until its end or until `stopped()`, `profile` steps of it traced.
+
+    Returns the step reached.
+    """
     began = time.perf_counter() if began is None else began
     document = to_document(experiment)
     agree_on(document)
@@ -93,7 +98,7 @@ def run(experiment: Experiment, workdir: Path, stopped, began: float | None = No
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
-        return Trainer(assembly, folder, speak, began).run(stopped)
+        return Trainer(assembly, folder, speak, began, profile).run(stopped)
     finally:
         folder.close()
 

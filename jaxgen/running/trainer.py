@@ -18,8 +18,10 @@ from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
+from jaxgen.running.estimate import Memory, lowered_with_memory, memory, shapes_of
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
+from jaxgen.running.room import device_bytes, warning
 from jaxgen.running.trained import load_start
 from jaxgen.running.vocabulary import Remarking
 from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
@@ -30,6 +32,7 @@ from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
+from jaxgen.training.profile import Profiled
 from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
 from jaxgen.training.step import averaged
 from jaxgen.types import Batch, Metrics, Variables
@@ -39,7 +42,12 @@ class Trainer:
     """One process's work on one run folder, from the state it is found in to the experiment's last step."""
 
     def __init__(
-        self, assembly: Assembly, folder: RunFolder | FollowedFolder, say: Callable[[str], None], began: float
+        self,
+        assembly: Assembly,
+        folder: RunFolder | FollowedFolder,
+        say: Callable[[str], None],
+        began: float,
+        profile: int = 0,
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began, self._goodput = began, Goodput(began)
@@ -50,6 +58,8 @@ class Trainer:
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
         self._compile_seconds = 0.0
+        self._profile = profile  # steps to trace
+        self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
         self._shows_start = False  # what another run has learned, before this one changes it
 
     def run(self, stopped: Callable[[], bool]) -> int:
@@ -105,7 +115,9 @@ class Trainer:
     def _begin(self, rollback: int = 0) -> tuple[TrainState, int]:
         """The newest whole checkpoint, or the first state; its draws made anew where it is the `rollback`-th."""
         assembly = self.assembly
-        restored = self._checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), self.say)
+        shapes = shapes_of(assembly)
+        self._warn_if_large(memory(assembly, shapes))
+        restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
             start = self._start()
             first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
@@ -151,13 +163,18 @@ class Trainer:
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
             timed, read, watch = TimedFeed(feed, self._goodput), self._read, self._stopwatch
-            with self._goodput.spending(Cause.STEP):
-                state, step = fit(
-                    self._program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped
-                )
+            with self._goodput.spending(Cause.STEP), self._profiled() as program:
+                state, step = fit(program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped)
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
+
+    def _profiled(self) -> contextlib.AbstractContextManager[Callable[..., tuple[TrainState, Metrics]]]:
+        """The program, traced for the steps that were asked for; after a rollback not once more."""
+        steps, self._profile = self._profile if leads() else 0, 0
+        if not steps:
+            return contextlib.nullcontext(self._program)
+        return Profiled(self._program, steps, self.folder.path / "profile", self.say, self._stopwatch.paused)
 
     def _summarise(self, state: TrainState, step: int) -> None:
         logged_at, seconds = self._logged_at
@@ -206,12 +223,20 @@ class Trainer:
         assembly = self.assembly
         began = time.perf_counter()
         with self._goodput.spending(Cause.COMPILE):
-            program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
+            lowered, needed = lowered_with_memory(assembly, state, batches, traced)
+            self._warn_if_large(needed)
+            program = lowered.compile()
         now = time.perf_counter()
         self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
         self.folder.summarise({"compile_seconds": self._compile_seconds})
         return program
+
+    def _warn_if_large(self, needed: Memory) -> None:
+        """Once, and as soon as it is known: the state before it is made, the rest before the program is compiled."""
+        if not self._warned and (sentence := warning(needed, self._room)):
+            self._warned = True
+            self.say(sentence)
 
     def _read(self, step: int, metrics: Metrics) -> None:
         """A call's metrics, and a line of both logs where one is due."""

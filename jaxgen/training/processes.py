@@ -26,16 +26,17 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     """
     by_hand = (coordinator, processes, process)
     if any(value is not None for value in by_hand):
-        _check(coordinator, processes, process)
-        cluster = f"process {process} of {processes}, by {coordinator}"
+        check(coordinator, processes, process)
+        cluster, detection = f"process {process} of {processes}, by {coordinator}", "deactivate"
     else:
-        cluster = surrounding(os.environ)
+        cluster, detection = surrounding(os.environ), None
     if cluster is None:
         return None
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # signals are the command's own to note
     try:
-        jax.distributed.initialize(*by_hand, heartbeat_timeout_seconds=_SILENT)
+        # by hand nothing is asked of a launcher: in a SLURM shell JAX would leave all of them one GPU, the same
+        jax.distributed.initialize(*by_hand, cluster_detection_method=detection, heartbeat_timeout_seconds=_SILENT)
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise UserError(
@@ -44,7 +45,8 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     return cluster
 
 
-def _check(coordinator: str | None, processes: int | None, process: int | None) -> None:
+def check(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """UserError where what is given by hand is no meeting."""
     if None in (coordinator, processes, process):
         raise UserError("--coordinator, --processes and --process belong together; give all three, or none")
     host, _, port = coordinator.rpartition(":")

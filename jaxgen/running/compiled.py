@@ -1,0 +1,72 @@
+"""The very program that a run would train with, compiled from shapes: what XLA itself says of it."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxgen.core.source import Traced
+from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
+from jaxgen.running.assembly import Assembly
+from jaxgen.training.parallel import JitDevices
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """XLA's figures of a program, bytes on each device; `flops` count a loop's body once."""
+
+    arguments: int
+    results: int
+    in_place: int  # of the results, written over arguments
+    temporary: int
+    code: int
+    flops: float
+
+    @property
+    def peak(self) -> int:
+        """What the program holds when it holds the most."""
+        return self.arguments + self.results - self.in_place + self.temporary + self.code
+
+    @classmethod
+    def of(cls, program: jax.stages.Compiled) -> "Compiled":
+        """UserError where the backend does not tell."""
+        memory, cost = program.memory_analysis(), program.cost_analysis()
+        if memory is None or not cost:
+            raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
+        return cls(
+            memory.argument_size_in_bytes,
+            memory.output_size_in_bytes,
+            memory.alias_size_in_bytes,
+            memory.temp_size_in_bytes,
+            memory.generated_code_size_in_bytes,
+            float(cost["flops"]),
+        )
+
+
+def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
+    """The figures of the program that `train` compiles; `state` are shapes. The data are read, no model is made.
+
+    UserError for pmap, whose program takes arrays that lie on the devices.
+    """
+    devices, game = assembly.devices, assembly.game
+    if not isinstance(devices, JitDevices):
+        raise UserError("--compile is for --parallel jit: pmap's program is the same without the mesh; leave one out")
+    traced = isinstance(assembly.source, Traced)
+    if traced:
+        feed = _laid_out(jax.eval_shape(lambda source: source, assembly.source), devices.sharding())
+    else:
+        calls, rows = assembly.steps_per_call, devices.sharding(None, ("data", "fsdp"))
+        stacked = {n: jax.ShapeDtypeStruct((calls, *one.shape), one.dtype) for n, one in assembly.batch().items()}
+        feed = (_laid_out(stacked, rows),) * game.draws
+    whole = jax.tree.map(_with, state, devices.layout(state))
+    return Compiled.of(devices.lower(game, whole, feed, traced, assembly.loops).compile())
+
+
+def _laid_out(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+    return jax.tree.map(lambda leaf: _with(leaf, sharding), tree)
+
+
+def _with(leaf: Any, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
