@@ -40,7 +40,8 @@ class Spec:
     its targets begin with the token `vocabulary`, "start", which is never predicted. Recordings are `wave` [B, N]
     float32 in [-1, 1] at `rate` Hz, of which each row's first `wave_length` [B] samples are its own; a task that hears
     them sizes its features by them (`LogMel(rate=spec.rate).frames(spec.wave)` frames), and its words are `tokens` that
-    begin and end as the targets of a `source` do.
+    begin and end as the targets of a `source` do. Clips are `clip` [B, T, H, W, C] integer levels; where it is known
+    what moves in them, `position` and `speed` [B, T, N, 2] (row, column) in pixels and a frame, and `labels` [B, N].
     """
 
     image: tuple[int, int, int] | None = None  # H, W, C
@@ -57,6 +58,8 @@ class Spec:
     source_vocabulary: int = 0
     wave: int = 0  # N samples of a recording, 0 without recordings
     rate: int = 0  # Hz
+    clip: tuple[int, int, int, int] | None = None  # T, H, W, C
+    moving: int = 0  # N things in a clip whose positions and speeds are known
 
     def batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of a batch, so that a program can be lowered without data."""
@@ -75,6 +78,12 @@ class Spec:
         if self.wave:
             shapes["wave"] = ((self.wave,), jnp.float32)
             shapes["wave_length"] = ((), jnp.int32)
+        if self.clip is not None:
+            shapes["clip"] = (self.clip, jnp.uint8)
+        if self.moving:
+            known = (self.clip[0], self.moving, 2)
+            shapes |= {"position": (known, jnp.float32), "speed": (known, jnp.float32)}
+            shapes["labels"] = ((self.moving,), jnp.int32)
         if self.continues:
             shapes["fresh"] = ((), jnp.bool_)
         if self.classes:

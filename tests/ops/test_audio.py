@@ -64,7 +64,7 @@ def test_a_pure_tone_peaks_in_its_bin_with_the_power_of_the_window():
     assert abs(centres[int(features[0, 0].argmax())] - k) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31 - 1))
 def test_parseval(seed):
     """The power of all bins, the inner ones twice, is the number of points times the energy under the window."""

@@ -58,6 +58,6 @@ def test_a_runs_causes_add_up_to_its_wall_clock_over_a_stop(tmp_path):
         walls.append(time.perf_counter() - began)
         spent = json.loads((tmp_path / "summary.json").read_text())["spent"]
         assert set(spent) == {cause.value for cause in Cause}
-        assert sum(spent.values()) == pytest.approx(sum(walls), rel=0.01, abs=0.3 * (len(walls) - 1))
+        assert sum(spent.values()) == pytest.approx(sum(walls), rel=0.01, abs=0.1 + 0.3 * (len(walls) - 1))
     assert spent["compile"] > 0 and spent["step"] > 0 and spent["sampling"] > 0
     assert "spent" not in (tmp_path / "metrics.jsonl").read_text()

@@ -1,0 +1,128 @@
+"""Moving digits: clips made inside the program, in which digits bounce around with known positions and speeds."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxgen.data.pictures import Pictures
+from jaxgen.errors import UserError
+from jaxgen.ops.motion import bounced, placed
+from jaxgen.ops.rows import row_keys
+from jaxgen.types import Batch, Key, Spec, Variables
+
+UNITS = 256  # of a pixel: positions and speeds are whole numbers of them, and so the same on every device
+_EVALUATED = 20_231_117  # the seed of the clips that evaluation sees
+
+
+@struct.dataclass
+class BouncingDigits:
+    """A traced source of clips: a pure function of its key, a batch's number and a row's."""
+
+    image: jax.Array  # [N, h, w, C] uint8
+    label: jax.Array  # [N] int32
+    spec: Spec = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+    fastest: int = struct.field(pytree_node=False)  # UNITS a frame
+
+    def init(self, key: Key, moving: Any) -> Key:
+        return key
+
+    def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
+        keys = row_keys(jax.random.fold_in(state, number), rows)
+        return jax.vmap(self._clip)(keys) | {"row": rows}, state
+
+    def _clip(self, key: Key) -> dict[str, jax.Array]:
+        """One row of a batch, as `MovingDigits` describes it."""
+        frames, size, *_ = self.spec.clip
+        most, room = self.spec.moving, UNITS * (size - jnp.asarray(self.image).shape[1])
+        count_key, which_key, start_key, speed_key = jax.random.split(key, 4)
+        present = jnp.arange(most) < jax.random.randint(count_key, (), 1, most + 1)
+        which = jax.random.randint(which_key, (most,), 0, len(self.image))
+        start = jax.random.randint(start_key, (most, 2), 0, room + 1)
+        speed = jax.random.randint(speed_key, (most, 2), -self.fastest, self.fastest + 1)
+        time = jnp.arange(frames)[:, None, None]
+        position, speed = bounced(start, speed, time, room)  # [T, N, 2]
+        pictures = jnp.where(present[:, None, None, None], jnp.asarray(self.image)[which], 0)
+        place = jax.vmap(jax.vmap(placed, (0, 0, None)), (None, 0, None))
+        clip = place(pictures, (position + UNITS // 2) // UNITS, size).max(axis=1)  # [T, size, size, C]
+        known = present[:, None]
+        return {
+            "clip": clip,
+            "position": jnp.where(known, position, 0).astype(jnp.float32) / UNITS,
+            "speed": jnp.where(known, speed, 0).astype(jnp.float32) / UNITS,
+            "labels": jnp.where(present, jnp.asarray(self.label)[which], -1),
+        }
+
+
+@dataclass(frozen=True)
+class MovingDigits:
+    """Clips of one to `most` digits that fly straight and bounce off the frame's edges, after Moving MNIST.
+
+    Of arXiv 1502.04681, from any set of labelled square pictures. `clip` [B, T, H, W, C] uint8 holds at each pixel the
+    brighter digit; `position` [B, T, N, 2] is the (row, column) of each digit's upper left corner in pixels, exactly,
+    and drawn at the nearest pixel; `speed` [B, T, N, 2] is the one with which it leaves that frame, pixels a frame;
+    `labels` [B, N] are the digits, -1 where there are fewer than N, whose position and speed are 0.
+    """
+
+    name: str = "digits"  # the set of pictures, as `Pictures` knows it
+    batch_size: int = 32
+    frames: int = 20  # T
+    size: int = 32  # H and W
+    most: int = 2  # N
+    fastest: float = 2.0  # pixels a frame, along each axis
+    evaluated: int = 256  # clips that an evaluation sees, of digits that training does not
+    data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+
+    def __post_init__(self):
+        if min(self.batch_size, self.frames, self.most, self.evaluated) < 1:
+            raise UserError(
+                f"batch_size is {self.batch_size}, frames {self.frames}, most {self.most} and evaluated "
+                f"{self.evaluated}; give at least 1 of each"
+            )
+        if not 1 / UNITS <= self.fastest < 2**30 / (UNITS * self.frames):
+            raise UserError(
+                f"data.fastest is {self.fastest}; give at least {1 / UNITS} pixels a frame, and fewer frames"
+            )
+
+    @property
+    def _pictures(self) -> Pictures:
+        return Pictures(name=self.name, data_dir=self.data_dir)
+
+    def spec(self) -> Spec:
+        pictures = self._pictures.spec()
+        height, width, channels = pictures.image
+        if height != width or not pictures.classes:
+            raise UserError(
+                f"{self.name} has pictures that are not square or have no labels; name another set of digits"
+            )
+        if self.size <= height:
+            raise UserError(f"data.size is {self.size}; give more than the {height} pixels of a digit of {self.name}")
+        clip = (self.frames, self.size, self.size, channels)
+        return Spec(clip=clip, moving=self.most, levels=pictures.levels)
+
+    def source(self) -> BouncingDigits:
+        return self._of("train")
+
+    def _of(self, split: str) -> BouncingDigits:
+        arrays, fastest = self._pictures.arrays(split), int(self.fastest * UNITS)
+        return BouncingDigits(arrays["image"], arrays["label"], self.spec(), self.batch_size, fastest)
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """Where the clips come from."""
+        if isinstance(source, BouncingDigits):
+            yield f"data: clips made on the device of {len(source.image):,} digits of {self.name}"
+
+    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+        """As many clips as are `evaluated`, of the split's own digits and always the same: [n, B, ...]."""
+        source, count = self._of(split), -(-self.evaluated // self.batch_size)
+        key, rows = jax.random.key(_EVALUATED), jnp.arange(self.batch_size)
+        made = jax.lax.map(lambda number: source.next(key, None, number, rows)[0], jnp.arange(count))
+        row = np.arange(count * self.batch_size, dtype=np.int32).reshape(count, self.batch_size)
+        weight = (row < self.evaluated).astype(np.float32)
+        return {name: np.asarray(array) for name, array in made.items()} | {"row": row, "weight": weight}
