@@ -9,33 +9,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import Compiling, Contestant, Work
+from harness import Contestant
 from peers import Sizes
+from pytorch import contestant
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
     """nanoGPT as it is and compiled, on all cores."""
-    torch.compiler.config.force_disable_caches = True  # compile times are cold, as ours are
     threads, model = torch.get_num_threads(), _module(folder)
     text = torch.from_numpy(tokens.astype(np.int64))
     return [_contestant(model, text, vocabulary, sizes, steps, threads, compiled) for compiled in (False, True)]
 
 
 def _contestant(model, text, vocabulary, sizes: Sizes, steps: int, threads: int, compiled: bool) -> Contestant:
-    def prepare(compiling: Compiling) -> Work:
-        torch.set_num_threads(threads)
+    def make():
         step = _step(model, text, vocabulary, sizes, compiled)
-        with compiling() if compiled else contextlib.nullcontext():  # the first step compiles
+
+        def first() -> dict[str, float]:
             step()
+            return {}
 
-        def block():
-            torch.set_num_threads(threads)
-            for _ in range(steps):
-                step()
+        return step, first
 
-        return Work(block, steps, {})
-
-    return Contestant(f"nanoGPT, PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}", prepare)
+    name = f"nanoGPT, PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}"
+    return contestant(name, make, steps, threads, compiled)
 
 
 def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compiled: bool):

@@ -1,13 +1,12 @@
 """The RNN's training step written plainly in PyTorch: the same network, batches, optimiser, schedule and average."""
 # SPDX-License-Identifier: Apache-2.0
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from harness import Compiling, Contestant, Work
+from harness import Contestant
+from pytorch import contestant
 from torch import nn
 from training import COMPARED, begun
 
@@ -95,27 +94,18 @@ class Steps:
 def contestants(assembly: Assembly, steps: int) -> list[Contestant]:
     """PyTorch run as it is written, on one core and on all, and compiled; the fastest of them is its best."""
     cores = torch.get_num_threads()
-    torch.compiler.config.force_disable_caches = True  # compile times are cold, as ours are
     ways = dict.fromkeys([(1, False), (cores, False), (cores, True)])
     return [_contestant(assembly, steps, threads, compiled) for threads, compiled in ways]
 
 
 def _contestant(assembly: Assembly, steps: int, threads: int, compiled: bool) -> Contestant:
-    def prepare(compiling: Compiling) -> Work:
-        torch.set_num_threads(threads)
+    def make():
         training = Steps(assembly, compiled)
-        with compiling() if compiled else contextlib.nullcontext():  # the first step compiles
-            results = training.results()
-
-        def block():
-            torch.set_num_threads(threads)
-            for _ in range(steps):
-                training.step()
-
-        return Work(block, steps, results)
+        return training.step, training.results
 
     where = "1 thread" if threads == 1 else f"{threads} threads"
-    return Contestant(f"PyTorch {torch.__version__}, {where}, {'compiled' if compiled else 'eager'}", prepare)
+    name = f"PyTorch {torch.__version__}, {where}, {'compiled' if compiled else 'eager'}"
+    return contestant(name, make, steps, threads, compiled)
 
 
 def _rows(assembly: Assembly, size: int) -> torch.Tensor:

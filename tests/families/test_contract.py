@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training import lively as moved
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
@@ -66,14 +67,7 @@ def task_of(family: str) -> Task:
 def lively(family: str) -> Variables:
     """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
     with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
-        return _moved(jax.jit(task_of(family).init)(KEY))
-
-
-def _moved(variables: Variables) -> Variables:
-    leaves, tree = jax.tree.flatten(variables.params)
-    keys = jax.random.split(jax.random.key(7), len(leaves))
-    moved = [leaf + 0.05 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-    return variables.replace(params=jax.tree.unflatten(tree, moved))
+        return moved(jax.jit(task_of(family).init)(KEY))
 
 
 @functools.cache
