@@ -23,7 +23,7 @@ def measured(experiment: Experiment, workdir: Path, stop: Stop) -> Path:
         say(f"training {workdir}")
         run(experiment, workdir, stop)
     if not stop():
-        evaluate(str(workdir), None, (), "test")
+        evaluate(str(workdir), None, (), None, "test")
     return workdir
 
 

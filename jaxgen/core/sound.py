@@ -13,6 +13,7 @@ from jaxgen.ops import audio
 from jaxgen.ops.spec_augment import hidden_spans, hide
 from jaxgen.types import Key
 
+_PART = 32  # frames of each row that a CPU works on at a time
 
 class Heard(NamedTuple):
     """Features, and which frames of them hold nothing but the row's own samples."""
@@ -81,9 +82,28 @@ class LogMel:
 
     def __call__(self, wave: Float[Array, "B N"], wave_length: Int[Array, " B"]) -> Heard:
         """The features of `wave` in [-1, 1], of which each row's first `wave_length` samples are its own."""
-        power = audio.power_spectrum(audio.frames(wave, self.samples, self.step), self.points)
         mask = audio.frame_mask(wave_length, wave.shape[1], self.samples, self.step)
-        return Heard(audio.log_mel(power, self.filters, self.floor), mask)
+        features = jax.lax.platform_dependent(wave, cpu=self._by_parts, default=self._features)
+        return Heard(features, mask)
+
+    def _features(self, wave: Float[Array, "B N"]) -> Float[Array, "B F M"]:
+        power = audio.power_spectrum(audio.frames(wave, self.samples, self.step, self.points))
+        return audio.log_mel(power, self.filters, self.floor)
+
+    def _by_parts(self, wave: Float[Array, "B N"]) -> Float[Array, "B F M"]:
+        """The same, a few frames of all rows at a time: what lies between fits a CPU's cache and is not allocated."""
+        count, samples = self.frames(wave.shape[1]), wave.shape[1]
+        parts = -(-count // _PART)
+        if parts < 2:
+            return self._features(wave)
+        behind = max(0, (parts * _PART - 1) * self.step + self.samples - samples)
+        padded, span = jnp.pad(wave, ((0, 0), (0, behind))), (_PART - 1) * self.step + self.samples
+
+        def part(start: Int[Array, ""]) -> Float[Array, "B P M"]:
+            return self._features(jax.lax.dynamic_slice_in_dim(padded, start, span, axis=1))
+
+        made = jax.lax.map(part, _PART * self.step * jnp.arange(parts))  # [parts, B, P, M]
+        return jnp.moveaxis(made, 0, 1).reshape(len(wave), parts * _PART, self.mels)[:, :count]
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,14 @@ class Streamed(Protocol):
 
 
 @runtime_checkable
+class Augmenting(Protocol):
+    """Data whose examples are changed a little each time that they are trained on, whatever source they come from."""
+
+    def augment(self, batch: Batch, key: Key) -> Batch:
+        """The batch changed by draws of each row's own; traced into the step."""
+
+
+@runtime_checkable
 class Between(Protocol):
     """A source on the host that needs the parameters as they are now: a rollout with a reward that runs on the host."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.data import builtin
@@ -20,7 +21,8 @@ from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import cut
 from jaxgen.data.streams import RandomAccess, StreamedExamples
 from jaxgen.errors import UserError
-from jaxgen.types import Spec
+from jaxgen.ops.augmentation import cropped, flipped
+from jaxgen.types import Batch, Key, Spec
 
 _BUILTIN = {"digits": builtin.digits, "faded-digits": builtin.faded_digits, "emoji": emoji}
 _LIVES = {
@@ -50,6 +52,8 @@ class Pictures:
     caption_length: int = 128  # bytes of a folder's captions
     workers: int = 0  # processes that decode what is read from disk; 0: threads of this one
     skip_bad: int = 0
+    flip: bool = False  # mirror every other picture that is trained on
+    crop: int = 0  # train on random parts of the pictures with so many black pixels around them
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
 
     def __post_init__(self):
@@ -61,6 +65,8 @@ class Pictures:
             raise UserError(f"data.share is {self.share}; give a share of the training split above 0, up to 1")
         if self.size is not None and (self.size < 1 or self.name in _BUILTIN):
             raise UserError(f"data.size is {self.size}; give at least 1, and none for the builtin sets")
+        if self.crop < 0:
+            raise UserError(f"data.crop is {self.crop}; give a number of pixels, 0 for none")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
 
     @functools.cached_property
@@ -114,6 +120,20 @@ class Pictures:
             size = max(1, round(self.share * len(arrays["image"])))
             arrays = {name: array[:size] for name, array in arrays.items()}
         return arrays
+
+    def augment(self, batch: Batch, key: Key) -> Batch:
+        """The batch with its pictures cropped and flipped, as `crop` and `flip` say; UserError when none would be left.
+
+        Called inside the compiled step, so that all sources' batches are treated alike.
+        """
+        image, side = batch["image"], min(self.spec().image[:2])
+        if self.crop >= side:
+            raise UserError(f"data.crop is {self.crop}, and the pictures of {self.name} are {side} wide; give less")
+        if self.crop:
+            image = cropped(image, jax.random.fold_in(key, 0), batch["row"], self.crop)
+        if self.flip:
+            image = flipped(image, jax.random.fold_in(key, 1), batch["row"])
+        return {**batch, "image": image}
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
         lives = self._residence()

@@ -23,24 +23,29 @@ def frame_mask(wave_length: jax.Array, samples: int, window: int, hop: int) -> j
     return jnp.arange(frame_count(samples, window, hop)) < own[:, None]
 
 
-def frames(wave: jax.Array, window: int, hop: int) -> jax.Array:
-    """The frames [..., F, window] of a wave [..., N]; the samples after the last whole one are left out."""
-    starts = hop * jnp.arange(frame_count(wave.shape[-1], window, hop))
-    return wave[..., starts[:, None] + jnp.arange(window)]
-
-
 def hann(window: int) -> jax.Array:
     """[window] the periodic Hann window, 1/2 - cos(2πn/W)/2: spectra of frames tile time evenly under it."""
     return 0.5 - 0.5 * jnp.cos(2 * math.pi / window * jnp.arange(window))
 
 
-def power_spectrum(framed: jax.Array, size: int) -> jax.Array:
-    """|X_k|² [..., size/2 + 1] of real frames [..., W] under the Hann window, zeros up to `size` (W or more) behind.
+def frames(wave: jax.Array, window: int, hop: int, size: int) -> jax.Array:
+    """The whole frames [..., F, size] of a wave [..., N] under the Hann window; `size`, W or more, ends in zeros.
 
-    Bin k lies at k/size of the sampling rate. By a real FFT: on a CPU the discrete Fourier transform as a product of
-    matrices (400 samples, 512 points) took longer and was a little less exact.
+    The zeros are what follows in the wave, times 0: to pad each frame would cost half as much as its spectrum.
     """
-    spectrum = jnp.fft.rfft(framed * hann(framed.shape[-1]), n=size)
+    behind = [(0, 0)] * (wave.ndim - 1) + [(0, size - window)]
+    starts = hop * jnp.arange(frame_count(wave.shape[-1], window, hop))
+    shape = jnp.pad(hann(window), (0, size - window))
+    return jnp.pad(wave, behind)[..., starts[:, None] + jnp.arange(size)] * shape
+
+
+def power_spectrum(framed: jax.Array) -> jax.Array:
+    """|X_k|² [..., size/2 + 1] of real frames [..., size]; bin k lies at k/size of the sampling rate.
+
+    By a real FFT: on a CPU the discrete Fourier transform as a product of matrices (400 samples, 512 points) took twice
+    as long and was a little less exact.
+    """
+    spectrum = jnp.fft.rfft(framed)
     return spectrum.real**2 + spectrum.imag**2
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.core.layout import LaidOut, check_layout
-from jaxgen.core.source import Between, Streamed, Traced
+from jaxgen.core.source import Augmenting, Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
 from jaxgen.errors import UserError
@@ -88,6 +88,8 @@ def assemble(experiment: Experiment) -> Assembly:
         played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
     how = {"moves": experiment.moves, "guard": experiment.guard, "accumulate": experiment.accumulate, "loops": loops}
+    if experiment.rewards is None and isinstance(experiment.data, Augmenting):
+        how["augment"] = experiment.data.augment
     game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, **how)
     rules = task.layout() if isinstance(task, LaidOut) else ()
     if rules:

@@ -23,6 +23,13 @@ from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
 Whole = Callable[[Params], Params]
 Draw = Callable[[Any, Variables, jax.Array], tuple[Batch, Any]]  # (source state, variables, number) -> (batch, state)
+Augment = Callable[[Batch, Key], Batch]
+
+_AUGMENTING = 2**31  # folded into the run's key: above all steps, below what a rollback folds in
+
+
+def _as_it_is(batch: Batch, key: Key) -> Batch:
+    return batch
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Game:
     guard: Guard = Guard()
     accumulate: int = 1  # parts that a batch's gradient is taken in
     loops: bool = True  # whether the parts may be a compiled loop here
+    augment: Augment = _as_it_is  # of every batch, before it is learned from
 
     @property
     def draws(self) -> int:
@@ -63,6 +71,7 @@ def make_game(
     guard: Guard = Guard(),
     accumulate: int = 1,
     loops: bool = True,
+    augment: Augment = _as_it_is,
 ) -> Game:
     """The game of a sized task: its turns restricted to `moves`, each with its optimiser built for `steps` steps.
 
@@ -79,7 +88,7 @@ def make_game(
     if missing:
         raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
     built = {turn.name: optimisers[turn.name].build(steps * turn.repeat) for turn in turns}
-    return Game(task, turns, built, averages, batch_size, guard, accumulate, loops)
+    return Game(task, turns, built, averages, batch_size, guard, accumulate, loops, augment)
 
 
 def init_state(
@@ -110,11 +119,12 @@ def take_step(
     """
     metrics: Metrics = {}
     before = state.skipped
-    key = jax.random.fold_in(state.key, state.step)
+    key, augment_key = jax.random.fold_in(state.key, state.step), jax.random.fold_in(state.key, _AUGMENTING)
     number = state.step * game.draws
     for turn in game.turns:
         for _ in range(turn.repeat):
             batch, source = draw(state.source, state.variables, number)
+            batch = game.augment(batch, jax.random.fold_in(augment_key, number))
             state = state.replace(source=source)
             state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, whole)
             for name, mean in taken.items():

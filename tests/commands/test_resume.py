@@ -23,11 +23,11 @@ def end_of(run: Path) -> tuple:
     return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
-# Every family is killed once. The others, and in every other way all but one, by hand: pytest -m 'slow or not slow'.
+# Every kind of training is killed once here, every family by benchmarks/kill_trials.py; the others, and in every other
+# way all but one, by hand: pytest -m 'slow or not slow'.
 KILLED = (
     "configs/transformer/digits.py",
     "configs/gan/digits_reward.py",
-    "configs/vae/digits.py",
     "configs/diffusion/digits.py",
 )
 QUICK = ("configs/rnn/python_docs.py",)

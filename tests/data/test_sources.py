@@ -122,6 +122,11 @@ def test_a_users_own_text_file(tmp_path):
             "neither a builtin text nor a file nor a TFDS set; did you mean 'python-docs'",
         ),
         (lambda: Text(batch_size=10_000).source(), "too few for data.batch_size=10000"),
+        (lambda: Pictures(crop=-1), "data.crop is -1"),
+        (
+            lambda: Pictures(crop=8).augment({"image": None}, None),
+            "data.crop is 8, and the pictures of digits are 8 wide",
+        ),
         (lambda: Pictures(batch_size=0), "batch_size is 0; give at least 1"),
         (lambda: Pictures().evaluation("validation"), "digits has no split 'validation'"),
         (lambda: Text(length=0), "give at least 1 of each"),

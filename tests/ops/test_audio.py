@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy import signal
 
 from jaxgen.core.sound import LogMel
@@ -55,7 +56,7 @@ def test_features_equal_those_of_scipy_and_a_filterbank_by_definition(heard):
 def test_a_pure_tone_peaks_in_its_bin_with_the_power_of_the_window():
     rate, points, k = 16_000, 512, 37
     tone = jnp.cos(2 * math.pi * k / points * jnp.arange(points))
-    power = audio.power_spectrum(tone, points)
+    power = audio.power_spectrum(tone * audio.hann(points))
     assert int(power.argmax()) == k
     assert float(power[k]) == pytest.approx((points / 4) ** 2, rel=1e-4)  # half the window's sum, W/2, at amplitude 1
     heard = LogMel(rate=rate, window=points / rate)
@@ -69,7 +70,7 @@ def test_a_pure_tone_peaks_in_its_bin_with_the_power_of_the_window():
 def test_parseval(seed):
     """The power of all bins, the inner ones twice, is the number of points times the energy under the window."""
     frame = jax.random.normal(jax.random.key(seed), (400,))
-    power = audio.power_spectrum(frame, 512)
+    power = audio.power_spectrum(audio.frames(frame, 400, 1, 512))[0]
     both = power.sum() + power[1:-1].sum()
     energy = float(((frame * audio.hann(400)) ** 2).sum())
     assert float(both) == pytest.approx(512 * energy, rel=1e-5)
@@ -94,8 +95,11 @@ def test_whole_frames_are_counted(samples, window, hop):
 @pytest.mark.parametrize(("samples", "window", "hop"), [(23, 5, 3), (12, 12, 5), (11, 12, 5)])
 def test_frames_are_whole_and_masked_by_a_rows_own_samples(samples, window, hop):
     starts = [start for start in range(0, samples, hop) if start + window <= samples]
-    framed = audio.frames(jnp.arange(samples), window, hop)
-    assert framed.tolist() == [list(range(start, start + window)) for start in starts]
+    framed = audio.frames(jnp.arange(samples), window, hop, window + 2)
+    expected = np.zeros((len(starts), window + 2))
+    for row, start in enumerate(starts):
+        expected[row, :window] = np.arange(start, start + window) * np.sin(np.pi * np.arange(window) / window) ** 2
+    np.testing.assert_allclose(framed, expected, atol=1e-5)
     mask = audio.frame_mask(jnp.arange(samples + 1), samples, window, hop)
     assert mask.tolist() == [[start + window <= own for start in starts] for own in range(samples + 1)]
 
@@ -107,6 +111,26 @@ def test_what_lies_past_a_rows_own_samples_is_not_heard_in_its_frames():
     length = jnp.array([1111, 1111])
     (one, mask), (two, _) = heard(waves, length), heard(other, length)
     assert np.array_equal(one[mask], two[mask]) and not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("samples", [24 + 40 * 32 + 39, 24 + 40 * 100 + 7, 5])
+def test_part_by_part_on_a_cpu_gives_the_features_of_the_whole(samples):
+    heard = LogMel(rate=8000, window=0.003, hop=0.005, mels=4)
+    wave = jax.random.normal(jax.random.key(0), (3, samples))
+    whole, parts = jax.jit(heard._features)(wave), heard(wave, jnp.full(3, samples)).features
+    assert parts.shape == (3, heard.frames(samples), 4)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_rows_spread_over_devices_give_the_same_and_the_program_lowers_for_each_kind():
+    heard = LogMel(rate=8000, mels=20)
+    wave, length = jax.random.normal(jax.random.key(0), (4, 4000)), jnp.array([4000, 3000, 100, 0])
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    spread = jax.device_put((wave, length), NamedSharding(mesh, PartitionSpec("data")))
+    program = jax.jit(heard.__call__)
+    for found, expected in zip(program(*spread), heard(wave, length), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert jax.export.export(program, platforms=["cpu", "cuda", "tpu"])(wave, length).platforms
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def kept(folder) -> list[int]:
     return sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("lower", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_run_that_is_stopped_on_its_way_keeps_the_same_checkpoints(lower, tmp_path):
     """The best test line of the steps with a checkpoint, and the end; what a stop saved at others is not chosen."""
     choice = choosing(Best("nats_per_example", lower))

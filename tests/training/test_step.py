@@ -13,18 +13,18 @@ from jaxgen.errors import UserError
 from jaxgen.training.averages import Average
 from jaxgen.training.optimisers import Adam, Cosine
 from jaxgen.training.parallel import Compiler, Parallel
-from jaxgen.training.step import Game, init_state, make_game
-from tests.worlds import Duel
+from jaxgen.training.step import Game, init_state, make_game, take_step
+from tests.worlds import Duel, Histogram
 
 BATCH = 24
 ADAM = Adam(Cosine(1e-2, warmup=2), decay=0.1, clip=0.5)
 
 
-def duel(moves=Everything()) -> Game:
+def duel(moves=Everything(), **how) -> Game:
     task = Duel().for_spec(Pictures().spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     optimisers = {"left": ADAM, "right": Adam(1e-2, decay=0.1)}
-    return make_game(task, shapes.params, optimisers, {"slow": Average(500.0)}, 20, BATCH, moves)
+    return make_game(task, shapes.params, optimisers, {"slow": Average(500.0)}, 20, BATCH, moves, **how)
 
 
 @functools.cache
@@ -99,6 +99,23 @@ def test_the_clip_norm_is_of_the_moving_leaves_alone():
     clipped = state.opt_state["left"][1][0].mu["left"]["bias"]
     # two clipped gradients of norm 0.5: mu = 0.9 * 0.1 g1 + 0.1 g2, of norm at most 0.095 and near it
     assert 0.02 < np.linalg.norm(clipped) <= 0.095 + 1e-6
+
+
+def test_a_step_learns_from_the_augmented_batch_and_draws_anew_in_the_next():
+    """The losses of two steps from the same parameters are those of batches augmented under the keys of these steps."""
+    data = Pictures(batch_size=BATCH, flip=True, crop=2)
+    task = Histogram().for_spec(data.spec())
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    game = make_game(task, shapes.params, {"histogram": ADAM}, {}, 20, BATCH, augment=data.augment)
+    state = init_state(game, jax.random.key(0))
+    batch = {"image": data.arrays("train")["image"][:BATCH], "row": np.arange(BATCH, dtype=np.int32)}
+    step = jax.jit(lambda state: take_step(game, state, lambda *_: (batch, None), lambda tree: tree)[1]["loss"].value)
+    loss = jax.jit(lambda batch: task.loss(state.variables, batch, None)[0].value)
+    keys = [jax.random.fold_in(jax.random.fold_in(state.key, 2**31), number) for number in range(2)]
+    expected = [float(loss(data.augment(batch, key))) for key in keys]
+    found = [float(step(state.replace(step=np.int32(number)))) for number in range(2)]
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert len({round(value, 3) for value in (*expected, float(loss(batch)))}) == 3
 
 
 def test_each_turn_moves_its_own_leaves_and_repeats():
