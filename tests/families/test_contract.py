@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training import lively as moved
+from training import lively as livened
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
@@ -67,7 +67,7 @@ def task_of(family: str) -> Task:
 def lively(family: str) -> Variables:
     """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
     with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
-        return moved(jax.jit(task_of(family).init)(KEY))
+        return livened(jax.jit(task_of(family).init)(KEY))
 
 
 @functools.cache
