@@ -28,6 +28,16 @@ class Rule:
     axes: Axes
 
 
+# For networks of blocks of two layers, the first of which widens (`Dense_0`) and the second sums up again (`Dense_1`).
+DENSE_BLOCKS = (
+    Rule(r"Dense_0/kernel$", COLUMN),
+    Rule(r"Dense_0/bias$", ("tensor",)),
+    Rule(r"Dense_1/kernel$|embedding$", ROW),
+    Rule(r"kernel$", COLUMN),
+    Rule(r"(bias|scale)$", WHOLE),
+)
+
+
 @runtime_checkable
 class LaidOut(Protocol):
     """A task that says how its parameters lie."""

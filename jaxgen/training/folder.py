@@ -120,9 +120,6 @@ class FollowedFolder:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
 
-    def document(self) -> None:
-        return None
-
     def describe(self, document: Mapping[str, Any], environment: Mapping[str, Any]) -> None: ...
 
     def write(self, name: str, content: str | bytes) -> None: ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
+from jaxgen.core.layout import DENSE_BLOCKS, Rule
 from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
@@ -68,13 +68,7 @@ class Gan:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return (
-            Rule(r"Dense_0/kernel$", COLUMN),
-            Rule(r"Dense_0/bias$", ("tensor",)),
-            Rule(r"Dense_1/kernel$|embedding$", ROW),
-            Rule(r"kernel$", COLUMN),
-            Rule(r"(bias|scale)$", WHOLE),
-        )
+        return DENSE_BLOCKS
 
     def turns(self) -> tuple[Turn, ...]:
         return (

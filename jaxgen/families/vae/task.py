@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
+from jaxgen.core.layout import DENSE_BLOCKS, Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
 from jaxgen.errors import UserError
@@ -98,13 +98,7 @@ class Vae:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return (
-            Rule(r"Dense_0/kernel$", COLUMN),
-            Rule(r"Dense_0/bias$", ("tensor",)),
-            Rule(r"Dense_1/kernel$|embedding$", ROW),
-            Rule(r"kernel$", COLUMN),
-            Rule(r"(bias|scale)$", WHOLE),
-        )
+        return DENSE_BLOCKS
 
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("bound", self.loss),)
