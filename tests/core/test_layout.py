@@ -4,6 +4,7 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,27 +89,42 @@ import json, numpy as np
 task, found = task_of(sys.argv[1]), []
 for parallel in (Parallel(data=1), Parallel(data=2, fsdp=2, tensor=2)):
     metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source(), eps=1.0)
-    loss = {name: float(mean.value) for name, mean in metrics[0].items() if name.endswith("loss")}
+    loss = {name: [float(step[name].value) for step in metrics] for name in metrics[0] if name.endswith("loss")}
     found.append((loss, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(params)]))
 print(json.dumps(found))
 """
 
 
+def on_eight_devices(family: str) -> subprocess.CompletedProcess:
+    """EIGHT in a process of its own; begun again where XLA gave up waiting, and for nothing else.
+
+    XLA's CPU backend runs sums over different axes in any order, and with more devices than cores some wait in one and
+    some in another until it aborts. This scheduler makes that rare, not impossible; accelerators keep one order.
+    """
+    flags = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8 "
+        "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+    )
+    surroundings = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", EIGHT, family]
+    for _ in range(4):
+        done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True)
+        if done.returncode != -signal.SIGABRT or "Termination timeout for" not in done.stderr:
+            break
+    return done
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
-    """Law 2 on eight virtual devices, in a process of their own; an eps that lets Adam enlarge no rounding."""
-    # XLA's CPU runs collectives that do not wait for each other in any order, and with fewer cores than devices hangs
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
-    flags += " --xla_cpu_enable_concurrency_optimized_scheduler=false"
-    command = [sys.executable, "-c", EIGHT, family]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True)
+    """Law 2, the second step's loss included; an eps that lets Adam enlarge no rounding."""
+    done = on_eight_devices(family)
     assert done.returncode == 0, done.stderr
     (one, params), (many, others) = json.loads(done.stdout.splitlines()[-1])
-    for name, loss in one.items():
-        assert abs(loss - many[name]) < 1e-5 * max(abs(loss), 1), name
+    for name, losses in one.items():
+        np.testing.assert_allclose(many[name], losses, rtol=1e-6, err_msg=name)
     for a, b in zip(params, others, strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -19,7 +19,7 @@ def log_of(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-ELSEWHERE = {Parallel(data=2, fsdp=2): (), Parallel(data=4): (pytest.mark.slow,)}
+ELSEWHERE = {Parallel(data=4): (), Parallel(data=2, fsdp=2): (pytest.mark.slow,)}
 ELSEWHERE |= {Parallel(compiler=Compiler.PMAP, data=2): (pytest.mark.slow,)}
 
 
