@@ -137,7 +137,7 @@ class Trainer:
         self._logged_at = record.get("logged_at", (0, 0.0))
         self._rollbacks = record.get("rollbacks", [])
         if not rollback:
-            self._goodput.remember(record.get("spent", {}))
+            self._goodput.remember(self.folder.spent())
         return state, step
 
     def _start(self) -> Variables | None:
@@ -311,7 +311,7 @@ class Trainer:
         self.folder.log(TIMING, {"step": step, "spent": spent})
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
-        record |= {"rollbacks": self._rollbacks, "spent": spent}
+        record |= {"rollbacks": self._rollbacks}
         if step == self._figures[0] and (step % self.experiment.every.checkpoint == 0 or step == self.experiment.steps):
             # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
             record["figures"] = {name: finite(value) for name, value in self._figures[1].items()}

@@ -80,6 +80,12 @@ class RunFolder:
                 kept = [line for line in path.read_text(errors="replace").splitlines() if _step(line) <= step]
                 self.write(name, "".join(line + "\n" for line in kept))
 
+    def spent(self) -> Mapping[str, float]:
+        """The seconds by cause that timing.jsonl told last; none in a new folder."""
+        path = self.path / TIMING
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return next((json.loads(line)["spent"] for line in reversed(lines) if '"spent"' in line), {})
+
     def summarise(self, figures: Mapping[str, Any]) -> None:
         """Add figures to summary.json."""
         merge_summary(self.path, figures)
@@ -126,6 +132,9 @@ class FollowedFolder:
     def log(self, name: str, line: Mapping[str, Any]) -> None: ...
 
     def forget_after(self, step: int) -> None: ...
+
+    def spent(self) -> Mapping[str, float]:
+        return {}
 
     def summarise(self, figures: Mapping[str, Any]) -> None: ...
 
