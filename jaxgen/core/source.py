@@ -5,7 +5,7 @@ is a pytree: its arrays are arguments of the compiled program, not constants bak
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -50,6 +50,14 @@ class Augmenting(Protocol):
 
     def augment(self, batch: Batch, key: Key) -> Batch:
         """The batch changed by draws of each row's own; traced into the step."""
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """Data whose splits may be too large to be held at once."""
+
+    def evaluation_parts(self, split: str) -> Sequence[Mapping[str, np.ndarray]]:
+        """Every example of the split once, in parts [n, B, ...] of equal shape; none where all may be held at once."""
 
 
 @runtime_checkable

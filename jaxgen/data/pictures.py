@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji import emoji
 from jaxgen.data.examples import Chosen, decoded
 from jaxgen.data.folders import PictureFolder
+from jaxgen.data.parts import PaddedParts
 from jaxgen.data.prepared import picture_builder, picture_spec, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
@@ -25,6 +26,7 @@ from jaxgen.ops.augmentation import cropped, flipped
 from jaxgen.types import Batch, Key, Spec
 
 _BUILTIN = {"digits": builtin.digits, "faded-digits": builtin.faded_digits, "emoji": emoji}
+_PART = 2**28  # bytes of pictures that are evaluated at once; fixed, so that a resumed run adds in the same order
 _LIVES = {
     ResidentExamples: "in the device's memory",
     HostExamples: "in the host's memory, streamed to the device",
@@ -169,6 +171,14 @@ class Pictures:
     def evaluation(self, split: str) -> dict[str, Any]:
         """Every example of the split once, [n, B, ...]."""
         return padded_batches(self.arrays(split), self.batch_size)
+
+    def evaluation_parts(self, split: str) -> Sequence[Mapping[str, np.ndarray]]:
+        """The same, decoded in parts where the split is larger than one; no parts of some classes only."""
+        if self.name in _BUILTIN or self.only:
+            return ()
+        batch = self.batch_size * int(np.prod(self.spec().image))  # bytes
+        parts = PaddedParts(self.examples(split), self.batch_size, max(1, _PART // batch))
+        return parts if len(parts) > 1 else ()
 
 
 @functools.lru_cache(maxsize=4)

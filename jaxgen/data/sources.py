@@ -80,15 +80,20 @@ class ResidentStream:
         return {"tokens": tokens.astype(jnp.int32), "fresh": fresh, "row": rows}, state
 
 
-def padded_batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> dict[str, np.ndarray]:
-    """All examples once, in their order: each array as [N/B, B, ...], and `weight` 0 on the rows that fill the end."""
+def padded_batches(
+    arrays: Mapping[str, np.ndarray], batch_size: int, batches: int | None = None, first: int = 0
+) -> dict[str, np.ndarray]:
+    """All examples once, in their order: each array as [N/B, B, ...], and `weight` 0 on the rows that fill the end.
+
+    `batches` asks for so many, where a part is filled up to the size of others; `first` is the number of its first row.
+    """
     size = len(next(iter(arrays.values())))
-    count = -(-size // batch_size)
+    count = -(-size // batch_size) if batches is None else batches
     index = np.minimum(np.arange(count * batch_size), size - 1)
-    batches = {name: array[index].reshape(count, batch_size, *array.shape[1:]) for name, array in arrays.items()}
+    padded = {name: array[index].reshape(count, batch_size, *array.shape[1:]) for name, array in arrays.items()}
     weight = (np.arange(count * batch_size) < size).astype(np.float32).reshape(count, batch_size)
-    row = np.arange(count * batch_size, dtype=np.int32).reshape(count, batch_size)
-    return batches | {"weight": weight, "row": row}
+    row = (first + np.arange(count * batch_size, dtype=np.int32)).reshape(count, batch_size)
+    return padded | {"weight": weight, "row": row}
 
 
 def stream_batches(tokens: np.ndarray, length: int, batch_size: int, spec: Spec) -> dict[str, np.ndarray]:

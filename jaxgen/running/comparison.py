@@ -16,8 +16,9 @@ from jaxgen.metrics.features import load
 from jaxgen.metrics.pictures import picture_measures, reference_rows
 from jaxgen.rewards.reference import State, at_start
 from jaxgen.rewards.tuned import Samples
+from jaxgen.running.measuring import Measuring
 from jaxgen.running.trained import Trained, read_experiment
-from jaxgen.training.evaluation import finish, make_evaluation, make_sampler
+from jaxgen.training.evaluation import finish, make_sampler
 from jaxgen.types import Batch, Variables
 
 _DRAWS = 4  # sample sets, each as large as the held-out one
@@ -29,9 +30,7 @@ REFERENCE_NAMES = {"real": "real digits", "histogram": "per-class pixel histogra
 def figures_of(trained: Trained, split: str) -> dict[str, float | str]:
     """Every figure of a run on a split, under names that carry their unit."""
     assembly = trained.assembly
-    batches = assembly.devices.put_evaluation(assembly.experiment.data.evaluation(split))
-    variables = assembly.devices.put_evaluated(trained.variables)
-    sums = make_evaluation(assembly.task)(variables, batches, jax.random.fold_in(assembly.key, 3))
+    sums = Measuring(assembly, split)(assembly.devices.put_evaluated(trained.variables))
     figures = finish(assembly.task, sums)
     if isinstance(assembly.task, Likelihood):
         figures["bound"] = assembly.task.bound

@@ -19,13 +19,14 @@ from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.estimate import Memory, lowered_with_memory, memory, shapes_of
+from jaxgen.running.measuring import Measuring
 from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.room import device_bytes, warning
 from jaxgen.running.trained import load_start
 from jaxgen.running.vocabulary import Remarking
 from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
-from jaxgen.training.evaluation import finish, make_evaluation, make_sampler, on_one_device
+from jaxgen.training.evaluation import finish, make_sampler, on_one_device
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
 from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, finite
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
@@ -35,7 +36,7 @@ from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
 from jaxgen.training.step import averaged
-from jaxgen.types import Batch, Metrics, Variables
+from jaxgen.types import Metrics, Variables
 
 
 class Trainer:
@@ -274,9 +275,7 @@ class Trainer:
             self._measure(step, state)
 
     def _measure(self, step: int, state: TrainState) -> None:
-        variables = self._shown(state)
-        sums = self._evaluation(variables, self._test_batches, jax.random.fold_in(self.assembly.key, 3))
-        figures = finish(self.assembly.task, sums)
+        figures = finish(self.assembly.task, self._test(self._shown(state)))
         best = self.experiment.best
         if best is not None and best.metric not in figures:
             raise UserError(f"best.metric is {best.metric!r}, which is no figure here{nearest(best.metric, figures)}")
@@ -319,12 +318,8 @@ class Trainer:
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
 
     @functools.cached_property
-    def _test_batches(self) -> Batch:
-        return self.assembly.devices.put_evaluation(self.experiment.data.evaluation("test"))
-
-    @functools.cached_property
-    def _evaluation(self):
-        return make_evaluation(self.assembly.task)
+    def _test(self) -> Measuring:
+        return Measuring(self.assembly, "test")
 
     @functools.cached_property
     def _sampler(self):

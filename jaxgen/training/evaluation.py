@@ -1,11 +1,12 @@
 """Programs that look at a model without training it: one for evaluation, one for samples; each compiles once."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Task
@@ -18,17 +19,46 @@ def make_evaluation(task: Task) -> Callable[[Variables, Batch, Key], dict[str, M
 
     @jax.jit
     def evaluate(variables: Variables, batches: Batch, key: Key) -> dict[str, Mean]:
-        def one(rows: Any, numbered: tuple[jax.Array, Batch]) -> tuple[Any, dict[str, Mean]]:
-            number, batch = numbered
-            present = variables.replace(extra=variables.extra.replace(rows=rows))
-            sums, rows = task.evaluate(present, batch, jax.random.fold_in(key, number))
-            return rows, sums
-
         count, batch_size = batches["weight"].shape[:2]
-        _, sums = jax.lax.scan(one, task.rows(batch_size), (jnp.arange(count), batches))
-        return jax.tree.map(lambda array: array.sum(axis=0), sums)
+        return _scanned(task, variables, task.rows(batch_size), jnp.arange(count), batches, key)[1]
 
     return evaluate
+
+
+def make_evaluation_of_parts(task: Task) -> Callable[[Variables, Iterable[Batch], Key], dict[str, Mean]]:
+    """The same over a split that comes in parts of equal shape, of which the devices hold one at a time."""
+
+    @jax.jit
+    def evaluate(variables: Variables, rows: Any, first: jax.Array, batches: Batch, key: Key) -> tuple[Any, Any]:
+        return _scanned(task, variables, rows, first + jnp.arange(len(batches["weight"])), batches, key)
+
+    def evaluate_all(variables: Variables, parts: Iterable[Batch], key: Key) -> dict[str, Mean]:
+        first, rows, total = 0, None, None
+        for batches in parts:
+            count, batch_size = batches["weight"].shape[:2]
+            rows = task.rows(batch_size) if total is None else rows
+            rows, sums = evaluate(variables, rows, np.int32(first), batches, key)
+            sums = jax.device_get(gathered(sums))  # waited for, so that no second part is brought beside this one
+            total = sums if total is None else jax.tree.map(np.add, total, sums)
+            first += count
+        return total
+
+    return evaluate_all
+
+
+def _scanned(
+    task: Task, variables: Variables, rows: Any, numbers: jax.Array, batches: Batch, key: Key
+) -> tuple[Any, dict[str, Mean]]:
+    """The row state after the batches of these numbers, and their sums."""
+
+    def one(rows: Any, numbered: tuple[jax.Array, Batch]) -> tuple[Any, dict[str, Mean]]:
+        number, batch = numbered
+        present = variables.replace(extra=variables.extra.replace(rows=rows))
+        sums, rows = task.evaluate(present, batch, jax.random.fold_in(key, number))
+        return rows, sums
+
+    rows, sums = jax.lax.scan(one, rows, (numbers, batches))
+    return rows, jax.tree.map(lambda array: array.sum(axis=0), sums)
 
 
 def finish(task: Task, sums: Mapping[str, Mean]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen.data import pictures
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
 from jaxgen.errors import UserError
@@ -75,6 +76,17 @@ def test_wherever_the_pictures_live_the_batches_are_the_same(workers, tmp_path):
     whole = batch_at(host, key, 4)
     for kind in whole:
         np.testing.assert_array_equal(np.concatenate([part[kind] for part in parts]), whole[kind])
+
+
+def test_a_large_split_is_evaluated_in_parts_of_the_very_same_rows(tmp_path, monkeypatch):
+    data = Pictures(name=str(folder_of(tmp_path, 23)), batch_size=4, test="train+test")
+    assert len(data.evaluation_parts("test")) == 0
+    monkeypatch.setattr(pictures, "_PART", 2 * 4 * 4 * 6 * 3)  # two batches
+    whole, parts = data.evaluation("test"), list(data.evaluation_parts("test"))
+    assert [part["weight"].sum() for part in parts] == [8, 8, 7] and {part["row"].shape for part in parts} == {(2, 4)}
+    for name, array in whole.items():
+        assert array.dtype == parts[0][name].dtype
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), array)
 
 
 def test_other_sizes_modes_and_see_through_ones_are_made_alike(tmp_path):
