@@ -11,9 +11,9 @@ from jaxgen.ops.sequences import place_in_segment
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
 
 
-def empty_cache(batch_size: int, room: int, heads: int, width: int) -> Cache:
+def empty_cache(batch_size: int, room: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32) -> Cache:
     """A cache with room for so many tokens of `width` features, cut into `heads`."""
-    zeros = jnp.zeros((batch_size, room, heads, width // heads))
+    zeros = jnp.zeros((batch_size, room, heads, width // heads), dtype)
     return {"key": zeros, "value": zeros}
 
 
@@ -26,6 +26,7 @@ class SelfAttention(nn.Module):
     heads: int
     causal: bool = False
     rotary: bool = False
+    dtype: jnp.dtype = jnp.float32  # of products and of what comes back
 
     @nn.compact
     def __call__(
@@ -43,7 +44,7 @@ class SelfAttention(nn.Module):
         """
         size, length, width = x.shape
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
-        qkv = nn.Dense(3 * width, name="query_key_value")(flat)
+        qkv = nn.Dense(3 * width, dtype=self.dtype, name="query_key_value")(flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
         positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]
         if self.rotary:
@@ -56,7 +57,7 @@ class SelfAttention(nn.Module):
         if segment is not None:
             mask = same_segment(segment) if mask is None else mask & same_segment(segment)
         y = attend(q, k, v, mask).reshape(-1, width)
-        return nn.Dense(width, name="out")(y).reshape(x.shape), cache
+        return nn.Dense(width, dtype=self.dtype, name="out")(y).reshape(x.shape), cache
 
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:

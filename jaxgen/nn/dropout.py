@@ -10,6 +10,11 @@ def numbered(keys: jax.Array | None, number: int) -> jax.Array | None:
     return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 
+def numbered_each(keys: jax.Array | None, count: int) -> jax.Array | None:
+    """[B, count] keys: `numbered` for each of the first `count` draws."""
+    return None if keys is None else jax.vmap(lambda n: numbered(keys, n), out_axes=1)(jnp.arange(count))
+
+
 def dropped(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
     """`x` [B, ..., D] with a share `rate` of each row's features set to 0 and the others scaled up.
 

@@ -4,6 +4,8 @@ The input's share of the gates is one product over all B*T rows, made by the cal
 with one packed recurrent matrix. Plain autodiff of such a loop carries the matrix's gradient along and adds to it at
 every step. The backward loop here emits only the gates' gradients; the matrix's gradient is one product over T*B rows
 after it, and so, when the batch lies on several devices, one sum over them.
+
+The products take their operands in the recurrent matrix's dtype and sum in float32; all else is in the inputs' dtype.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -41,6 +43,16 @@ def gru(
     return _swap(outputs), carry
 
 
+def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    return jnp.matmul(x.astype(matrix.dtype), matrix, preferred_element_type=jnp.float32)
+
+
+def _matrix_gradient(before: jax.Array, d_products: jax.Array, matrix: jax.Array) -> jax.Array:
+    """[H, G] of the states [T, B, H] that were multiplied and the gradients [T, B, G] of what came out."""
+    before, d_products = before.astype(matrix.dtype), d_products.astype(matrix.dtype)
+    return jnp.einsum("tbh,tbg->hg", before, d_products, preferred_element_type=jnp.float32).astype(matrix.dtype)
+
+
 def _swap(array: jax.Array) -> jax.Array:
     return jnp.swapaxes(array, 0, 1)  # [B, T, ...] <-> [T, B, ...]
 
@@ -68,7 +80,7 @@ def _lstm_forward(inputs, recurrent, carry, going):
     def step(state, now):
         x, go = now
         h, c = (_kept(part, go) for part in state)
-        i, f, g, o = jnp.split(x + h @ recurrent, 4, axis=-1)
+        i, f, g, o = jnp.split(x + _product(h, recurrent), 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         c = f * c + i * g
         h = o * jnp.tanh(c)
@@ -90,12 +102,12 @@ def _lstm_backward(saved, cotangents):
         dc = dc + dh * o * (1 - tanh_c**2)
         parts = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)
         d_gates = jnp.concatenate(parts, axis=-1)
-        return (_kept(d_gates @ recurrent.T, go), _kept(dc * f, go)), d_gates
+        return (_kept(_product(d_gates, recurrent.T), go), _kept(dc * f, go)), d_gates
 
     steps = d_outputs, _kept(_before(c_first, cells), going), cells, gates, going
     d_carry, d_inputs = jax.lax.scan(step, d_last, steps, reverse=True)
     h_before = _kept(_before(h_first, outputs), going)
-    return d_inputs, jnp.einsum("tbh,tbg->hg", h_before, d_inputs), d_carry, None
+    return d_inputs, _matrix_gradient(h_before, d_inputs, recurrent), d_carry, None
 
 
 _lstm.defvjp(_lstm_forward, _lstm_backward)
@@ -112,7 +124,7 @@ def _gru_forward(inputs, recurrent, bias, carry, going):
     def step(h, now):
         x, go = now
         h = _kept(h, go)
-        (x_r, x_z, x_n), (p_r, p_z, p_n) = jnp.split(x, 3, axis=-1), jnp.split(h @ recurrent, 3, axis=-1)
+        (x_r, x_z, x_n), (p_r, p_z, p_n) = jnp.split(x, 3, axis=-1), jnp.split(_product(h, recurrent), 3, axis=-1)
         p_n = p_n + bias
         r, z = jax.nn.sigmoid(x_r + p_r), jax.nn.sigmoid(x_z + p_z)
         n = jnp.tanh(x_n + r * p_n)
@@ -134,13 +146,13 @@ def _gru_backward(saved, cotangents):
         dn = dh * (1 - z) * (1 - n**2)
         dr, dz = dn * p_n * r * (1 - r), dh * (h_before - n) * z * (1 - z)
         products = jnp.concatenate([dr, dz, dn * r], axis=-1)
-        return _kept(dh * z + products @ recurrent.T, go), jnp.concatenate([dr, dz, dn], axis=-1)
+        return _kept(dh * z + _product(products, recurrent.T), go), jnp.concatenate([dr, dz, dn], axis=-1)
 
     d_carry, d_inputs = jax.lax.scan(step, d_last, (d_outputs, before, gates, going), reverse=True)
     dr, dz, dn = jnp.split(d_inputs, 3, axis=-1)
     d_inner = dn * gates[0]  # the reset gate stands between p_n and n
     d_products = jnp.concatenate([dr, dz, d_inner], axis=-1)
-    return d_inputs, jnp.einsum("tbh,tbg->hg", before, d_products), d_inner.sum((0, 1)), d_carry, None
+    return d_inputs, _matrix_gradient(before, d_products, recurrent), d_inner.sum((0, 1)), d_carry, None
 
 
 _gru.defvjp(_gru_forward, _gru_backward)

@@ -14,6 +14,7 @@ from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.masks import path_of
+from jaxgen.core.surgery import arranged
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -114,7 +115,9 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | No
     if folder is None:
         return None
     started = load_trained(Path(folder), None, say)
-    wanted, found = (_leaves(v) for v in (jax.eval_shape(assembly.task.init, assembly.key), started.variables))
+    shapes = jax.eval_shape(assembly.task.init, assembly.key)
+    variables = dataclasses.replace(started.variables, params=arranged(started.variables.params, shapes.params))
+    wanted, found = _leaves(shapes), _leaves(variables)
     lines = [
         f"{path} is {found.get(path, 'missing')} there and {wanted.get(path, 'missing')} here"
         for path in dict.fromkeys([*wanted, *found])
@@ -127,7 +130,7 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | No
             "family and sizes"
         )
     say(f"starting from {folder} at step {started.step}")
-    return jax.device_get(started.variables)  # bound to no device
+    return jax.device_get(variables)  # bound to no device
 
 
 def _leaves(variables: Variables) -> dict[str, str]:

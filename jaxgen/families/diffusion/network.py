@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Int
 from jaxgen.errors import UserError
 from jaxgen.nn.attention import SelfAttention
 from jaxgen.nn.mlp import MLP
+from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.remat import Remat
 
 _FREQUENCIES = 16  # of the noise level's features
 _small = nn.initializers.normal(0.02)
@@ -23,25 +25,31 @@ class Block(nn.Module):
 
     heads: int
     expansion: int
+    dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, condition: jax.Array, kept: jax.Array | float) -> jax.Array:
+    def __call__(self, x: jax.Array, kept: jax.Array | float, condition: jax.Array) -> tuple[jax.Array, None]:
         """`kept` scales what the two branches add: [B, 2, D] where features are dropped, or 1."""
         width = x.shape[-1]
-        modulation = nn.Dense(6 * width, kernel_init=nn.initializers.zeros, name="modulation")(condition)
+        zeros = nn.initializers.zeros
+        modulation = nn.Dense(6 * width, dtype=self.dtype, kernel_init=zeros, name="modulation")(condition)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation[:, None], 6, axis=-1)  # [B, 1, D]
-        kept_1, kept_2 = jnp.split(jnp.broadcast_to(kept, (len(x), 2, width)), 2, axis=1)  # [B, 1, D]
-        branch, _ = SelfAttention(self.heads, name="attention")(_normed(x) * (1 + scale_1) + shift_1)
+        kept = jnp.broadcast_to(kept, (len(x), 2, width)).astype(x.dtype)
+        kept_1, kept_2 = jnp.split(kept, 2, axis=1)  # [B, 1, D]
+        attention = SelfAttention(self.heads, dtype=self.dtype, name="attention")
+        branch, _ = attention(_normed(x) * (1 + scale_1) + shift_1)
         x = x + gate_1 * kept_1 * branch
-        branch = MLP(self.expansion * width, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
-        return x + gate_2 * kept_2 * branch
+        branch = MLP(self.expansion * width, self.dtype, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
+        return x + gate_2 * kept_2 * branch, None
 
 
 class DiffusionTransformer(nn.Module):
     """`outputs` numbers for each channel of each pixel of a noisy picture; zeros from an untrained network.
 
     Pictures are cut into squares of `patch` pixels a side, one token each. `dropout` acts on every branch, one mask a
-    row (the features that are dropped are dropped from all tokens). The last three fields come from the task.
+    row (the features that are dropped are dropped from all tokens). `scan` compiles one block and loops over all: the
+    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. The last three
+    fields come from the task.
     """
 
     width: int = 96
@@ -50,6 +58,9 @@ class DiffusionTransformer(nn.Module):
     patch: int = 2
     expansion: int = 4
     dropout: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
+    scan: bool = False
     image: tuple[int, int, int] | None = None  # H, W, C
     classes: int = 0  # label `classes` is "of any class"
     outputs: int = 1
@@ -73,18 +84,29 @@ class DiffusionTransformer(nn.Module):
         keys: jax.Array | None = None,
     ) -> Float[Array, "B H W C outputs"]:
         """`keys` [B] draw each row's dropout; None drops nothing. `label` is None where there are no classes."""
-        condition = nn.Dense(self.width, name="noise_in")(_waves(c_noise))
-        condition = nn.Dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
+        dtype = self.precision.dtype
+        condition = nn.Dense(self.width, dtype=dtype, name="noise_in")(_waves(c_noise))
+        condition = nn.Dense(self.width, dtype=dtype, name="noise_out")(nn.silu(condition))  # [B, D]
         if self.classes:
-            condition += nn.Embed(self.classes + 1, self.width, embedding_init=_unit, name="class")(label)
+            embedding = nn.Embed(self.classes + 1, self.width, dtype=dtype, embedding_init=_unit, name="class")
+            condition += embedding(label)
         condition = nn.silu(condition)
-        tokens = nn.Dense(self.width, name="from_patch")(self._patches(x))  # [B, T, D]
-        tokens += self.param("position", _small, tokens.shape[1:])
-        kept = self._kept(keys)
+        tokens = nn.Dense(self.width, dtype=dtype, name="from_patch")(self._patches(x))  # [B, T, D]
+        tokens += self.param("position", _small, tokens.shape[1:]).astype(dtype)
+        tokens = self._through_blocks(tokens, self._kept(keys), condition)
+        final = _Final(self.patch**2 * x.shape[-1] * self.outputs, dtype, name="final")
+        return self._pixels(final(tokens, condition))
+
+    def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
+        """[B, T, D] through every block, in one loop where they are stacked."""
+        block, sizes = self.remat.of(Block, self.scan), (self.heads, self.expansion, self.precision.dtype)
+        if self.scan:
+            every, each = {"params": 0}, {"params": True}
+            loop = nn.scan(block, variable_axes=every, split_rngs=each, in_axes=(0, nn.broadcast), length=self.blocks)
+            return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept), condition)[0]
         for number in range(self.blocks):
-            block = Block(self.heads, self.expansion, name=f"block_{number}")
-            tokens = block(tokens, condition, kept[number])
-        return self._pixels(_Final(self.patch**2 * x.shape[-1] * self.outputs, name="final")(tokens, condition))
+            tokens, _ = block(*sizes, name=f"block_{number}")(tokens, kept[number], condition)
+        return tokens
 
     def _kept(self, keys: jax.Array | None) -> jax.Array | list[float]:
         """[blocks, B, 2, D]: 0 for each branch's features that are dropped, the others scaled up; 1 drops nothing."""
@@ -112,17 +134,20 @@ class _Final(nn.Module):
     """The conditioned norm and the linear map to a patch's outputs, zero at first."""
 
     features: int
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, tokens: jax.Array, condition: jax.Array) -> jax.Array:
         zeros = nn.initializers.zeros
-        modulation = nn.Dense(2 * tokens.shape[-1], kernel_init=zeros, name="modulation")(condition)
+        modulation = nn.Dense(2 * tokens.shape[-1], dtype=self.dtype, kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, axis=-1)
-        return nn.Dense(self.features, kernel_init=zeros, name="out")(_normed(tokens) * (1 + scale) + shift)
+        out = nn.Dense(self.features, dtype=self.dtype, kernel_init=zeros, dot_general=to_float32, name="out")
+        return out(_normed(tokens) * (1 + scale) + shift)
 
 
 def _normed(x: jax.Array) -> jax.Array:
-    """[..., D] with mean 0 and variance 1 over D; the condition brings scale and shift."""
+    """[..., D] float32 with mean 0 and variance 1 over D; the condition brings scale and shift."""
+    x = x.astype(jnp.float32)
     x = x - x.mean(axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6)
 

@@ -1,7 +1,10 @@
 """Generator and discriminator: mirror images built of residual blocks without normalisation (arXiv 2501.05441)."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
+import itertools
 import math
+from collections.abc import Iterator
 
 import flax.linen as nn
 import jax
@@ -9,6 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.errors import UserError
+from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.remat import Remat
 
 _SLOPE = 0.2  # of the leaky ReLU below zero
 _unit_embedding = nn.initializers.normal(1.0)
@@ -35,6 +40,7 @@ class Block(nn.Module):
 
     depth: int
     expansion: int
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -42,10 +48,18 @@ class Block(nn.Module):
         pictures = x.ndim == 4
         gain = self.depth ** (-1 / 4 if pictures else -1 / 2)
         kernel_init = nn.initializers.variance_scaling(2 * gain**2 / (1 + _SLOPE**2), "fan_in", "normal")
-        hidden = nn.leaky_relu(nn.Dense(width, kernel_init=kernel_init)(x), _SLOPE)
+        hidden = nn.leaky_relu(nn.Dense(width, dtype=self.dtype, kernel_init=kernel_init)(x), _SLOPE)
         if pictures:
-            hidden = nn.leaky_relu(nn.Conv(width, (3, 3), kernel_init=kernel_init)(hidden), _SLOPE)
-        return x + nn.Dense(x.shape[-1], use_bias=False, kernel_init=nn.initializers.zeros)(hidden)
+            convolution = nn.Conv(width, (3, 3), dtype=self.dtype, kernel_init=kernel_init)
+            hidden = nn.leaky_relu(convolution(hidden), _SLOPE)
+        zeros = nn.initializers.zeros
+        return x + nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=zeros)(hidden)
+
+
+def _blocks(network: "Generator | Discriminator") -> Iterator[Block]:
+    """The blocks of a network, one after another, numbered through its trunk and its stages."""
+    depth, block = network.blocks + network.stage_blocks * len(network.channels), network.remat.of(Block)
+    return (block(depth, network.expansion, network.precision.dtype, name=f"Block_{n}") for n in itertools.count())
 
 
 def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -65,30 +79,34 @@ class Generator(nn.Module):
     stage_blocks: int = 0  # convolutional ones, of each stage
     expansion: int = 2  # a branch's width over its block's
     latent: int = 32
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
     classes: int = 0  # from the data
 
     @nn.compact
     def __call__(self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it; `label` is None where there are no classes."""
-        depth = self.blocks + self.stage_blocks * len(self.channels)
+        dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
+        to_picture = functools.partial(dense, dot_general=to_float32, name="to_picture")
+        blocks = _blocks(self)
         if self.classes:
             embedding = nn.Embed(self.classes, self.latent, embedding_init=_unit_embedding, name="class")(label)
             z = jnp.concatenate([z, embedding], axis=-1)  # [B, 2Z]
-        x = nn.Dense(self.width, name="from_latent")(z)  # [B, D]
+        x = dense(self.width, name="from_latent")(z)  # [B, D]
         for _ in range(self.blocks):
-            x = Block(depth, self.expansion)(x)
+            x = next(blocks)(x)
         if not self.channels:
-            return nn.Dense(math.prod(self.image), name="to_picture")(x).reshape(-1, *self.image)
+            return to_picture(math.prod(self.image))(x).reshape(-1, *self.image)
         sizes = resolutions(self.image, len(self.channels))
         coarsest = (*sizes[0], self.channels[0])
-        x = nn.Dense(math.prod(coarsest), name="to_stage_0")(x).reshape(-1, *coarsest)
+        x = dense(math.prod(coarsest), name="to_stage_0")(x).reshape(-1, *coarsest)
         for stage, (size, channels) in enumerate(zip(sizes, self.channels, strict=True)):
             if stage:
-                x = _resized(nn.Dense(channels, use_bias=False, name=f"to_stage_{stage}")(x), size)  # [B, 2H, 2W, C]
+                x = _resized(dense(channels, use_bias=False, name=f"to_stage_{stage}")(x), size)  # [B, 2H, 2W, C]
             for _ in range(self.stage_blocks):
-                x = Block(depth, self.expansion)(x)
-        return nn.Dense(self.image[2], name="to_picture")(x)
+                x = next(blocks)(x)
+        return to_picture(self.image[2])(x)
 
 
 class Discriminator(nn.Module):
@@ -104,22 +122,24 @@ class Discriminator(nn.Module):
     stage_blocks: int = 0
     expansion: int = 2
     features: int = 64  # that the class is compared with
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
     classes: int = 0  # from the data
 
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None) -> Float[Array, "B"]:
-        depth = self.blocks + self.stage_blocks * len(self.channels)
-        x = picture
+        dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
+        blocks, x = _blocks(self), picture
         sizes = resolutions(picture.shape[1:], len(self.channels))
         for size, channels in zip(reversed(sizes), reversed(self.channels), strict=True):
-            x = nn.Dense(channels, use_bias=False)(_resized(x, size))  # [B, H, W, C], then [B, H/2, W/2, C]
+            x = dense(channels, use_bias=False)(_resized(x, size))  # [B, H, W, C], then [B, H/2, W/2, C]
             for _ in range(self.stage_blocks):
-                x = Block(depth, self.expansion)(x)
-        x = nn.Dense(self.width, name="from_picture")(x.reshape(x.shape[0], -1))  # [B, D]
+                x = next(blocks)(x)
+        x = dense(self.width, name="from_picture")(x.reshape(x.shape[0], -1))  # [B, D]
         for _ in range(self.blocks):
-            x = Block(depth, self.expansion)(x)
+            x = next(blocks)(x)
         if not self.classes:
-            return nn.Dense(1, use_bias=False, name="to_output")(x)[:, 0]
-        features = nn.Dense(self.features, use_bias=False, name="to_features")(x)
+            return dense(1, use_bias=False, dot_general=to_float32, name="to_output")(x)[:, 0]
+        features = dense(self.features, use_bias=False, dot_general=to_float32, name="to_features")(x)
         embedding = nn.Embed(self.classes, self.features, embedding_init=_unit_embedding, name="class")(label)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -11,6 +11,8 @@ from flax import linen as nn
 from jaxgen.core.layout import COLUMN, ROW, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.remat import Remat
 from jaxgen.ops.recurrence import gru, lstm
 from jaxgen.ops.sequences import place_in_segment, within_segment
 
@@ -32,6 +34,7 @@ class RecurrentLayer(nn.Module):
 
     cell: Cell
     width: int
+    dtype: jnp.dtype = jnp.float32  # of the products' operands
 
     @nn.compact
     def __call__(self, x: jax.Array, state: Any, going: jax.Array | None = None) -> tuple[jax.Array, Any]:
@@ -39,7 +42,8 @@ class RecurrentLayer(nn.Module):
         recurrent = self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width))
-        inputs = x @ kernel + bias  # [B, T, gates * width]
+        inputs = x.astype(self.dtype) @ kernel.astype(self.dtype) + bias  # [B, T, gates * width]
+        recurrent = recurrent.astype(self.dtype)
         if self.cell is Cell.LSTM:
             return lstm(inputs, recurrent, state, going)
         return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state, going)
@@ -79,6 +83,8 @@ class RecurrentNetwork(nn.Module):
     context: tuple[int, ...] = (1,)
     head: int = 0
     dropout: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE  # of each layer
     vocabulary: int = 0
     classes: int = 0
     positions: int = 0
@@ -125,17 +131,18 @@ class RecurrentNetwork(nn.Module):
         if self.classes:
             shown = shown + nn.Embed(self.classes + 1, self.embedding, name="label")(label)[:, None]
         shown = x = dropped(shown, self.dropout, numbered(keys, self.layers))
-        states = []
+        layer_class, dtype, states = self.remat.of(RecurrentLayer), self.precision.dtype, []
         for number in range(self.layers):
-            layer = RecurrentLayer(self.cell, self.width, name=f"layer_{number}")
+            layer = layer_class(self.cell, self.width, dtype, name=f"layer_{number}")
             x, state = layer(x, carry["layers"][number], going)
             x = dropped(x, self.dropout, numbered(keys, number))
             states.append(state)
         if self.head:
-            x = nn.relu(nn.Dense(self.head, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
+            x = nn.relu(nn.Dense(self.head, dtype=dtype, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
             x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         # zeros: an untrained network holds every token equally likely
-        logits = nn.Dense(self.vocabulary, kernel_init=nn.initializers.zeros, name="head")(x)
+        zeros = nn.initializers.zeros
+        logits = nn.Dense(self.vocabulary, dtype=dtype, kernel_init=zeros, dot_general=to_float32, name="head")(x)
         return logits, after | {"layers": tuple(states)}
 
     def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:

@@ -10,11 +10,14 @@ from flax import linen as nn
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
-from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
+from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.remat import Remat
 from jaxgen.ops.sequences import within_segment
 
-Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "history" [B, n], "position" [B]
+# Every leaf with the batch leading: "blocks" (a cache each, or one of all L in it), "history" [B, n], "position" [B].
+Carry = dict[str, Any]
 
 
 class Block(nn.Module):
@@ -23,6 +26,7 @@ class Block(nn.Module):
     heads: int
     hidden: int
     dropout: float
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(
@@ -33,10 +37,10 @@ class Block(nn.Module):
         keys: jax.Array | None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache | None]:
-        attention = SelfAttention(self.heads, causal=True, rotary=True, name="attention")
+        attention = SelfAttention(self.heads, causal=True, rotary=True, dtype=self.dtype, name="attention")
         y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position, segment)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
-        y = MLP(self.hidden, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
+        y = MLP(self.hidden, self.dtype, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
         return x + dropped(y, self.dropout, numbered(keys, 1)), cache
 
 
@@ -45,7 +49,9 @@ class Transformer(nn.Module):
 
     `context` says which earlier tokens' embeddings are added up at each step, counted back from the one that it
     predicts: (1,) is the plain decoder, and 8 is the pixel above in a picture 8 wide. `dropout` acts on the embeddings
-    and on what each block adds, with one mask a row, all along the sequence.
+    and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
+    all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
+    axis, no mask can tell them apart, and a run that starts from one without `scan`, or the other way, is rearranged.
     The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (a picture's
     pixels, each with an embedding of its own; 0: none).
     """
@@ -56,6 +62,9 @@ class Transformer(nn.Module):
     hidden: int = 256
     context: tuple[int, ...] = (1,)
     dropout: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
+    scan: bool = False
     vocabulary: int = 0
     classes: int = 0
     positions: int = 0
@@ -84,9 +93,12 @@ class Transformer(nn.Module):
 
         It has room for `length` tokens; writing more is undefined.
         """
-        cache = empty_cache(batch_size, length, self.heads, self.width)
-        carry: Carry = {"blocks": (cache,) * self.blocks, "position": jnp.zeros(batch_size, jnp.int32)}
-        return carry | self._past(batch_size)
+        cache = empty_cache(batch_size, length, self.heads, self.width, self.precision.dtype)
+        if self.scan:
+            blocks = jax.tree.map(lambda leaf: jnp.stack([leaf] * self.blocks, axis=1), cache)
+        else:
+            blocks = (cache,) * self.blocks
+        return {"blocks": blocks, "position": jnp.zeros(batch_size, jnp.int32)} | self._past(batch_size)
 
     @nn.compact
     def __call__(
@@ -106,24 +118,61 @@ class Transformer(nn.Module):
         x, after = self._shown(tokens, carry, segment)
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
         if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
-            film = nn.Embed(self.classes + 1, 2 * self.width, name="label")(label)[:, None]
+            film = self._embed(self.classes + 1, "label", 2)(label)[:, None]
             scale, shift = jnp.split(film, 2, axis=-1)  # [B, 1, D]
             x = x * (1 + scale) + shift
-        caches = []
-        for number in range(self.blocks):
-            block = Block(self.heads, self.hidden, self.dropout, name=f"block_{number}")
-            cache, position = (None, None) if carry is None else (carry["blocks"][number], carry["position"])
-            x, cache = block(x, cache, position, numbered(keys, number), segment)
-            caches.append(cache)
+        caches, position = (None, None) if carry is None else (carry["blocks"], carry["position"])
+        through = self._scanned if self.scan else self._one_by_one
+        x, caches = through(x, caches, position, keys, segment)
         x = nn.RMSNorm(name="final_norm")(x)
         # zeros: an untrained network holds every token equally likely
-        logits = nn.Dense(self.vocabulary, kernel_init=nn.initializers.zeros, name="head")(x)
-        return logits, None if carry is None else after | {"blocks": tuple(caches)}
+        zeros, dtype = nn.initializers.zeros, self.precision.dtype
+        logits = nn.Dense(self.vocabulary, dtype=dtype, kernel_init=zeros, dot_general=to_float32, name="head")(x)
+        return logits, None if carry is None else after | {"blocks": caches}
 
     def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
         """Logits [B, V] of what follows `token` [B], and the state after it."""
         logits, carry = self(token[:, None], carry, label)
         return logits[:, 0], carry
+
+    def _one_by_one(
+        self,
+        x: jax.Array,
+        caches: tuple[Cache, ...] | None,
+        position: jax.Array | None,
+        keys: jax.Array | None,
+        segment: jax.Array | None,
+    ) -> tuple[jax.Array, tuple[Cache | None, ...]]:
+        """[B, T, D] through all blocks, each compiled for itself, and their caches."""
+        block, after = self.remat.of(Block), []
+        for number in range(self.blocks):
+            this = block(self.heads, self.hidden, self.dropout, self.precision.dtype, name=f"block_{number}")
+            x, cache = this(x, caches and caches[number], position, numbered(keys, number), segment)
+            after.append(cache)
+        return x, tuple(after)
+
+    def _scanned(
+        self,
+        x: jax.Array,
+        caches: Cache | None,
+        position: jax.Array | None,
+        keys: jax.Array | None,
+        segment: jax.Array | None,
+    ) -> tuple[jax.Array, Cache | None]:
+        """The same in one loop, with the caches of all blocks in one, [B, L, ...]."""
+        loop = nn.scan(
+            self.remat.of(Block, scanned=True),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(1, nn.broadcast, 1, nn.broadcast),
+            out_axes=1,
+            length=self.blocks,
+        )
+        blocks = loop(self.heads, self.hidden, self.dropout, self.precision.dtype, name="blocks")
+        return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
+
+    def _embed(self, count: int, name: str, times: int = 1) -> nn.Embed:
+        return nn.Embed(count, times * self.width, dtype=self.precision.dtype, name=name)
 
     def _past(self, batch_size: int) -> Carry:
         """The tokens before the first that `context` looks back on: none but starts."""
@@ -141,11 +190,9 @@ class Transformer(nn.Module):
             after["history"] = tokens[:, length:]
         x = 0.0
         for back in self.context:
-            table = nn.Embed(self.vocabulary + 1, self.width, name="token" if back == 1 else f"token_{back}")
+            table = self._embed(self.vocabulary + 1, "token" if back == 1 else f"token_{back}")
             looked_at = tokens[:, furthest - back : furthest - back + length]
             x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))
         if self.positions:
-            x = x + nn.Embed(self.positions, self.width, name="position")(
-                past["position"][:, None] + jnp.arange(length)
-            )
+            x = x + self._embed(self.positions, "position")(past["position"][:, None] + jnp.arange(length))
         return x, after

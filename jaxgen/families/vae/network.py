@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.remat import Remat
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
 
 _LARGEST_LOG_STD = 5.0  # of a posterior, either way: beyond it float32's squares gain nothing and may overflow
@@ -19,11 +21,13 @@ class Block(nn.Module):
     """A residual branch of two dense layers that adds nothing at first."""
 
     dropout: float
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "B D"], keys: jax.Array | None) -> Float[Array, "B D"]:
-        hidden = dropped(nn.silu(nn.Dense(x.shape[-1])(nn.LayerNorm()(x))), self.dropout, keys)
-        return x + nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros)(hidden)
+        hidden = nn.silu(nn.Dense(x.shape[-1], dtype=self.dtype)(nn.LayerNorm()(x)))
+        hidden = dropped(hidden, self.dropout, keys)
+        return x + nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(hidden)
 
 
 class Trunk(nn.Module):
@@ -32,15 +36,18 @@ class Trunk(nn.Module):
     width: int
     blocks: int
     dropout: float
+    precision: Precision
+    remat: Remat
     classes: int
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, keys: jax.Array | None) -> jax.Array:
-        x = nn.Dense(self.width, name="input")(x)  # [B, D]
+        dtype, block = self.precision.dtype, self.remat.of(Block)
+        x = nn.Dense(self.width, dtype=dtype, name="input")(x)  # [B, D]
         if self.classes:
-            x = x + nn.Embed(self.classes + 1, self.width, name="class")(label)
+            x = x + nn.Embed(self.classes + 1, self.width, dtype=dtype, name="class")(label)
         for number in range(self.blocks):
-            x = Block(self.dropout, name=f"block_{number}")(x, numbered(keys, number))
+            x = block(self.dropout, dtype, name=f"block_{number}")(x, numbered(keys, number))
         return nn.silu(nn.LayerNorm(name="norm")(x))
 
 
@@ -50,6 +57,8 @@ class Encoder(nn.Module):
     width: int = 256
     blocks: int = 2
     dropout: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
     latent: int = 0  # Z, the decoder's
     classes: int = 0  # from the data; label `classes` is "of any class"
 
@@ -58,9 +67,11 @@ class Encoder(nn.Module):
         self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None, keys: jax.Array | None = None
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
         """Mean and log standard deviation, for pictures in [-1, 1]."""
-        trunk = Trunk(self.width, self.blocks, self.dropout, self.classes, name="trunk")
+        trunk = Trunk(self.width, self.blocks, self.dropout, self.precision, self.remat, self.classes, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), label, keys)
-        mean, log_std = jnp.split(nn.Dense(2 * self.latent, name="posterior")(x), 2, axis=-1)
+        dtype = self.precision.dtype
+        x = nn.Dense(2 * self.latent, dtype=dtype, dot_general=to_float32, name="posterior")(x)
+        mean, log_std = jnp.split(x, 2, axis=-1)
         return mean, _LARGEST_LOG_STD * jnp.tanh(log_std / _LARGEST_LOG_STD)
 
 
@@ -70,6 +81,8 @@ class Decoder(nn.Module):
     width: int = 256
     blocks: int = 2
     dropout: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
     latent: int = 32  # Z
     components: int = 3  # of the mixture
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
@@ -81,11 +94,13 @@ class Decoder(nn.Module):
         self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None, keys: jax.Array | None = None
     ) -> LogisticMixture:
         """Mixtures with arrays [B, H, W, C, K], in levels."""
-        trunk = Trunk(self.width, self.blocks, self.dropout, self.classes, name="trunk")
-        x = trunk(z, label, keys)
-        size = math.prod(self.image) * self.components
+        trunk = Trunk(self.width, self.blocks, self.dropout, self.precision, self.remat, self.classes, name="trunk")
+        x, size = trunk(z, label, keys), math.prod(self.image) * self.components
         kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
-        x = nn.Dense(3 * size, kernel_init=kernel_init, name="likelihood")(x)
+        likelihood = nn.Dense(
+            3 * size, dtype=self.precision.dtype, kernel_init=kernel_init, dot_general=to_float32, name="likelihood"
+        )
+        x = likelihood(x)
         logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
         half = (self.levels - 1) / 2
         spread = jnp.linspace(-1.0, 1.0, self.components + 2)[1:-1]  # equal components would stay equal
@@ -112,7 +127,8 @@ class Coupling(nn.Module):
 class Prior(nn.Module):
     """A density over latents under a class: standard normal numbers `u` through affine couplings (arXiv 1605.08803).
 
-    The last map is a shift and a stretch of the class's own; without couplings they make it a normal distribution.
+    The last map is a shift and a stretch of the class's own; without couplings they make it a normal distribution. A
+    density is all that it computes, and so it is float32.
     """
 
     layers: int = 4

@@ -13,11 +13,14 @@ from jaxgen.core.masks import Matching
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.precision import Precision
+from jaxgen.nn.remat import Remat
 from jaxgen.types import Extra, Spec, Variables
 
 B, T, V = 3, 9, 5
 PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
-NETWORKS = {"plain": PLAIN, "all": PLAIN.clone(context=(1, 2, 4), dropout=0.4, classes=2, positions=T)}
+ALL = PLAIN.clone(context=(1, 2, 4), dropout=0.4, classes=2, positions=T)
+NETWORKS = {"plain": PLAIN, "all": ALL, "scanned": ALL.clone(scan=True, remat=Remat.FULL)}
 TOKENS = jax.random.randint(jax.random.key(2), (B, T), 0, V)
 PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
 TEXT = Spec(length=4, vocabulary=3, continues=True)
@@ -160,6 +163,18 @@ def test_an_untrained_network_holds_all_tokens_equally_likely():
     task = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8)).for_spec(PICTURES)
     batch = {"image": np.ones((2, 2, 2, 1), np.uint8), "label": np.zeros(2, np.int32), "row": np.arange(2)}
     np.testing.assert_allclose(task.log_prob(task.init(KEY), batch, KEY), -4 * np.log(3), rtol=1e-6)
+
+
+def test_steps_in_bfloat16_keep_half_as_much_and_stay_near_the_parallel_pass():
+    network = PLAIN.clone(precision=Precision.BFLOAT16)
+    variables, carry = variables_of(network), network.carry(B, T)
+    assert {leaf.dtype for leaf in jax.tree.leaves(carry["blocks"])} == {jnp.dtype("bfloat16")}
+    whole, _ = apply(network, variables, TOKENS, None, None)
+    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, None, method="step"))
+    for t in range(T):
+        logits, carry = step(TOKENS[:, t], carry)
+        assert logits.dtype == jnp.float32
+        np.testing.assert_allclose(logits, whole[:, t], atol=0.02 * np.ptp(whole))
 
 
 def test_the_last_layers_are_a_question_of_paths():

@@ -1,0 +1,158 @@
+"""bfloat16 changes products alone, rematerialisation changes memory alone, and a scan over blocks changes nothing."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.layout import check_layout
+from jaxgen.core.surgery import arranged, stacked, unstacked
+from jaxgen.data.pictures import Pictures
+from jaxgen.experiment import Experiment
+from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.remat import Remat
+from jaxgen.training.costs import Costs
+from jaxgen.types import Variables
+from tests.commands.command import ROOT
+from tests.families.test_contract import FAMILIES, KEY, batch_of, changed, every_family, lively
+
+NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
+WITH_BLOCKS = ("transformer", "diffusion")
+BATCH = {name: np.asarray(array) for name, array in batch_of(8).items()}
+
+
+@functools.cache
+def task_with(family, *fields):
+    """The family's small digits task with fields of all its networks set."""
+    experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
+    names = NETWORKS.get(family, ("network",))
+    changes = [f"task.{name}.{field}" for name, field in itertools.product(names, fields)]
+    return set_fields(experiment, [*FAMILIES[family].small, *changes]).task.for_spec(Pictures().spec())
+
+
+def losses_of(family, *fields):
+    """All turns' losses at once, each divided by its weight, with dropout and all."""
+    task, extra = task_with(family, *fields), lively(family).extra
+
+    def losses(params):
+        variables = Variables(params, extra)
+        means = [turn.loss(variables, BATCH, KEY)[0] for turn in task.turns()]
+        return sum(mean.total / mean.weight for mean in means)
+
+    return losses
+
+
+@functools.cache
+def learned(family, *fields):
+    """The loss and its gradient under some fields, the blocks one by one in what comes back."""
+    scans, params = "scan=true" in fields, lively(family).params
+    loss, gradient = jax.jit(jax.value_and_grad(losses_of(family, *fields)))(stacked(params) if scans else params)
+    return loss, unstacked(gradient) if scans else gradient
+
+
+def equations(jaxpr):
+    """All operations of a jaxpr, and of those within them."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda leaf: isinstance(leaf, Jaxpr)):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                yield from equations(value.jaxpr if isinstance(value, ClosedJaxpr) else value)
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def close(left, right, tolerance=2e-5):
+    left, right = flat(left), flat(right)
+    assert np.abs(left - right).max() < tolerance * np.abs(right).max()
+
+
+@every_family
+def test_bfloat16_is_for_products_and_what_is_learned_stays_float32(family):
+    """The gradient points where the float32 one does; all that is exponentiated or normed is float32."""
+    params, task = lively(family).params, task_with(family, "precision=BFLOAT16")
+    assert jax.tree.map(jnp.shape, jax.jit(task.init)(KEY).params) == jax.tree.map(jnp.shape, params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(task.init, KEY).params)} == {jnp.dtype("float32")}
+    loss, gradient = learned(family, "precision=BFLOAT16")
+    expected, true_gradient = learned(family)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")} and loss.dtype == jnp.float32
+    np.testing.assert_allclose(loss, expected, rtol=0.03)
+    a, b = flat(gradient), flat(true_gradient)
+    assert 1 - 1e-2 < a @ b / np.linalg.norm(a) / np.linalg.norm(b) < 1 - 1e-8
+    operations = list(equations(jax.make_jaxpr(losses_of(family, "precision=BFLOAT16"))(params).jaxpr))
+    halves = [eqn for eqn in operations if eqn.outvars and eqn.outvars[0].aval.dtype == jnp.bfloat16]
+    assert not {eqn.primitive.name for eqn in halves} & {"exp", "log", "log1p", "rsqrt", "sqrt", "reduce_sum", "cumsum"}
+    products = [eqn for eqn in operations if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
+    half = [eqn for eqn in products if {var.aval.dtype for var in eqn.invars} == {jnp.dtype("bfloat16")}]
+    # in float32: the VAE's density, the mean over levels of diffusion, R1 and R2's way back to float32 pictures
+    assert len(half) >= {"vae": 10, "diffusion": len(products) - 1, "gan": 20}.get(family, len(products))
+
+
+@pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in FAMILIES), ("diffusion", "PRODUCTS")])
+def test_rematerialisation_gives_the_same_gradients(family, remat):
+    params, fields = lively(family).params, f"remat={remat}"
+    task = task_with(family, fields)
+    shapes, same = (jax.eval_shape(one.init, KEY).params for one in (task, task_with(family)))
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, same)
+    assert any(
+        eqn.primitive.name == "remat2" for eqn in equations(jax.make_jaxpr(losses_of(family, fields))(params).jaxpr)
+    )
+    close(learned(family, fields), learned(family))
+
+
+def test_the_less_is_kept_the_less_memory_a_step_is_told_to_need():
+    tokens = jnp.zeros((4, 64), jnp.int32)
+
+    def costs(remat):
+        network = Transformer(width=32, blocks=6, heads=2, hidden=128, vocabulary=11, remat=remat)
+        params = jax.eval_shape(network.init, KEY, tokens, None, None)["params"]
+        loss = jax.grad(lambda params: network.apply({"params": params}, tokens, None, None)[0].sum())
+        jaxpr = jax.make_jaxpr(loss)(params).jaxpr
+        return Costs().peak_bytes(jaxpr, [True] * len(jaxpr.outvars)), Costs().flops(jaxpr)
+
+    peaks, flops = zip(*map(costs, Remat), strict=True)
+    none, products, full = peaks
+    assert full < products < none and full < 0.6 * none
+    none, products, full = flops
+    assert none < products < full < 1.45 * none
+
+
+@pytest.mark.parametrize("family", WITH_BLOCKS)
+@pytest.mark.parametrize("remat", ["NONE", "FULL"])
+def test_a_scan_over_blocks_is_the_blocks_one_by_one(family, remat):
+    """With dropout, whose draws are each block's own; and a layout that covers one covers the other."""
+    scanned = task_with(family, "scan=true", f"remat={remat}")
+    shapes = jax.eval_shape(scanned.init, KEY).params
+    assert jax.tree.map(jnp.shape, stacked(lively(family).params)) == jax.tree.map(jnp.shape, shapes)
+    check_layout(scanned.layout(), shapes)
+    close(learned(family, "scan=true", f"remat={remat}"), learned(family))
+
+
+@pytest.mark.parametrize("family", WITH_BLOCKS)
+def test_a_scanned_step_is_as_long_for_any_depth(family):
+    def length(blocks, scan):
+        fields = f"scan={scan}", f"blocks={blocks}"
+        params = jax.eval_shape(task_with(family, *fields).init, KEY).params
+        return len(list(equations(jax.make_jaxpr(jax.grad(losses_of(family, *fields)))(params).jaxpr)))
+
+    assert length(2, "true") == length(5, "true") < length(5, "false")
+
+
+def test_stacked_blocks_are_told_apart_again_and_laid_as_another_lies():
+    deep = {"head": 1.0, "trunk": {f"block_{n}": {"kernel": jnp.full((2, 3), n)} for n in range(11)}}
+    stack = stacked(deep)
+    assert stack["trunk"]["blocks"]["kernel"].shape == (11, 2, 3) and stack["trunk"]["blocks"]["kernel"][10, 0, 0] == 10
+    assert not any(changed(unstacked(stack), deep).values())
+    for like in (deep, stack):
+        for params in (deep, stack):
+            assert not any(changed(arranged(params, like), like).values())
+    other = {"head": 1.0}
+    assert arranged(deep, other) is deep  # whoever asked tells what does not fit
