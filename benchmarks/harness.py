@@ -30,12 +30,14 @@ class Work:
     """A contestant made ready: `block()` takes `steps` steps and returns what must be waited for.
 
     `results` are compared with the other contestants' before anything is timed: outputs, losses, gradients by name.
-    JAX's arrays are waited for here; a block of another library returns when its own device has finished.
+    JAX's arrays are waited for here; a block of another library returns when its own device has finished. `before` runs
+    ahead of each block, untimed.
     """
 
     block: Callable[[], Any]
     steps: int
     results: Mapping[str, Any]
+    before: Callable[[], Any] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def _timed(works: list[Work], blocks: int, warm_up: int, clock: Clock) -> list[t
     seconds: list[list[float]] = [[] for _ in works]
     for turn in range(warm_up + blocks):
         for work, own in zip(works, seconds, strict=True):
+            work.before()
             with _no_garbage_collection():
                 began = clock()
                 _wait(work.block())

@@ -1,6 +1,7 @@
 """A transformer of a billion parameters that reads Python's documentation: to be described. It has not been run.
 
-The depth and width are near GPT-3 XL's (arXiv 2005.14165, table 2.1); positions are rotary.
+The depth and width are near GPT-3 XL's (arXiv 2005.14165, table 2.1); positions are rotary. It multiplies in bfloat16,
+keeps of each block its input and what its dense layers give, and compiles one block for all.
 
     jaxgen describe --config benchmarks/one_billion.py
 
@@ -12,11 +13,15 @@ from jaxgen.data.text import Text
 from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.precision import Precision
+from jaxgen.nn.remat import Remat
 from jaxgen.training.optimisers import Adam, Cosine
 
 
 def experiment() -> Experiment:
-    network = Transformer(width=2304, blocks=16, heads=18, hidden=9216)
+    network = Transformer(
+        width=2304, blocks=16, heads=18, hidden=9216, precision=Precision.BFLOAT16, remat=Remat.PRODUCTS, scan=True
+    )
     return Experiment(
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=8, length=1024),

@@ -3,14 +3,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from jaxgen.data.bad import BadExamples
-from jaxgen.data.streams import RandomAccess
 from jaxgen.errors import UserError
 
 Example = Mapping[str, np.ndarray]
+
+
+class RandomAccess(Protocol):
+    """Examples by their place; sent to worker processes, so it holds paths and not open files."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int) -> Example: ...
 
 
 class BadExample(Exception):
@@ -59,10 +67,10 @@ class Tolerant:
 
 def decoded(examples: RandomAccess) -> dict[str, np.ndarray]:
     """All of them, [N, ...] each; every example is decoded into its own row, so that no second copy is held."""
-    first = examples[0]
-    kinds = {name: np.asarray(value) for name, value in first.items()}
-    arrays = {name: np.empty((len(examples), *kind.shape), kind.dtype) for name, kind in kinds.items()}
+    arrays: dict[str, np.ndarray] = {}
     for place in range(len(examples)):
         for name, value in examples[place].items():
+            if place == 0:
+                arrays[name] = np.empty((len(examples), *np.shape(value)), np.asarray(value).dtype)
             arrays[name][place] = value
     return arrays

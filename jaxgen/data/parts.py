@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgen.data.examples import Chosen, decoded
+from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.sources import padded_batches
-from jaxgen.data.streams import RandomAccess
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import numpy as np
 from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji import emoji
-from jaxgen.data.examples import Chosen, decoded
+from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.folders import PictureFolder
 from jaxgen.data.parts import PaddedParts
 from jaxgen.data.prepared import picture_builder, picture_spec, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import cut
-from jaxgen.data.streams import RandomAccess, StreamedExamples
+from jaxgen.data.streams import StreamedExamples
 from jaxgen.errors import UserError
 from jaxgen.ops.augmentation import cropped, flipped
 from jaxgen.types import Batch, Key, Spec

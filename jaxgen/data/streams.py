@@ -1,30 +1,23 @@
 """Sets larger than memory: read as they come by Grain, in the order and batches that a resident set would have."""
 # SPDX-License-Identifier: Apache-2.0
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.order import EpochOrder
 from jaxgen.types import Key, Spec
 
-_THREADS = 16  # that read and decode ahead in this process, where there are no worker processes
-_AHEAD = 4  # batches that each worker process has ready
-
-
-class RandomAccess(Protocol):
-    """Examples by their place; sent to worker processes, so it holds paths and not open files."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: int) -> Mapping[str, np.ndarray]: ...
+_AHEAD = 4  # batches that are ready, of this process's threads and of each worker process
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Row after row of batch after batch, as Grain counts them: what a run that began at batch `first` reads."""
+class _Batches:
+    """Batches `first`, `first` + 1, ... as Grain counts them, each decoded by one thread or process."""
 
     examples: RandomAccess
     order: EpochOrder
@@ -34,11 +27,9 @@ class _Rows:
     def __len__(self) -> int:
         return 2**40  # without end: a run says itself when it has enough
 
-    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
-        batch, row = divmod(int(place), len(self.rows))
-        chosen = self.rows[row : row + 1]
-        example = self.examples[int(self.order.positions(self.first + batch, chosen)[0])]
-        return {**example, "row": np.int32(chosen[0])}
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        places = self.order.positions(self.first + int(number), self.rows)  # of all rows at once: it takes as long
+        return decoded(Chosen(self.examples, places)) | {"row": self.rows.astype(np.int32)}
 
 
 @dataclass(frozen=True)
@@ -58,9 +49,10 @@ class StreamedExamples:
         import grain
 
         order = EpochOrder.of(state, self.batch_size, len(self.examples))
-        batches = grain.MapDataset.source(_Rows(self.examples, order, first, rows)).batch(len(rows))
+        batches = grain.MapDataset.source(_Batches(self.examples, order, first, rows))
         if not self.workers:
-            reading = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * len(rows))
+            threads = os.cpu_count() or 1
+            reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + _AHEAD)
             return iter(batches.to_iter_dataset(reading))
         _parse_no_flags()
         processes = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=_AHEAD)
