@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from harness import Contestant
-from peers import Sizes
+from peers import Sizes, module_of
 from pytorch import contestant
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
     """nanoGPT as it is and compiled, on all cores."""
-    threads, model = torch.get_num_threads(), _module(folder)
+    threads, model = torch.get_num_threads(), module_of(folder / "model.py")
     text = torch.from_numpy(tokens.astype(np.int64))
     return [_contestant(model, text, vocabulary, sizes, steps, threads, compiled) for compiled in (False, True)]
 
@@ -55,12 +54,3 @@ def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compile
         optimiser.zero_grad(set_to_none=True)
 
     return step
-
-
-def _module(folder: Path) -> Any:
-    """The checkout's model.py."""
-    spec = importlib.util.spec_from_file_location("nanogpt_model", folder / "model.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up there
-    spec.loader.exec_module(module)
-    return module

@@ -1,18 +1,22 @@
 """Peers that are no packages: the user names a checkout of each, as `--peer nanogpt=FOLDER`."""
 # SPDX-License-Identifier: Apache-2.0
 
+import importlib.util
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxgen.errors import UserError, nearest
 
-NEEDED = {"nanogpt": ("model.py",)}  # a peer's name -> the files of its checkout that are used
+LM1B = "examples/lm1b/models.py"
+NEEDED = {"nanogpt": ("model.py",), "flax": (LM1B,)}  # a peer's name -> the files of its checkout that are used
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What our Transformer and nanoGPT share: the sizes that its README trains on a CPU with."""
+    """What our Transformer and its peers share: the sizes that nanoGPT's README trains on a CPU with."""
 
     width: int = 128
     blocks: int = 4
@@ -39,3 +43,12 @@ def folders(words: Iterable[str]) -> dict[str, Path]:
             raise UserError(f"--peer {word}: {folder} has no {lacking[0]}; name the folder of a checkout of {name}")
         found[name] = Path(folder)
     return found
+
+
+def module_of(file: Path) -> Any:
+    """A file of a checkout, imported as a module of its own."""
+    spec = importlib.util.spec_from_file_location(f"peer_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module

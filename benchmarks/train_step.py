@@ -1,6 +1,6 @@
 """The training step of each family as its configs/FAMILY/digits.py has it: single and scanned, one device and several.
 
-    python benchmarks/train_step.py [--family rnn ...] [--steps 20] [--blocks 10] [--peer nanogpt=FOLDER]
+    python benchmarks/train_step.py [--family rnn ...] [--steps 20] [--blocks 10] [--peer nanogpt=FOLDER flax=FOLDER]
 
 Each family's losses and gradient norms over the same first steps from the same state are compared first, then blocks of
 `--steps` steps are timed in turn. A device is a core on a CPU. Compile times are cold: no compiled program is kept.
@@ -11,8 +11,10 @@ the same batches.
 
 import argparse
 import functools
+import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,11 +68,11 @@ def beside_torch(steps: int, blocks: int) -> Row:
     return contest(name, [*ours, *peers], blocks)
 
 
-def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
-    """Our Transformer beside nanoGPT on the same text, at the same sizes: alike networks, not the same."""
-    if reason := _without_torch():
+def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
+    """Our Transformer beside its peers on the same text, at the same sizes: alike networks, not the same."""
+    reason, sizes = _without_torch(), Sizes()
+    if "nanogpt" in peer and reason:
         raise Refused(f"nanoGPT was not timed: {reason}")
-    sizes = Sizes()
     experiment = Experiment(
         task=LanguageModel(Transformer(sizes.width, sizes.blocks, sizes.heads, hidden=4 * sizes.width)),
         data=Text(batch_size=sizes.batch, length=sizes.length),
@@ -82,12 +84,13 @@ def beside_nanogpt(folder: Path, steps: int, blocks: int) -> Row:
         _uncompared(contestant(f"jaxgen, {_devices(count)}, {steps} steps a call", experiment, count, steps, steps))
         for count in dict.fromkeys((1, several))
     ]
-    import nanogpt
-
-    tokens = experiment.data.encode(experiment.data.of("train")[0])
-    peers = nanogpt.contestants(folder, tokens, experiment.data.spec().vocabulary, sizes, steps)
+    tokens, vocabulary = experiment.data.encode(experiment.data.of("train")[0]), experiment.data.spec().vocabulary
+    contestants = list(ours)
+    for name, folder in peer.items():
+        module = importlib.import_module({"nanogpt": "nanogpt", "flax": "flax_lm1b"}[name])
+        contestants += module.contestants(folder, tokens, vocabulary, sizes, steps)
     note = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
-    return contest("nanoGPT's CPU sizes, training step", [*ours, *peers], blocks, notes=(note,))
+    return contest("nanoGPT's CPU sizes, training step", contestants, blocks, notes=(note,))
 
 
 def _without_torch() -> str | None:
@@ -116,7 +119,7 @@ def main() -> int:
     parser.add_argument("--family", nargs="+", choices=FAMILIES, default=FAMILIES, help="these alone (all five)")
     parser.add_argument("--steps", type=int, default=20, help="steps a block, and a call where scanned (%(default)s)")
     parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: nanogpt (needs PyTorch too)")
+    parser.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: flax, nanogpt (needs PyTorch)")
     options = parser.parse_args()
     try:
         peer = folders(options.peer)
@@ -128,8 +131,8 @@ def main() -> int:
     rows = [functools.partial(family_row, family, options.steps, options.blocks) for family in options.family]
     if "rnn" in options.family:
         rows.append(functools.partial(beside_torch, options.steps, options.blocks))
-    if "nanogpt" in peer:
-        rows.append(functools.partial(beside_nanogpt, peer["nanogpt"], options.steps, options.blocks))
+    if peer:
+        rows.append(functools.partial(beside_transformers, peer, options.steps, options.blocks))
     return report(rows)
 
 

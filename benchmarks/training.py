@@ -53,9 +53,11 @@ class Training:
     state: TrainState
 
     @classmethod
-    def begin(cls, assembly: Assembly, compiled: Callable[[TrainState, Any], Program]) -> "Training":
+    def begin(
+        cls, assembly: Assembly, compiled: Callable[[TrainState, Any], Program], start: Variables | None = None
+    ) -> "Training":
         """The run before its first step; `compiled(state, what a call is fed)` is its program."""
-        state = assembly.devices.begin(assembly.init, assembly.key, begun(assembly))
+        state = assembly.devices.begin(assembly.init, assembly.key, begun(assembly) if start is None else start)
         feed = TracedFeed(assembly.source, assembly.devices)
         return cls(compiled(state, feed.example(state)), feed, state)
 

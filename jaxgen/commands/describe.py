@@ -1,6 +1,7 @@
 """`jaxgen describe`: what a run would be, told without allocating any of it."""
 # SPDX-License-Identifier: Apache-2.0
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,13 +90,18 @@ def _pace(run: Path) -> float:
 
 
 def _parts(params: Any) -> Counter:
-    """The parameters of each part of the network, named by the first two segments of their paths."""
+    """The parameters of each part of the network, named by the first two segments of their paths.
+
+    Parts of one name and many numbers are told as one: `block_*`.
+    """
     parts: Counter = Counter()
     for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
-        parts["/".join(path_of(keys).split("/")[:2])] += leaf.size
+        parts[re.sub(r"_\d+(?=/|$)", "_*", "/".join(path_of(keys).split("/")[:2]))] += leaf.size
     return parts
 
 
 def _clock(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    minutes, hours = round(seconds / 60), seconds / 3600
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{hours:.1f} h" if hours < 48 else f"{hours / 24:,.0f} days"

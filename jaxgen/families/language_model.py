@@ -89,6 +89,9 @@ class LanguageModel:
     def for_spec(self, spec: Spec) -> "LanguageModel":
         if spec.image is None and not spec.length:
             raise UserError("a LanguageModel learns pictures or tokens, and these data have neither")
+        if spec.image is None and (spec.source_length or spec.wave):
+            given = "sentences to translate" if spec.source_length else "recordings"
+            raise UserError(f"a LanguageModel reads no {given}, which these data have; give data=Text(...)")
         vocabulary = spec.vocabulary if spec.image is None else spec.levels
         if self.top_k is not None and self.top_k > vocabulary:
             raise UserError(f"top_k is {self.top_k}, but these data have {vocabulary} tokens; give no more than that")

@@ -26,6 +26,17 @@ class Measuring:
             return self._part_by_part(variables, map(self._assembly.devices.put_evaluation, self._parts), key)
         return self._whole(variables, self._batches, key)
 
+    def names(self) -> list[str]:
+        """What its figures will be called, told by the shapes of everything alone."""
+        task, key = self._assembly.task, self._assembly.key
+        batches = self._parts[0] if len(self._parts) else self._batches
+        whole = make_evaluation(task)
+
+        def figures(key: jax.Array) -> dict[str, jax.Array]:
+            return task.finish(whole(task.init(key), batches, key))
+
+        return list(jax.eval_shape(figures, key))
+
     @functools.cached_property
     def _parts(self) -> Sequence[Mapping[str, np.ndarray]]:
         data = self._assembly.experiment.data

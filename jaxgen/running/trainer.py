@@ -117,6 +117,7 @@ class Trainer:
         """The newest whole checkpoint, or the first state; its draws made anew where it is the `rollback`-th."""
         assembly = self.assembly
         shapes = shapes_of(assembly)
+        self._refuse_other_metrics()
         self._warn_if_large(memory(assembly, shapes))
         restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
@@ -139,6 +140,12 @@ class Trainer:
         if not rollback:
             self._goodput.remember(self.folder.spent())
         return state, step
+
+    def _refuse_other_metrics(self) -> None:
+        """Before anything is trained: the first evaluation may be hours away."""
+        best = self.experiment.best
+        if best is not None and best.metric not in (names := self._test.names()):
+            raise UserError(f"best.metric is {best.metric!r}, which is no figure here{nearest(best.metric, names)}")
 
     def _start(self) -> Variables | None:
         """What the run starts from, read by one process and told to the others."""
@@ -276,9 +283,6 @@ class Trainer:
 
     def _measure(self, step: int, state: TrainState) -> None:
         figures = finish(self.assembly.task, self._test(self._shown(state)))
-        best = self.experiment.best
-        if best is not None and best.metric not in figures:
-            raise UserError(f"best.metric is {best.metric!r}, which is no figure here{nearest(best.metric, figures)}")
         self._figures = step, figures
         self._log(step, "test", figures)
 

@@ -142,19 +142,19 @@ class Checkpoints:
         when none of them is whole, or one holds other shapes than `like`.
         """
         found = self.steps() if step is None else [step]
-        for step in found:
+        for tried in found:
             try:
-                restored = self._read(step, like)
+                restored = self._read(tried, like)
             except _NO_DAMAGE:
                 raise
             except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
-                if len(found) == 1 and found != self.steps():  # it was asked for by its step
+                if step is not None:
+                    others = ", ".join(str(other) for other in self.steps() if other != step) or "no others"
                     raise UserError(
-                        f"the checkpoint of step {step} is damaged ({_first_line(error)}); kept beside it are "
-                        f"{', '.join(str(other) for other in self.steps() if other != step)}"
+                        f"the checkpoint of step {step} is damaged ({_first_line(error)}); kept beside it are {others}"
                     ) from None
-                place = f"it is kept aside in {self._put_aside(step)}" if self._writable else "an older one is tried"
-                warn(f"the checkpoint of step {step} is damaged ({_first_line(error)}); {place}")
+                place = f"it is kept aside in {self._put_aside(tried)}" if self._writable else "an older one is tried"
+                warn(f"the checkpoint of step {tried} is damaged ({_first_line(error)}); {place}")
             else:
                 self._drop_old()
                 return restored

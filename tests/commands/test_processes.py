@@ -67,13 +67,17 @@ def as_one_process(config: str, tmp_path: Path, *settings: str) -> tuple[list[st
     return train_small(config, tmp_path / "run", *settings), tmp_path / "run"
 
 
-def test_two_processes_are_stopped_together_and_end_as_one(tmp_path):
+@pytest.mark.parametrize(
+    ("stop", "codes"),
+    [(signal.SIGTERM, [143, 143]), pytest.param(signal.SIGINT, [143, 130], marks=pytest.mark.slow)],
+)
+def test_two_processes_are_stopped_together_and_end_as_one(stop, codes, tmp_path):
     """The signal comes to the one that neither writes nor saves."""
     arguments, run = as_one_process(STREAM, tmp_path, "every.checkpoint=1000")
     both = begin_both(arguments)
     when_it_has_logged(run, 2)
-    both[1].send_signal(signal.SIGTERM)
-    assert [code for code, _ in ended(both)] == [143, 143]
+    both[1].send_signal(stop)
+    assert [code for code, _ in ended(both)] == codes
     (saved,) = [path.name for path in (run / "checkpoints").iterdir()]
     assert 0 < int(saved) < 60
     for code, said in ended(begin_both(arguments)):

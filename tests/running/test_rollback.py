@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
+import random
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -12,6 +17,7 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Parallel
+from tests.commands.command import ROOT
 from tests.commands.test_resume import end_of
 from tests.worlds import PoisonedDuel, PoisonedPictures
 
@@ -64,6 +70,39 @@ def test_a_poisoned_stretch_is_rolled_back_over_and_a_stop_in_it_changes_nothing
         run(poisoned, tmp_path / "stopped", stop_after(calls))
     assert run(poisoned, tmp_path / "stopped", lambda: False) == 20
     assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from jaxgen.commands.train import run
+from tests.running.test_rollback import experiment
+assert run(experiment(first=7, last=100), Path(sys.argv[1]), lambda: False) == 20
+"""
+
+
+def child(folder) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+def test_killed_before_in_and_after_a_rollback_it_ends_the_same(tmp_path):
+    process = child(tmp_path / "whole")
+    assert process.communicate(timeout=300)[1].count("rollback 1 of 3") == 1 and process.returncode == 0
+    chance, met = random.Random(0), 0
+    for wait in (0.0, 0.02, 0.1, 0.3):  # after it was told; the run is over in less than a second then
+        process = child(tmp_path / "killed")
+        for line in process.stderr:
+            if "rollback 1 of 3" in line:
+                met += 1
+                break
+        time.sleep(wait + chance.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=300)
+    assert met >= 2  # later ones may find it done
+    process = child(tmp_path / "killed")
+    process.communicate(timeout=300)
+    assert process.returncode == 0 and end_of(tmp_path / "killed") == end_of(tmp_path / "whole")
 
 
 def test_a_run_that_nothing_helps_stops_with_a_report_and_keeps_what_was_good(tmp_path):

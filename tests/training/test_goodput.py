@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
+import os
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from jaxgen.commands.train import run
 from jaxgen.training.goodput import Cause, Goodput
+from tests.commands.command import jaxgen, train_small
 from tests.running.test_rollback import experiment
 
 SPANS = st.recursive(
@@ -61,3 +63,13 @@ def test_a_runs_causes_add_up_to_its_wall_clock_over_a_stop(tmp_path):
         assert sum(spent.values()) == pytest.approx(sum(walls), rel=0.01, abs=0.1 + 0.3 * (len(walls) - 1))
     assert spent["compile"] > 0 and spent["step"] > 0 and spent["sampling"] > 0
     assert "spent" not in (tmp_path / "metrics.jsonl").read_text()
+
+
+@pytest.mark.slow  # a claim of one in a hundred wants a run of many seconds
+def test_a_processes_causes_add_up_to_a_clock_outside_it(tmp_path):
+    began = time.perf_counter()
+    process = jaxgen(*train_small("configs/rnn/digits.py", tmp_path / "run", "steps=6000"), env=os.environ)
+    wall = time.perf_counter() - began
+    assert process.returncode == 0, process.stderr
+    spent = json.loads((tmp_path / "run" / "summary.json").read_text())["spent"]
+    assert wall > 15 and sum(spent.values()) == pytest.approx(wall, rel=0.01)

@@ -1,0 +1,99 @@
+"""A transformer of some depths, its blocks one by one and scanned over, with what is kept of each for the way back.
+
+    python benchmarks/depth.py [--depths 4 16 48] [--steps 5] [--blocks 5]
+
+All contestants of a row start from the same weights and see the same batches of a text; their losses and gradient norms
+are compared first. Compile times are cold. Beside each stands what XLA sets aside for temporary arrays, activations
+foremost. A row in bfloat16 follows each in float32: like precisions race, and its losses are compared more loosely.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import functools
+import itertools
+import sys
+from dataclasses import replace
+
+import jax
+from harness import Contestant, Row, Work, contest, report
+from training import Training, begun, compile_program
+
+from jaxgen.core.surgery import arranged
+from jaxgen.data.text import Text
+from jaxgen.environment import set_up_jax
+from jaxgen.experiment import Experiment
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.precision import Precision
+from jaxgen.nn.remat import Remat
+from jaxgen.running.assembly import assemble
+from jaxgen.training.optimisers import Adam
+from jaxgen.training.parallel import Parallel
+
+WAYS = (  # scanned or not, and what is kept
+    (False, Remat.NONE),
+    (True, Remat.NONE),
+    (False, Remat.PRODUCTS),
+    (True, Remat.PRODUCTS),
+    (False, Remat.FULL),
+    (True, Remat.FULL),
+)
+TOLERANCE = {Precision.FLOAT32: 1e-5, Precision.BFLOAT16: 2e-2}
+
+
+def experiment(depth: int, precision: Precision, scan: bool, remat: Remat) -> Experiment:
+    network = Transformer(128, depth, heads=4, hidden=512, precision=precision, scan=scan, remat=remat)
+    return Experiment(
+        task=LanguageModel(network),
+        data=Text(name="python-docs", batch_size=8, length=128),
+        optimisers={"likelihood": Adam(1e-3, clip=1.0)},
+        steps=1000,
+        parallel=Parallel(data=1),
+    )
+
+
+def depth_row(depth: int, precision: Precision, steps: int, blocks: int) -> Row:
+    """Every way of `WAYS`, from one set of weights."""
+    notes: list[str] = []
+
+    def contestant(scan: bool, remat: Remat) -> Contestant:
+        name = f"{'scanned' if scan else 'one by one'}, remat {remat.name}"
+
+        def prepare(compiling) -> Work:
+            first, assembly = (
+                assemble(experiment(depth, precision, *way)) for way in ((False, Remat.NONE), (scan, remat))
+            )
+            like = jax.eval_shape(assembly.task.init, assembly.key)
+            start = begun(first)
+            start = replace(start, params=arranged(start.params, like.params))
+
+            def compiled(state, fed):
+                with compiling():
+                    program = compile_program(assembly, state, fed)
+                notes.append(f"{name}: {program.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of temporaries")
+                return program
+
+            training = Training.begin(assembly, compiled, start)
+            return Work(lambda: training.steps(steps, steps), steps, training.results(steps))
+
+        return Contestant(name, prepare, precision.value)
+
+    ways = list(itertools.starmap(contestant, WAYS))
+    row = contest(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision])
+    return replace(row, notes=tuple(notes))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depths", nargs="+", type=int, default=[4, 16, 48], help="numbers of blocks (%(default)s)")
+    parser.add_argument("--steps", type=int, default=5, help="steps a block, and a call (%(default)s)")
+    parser.add_argument("--blocks", type=int, default=5, help="timed blocks of each contestant (%(default)s)")
+    options = parser.parse_args()
+    set_up_jax()
+    jax.config.update("jax_enable_compilation_cache", False)
+    rows = itertools.product(options.depths, Precision)
+    return report(functools.partial(depth_row, *row, options.steps, options.blocks) for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
