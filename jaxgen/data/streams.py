@@ -56,7 +56,8 @@ class StreamedExamples:
             return iter(batches.to_iter_dataset(reading))
         _parse_no_flags()
         processes = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=_AHEAD)
-        return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1)).mp_prefetch(processes))
+        reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)  # within each: batches are large
+        return iter(batches.to_iter_dataset(reading).mp_prefetch(processes))
 
 
 def _parse_no_flags() -> None:
