@@ -19,7 +19,8 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.vocabulary import kept
-from jaxgen.training.checkpoint import Checkpoints, type_of
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.digests import type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged

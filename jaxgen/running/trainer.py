@@ -13,29 +13,26 @@ import jax
 from jaxgen.core.masks import size_of
 from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
-from jaxgen.errors import UserError, nearest
+from jaxgen.errors import UserError
 from jaxgen.reporting.events import EventWriter
-from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.estimate import Memory, lowered_with_memory, memory, shapes_of
-from jaxgen.running.measuring import Measuring
-from jaxgen.running.requests import grid_request
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.room import device_bytes, warning
+from jaxgen.running.shown import Shown
 from jaxgen.running.trained import load_start
 from jaxgen.running.vocabulary import Remarking
-from jaxgen.training.checkpoint import Checkpoints, SharedCheckpoints
-from jaxgen.training.evaluation import finish, make_sampler, on_one_device
+from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
 from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, finite
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
-from jaxgen.training.processes import Vote, gathered, leads, several, told_tree
+from jaxgen.training.processes import Vote, leads, several, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
-from jaxgen.training.step import averaged
+from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics, Variables
 
 
@@ -54,6 +51,7 @@ class Trainer:
         self._began, self._goodput = began, Goodput(began)
         kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
         self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
+        self._looks = Shown(assembly)
         self._figures: tuple[int, dict[str, float]] = (-1, {})  # of the newest evaluation, and its step
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
@@ -117,7 +115,7 @@ class Trainer:
         """The newest whole checkpoint, or the first state; its draws made anew where it is the `rollback`-th."""
         assembly = self.assembly
         shapes = shapes_of(assembly)
-        self._refuse_other_metrics()
+        self._looks.refuse_other_metrics()
         self._warn_if_large(memory(assembly, shapes))
         restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
@@ -140,12 +138,6 @@ class Trainer:
         if not rollback:
             self._goodput.remember(self.folder.spent())
         return state, step
-
-    def _refuse_other_metrics(self) -> None:
-        """Before anything is trained: the first evaluation may be hours away."""
-        best = self.experiment.best
-        if best is not None and best.metric not in (names := self._test.names()):
-            raise UserError(f"best.metric is {best.metric!r}, which is no figure here{nearest(best.metric, names)}")
 
     def _start(self) -> Variables | None:
         """What the run starts from, read by one process and told to the others."""
@@ -279,31 +271,16 @@ class Trainer:
 
     def _evaluate(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.EVALUATION):
-            self._measure(step, state)
-
-    def _measure(self, step: int, state: TrainState) -> None:
-        figures = finish(self.assembly.task, self._test(self._shown(state)))
-        self._figures = step, figures
-        self._log(step, "test", figures)
-
-    def _shown(self, state: TrainState) -> Variables:
-        """What is evaluated and sampled."""
-        devices = self.assembly.devices
-        return devices.together(averaged(devices.fetch(state), self.experiment.shown))
+            figures = self._looks.figures(state)
+            self._figures = step, figures
+            self._log(step, "test", figures)
 
     def _sample(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.SAMPLING):
-            self._draw(step, state)
-
-    def _draw(self, step: int, state: TrainState) -> None:
-        variables = self._shown(state)
-        given, _ = grid_request(self.assembly)
-        samples = self._sampler(on_one_device(variables), given, jax.random.fold_in(self.assembly.key, 4))
-        decode = None if self.assembly.spec.image else self.experiment.data.decode
-        suffix, content = render(jax.device_get(gathered(samples)), self.assembly.spec, decode)
-        self.folder.write(f"samples/{step}.{suffix}", content)
-        if suffix == "png" and self._events is not None:
-            self._events.image(step, "samples", content)
+            suffix, content = self._looks.samples(state)
+            self.folder.write(f"samples/{step}.{suffix}", content)
+            if suffix == "png" and self._events is not None:
+                self._events.image(step, "samples", content)
 
     def _checkpoint(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.CHECKPOINT):
@@ -320,11 +297,3 @@ class Trainer:
             # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
             record["figures"] = {name: finite(value) for name, value in self._figures[1].items()}
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
-
-    @functools.cached_property
-    def _test(self) -> Measuring:
-        return Measuring(self.assembly, "test")
-
-    @functools.cached_property
-    def _sampler(self):
-        return make_sampler(self.assembly.sample, grid_request(self.assembly)[1])

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +18,8 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
-from jaxgen.training.processes import gathered, is_key, leads, several, told, told_tree
+from jaxgen.training.digests import digest, leaves_of, plain_of, plain_shapes, type_of, wrapped
+from jaxgen.training.processes import several
 
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
 
@@ -101,15 +100,15 @@ class Checkpoints:
         """
         self.wait()
         # a copy on the host: the next step is given the device's buffers, which are a CPU's own memory
-        plain = jax.tree.map(np.array, jax.device_get(_plain(state)))
+        plain = jax.tree.map(np.array, jax.device_get(plain_of(state)))
         if self._best and (value := record.get("figures", {}).get(self._best.metric)) is not None:
             self._values[step] = value
         self._writing = self._writer.submit(self._write, step, plain, record)
 
     def _write(self, step: int, plain: TrainState, record: Record) -> None:
-        content = {"record": record, "leaves": _leaves(plain)}
+        content = {"record": record, "leaves": leaves_of(plain)}
         arguments = ocp.args.Composite(
-            state=ocp.args.PyTreeSave(plain), record=ocp.args.JsonSave({**content, "sha256": _digest(content)})
+            state=ocp.args.PyTreeSave(plain), record=ocp.args.JsonSave({**content, "sha256": digest(content)})
         )
         if not self._manager.save(step, args=arguments):
             raise OSError(f"a checkpoint as new as step {step} stands there already")
@@ -184,7 +183,7 @@ class Checkpoints:
 
     def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
         content = self._content(step)
-        if content.pop("sha256") != _digest(content):
+        if content.pop("sha256") != digest(content):
             raise ValueError("the bytes of its record are not those that were saved")
         saved, guarded = content["leaves"], like
         if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
@@ -196,10 +195,10 @@ class Checkpoints:
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
         restored = ocp.args.PyTreeRestore(shapes, restore_args=ocp.checkpoint_utils.construct_restore_args(shapes))
         plain = self._manager.restore(step, args=ocp.args.Composite(state=restored))["state"]
-        for path, leaf in _leaves(jax.device_get(plain)).items():
+        for path, leaf in leaves_of(jax.device_get(plain)).items():
             if leaf != saved[path]:
                 raise ValueError(f"the bytes of {path} are not those that were saved")
-        state = _wrapped(plain, like)
+        state = wrapped(plain, like)
         return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
 
     def _refuse_other_shapes(self, step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
@@ -247,41 +246,6 @@ class _Kept(PreservationPolicy):
         return [step in kept for step in steps]
 
 
-class SharedCheckpoints:
-    """The checkpoints of a run of several processes: process 0 alone touches the folder, the others are told.
-
-    So no other process needs the folder's disk; each holds the whole state on its host for as long as a save takes.
-    """
-
-    def __init__(self, folder: Path, keep: int, best: Best | None = None):
-        self._own = Checkpoints(folder, keep, best) if leads() else None
-
-    def steps(self) -> list[int]:
-        return self._own.steps() if self._own else []
-
-    def save(self, step: int, state: TrainState, record: Record) -> None:
-        whole = gathered(state)
-        if self._own:
-            self._own.save(step, whole, record)
-
-    def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
-        found = self._own.restore(like, warn) if self._own else None
-        record = json.loads(told(json.dumps(None if found is None else found[1]).encode()))
-        return None if record is None else (told_tree(found and found[0], like), record)
-
-    def keep_regular(self, every: int) -> None:
-        if self._own:
-            self._own.keep_regular(every)
-
-    def wait(self) -> None:
-        if self._own:
-            self._own.wait()
-
-    def close(self) -> None:
-        if self._own:
-            self._own.close()
-
-
 def _alone() -> dict[str, Any]:
     """Options for a manager that waits for no other process: one process writes, and any may read."""
     if not several():
@@ -305,40 +269,6 @@ def _handlers() -> dict[str, ocp.CheckpointHandler]:
 
 def _zero(leaf: Any) -> np.ndarray:
     return np.zeros(leaf.shape, leaf.dtype)
-
-
-def _plain(state: TrainState) -> TrainState:
-    """The state with typed keys as the integers that they are."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, state)
-
-
-def plain_shapes(state: TrainState) -> TrainState:
-    """The shapes of what is saved of a state, which may itself be shapes."""
-    return jax.eval_shape(_plain, state)
-
-
-def _wrapped(tree: Any, like: Any) -> Any:
-    """`tree` with typed keys again wherever `like` has them."""
-    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if is_key(kind) else leaf, tree, like)
-
-
-def _leaves(tree: Any) -> dict[str, dict[str, str]]:
-    """A leaf's path -> its type, and the SHA-256 of its bytes."""
-    leaves = {}
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-        leaves[path_of(keys)] = {"type": type_of(leaf), "sha256": hashlib.sha256(flat).hexdigest()}
-    return leaves
-
-
-def type_of(leaf: Any) -> str:
-    """`float32[3,4]`: how a leaf's type is told and kept."""
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def _digest(content: dict[str, Any]) -> str:
-    """Of JSON: the same for what was saved and what is read back."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

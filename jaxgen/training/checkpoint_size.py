@@ -7,7 +7,7 @@ import jax
 
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
-from jaxgen.training.checkpoint import plain_shapes, type_of
+from jaxgen.training.digests import plain_shapes, type_of
 
 # Beside its bytes each leaf has, as Orbax 0.12.8 writes them, a line of metadata, a line of our record with its
 # SHA-256, and a place in the index of TensorStore's database, whose size differs from save to save (150 to 530 bytes).

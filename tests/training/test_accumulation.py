@@ -14,12 +14,13 @@ from jaxgen.core.task import Aux
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.running.assembly import assemble
 from jaxgen.training.accumulation import accumulated
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state
-from tests.families.test_contract import FAMILIES, KEY, batch_of, lively, task_of
+from tests.families.test_contract import FAMILIES, KEY, batch_of, lively, task_of, tuning_of
 from tests.training.test_step import BATCH, duel
 from tests.worlds import Duel
 
@@ -61,9 +62,22 @@ DEAR = ("transformer", "vae", "diffusion")
 
 @pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in DEAR)) for f in FAMILIES])
 def test_every_familys_losses_are_sums_over_rows(family):
-    task, variables = task_of(family), lively(family)
     batch = {name: jnp.asarray(array) for name, array in batch_of(8).items()}
     batch["weight"] = jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])
+    parts_are_the_whole(task_of(family), lively(family), batch)
+
+
+@pytest.mark.parametrize("family", ["rnn", "gan"])
+def test_what_is_tuned_by_a_reward_is_taken_in_parts_too(family):
+    """By a score function, and through the samples; the batch is drawn whole."""
+    task, tuning, variables = task_of(family), tuning_of(family), lively(family)
+    source = Samples.of(task, tuning, BATCH)
+    rows = jnp.arange(BATCH, dtype=jnp.int32)
+    batch, _ = jax.jit(lambda: source.next(source.init(KEY, variables.params), variables, jnp.int32(0), rows))()
+    parts_are_the_whole(TunedGame(task, tuning), variables, batch)
+
+
+def parts_are_the_whole(task, variables, batch):
     for turn in task.turns():
 
         def gradient(batch, rows, turn=turn):

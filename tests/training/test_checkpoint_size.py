@@ -13,8 +13,9 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import assemble
-from jaxgen.training.checkpoint import Checkpoints, plain_shapes
+from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.checkpoint_size import checkpoint_bytes
+from jaxgen.training.digests import plain_shapes
 from tests.commands.command import ROOT
 
 
