@@ -21,8 +21,8 @@ _SILENT = 30  # seconds after which a process that gives no sign of life counts 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> str | None:
     """Meet the other processes, if there are any, and say where; None for a process alone. Before JAX's first use.
 
-    All three are given by hand, or none: then SLURM, Open MPI or Kubernetes are asked, as JAX finds them. UserError
-    when the processes do not meet.
+    All three are given by hand, or none: then SLURM, Open MPI, Kubernetes or the workers of a TPU pod in Kubernetes are
+    asked, as JAX finds them. UserError when the processes do not meet.
     """
     by_hand = (coordinator, processes, process)
     if any(value is not None for value in by_hand):
@@ -65,6 +65,10 @@ def surrounding(environment: Mapping[str, str]) -> str | None:
         return f"rank {environment['OMPI_COMM_WORLD_RANK']} of {environment['OMPI_COMM_WORLD_SIZE']} of Open MPI"
     if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= set(environment) and _has("kubernetes"):
         return f"pod {environment['JOB_COMPLETION_INDEX']} of a job of Kubernetes"
+    hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", "")).split(",")
+    slices = int(environment.get("MEGASCALE_NUM_SLICES", 1))
+    if "TPU_WORKER_ID" in environment and len(hosts) * slices > 1 and _has("libtpu"):
+        return f"worker {environment['TPU_WORKER_ID']} of {len(hosts)} of a TPU pod"
     return None
 
 

@@ -149,9 +149,12 @@ SLURM = {
             {"OMPI_MCA_orte_hnp_uri": "1;tcp://n:1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"},
             "rank 3 of 4 of Open MPI",
         ),
+        ({"TPU_WORKER_ID": "1", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}, "worker 1 of 4 of a TPU pod"),
+        ({"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}, None),
     ],
 )
-def test_a_launcher_is_found_where_it_has_started_several(environment, found):
+def test_a_launcher_is_found_where_it_has_started_several(environment, found, monkeypatch):
+    monkeypatch.setattr("jaxgen.training.processes._has", lambda package: True)
     assert surrounding(environment) == found
 
 

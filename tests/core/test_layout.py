@@ -85,8 +85,9 @@ EIGHT = """
 import sys
 from tests.core.test_layout import *
 from tests.families.test_contract import Pictures, trained
+from tests.families.test_precision_and_depth import task_with
 import json, numpy as np
-task, found = task_of(sys.argv[1]), []
+task, found = task_with(*sys.argv[1:]), []
 for parallel in (Parallel(data=1), Parallel(data=2, fsdp=2, tensor=2)):
     metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source(), eps=1.0)
     loss = {name: [float(step[name].value) for step in metrics] for name in metrics[0] if name.endswith("loss")}
@@ -95,7 +96,7 @@ print(json.dumps(found))
 """
 
 
-def on_eight_devices(family: str) -> subprocess.CompletedProcess:
+def on_eight_devices(family: str, *fields: str) -> subprocess.CompletedProcess:
     """EIGHT in a process of its own; begun again where XLA gave up waiting, and for nothing else.
 
     XLA's CPU backend runs sums over different axes in any order, and with more devices than cores some wait in one and
@@ -106,7 +107,7 @@ def on_eight_devices(family: str) -> subprocess.CompletedProcess:
         "--xla_cpu_enable_concurrency_optimized_scheduler=false"
     )
     surroundings = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", EIGHT, family]
+    command = [sys.executable, "-c", EIGHT, family, *fields]
     for _ in range(4):
         done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True)
         if done.returncode != -signal.SIGABRT or "Termination timeout for" not in done.stderr:
@@ -115,10 +116,10 @@ def on_eight_devices(family: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
+@pytest.mark.parametrize("wanted", [*((family,) for family in FAMILIES), ("transformer", "scan=true", "remat=FULL")])
+def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
     """Law 2, the second step's loss included; an eps that lets Adam enlarge no rounding."""
-    done = on_eight_devices(family)
+    done = on_eight_devices(*wanted)
     assert done.returncode == 0, done.stderr
     (one, params), (many, others) = json.loads(done.stdout.splitlines()[-1])
     for name, losses in one.items():
@@ -129,8 +130,12 @@ def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_step_and_the_sampler_lower_for_every_platform(family):
+    lowers_everywhere(task_of(family))
+
+
+def lowers_everywhere(task):
     """jax.export needs none of the hardware."""
-    task, source = task_of(family), Pictures(batch_size=BATCH).source()
+    source = Pictures(batch_size=BATCH).source()
     variables = jax.eval_shape(task.init, KEY)
     game = make_game(task, variables.params, optimisers_of(task), {}, 4, BATCH)
     state = jax.eval_shape(lambda key: init_state(game, key, functools.partial(source.init, KEY)), KEY)

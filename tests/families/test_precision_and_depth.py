@@ -21,6 +21,7 @@ from jaxgen.nn.remat import Remat
 from jaxgen.training.costs import Costs
 from jaxgen.types import Variables
 from tests.commands.command import ROOT
+from tests.core.test_layout import lowers_everywhere
 from tests.families.test_contract import FAMILIES, KEY, batch_of, changed, every_family, lively
 
 NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
@@ -144,6 +145,12 @@ def test_a_scanned_step_is_as_long_for_any_depth(family):
         return len(list(equations(jax.make_jaxpr(jax.grad(losses_of(family, *fields)))(params).jaxpr)))
 
     assert length(2, "true") == length(5, "true") < length(5, "false")
+
+
+@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f != "transformer")) for f in FAMILIES])
+def test_in_bfloat16_and_rematerialised_it_lowers_for_every_platform(family):
+    fields = ["precision=BFLOAT16", "remat=FULL", *(["scan=true"] if family in WITH_BLOCKS else [])]
+    lowers_everywhere(task_with(family, *fields))
 
 
 def test_stacked_blocks_are_told_apart_again_and_laid_as_another_lies():
