@@ -80,16 +80,18 @@ def end_of(run: Path) -> dict[str, object]:
     return log | files | saved["leaves"]
 
 
-def phase(run: Path, began: float) -> str:
-    """What a process that began then was doing when it was killed, as far as the files tell that it has written."""
+def phase(run: Path, began: float, before: set[str]) -> str:
+    """What a process that began then was doing when it was killed, as far as the files tell that it has written.
+
+    `before` are the lines that stood in timing.jsonl; a process adds its first when it has compiled its program.
+    """
     folder = run / "checkpoints"
     written = [path for path in folder.iterdir() if path.stat().st_mtime > began] if folder.exists() else []
     if any("tmp" in path.name for path in written):
         return "writing a checkpoint"
     if any(path.name == "60" for path in written):
         return "ending"
-    timing = run / "timing.jsonl"  # its first line is written when the program has been compiled
-    if not timing.exists() or timing.stat().st_mtime < began or "compile_seconds" not in timing.read_text():
+    if not any("compile_seconds" in line for line in set(_whole_lines(run / "timing.jsonl")) - before):
         return "starting or compiling"
     lines = [json.loads(line) for line in _whole_lines(run / "metrics.jsonl")]
     if lines and lines[-1]["step"] % 15 == 0 and lines[-1]["split"] == "train":
@@ -107,14 +109,14 @@ def trial(
     """Kill a fresh run so many times, end it, and compare."""
     killed = []
     for _ in range(kills):
-        wait, began = chance.uniform(0.0, life), time.time()
+        wait, began, before = chance.uniform(0.0, life), time.time(), set(_whole_lines(folder / "timing.jsonl"))
         process = cell.begin(folder)
         try:
             process.wait(wait)
             killed.append("ended before")
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            killed.append(phase(folder, began))
+            killed.append(phase(folder, began, before))
         process.communicate()
     cell.finish(folder)
     found = end_of(folder)
