@@ -11,7 +11,8 @@ class Remat(enum.Enum):
     """Rematerialisation, block by block (arXiv 1604.06174); gradients are the same in all three, up to rounding.
 
     NONE keeps whatever the backward pass reads. PRODUCTS keeps a block's input and the results of its dense layers, and
-    computes norms, activations and attention again. FULL keeps the input alone: about a third more operations.
+    computes norms, activations and attention again. FULL keeps the input alone: about a third more operations. For a
+    CPU XLA merges what is computed twice, so that memory is saved there in a scan over blocks alone (benchmarks/depth.py).
     """
 
     NONE = "none"
