@@ -12,7 +12,7 @@ class Remat(enum.Enum):
 
     NONE keeps whatever the backward pass reads. PRODUCTS keeps a block's input and the results of its dense layers, and
     computes norms, activations and attention again. FULL keeps the input alone: about a third more operations. For a
-    CPU XLA merges what is computed twice, so that memory is saved there in a scan over blocks alone (benchmarks/depth.py).
+    CPU XLA merges what is computed twice: there memory is saved in a scan over blocks alone (benchmarks/depth.py).
     """
 
     NONE = "none"
