@@ -115,7 +115,9 @@ class Trainer:
         """The newest whole checkpoint, or the first state; its draws made anew where it is the `rollback`-th."""
         assembly = self.assembly
         shapes = shapes_of(assembly)
-        self._looks.refuse_other_metrics()
+        if not rollback:
+            self._looks.refuse_other_metrics()
+            self._tell_layout(shapes)
         self._warn_if_large(memory(assembly, shapes))
         restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
@@ -138,6 +140,12 @@ class Trainer:
         if not rollback:
             self._goodput.remember(self.folder.spent())
         return state, step
+
+    def _tell_layout(self, shapes: TrainState) -> None:
+        """What a mesh over fsdp or tensor does, for a dimension that its axis does not divide stays whole."""
+        parallel, devices = self.experiment.parallel, self.assembly.devices
+        if parallel.fsdp * parallel.tensor > 1:
+            self.say(f"each of {devices.count} devices holds {devices.held(shapes.params):.0%} of the parameters")
 
     def _start(self) -> Variables | None:
         """What the run starts from, read by one process and told to the others."""

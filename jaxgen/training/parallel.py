@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ class JitDevices:
     def layout(self, state: TrainState | Variables) -> TrainState | Variables:
         """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch."""
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
-        whole = jax.tree_util.tree_map_with_path(self._leaf_sharding, state)
+        whole = self._shardings(state)
         return whole.replace(extra=whole.extra.replace(rows=rows))
 
     def _leaf_sharding(self, keys: tuple, leaf: Any) -> NamedSharding:
@@ -116,6 +117,15 @@ class JitDevices:
             return self._even(leaf)
         rule = rule_of(self.rules, path_of(keys))
         return self.sharding(*cut(rule.axes, leaf.shape, self.mesh.shape)) if rule else self.sharding()
+
+    def held(self, params: Params) -> float:
+        """The share of the parameters that each device holds, between its even part and all; of shapes."""
+        leaves = zip(jax.tree.leaves(params), jax.tree.leaves(self._shardings(params)), strict=True)
+        parts = [math.prod(sharding.shard_shape(leaf.shape)) for leaf, sharding in leaves]
+        return sum(parts) / sum(leaf.size for leaf in jax.tree.leaves(params))
+
+    def _shardings(self, tree: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(self._leaf_sharding, tree)
 
     def _even(self, leaf: Any) -> NamedSharding:
         """Without rules tensor parallel cuts a matrix's last axis, fsdp the first other one that it divides."""
@@ -163,8 +173,7 @@ class JitDevices:
     def with_source(self, state: TrainState, source: Any) -> TrainState:
         """The state with the source's state, made on the host, in its place."""
         copied = jax.tree.map(jnp.copy, source)  # it may hold the very parameters, which are donated beside it
-        layout = jax.tree_util.tree_map_with_path(self._leaf_sharding, copied)
-        return state.replace(source=laid_out(copied, layout))
+        return state.replace(source=laid_out(copied, self._shardings(copied)))
 
     def program(self, game: Game, state: TrainState, traced: bool, loops: bool) -> jax.stages.Wrapped:
         """The program that `make_run` describes, laid out over these devices; its first argument is donated."""
