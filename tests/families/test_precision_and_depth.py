@@ -25,7 +25,7 @@ from tests.core.test_layout import lowers_everywhere
 from tests.families.test_contract import FAMILIES, KEY, batch_of, changed, every_family, lively
 
 NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
-WITH_BLOCKS = ("transformer", "diffusion")
+WITH_BLOCKS = ("transformer", "vae", "diffusion")
 BATCH = {name: np.asarray(array) for name, array in batch_of(8).items()}
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.precision import Precision, to_float32
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
@@ -24,30 +24,39 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B D"], keys: jax.Array | None) -> Float[Array, "B D"]:
+    def __call__(self, x: Float[Array, "B D"], keys: jax.Array | None) -> tuple[Float[Array, "B D"], None]:
         hidden = nn.silu(nn.Dense(x.shape[-1], dtype=self.dtype)(nn.LayerNorm()(x)))
         hidden = dropped(hidden, self.dropout, keys)
-        return x + nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(hidden)
+        return x + nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(hidden), None
 
 
 class Trunk(nn.Module):
-    """Numbers [B, N] and a class to features [B, width]; `keys` [B] draw each row's dropout, None drops nothing."""
+    """Numbers [B, N] and a class to features [B, width]; `keys` [B] draw each row's dropout, None drops nothing.
+
+    `scan` compiles one block and loops over all; their parameters are then stacked, `blocks` with a leading axis.
+    """
 
     width: int
     blocks: int
     dropout: float
     precision: Precision
     remat: Remat
+    scan: bool
     classes: int
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, keys: jax.Array | None) -> jax.Array:
-        dtype, block = self.precision.dtype, self.remat.of(Block)
+        dtype, block = self.precision.dtype, self.remat.of(Block, self.scan)
         x = nn.Dense(self.width, dtype=dtype, name="input")(x)  # [B, D]
         if self.classes:
             x = x + nn.Embed(self.classes + 1, self.width, dtype=dtype, name="class")(label)
-        for number in range(self.blocks):
-            x = block(self.dropout, dtype, name=f"block_{number}")(x, numbered(keys, number))
+        if self.scan:
+            every, each = {"params": 0}, {"params": True}
+            loop = nn.scan(block, variable_axes=every, split_rngs=each, in_axes=1, length=self.blocks)
+            x, _ = loop(self.dropout, dtype, name="blocks")(x, numbered_each(keys, self.blocks))
+        else:
+            for number in range(self.blocks):
+                x, _ = block(self.dropout, dtype, name=f"block_{number}")(x, numbered(keys, number))
         return nn.silu(nn.LayerNorm(name="norm")(x))
 
 
@@ -59,6 +68,7 @@ class Encoder(nn.Module):
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    scan: bool = False
     latent: int = 0  # Z, the decoder's
     classes: int = 0  # from the data; label `classes` is "of any class"
 
@@ -67,7 +77,8 @@ class Encoder(nn.Module):
         self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None, keys: jax.Array | None = None
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
         """Mean and log standard deviation, for pictures in [-1, 1]."""
-        trunk = Trunk(self.width, self.blocks, self.dropout, self.precision, self.remat, self.classes, name="trunk")
+        how = self.precision, self.remat, self.scan
+        trunk = Trunk(self.width, self.blocks, self.dropout, *how, self.classes, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), label, keys)
         dtype = self.precision.dtype
         x = nn.Dense(2 * self.latent, dtype=dtype, dot_general=to_float32, name="posterior")(x)
@@ -83,6 +94,7 @@ class Decoder(nn.Module):
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    scan: bool = False
     latent: int = 32  # Z
     components: int = 3  # of the mixture
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
@@ -94,7 +106,8 @@ class Decoder(nn.Module):
         self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None, keys: jax.Array | None = None
     ) -> LogisticMixture:
         """Mixtures with arrays [B, H, W, C, K], in levels."""
-        trunk = Trunk(self.width, self.blocks, self.dropout, self.precision, self.remat, self.classes, name="trunk")
+        how = self.precision, self.remat, self.scan
+        trunk = Trunk(self.width, self.blocks, self.dropout, *how, self.classes, name="trunk")
         x, size = trunk(z, label, keys), math.prod(self.image) * self.components
         kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
         likelihood = nn.Dense(
