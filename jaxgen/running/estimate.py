@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -60,12 +60,16 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
 def lowered_with_memory(
     assembly: Assembly, state: TrainState, batches: Any, traced: bool
 ) -> tuple[jax.stages.Lowered, Memory]:
-    """The training program for what it will be given, and what it needs; of pmap's the state alone is reckoned."""
+    """The training program for what it will be given, and what it needs; of pmap's the state alone is reckoned.
+
+    Data that live on the devices (`traced`) are among `others`.
+    """
     devices, game = assembly.devices, assembly.game
     if not isinstance(devices, JitDevices):
         return devices.lower(game, state, batches, traced, assembly.loops), memory(assembly, devices.fetch(state))
     written = devices.program(game, state, traced, assembly.loops).trace(state, batches, np.int32(1))
-    return written.lower(), memory(assembly, state, peak_beside(state, written.jaxpr.jaxpr, Costs()))
+    needed = memory(assembly, state, peak_beside(state, written.jaxpr.jaxpr, Costs()))
+    return written.lower(), replace(needed, others=needed.others + (_all_bytes(batches) if traced else 0))
 
 
 def peak_beside(state: TrainState, jaxpr: Jaxpr, costs: Costs) -> int:

@@ -15,7 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.running import trainer
 from jaxgen.running.assembly import assemble
-from jaxgen.running.estimate import memory, shapes_of
+from jaxgen.running.estimate import lowered_with_memory, memory, shapes_of
 from jaxgen.running.room import device_bytes, told, warning
 from jaxgen.training.optimisers import Adam
 from jaxgen.training.parallel import Compiler, Parallel
@@ -51,6 +51,14 @@ def test_the_state_takes_what_was_told(parallel):
         held(state.averages),
     )
     assert found.gradients == found.parameters
+
+
+def test_data_that_live_on_the_device_are_counted_before_the_program_is_compiled():
+    assembly = assembled(parallel=Parallel(data=1))
+    shapes = shapes_of(assembly)
+    data = sum(leaf.nbytes for leaf in jax.tree.leaves(assembly.source))
+    (_, needed) = lowered_with_memory(assembly, shapes, assembly.source, traced=True)
+    assert data > 64 * 1437 and needed.others == memory(assembly, shapes).others + data
 
 
 def test_a_run_that_does_not_fit_is_warned_of_once_and_goes_on(tmp_path, capsys, monkeypatch):
