@@ -14,7 +14,7 @@ from jaxgen.core.masks import path_of, size_of
 from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.compiled import Compiled, compile_for
-from jaxgen.running.estimate import Memory, estimate, shapes_of
+from jaxgen.running.estimate import Estimate, Memory, estimate, shapes_of
 from jaxgen.running.rates import assumed_rate
 from jaxgen.running.room import device_bytes, told, warning
 from jaxgen.training.checkpoint_size import checkpoint_bytes
@@ -45,7 +45,7 @@ def description(assembly: Assembly, pace: float | None = None, compiles: bool = 
     found = estimate(assembly, state)
     yield from _memory(found.memory)
     yield f"FLOPs a step        {found.flops:,.0f} (counted in the program as it is written)"
-    yield f"time                {_time(assembly, found.flops, pace)}"
+    yield f"time                {_time(assembly, found, pace)}"
     if compiles:
         yield from _compiled(compile_for(assembly, state))
 
@@ -58,7 +58,7 @@ def _memory(memory: Memory) -> Iterator[str]:
         yield f"  {sentence}"
 
 
-def _time(assembly: Assembly, flops: float, pace: float | None) -> str:
+def _time(assembly: Assembly, found: Estimate, pace: float | None) -> str:
     """Of the training alone, without start, evaluation, samples and checkpoints."""
     steps, devices = assembly.experiment.steps, assembly.devices
     if pace is not None:
@@ -66,8 +66,10 @@ def _time(assembly: Assembly, flops: float, pace: float | None) -> str:
     rate = assumed_rate(jax.devices()[0])
     if rate is None:
         return "not known for these devices; name a run like it, --workdir RUN, to reckon with its pace"
-    seconds = flops * steps / rate.flops / devices.count
-    return f"about {_clock(seconds)} if each device does {rate.flops / 1e9:,.0f} GFLOP/s ({rate.source})"
+    each = (found.flops - found.half_flops) / rate.flops + found.half_flops / rate.half_flops
+    faster = f", {rate.half_flops / 1e9:,.0f} in bfloat16" if found.half_flops and rate.half_flops > rate.flops else ""
+    pace = f"{rate.flops / 1e9:,.0f} GFLOP/s{faster}"
+    return f"about {_clock(each * steps / devices.count)} if each device does {pace} ({rate.source})"
 
 
 def _compiled(program: Compiled) -> Iterator[str]:

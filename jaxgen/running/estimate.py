@@ -39,6 +39,7 @@ class Estimate:
     """A step's floating-point operations, over all devices, and its memory."""
 
     flops: float
+    half_flops: float  # those of them that are products in bfloat16
     memory: Memory
 
 
@@ -54,7 +55,8 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
     feed = jax.eval_shape(lambda: assembly.source) if traced else (_stacked(assembly.batch()),) * game.draws
     program = device.program(game, state, traced, loops=False).trace(state, feed, np.int32(1))
     costs, jaxpr = Costs(), program.jaxpr.jaxpr
-    return Estimate(costs.flops(jaxpr), memory(assembly, state, peak_beside(state, jaxpr, costs)))
+    flops, halves = costs.flops(jaxpr), costs.flops(jaxpr, halves=True)
+    return Estimate(flops, halves, memory(assembly, state, peak_beside(state, jaxpr, costs)))
 
 
 def lowered_with_memory(

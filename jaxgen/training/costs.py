@@ -31,26 +31,31 @@ class Costs:
     """The costs of jaxprs; of one that occurs many times, as a network's equal blocks do, they are found once."""
 
     def __init__(self):
-        self._flops: dict[int, tuple[Jaxpr, float]] = {}  # by identity, the jaxpr kept so that no other takes its id
+        # by identity, the jaxpr kept so that no other takes its id; of all operations, and of products of halves alone
+        self._flops: dict[tuple[int, bool], tuple[Jaxpr, float]] = {}
         self._fused: dict[int, tuple[Jaxpr, bool]] = {}
 
-    def flops(self, jaxpr: Jaxpr) -> float:
+    def flops(self, jaxpr: Jaxpr, halves: bool = False) -> float:
         """Floating-point operations: two a multiply-add of a product or convolution, one an element of all else.
 
         A scan counts as often as it runs, a `while` whose end depends on its data once, a `cond` as its dearest branch.
+        With `halves` those of products of two-byte numbers alone, which accelerators have faster units for.
         """
-        if id(jaxpr) not in self._flops:
-            self._flops[id(jaxpr)] = jaxpr, sum(map(self._flops_of, jaxpr.eqns))
-        return self._flops[id(jaxpr)][1]
+        key = id(jaxpr), halves
+        if key not in self._flops:
+            self._flops[key] = jaxpr, sum(self._flops_of(eqn, halves) for eqn in jaxpr.eqns)
+        return self._flops[key][1]
 
-    def _flops_of(self, eqn: JaxprEqn) -> float:
+    def _flops_of(self, eqn: JaxprEqn, halves: bool) -> float:
         name = eqn.primitive.name
         inner = list(_inner(eqn))
         if inner:
-            each = [self.flops(jaxpr) for jaxpr in inner]
+            each = [self.flops(jaxpr, halves) for jaxpr in inner]
             if name == "cond":
                 return max(each)
             return sum(each) * (eqn.params["length"] if name == "scan" else 1)
+        if halves and not _multiplies_halves(eqn):
+            return 0.0
         if name == "dot_general":
             (contracted, _), _ = eqn.params["dimension_numbers"]
             return 2.0 * _size(eqn.outvars[0]) * math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
@@ -111,6 +116,11 @@ class Costs:
         if id(jaxpr) not in self._fused:
             self._fused[id(jaxpr)] = jaxpr, all(map(self._is_fused, jaxpr.eqns))
         return self._fused[id(jaxpr)][1]
+
+
+def _multiplies_halves(eqn: JaxprEqn) -> bool:
+    product = eqn.primitive.name in ("dot_general", "conv_general_dilated")
+    return product and all(var.aval.dtype.itemsize == 2 for var in eqn.invars)
 
 
 def _readers(jaxpr: Jaxpr) -> tuple[dict[Var, set[int]], dict[int, list[Var]]]:

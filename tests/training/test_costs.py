@@ -37,6 +37,12 @@ def test_products_convolutions_and_elements():
     assert flops(convolve, pictures, kernel) == 2 * (2 * 8 * 8 * 6) * (3 * 3 * 4)
 
 
+def test_products_of_halves_are_told_apart():
+    half, scale = B.astype(jnp.bfloat16), jnp.float32(3)
+    mixed = jaxpr(lambda a, b: jnp.tanh(a.astype(b.dtype) @ b) @ b.T * scale + (a @ b.astype(a.dtype)).sum(), A, half)
+    assert Costs().flops(mixed, halves=True) == 2 * PRODUCT < Costs().flops(mixed)
+
+
 def test_a_product_has_two_more_in_its_gradient():
     loss = lambda a, b: (a @ b).sum()  # noqa: E731
     both = flops(jax.grad(loss, argnums=(0, 1)), A, B)
