@@ -9,13 +9,17 @@ from pathlib import Path
 
 
 def _process_began() -> float:
-    """When this process was started, on `time.perf_counter`'s clock; now, where the system does not say."""
+    """When this process was started, on `time.perf_counter`'s clock; now, where the system does not say.
+
+    Nor where that was long ago: it was another program then, a shell that has become this one.
+    """
     now = time.perf_counter()
     try:
         ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # since the machine's start
     except OSError:
         return now
-    return now - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return now - age if age < 2 else now
 
 
 _BEGAN = _process_began()

@@ -26,7 +26,7 @@ BELOW = {
     "training": {"ops", "core", "types", "errors", "files"},
     "rewards": {"ops", "core", "types", "errors", "metrics"},
     "metrics": {"ops", "types", "errors", "data", "files"},
-    "data": {"ops", "core", "types", "errors"},
+    "data": {"ops", "core", "types", "errors", "environment"},
     "reporting": {"types", "errors", "files", ""},
     "environment": set(),
     "experiment": {"core", "errors", "training", "rewards"},

@@ -94,11 +94,11 @@ def _pace(run: Path) -> float:
 def _parts(params: Any) -> Counter:
     """The parameters of each part of the network, named by the first two segments of their paths.
 
-    Parts of one name and many numbers are told as one: `block_*`.
+    Blocks and layers are told as one: `block_*`.
     """
     parts: Counter = Counter()
     for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
-        parts[re.sub(r"_\d+(?=/|$)", "_*", "/".join(path_of(keys).split("/")[:2]))] += leaf.size
+        parts[re.sub(r"\b([Bb]lock|layer)_\d+", r"\1_*", "/".join(path_of(keys).split("/")[:2]))] += leaf.size
     return parts
 
 

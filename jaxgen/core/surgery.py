@@ -12,30 +12,42 @@ _ONE, _STACK = re.compile(r"block_(\d+)"), "blocks"  # the names of one block, a
 
 
 def stacked(params: Params) -> Params:
-    """Every block_0 .. block_L-1 as one `blocks`, whose arrays [L, ...] have the blocks leading. Traceable."""
+    """Every block_0 .. block_L-1 as one `blocks`, whose arrays [L, ...] have the blocks leading. Traceable.
+
+    Blocks that are not alike stay as they are.
+    """
     if not isinstance(params, dict):
         return params
     ones = sorted((name for name in params if _ONE.fullmatch(name)), key=lambda name: int(_ONE.fullmatch(name)[1]))
+    if not _alike([params[name] for name in ones]):
+        ones = []
     rest = {name: stacked(part) for name, part in params.items() if name not in ones}
     if not ones:
         return rest
     return rest | {_STACK: jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params[name] for name in ones))}
 
 
+def _alike(blocks: list[Params]) -> bool:
+    """Whether blocks have the same leaves of the same shapes, and so can be stacked."""
+    shapes = [jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), block) for block in blocks]
+    return all(shape == shapes[0] for shape in shapes)
+
+
 def unstacked(params: Params) -> Params:
     """Undo `stacked`."""
     if not isinstance(params, dict):
         return params
+    lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(params.get(_STACK))}
+    if len(lengths) != 1 or lengths == {()}:
+        return {name: unstacked(part) for name, part in params.items()}
     rest = {name: unstacked(part) for name, part in params.items() if name != _STACK}
-    if _STACK not in params:
-        return rest
-    length = len(jax.tree.leaves(params[_STACK])[0])
+    ((length,),) = lengths
     return rest | {f"block_{n}": jax.tree.map(lambda leaf, n=n: leaf[n], params[_STACK]) for n in range(length)}
 
 
 def arranged(params: Params, like: Params) -> Params:
     """`params` with their blocks stacked or one by one as those of `like` are, which may be shapes alone."""
-    for arrange in (stacked, unstacked):
+    for arrange in (lambda params: params, stacked, unstacked):
         if jax.tree.structure(jax.eval_shape(arrange, params)) == jax.tree.structure(like):
             return arrange(params)
     return params

@@ -72,5 +72,7 @@ def decoded(examples: RandomAccess) -> dict[str, np.ndarray]:
         for name, value in examples[place].items():
             if place == 0:
                 arrays[name] = np.empty((len(examples), *np.shape(value)), np.asarray(value).dtype)
+            if np.shape(value) != arrays[name].shape[1:]:
+                raise ValueError(f"{name} of example {place} is {np.shape(value)}, of others {arrays[name].shape[1:]}")
             arrays[name][place] = value
     return arrays

@@ -111,6 +111,13 @@ class Pictures:
         arrays = cut(_BUILTIN[self.name](), self._expression(split), self.name)
         return self._chosen(arrays, split == "train")
 
+    def first(self, split: str, count: int) -> dict[str, np.ndarray]:
+        """The first of `arrays`, as many as there are up to `count`; of a set on disk no others are decoded."""
+        if self.name in _BUILTIN or self.only:
+            return {name: array[:count] for name, array in self.arrays(split).items()}
+        examples = self.examples(split)
+        return decoded(Chosen(examples, range(min(count, len(examples)))))
+
     def _chosen(self, arrays: dict[str, np.ndarray], share: bool) -> dict[str, np.ndarray]:
         """Those of the classes asked for, and the share of them."""
         if self.only:

@@ -1,7 +1,6 @@
 """Sets larger than memory: read as they come by Grain, in the order and batches that a resident set would have."""
 # SPDX-License-Identifier: Apache-2.0
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,10 @@ import numpy as np
 
 from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.order import EpochOrder
+from jaxgen.environment import cores
 from jaxgen.types import Key, Spec
 
+_THREADS = 16  # at most: each holds a batch
 _AHEAD = 4  # batches that are ready, of this process's threads and of each worker process
 
 
@@ -51,7 +52,7 @@ class StreamedExamples:
         order = EpochOrder.of(state, self.batch_size, len(self.examples))
         batches = grain.MapDataset.source(_Batches(self.examples, order, first, rows))
         if not self.workers:
-            threads = os.cpu_count() or 1
+            threads = min(cores(), _THREADS)
             reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + _AHEAD)
             return iter(batches.to_iter_dataset(reading))
         _parse_no_flags()

@@ -60,7 +60,7 @@ def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
     figures["reward_at_start"] = float(before["reward"].mean())
     net = load(assembly.experiment.data.name) if assembly.spec.image else None
     if net is not None:
-        image, real = after["example"]["image"], assembly.experiment.data.arrays(split)
+        image, real = after["example"]["image"], assembly.experiment.data.first(split, _MEASURED)
         seen = net.probabilities(image).argmax(axis=1)
         figures["diversity"] = diversity(net.features(image), seen, net.features(real["image"]), real["label"])
     return figures
@@ -69,9 +69,9 @@ def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
 def _picture_figures(trained: Trained, split: str) -> dict[str, float]:
     """The measures of `_DRAWS` sets of samples under the split's own labels, and how fast samples come."""
     assembly = trained.assembly
-    arrays = assembly.experiment.data.arrays(split)
-    reference = arrays["image"][:_MEASURED]
-    given = {"label": arrays["label"][:_MEASURED]} if assembly.spec.classes else {}
+    held_out = assembly.experiment.data.first(split, _MEASURED)
+    reference = held_out["image"]
+    given = {"label": held_out["label"]} if assembly.spec.classes else {}
     keys = [jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw) for draw in range(1, _DRAWS + 1)]
     sampler = make_sampler(assembly.sample, len(reference)).lower(trained.variables, given, keys[0]).compile()
     drawn, seconds = [], []
@@ -94,8 +94,7 @@ def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
         except UserError:
             continue  # a run of the user's own classes, or none any more, is reported without reference rows
         if data.spec().image is not None and data.spec().classes:
-            train, test = data.arrays("train"), data.arrays("test")
-            held_out = {name: array[:_MEASURED] for name, array in test.items()}
+            train, held_out = data.arrays("train"), data.first("test", _MEASURED)
             net, levels = load(data.name), data.spec().levels
             rows = reference_rows(
                 train["image"], train["label"], held_out["image"], held_out["label"], net, seed=0, levels=levels

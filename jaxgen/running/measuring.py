@@ -27,15 +27,12 @@ class Measuring:
         return self._whole(variables, self._batches, key)
 
     def names(self) -> list[str]:
-        """What its figures will be called, told by the shapes of everything alone."""
+        """What its figures will be called, told without evaluating anything."""
         task, key = self._assembly.task, self._assembly.key
         batches = self._parts[0] if len(self._parts) else self._batches
         whole = make_evaluation(task)
-
-        def figures(key: jax.Array) -> dict[str, jax.Array]:
-            return task.finish(whole(task.init(key), batches, key))
-
-        return list(jax.eval_shape(figures, key))
+        sums = jax.eval_shape(lambda key: whole(task.init(key), batches, key), key)
+        return list(task.finish(jax.tree.map(lambda shape: np.ones(shape.shape, shape.dtype), sums)))
 
     @functools.cached_property
     def _parts(self) -> Sequence[Mapping[str, np.ndarray]]:

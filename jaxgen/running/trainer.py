@@ -116,11 +116,11 @@ class Trainer:
         assembly = self.assembly
         shapes = shapes_of(assembly)
         if not rollback:
-            self._looks.refuse_other_metrics()
             self._tell_layout(shapes)
         self._warn_if_large(memory(assembly, shapes))
         restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
+            self._looks.refuse_other_metrics()
             start = self._start()
             first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
             state, record, step = assembly.devices.begin(first, assembly.key, start), {}, 0

@@ -38,7 +38,8 @@ def make_evaluation_of_parts(task: Task) -> Callable[[Variables, Iterable[Batch]
             count, batch_size = batches["weight"].shape[:2]
             rows = task.rows(batch_size) if total is None else rows
             rows, sums = evaluate(variables, rows, np.int32(first), batches, key)
-            sums = jax.device_get(gathered(sums))  # waited for, so that no second part is brought beside this one
+            sums = jax.device_get(gathered(sums))  # waited for, and the part let go, before the next is brought
+            del batches
             total = sums if total is None else jax.tree.map(np.add, total, sums)
             first += count
         return total

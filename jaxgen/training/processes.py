@@ -63,12 +63,13 @@ def surrounding(environment: Mapping[str, str]) -> str | None:
         return f"task {environment['SLURM_PROCID']} of {environment['SLURM_NTASKS']} of SLURM"
     if "OMPI_MCA_orte_hnp_uri" in environment and int(environment.get("OMPI_COMM_WORLD_SIZE", 1)) > 1:
         return f"rank {environment['OMPI_COMM_WORLD_RANK']} of {environment['OMPI_COMM_WORLD_SIZE']} of Open MPI"
+    hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", "")).split(",")
+    slices = int(environment.get("MEGASCALE_NUM_SLICES") or 1)
+    if "TPU_WORKER_ID" in environment and len(hosts) * slices > 1 and _has("libtpu"):
+        part = f", slice {environment.get('MEGASCALE_SLICE_ID', 0)} of {slices}" if slices > 1 else ""
+        return f"worker {environment['TPU_WORKER_ID']} of {len(hosts)} of a TPU pod{part}"
     if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= set(environment) and _has("kubernetes"):
         return f"pod {environment['JOB_COMPLETION_INDEX']} of a job of Kubernetes"
-    hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES", "")).split(",")
-    slices = int(environment.get("MEGASCALE_NUM_SLICES", 1))
-    if "TPU_WORKER_ID" in environment and len(hosts) * slices > 1 and _has("libtpu"):
-        return f"worker {environment['TPU_WORKER_ID']} of {len(hosts)} of a TPU pod"
     return None
 
 

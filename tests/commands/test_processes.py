@@ -150,7 +150,12 @@ SLURM = {
             "rank 3 of 4 of Open MPI",
         ),
         ({"TPU_WORKER_ID": "1", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}, "worker 1 of 4 of a TPU pod"),
-        ({"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}, None),
+        (
+            {"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_NUM_SLICES": "2", "MEGASCALE_SLICE_ID": "1"},
+            "worker 0 of 1 of a TPU pod, slice 1 of 2",
+        ),
+        ({"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost", "MEGASCALE_NUM_SLICES": ""}, None),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "3"}, "pod 3 of a job of Kubernetes"),
     ],
 )
 def test_a_launcher_is_found_where_it_has_started_several(environment, found, monkeypatch):

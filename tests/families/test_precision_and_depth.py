@@ -13,10 +13,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.layout import check_layout
+from jaxgen.core.masks import paths
 from jaxgen.core.surgery import arranged, stacked, unstacked
 from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Experiment
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.training.costs import Costs
 from jaxgen.types import Variables
@@ -89,12 +91,52 @@ def test_bfloat16_is_for_products_and_what_is_learned_stays_float32(family):
     a, b = flat(gradient), flat(true_gradient)
     assert 1 - 1e-2 < a @ b / np.linalg.norm(a) / np.linalg.norm(b) < 1 - 1e-8
     operations = list(equations(jax.make_jaxpr(losses_of(family, "precision=BFLOAT16"))(params).jaxpr))
-    halves = [eqn for eqn in operations if eqn.outvars and eqn.outvars[0].aval.dtype == jnp.bfloat16]
-    assert not {eqn.primitive.name for eqn in halves} & {"exp", "log", "log1p", "rsqrt", "sqrt", "reduce_sum", "cumsum"}
+    assert not in_halves(operations) & {"exp", "log", "log1p", "rsqrt", "sqrt", "reduce_sum", "cumsum"}
+    backward = equations(jax.make_jaxpr(jax.grad(losses_of(family, "precision=BFLOAT16")))(params).jaxpr)
+    assert not in_halves(backward) & {"exp", "log", "log1p", "rsqrt", "sqrt", "scatter-add", "cumsum"}
     products = [eqn for eqn in operations if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
     half = [eqn for eqn in products if {var.aval.dtype for var in eqn.invars} == {jnp.dtype("bfloat16")}]
     # in float32: the VAE's density, the mean over levels of diffusion, R1 and R2's way back to float32 pictures
     assert len(half) >= {"vae": 10, "diffusion": len(products) - 1, "gan": 20}.get(family, len(products))
+
+
+def in_halves(operations):
+    """The names of the operations whose results are bfloat16."""
+    return {eqn.primitive.name for eqn in operations if eqn.outvars and eqn.outvars[0].aval.dtype == jnp.bfloat16}
+
+
+def test_a_token_that_comes_a_thousand_times_has_its_gradient_summed_in_float32():
+    """In bfloat16 a sum of ones ends at 256."""
+    tokens = jax.random.bernoulli(KEY, 0.1, (4, 512)).astype(jnp.int32)  # one in ten is another
+
+    def gradient(precision):
+        network = Transformer(width=16, blocks=1, heads=2, hidden=32, vocabulary=3, precision=precision)
+        params = lively_params(network, tokens)
+        loss = lambda params: network.apply({"params": params}, tokens, None, None)[0].mean(axis=-1).sum()  # noqa: E731
+        return jax.jit(jax.grad(loss))(params)
+
+    expected, found = map(gradient, (Precision.FLOAT32, Precision.BFLOAT16))
+    for path, a, b in zip(paths(expected), jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        assert np.abs(a - b).max() < 0.05 * np.abs(a).max(), path
+
+
+def lively_params(network, tokens):
+    params = network.init(KEY, tokens, None, None)["params"]
+    return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
+
+
+def test_an_answer_is_rounded_nowhere_and_its_gradients_products_are_of_halves():
+    x, kernel = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in ((0, (64, 32)), (1, (32, 8))))
+    dimensions, product = (((1,), (0,)), ((), ())), Precision.BFLOAT16.product
+    rounded = [array.astype(jnp.bfloat16).astype(jnp.float32) for array in (x, kernel)]
+    np.testing.assert_allclose(product(x, kernel, dimensions), rounded[0] @ rounded[1], rtol=1e-5, atol=1e-5)
+    loss = lambda x, kernel: (product(x, kernel, dimensions) ** 2).sum()  # noqa: E731
+    expected = jax.grad(lambda x, kernel: ((x @ kernel) ** 2).sum(), argnums=(0, 1))(x, kernel)
+    for a, b in zip(jax.grad(loss, argnums=(0, 1))(x, kernel), expected, strict=True):
+        assert np.abs(a - b).max() < 0.02 * np.abs(b).max()
+    operations = equations(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(x, kernel).jaxpr)
+    kinds = [{var.aval.dtype for var in eqn.invars} for eqn in operations if eqn.primitive.name == "dot_general"]
+    assert len(kinds) >= 3 and all(kind == {jnp.dtype("bfloat16")} for kind in kinds)
 
 
 @pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in FAMILIES), ("diffusion", "PRODUCTS")])
@@ -161,5 +203,6 @@ def test_stacked_blocks_are_told_apart_again_and_laid_as_another_lies():
     for like in (deep, stack):
         for params in (deep, stack):
             assert not any(changed(arranged(params, like), like).values())
-    other = {"head": 1.0}
-    assert arranged(deep, other) is deep  # whoever asked tells what does not fit
+    unlike = {"block_0": {"kernel": jnp.ones(2)}, "block_1": {"kernel": jnp.ones(3)}, "blocks": 1.0}
+    for params, other in ((deep, {"head": 1.0}), (unlike, deep), (unlike, stack), (unlike, unlike)):
+        assert arranged(params, other) is params  # whoever asked tells what does not fit

@@ -86,7 +86,7 @@ def child(folder) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_killed_before_in_and_after_a_rollback_it_ends_the_same(tmp_path):
+def test_killed_in_and_after_a_rollback_it_ends_the_same(tmp_path):
     process = child(tmp_path / "whole")
     assert process.communicate(timeout=300)[1].count("rollback 1 of 3") == 1 and process.returncode == 0
     chance, met = random.Random(0), 0

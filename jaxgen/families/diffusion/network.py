@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxgen.errors import UserError
 from jaxgen.nn.attention import SelfAttention
 from jaxgen.nn.mlp import MLP
-from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 
 _FREQUENCIES = 16  # of the noise level's features
@@ -88,13 +88,13 @@ class DiffusionTransformer(nn.Module):
         condition = nn.Dense(self.width, dtype=dtype, name="noise_in")(_waves(c_noise))
         condition = nn.Dense(self.width, dtype=dtype, name="noise_out")(nn.silu(condition))  # [B, D]
         if self.classes:
-            embedding = nn.Embed(self.classes + 1, self.width, dtype=dtype, embedding_init=_unit, name="class")
-            condition += embedding(label)
+            embedding = nn.Embed(self.classes + 1, self.width, embedding_init=_unit, name="class")
+            condition += embedding(label).astype(dtype)
         condition = nn.silu(condition)
         tokens = nn.Dense(self.width, dtype=dtype, name="from_patch")(self._patches(x))  # [B, T, D]
         tokens += self.param("position", _small, tokens.shape[1:]).astype(dtype)
         tokens = self._through_blocks(tokens, self._kept(keys), condition)
-        final = _Final(self.patch**2 * x.shape[-1] * self.outputs, dtype, name="final")
+        final = _Final(self.patch**2 * x.shape[-1] * self.outputs, self.precision, name="final")
         return self._pixels(final(tokens, condition))
 
     def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
@@ -134,14 +134,15 @@ class _Final(nn.Module):
     """The conditioned norm and the linear map to a patch's outputs, zero at first."""
 
     features: int
-    dtype: jnp.dtype
+    precision: Precision
 
     @nn.compact
     def __call__(self, tokens: jax.Array, condition: jax.Array) -> jax.Array:
         zeros = nn.initializers.zeros
-        modulation = nn.Dense(2 * tokens.shape[-1], dtype=self.dtype, kernel_init=zeros, name="modulation")(condition)
+        dtype, product = self.precision.dtype, self.precision.product
+        modulation = nn.Dense(2 * tokens.shape[-1], dtype=dtype, kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, axis=-1)
-        out = nn.Dense(self.features, dtype=self.dtype, kernel_init=zeros, dot_general=to_float32, name="out")
+        out = nn.Dense(self.features, kernel_init=zeros, dot_general=product, name="out")
         return out(_normed(tokens) * (1 + scale) + shift)
 
 

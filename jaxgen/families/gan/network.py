@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.errors import UserError
-from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 
 _SLOPE = 0.2  # of the leaky ReLU below zero
@@ -88,7 +88,7 @@ class Generator(nn.Module):
     def __call__(self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it; `label` is None where there are no classes."""
         dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
-        to_picture = functools.partial(dense, dot_general=to_float32, name="to_picture")
+        to_picture = functools.partial(nn.Dense, dot_general=self.precision.product, name="to_picture")
         blocks = _blocks(self)
         if self.classes:
             embedding = nn.Embed(self.classes, self.latent, embedding_init=_unit_embedding, name="class")(label)
@@ -129,6 +129,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None) -> Float[Array, "B"]:
         dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
+        answer = functools.partial(nn.Dense, use_bias=False, dot_general=self.precision.product)
         blocks, x = _blocks(self), picture
         sizes = resolutions(picture.shape[1:], len(self.channels))
         for size, channels in zip(reversed(sizes), reversed(self.channels), strict=True):
@@ -139,7 +140,7 @@ class Discriminator(nn.Module):
         for _ in range(self.blocks):
             x = next(blocks)(x)
         if not self.classes:
-            return dense(1, use_bias=False, dot_general=to_float32, name="to_output")(x)[:, 0]
-        features = dense(self.features, use_bias=False, dot_general=to_float32, name="to_features")(x)
+            return answer(1, name="to_output")(x)[:, 0]
+        features = answer(self.features, name="to_features")(x)
         embedding = nn.Embed(self.classes, self.features, embedding_init=_unit_embedding, name="class")(label)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxgen.core.layout import COLUMN, ROW, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.dropout import dropped, numbered
-from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.recurrence import gru, lstm
 from jaxgen.ops.sequences import place_in_segment, within_segment
@@ -142,7 +142,7 @@ class RecurrentNetwork(nn.Module):
             x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         # zeros: an untrained network holds every token equally likely
         zeros = nn.initializers.zeros
-        logits = nn.Dense(self.vocabulary, dtype=dtype, kernel_init=zeros, dot_general=to_float32, name="head")(x)
+        logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
         return logits, after | {"layers": tuple(states)}
 
     def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:

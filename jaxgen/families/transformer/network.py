@@ -12,7 +12,7 @@ from jaxgen.errors import UserError
 from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
-from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.sequences import within_segment
 
@@ -52,8 +52,9 @@ class Transformer(nn.Module):
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
     axis, no mask can tell them apart, and a run that starts from one without `scan`, or the other way, is rearranged.
-    The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (a picture's
-    pixels, each with an embedding of its own; 0: none).
+    Each token that is drawn takes about twice as long then, for the loop moves all caches. The last three fields come
+    from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (a picture's pixels, each with an
+    embedding of its own; 0: none).
     """
 
     width: int = 64
@@ -118,7 +119,7 @@ class Transformer(nn.Module):
         x, after = self._shown(tokens, carry, segment)
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
         if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
-            film = self._embed(self.classes + 1, "label", 2)(label)[:, None]
+            film = self._embedded(label, self.classes + 1, "label", 2)[:, None]
             scale, shift = jnp.split(film, 2, axis=-1)  # [B, 1, D]
             x = x * (1 + scale) + shift
         caches, position = (None, None) if carry is None else (carry["blocks"], carry["position"])
@@ -126,8 +127,8 @@ class Transformer(nn.Module):
         x, caches = through(x, caches, position, keys, segment)
         x = nn.RMSNorm(name="final_norm")(x)
         # zeros: an untrained network holds every token equally likely
-        zeros, dtype = nn.initializers.zeros, self.precision.dtype
-        logits = nn.Dense(self.vocabulary, dtype=dtype, kernel_init=zeros, dot_general=to_float32, name="head")(x)
+        zeros = nn.initializers.zeros
+        logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
         return logits, None if carry is None else after | {"blocks": caches}
 
     def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
@@ -171,8 +172,9 @@ class Transformer(nn.Module):
         blocks = loop(self.heads, self.hidden, self.dropout, self.precision.dtype, name="blocks")
         return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
 
-    def _embed(self, count: int, name: str, times: int = 1) -> nn.Embed:
-        return nn.Embed(count, times * self.width, dtype=self.precision.dtype, name=name)
+    def _embedded(self, ids: jax.Array, count: int, name: str, times: int = 1) -> jax.Array:
+        """Rows of a table, rounded after they are looked up: their gradients are summed in float32."""
+        return nn.Embed(count, times * self.width, name=name)(ids).astype(self.precision.dtype)
 
     def _past(self, batch_size: int) -> Carry:
         """The tokens before the first that `context` looks back on: none but starts."""
@@ -190,9 +192,11 @@ class Transformer(nn.Module):
             after["history"] = tokens[:, length:]
         x = 0.0
         for back in self.context:
-            table = self._embed(self.vocabulary + 1, "token" if back == 1 else f"token_{back}")
+            name = "token" if back == 1 else f"token_{back}"
             looked_at = tokens[:, furthest - back : furthest - back + length]
-            x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))
+            if segment is not None:
+                looked_at = within_segment(looked_at, segment, back, self.vocabulary)
+            x = x + self._embedded(looked_at, self.vocabulary + 1, name)
         if self.positions:
-            x = x + self._embed(self.positions, "position")(past["position"][:, None] + jnp.arange(length))
+            x = x + self._embedded(past["position"][:, None] + jnp.arange(length), self.positions, "position")
         return x, after

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
-from jaxgen.nn.precision import Precision, to_float32
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
 
@@ -49,7 +49,7 @@ class Trunk(nn.Module):
         dtype, block = self.precision.dtype, self.remat.of(Block, self.scan)
         x = nn.Dense(self.width, dtype=dtype, name="input")(x)  # [B, D]
         if self.classes:
-            x = x + nn.Embed(self.classes + 1, self.width, dtype=dtype, name="class")(label)
+            x = x + nn.Embed(self.classes + 1, self.width, name="class")(label).astype(dtype)
         if self.scan:
             every, each = {"params": 0}, {"params": True}
             loop = nn.scan(block, variable_axes=every, split_rngs=each, in_axes=1, length=self.blocks)
@@ -80,8 +80,7 @@ class Encoder(nn.Module):
         how = self.precision, self.remat, self.scan
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, self.classes, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), label, keys)
-        dtype = self.precision.dtype
-        x = nn.Dense(2 * self.latent, dtype=dtype, dot_general=to_float32, name="posterior")(x)
+        x = nn.Dense(2 * self.latent, dot_general=self.precision.product, name="posterior")(x)
         mean, log_std = jnp.split(x, 2, axis=-1)
         return mean, _LARGEST_LOG_STD * jnp.tanh(log_std / _LARGEST_LOG_STD)
 
@@ -110,10 +109,8 @@ class Decoder(nn.Module):
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, self.classes, name="trunk")
         x, size = trunk(z, label, keys), math.prod(self.image) * self.components
         kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
-        likelihood = nn.Dense(
-            3 * size, dtype=self.precision.dtype, kernel_init=kernel_init, dot_general=to_float32, name="likelihood"
-        )
-        x = likelihood(x)
+        product = self.precision.product
+        x = nn.Dense(3 * size, kernel_init=kernel_init, dot_general=product, name="likelihood")(x)
         logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
         half = (self.levels - 1) / 2
         spread = jnp.linspace(-1.0, 1.0, self.components + 2)[1:-1]  # equal components would stay equal
