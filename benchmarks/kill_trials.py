@@ -4,10 +4,10 @@
 
 The trials go round the five families, their digits in the device's memory and streamed from the host's, one and four
 virtual devices. Each begins a small run, kills it (SIGKILL) at a moment drawn evenly from the undisturbed run's life,
-start and end included, every third one twice, and lets the same command end it. Compared are the digests of all
-parameters, optimisers, averages, keys and the source's state, the open window of the log, metrics.jsonl and every
-sample. A JSON line a trial on stdout, then a table; the exit code is 1 when a byte differed. Programs are compiled at
-LLVM's optimisation level 0 and kept, so that a run is mostly start-up: the kills fall into every phase.
+start and end included, or in three rounds of five from what comes after compiling; every third one twice; and lets the
+same command end it. Compared are the digests of all parameters, optimisers, averages, keys and the source's state, the
+open window of the log, metrics.jsonl and every sample. A JSON line a trial on stdout, then a table; the exit code is 1
+when a byte differed. Programs are compiled at LLVM's optimisation level 0 and kept.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -59,14 +59,17 @@ class Cell:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **quiet)
 
-    def finish(self, folder: Path) -> float:
-        """Run to the end; its seconds."""
-        began = time.perf_counter()
+    def finish(self, folder: Path) -> tuple[float, float]:
+        """Run to the end; its seconds, and those of them after it had compiled."""
+        began, before = time.perf_counter(), set(_whole_lines(folder / "timing.jsonl"))
         process = self.begin(folder)
+        until_compiled(process, folder, before)
+        compiled = time.perf_counter()
         _, said = process.communicate()
         if process.returncode:
             raise SystemExit(f"{self} ended with {process.returncode}: {said}")
-        return time.perf_counter() - began
+        ended = time.perf_counter()
+        return ended - began, ended - compiled
 
 
 def end_of(run: Path) -> dict[str, object]:
@@ -91,7 +94,7 @@ def phase(run: Path, began: float, before: set[str]) -> str:
         return "writing a checkpoint"
     if any(path.name == "60" for path in written):
         return "ending"
-    if not any("compile_seconds" in line for line in set(_whole_lines(run / "timing.jsonl")) - before):
+    if not has_compiled(run, before):
         return "starting or compiling"
     lines = [json.loads(line) for line in _whole_lines(run / "metrics.jsonl")]
     if lines and lines[-1]["step"] % 15 == 0 and lines[-1]["split"] == "train":
@@ -99,18 +102,29 @@ def phase(run: Path, began: float, before: set[str]) -> str:
     return "training"
 
 
+def has_compiled(run: Path, before: set[str]) -> bool:
+    return any("compile_seconds" in line for line in set(_whole_lines(run / "timing.jsonl")) - before)
+
+
+def until_compiled(process: subprocess.Popen, run: Path, before: set[str]) -> None:
+    while process.poll() is None and not has_compiled(run, before):
+        time.sleep(0.002)
+
+
 def _whole_lines(path: Path) -> list[str]:
     return [line for line in path.read_text().split("\n")[:-1] if line] if path.exists() else []
 
 
 def trial(
-    cell: Cell, life: float, expected: dict[str, object], folder: Path, chance: random.Random, kills: int
+    cell: Cell, life: float, late: bool, expected: dict[str, object], folder: Path, chance: random.Random, kills: int
 ) -> dict:
-    """Kill a fresh run so many times, end it, and compare."""
+    """Kill a fresh run so many times, end it, and compare; a `late` kill's `life` begins when it has compiled."""
     killed = []
     for _ in range(kills):
         wait, began, before = chance.uniform(0.0, life), time.time(), set(_whole_lines(folder / "timing.jsonl"))
         process = cell.begin(folder)
+        if late:
+            until_compiled(process, folder, before)
         try:
             process.wait(wait)
             killed.append("ended before")
@@ -153,7 +167,7 @@ def main() -> int:
     options = parser.parse_args()
     chance, began = random.Random(options.seed), time.perf_counter()
     cells = [Cell(*parts) for parts in itertools.product(SMALL, ("DEVICE", "HOST"), (1, 4))]
-    undisturbed: dict[Cell, tuple[float, dict]] = {}
+    undisturbed: dict[Cell, tuple[tuple[float, float], dict]] = {}
     done: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -164,7 +178,10 @@ def main() -> int:
                 cell.finish(whole / "warm")  # compiles, so that the life of those to come is known
                 undisturbed[cell] = cell.finish(whole / "whole"), end_of(whole / "whole")
             kills = 2 if number % 3 == 2 else 1
-            done.append(trial(cell, *undisturbed[cell], folder / f"trial-{number}", chance, kills))
+            (life, work), expected = undisturbed[cell]
+            late = number // len(cells) % 2 == 0
+            moments = work if late else life, late
+            done.append(trial(cell, *moments, expected, folder / f"trial-{number}", chance, kills))
             print(json.dumps({"trial": number, **done[-1]}), flush=True)
             left = (time.perf_counter() - began) / (number + 1) * (options.trials - number - 1)
             print(f"{number + 1} of {options.trials}, {left / 60:.0f} min left", file=sys.stderr, flush=True)
