@@ -120,6 +120,7 @@ def test_a_token_that_comes_a_thousand_times_has_its_gradient_summed_in_float32(
         assert np.abs(a - b).max() < 0.05 * np.abs(a).max(), path
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def lively_params(network, tokens):
     params = network.init(KEY, tokens, None, None)["params"]
     return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), params)
