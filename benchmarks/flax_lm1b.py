@@ -14,13 +14,14 @@ from flax import linen as nn
 from harness import Compiling, Contestant, Work
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from peers import LM1B, Sizes, module_of
+from training import devices_told, most_devices
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
     """On one device, and on as many as the batch divides by: a step a call, as its train.py takes them."""
     models = module_of(folder / LM1B)
-    several = max(count for count in range(1, jax.device_count() + 1) if sizes.batch % count == 0)
-    return [_contestant(models, tokens, vocabulary, sizes, steps, count) for count in dict.fromkeys((1, several))]
+    counts = dict.fromkeys((1, most_devices(sizes.batch)))
+    return [_contestant(models, tokens, vocabulary, sizes, steps, count) for count in counts]
 
 
 def _contestant(models: Any, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int, count: int) -> Contestant:
@@ -55,8 +56,7 @@ def _contestant(models: Any, tokens: np.ndarray, vocabulary: int, sizes: Sizes, 
 
         return Work(block, steps, {})
 
-    where = "1 device" if count == 1 else f"{count} devices"
-    return Contestant(f"Flax's lm1b, flax {flax.__version__}, {where}, single steps", prepare)
+    return Contestant(f"Flax's lm1b, flax {flax.__version__}, {devices_told(count)}, single steps", prepare)
 
 
 def _config(models: Any, vocabulary: int, sizes: Sizes) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 from harness import Contestant, Refused, Row, contest, report
 from peers import Sizes, folders
-from training import FAMILIES, contestant, digits
+from training import FAMILIES, contestant, devices_told, digits, most_devices
 
 from jaxgen.data.text import Text
 from jaxgen.environment import set_up_jax
@@ -37,10 +37,10 @@ def family_row(family: str, steps: int, blocks: int) -> Row:
     """Single and scanned steps, on one device and on as many as the machine has and the batch divides by."""
     experiment = digits(family)
     assembly = assemble(experiment)
-    several = _most_devices(experiment.data.batch_size)
+    several = most_devices(experiment.data.batch_size)
     contestants, notes = [], []
     for devices in dict.fromkeys((1, several)):
-        where = _devices(devices)
+        where = devices_told(devices)
         contestants.append(contestant(f"{where}, single steps", experiment, devices, 1, steps))
         if assembly.loops:
             contestants.append(contestant(f"{where}, {steps} steps a call", experiment, devices, steps, steps))
@@ -54,9 +54,9 @@ def family_row(family: str, steps: int, blocks: int) -> Row:
 def beside_torch(steps: int, blocks: int) -> Row:
     """The RNN without dropout, whose draws differ between libraries, beside the same in PyTorch."""
     experiment = digits("rnn", ("task.network.dropout=0", "task.label_dropout=0"))
-    several = _most_devices(experiment.data.batch_size)
+    several = most_devices(experiment.data.batch_size)
     ours = [
-        contestant(f"jaxgen, {_devices(count)}, {steps} steps a call", experiment, count, steps, steps)
+        contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps)
         for count in dict.fromkeys((1, several))
     ]
     name = "rnn without dropout, training step"
@@ -79,9 +79,9 @@ def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Ro
         optimisers={"likelihood": Adam(sizes.rate, b2=sizes.b2, decay=sizes.decay, clip=sizes.clip)},
         steps=1000,
     )
-    several = _most_devices(sizes.batch)
+    several = most_devices(sizes.batch)
     ours = [
-        _uncompared(contestant(f"jaxgen, {_devices(count)}, {steps} steps a call", experiment, count, steps, steps))
+        _uncompared(contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps))
         for count in dict.fromkeys((1, several))
     ]
     tokens, vocabulary = experiment.data.encode(experiment.data.of("train")[0]), experiment.data.spec().vocabulary
@@ -104,14 +104,6 @@ def _without_torch() -> str | None:
 
 def _uncompared(one: Contestant) -> Contestant:
     return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
-
-
-def _most_devices(batch_size: int) -> int:
-    return max(count for count in range(1, jax.device_count() + 1) if batch_size % count == 0)
-
-
-def _devices(count: int) -> str:
-    return "1 device" if count == 1 else f"{count} devices"
 
 
 def main() -> int:

@@ -122,3 +122,12 @@ def contestant(name: str, experiment: Experiment, devices: int, per_call: int, s
         return Work(lambda: training.steps(steps, per_call), steps, training.results(per_call))
 
     return Contestant(name, prepare)
+
+
+def most_devices(batch_size: int) -> int:
+    """As many of the machine's as the batch divides by."""
+    return max(count for count in range(1, jax.device_count() + 1) if batch_size % count == 0)
+
+
+def devices_told(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"

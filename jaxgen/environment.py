@@ -70,6 +70,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def free_memory() -> int | None:
+    """The bytes that Linux says a program can still get; None on another system."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+
+
 def _processor() -> str:
     """The processor's own name where Linux tells it."""
     try:

@@ -14,13 +14,12 @@ from PIL import Image
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.examples import BadExample, Tolerant
 from jaxgen.data.scaling import fitted
-from jaxgen.data.splits import rows_of
+from jaxgen.data.splits import held_out, rows_of
 from jaxgen.errors import UserError
 from jaxgen.types import Spec
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _CAPTIONS = "captions.jsonl"
-_HELD_OUT = 10  # one in so many is a test picture, where the folder does not say
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,7 @@ class PictureFolder:
         """Each split's files, in the order of their names."""
         if all((self.path / split).is_dir() for split in ("train", "test")):
             return {split: _files(self.path / split) for split in ("train", "test")}
-        files = _files(self.path)
-        order = np.random.default_rng(0).permutation(len(files))
-        held_out = set(order[: max(1, len(files) // _HELD_OUT)].tolist())
-        return {
-            split: [file for place, file in enumerate(files) if (place in held_out) == (split == "test")]
-            for split in ("train", "test")
-        }
+        return held_out(_files(self.path))
 
     @functools.cached_property
     def classes(self) -> list[str]:

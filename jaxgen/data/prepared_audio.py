@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.data.examples import BadExample
-from jaxgen.data.wav_folders import held_out
+from jaxgen.data.splits import held_out
 from jaxgen.data.waves import FULL, Recording
 from jaxgen.errors import UserError, nearest
 

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+import math
 
 import jax
+
+from jaxgen.environment import free_memory
 
 _SHARE = 0.25  # of the memory that is free: the rest is for the model and its activations
 
@@ -25,14 +28,13 @@ class Residence(enum.Enum):
         return Residence.HOST if size <= _SHARE * host_memory() else Residence.DISK
 
 
-def host_memory() -> int:
-    """Bytes of the host's memory that are free."""
-    with open("/proc/meminfo") as file:
-        fields = dict(line.split(":", 1) for line in file)
-    return 1024 * int(fields["MemAvailable"].split()[0])
+def host_memory() -> float:
+    """Bytes of the host's memory that are free; where the system does not say, without end."""
+    free = free_memory()
+    return math.inf if free is None else free
 
 
-def device_memory() -> int:
+def device_memory() -> float:
     """Bytes that are free on this process's first device; a CPU's device has the host's memory."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None

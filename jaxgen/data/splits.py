@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxgen.errors import UserError
+
+_HELD_OUT = 10  # one in so many is for the test, where nothing says which are
 
 
 def rows_of(expression: str, sizes: Mapping[str, int], title: str) -> list[tuple[str, int, int]]:
@@ -45,4 +48,14 @@ def cut(arrays: Mapping[str, Mapping[str, np.ndarray]], expression: str, title: 
         if len(places) > 1
         else arrays[places[0][0]][name][places[0][1] : places[0][2]]
         for name in names
+    }
+
+
+def held_out(everything: Sequence[Any]) -> dict[str, list[Any]]:
+    """All but one in ten as `train`, these as `test`; by one fixed permutation, in their order."""
+    order = np.random.default_rng(0).permutation(len(everything))
+    test = set(order[: max(1, len(everything) // _HELD_OUT)].tolist())
+    return {
+        split: [one for place, one in enumerate(everything) if (place in test) == (split == "test")]
+        for split in ("train", "test")
     }

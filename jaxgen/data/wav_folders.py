@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.files import decoded_lines, read_lines
+from jaxgen.data.splits import held_out
 from jaxgen.data.waves import Recording, read_wave
 from jaxgen.errors import UserError
 
 TRANSCRIPTS = "transcripts.tsv"
-_HELD_OUT = 10  # one in so many is a test recording, where nothing says which are
 
 
 class Line(NamedTuple):
@@ -64,13 +62,3 @@ class WavFolder:
         if not lines:
             raise UserError(f"{listed} names no recording; give a line FILE tab TEXT for each")
         return lines
-
-
-def held_out(everything: Sequence) -> dict[str, list]:
-    """All but one in ten as `train`, these as `test`; by one fixed permutation, in their order."""
-    order = np.random.default_rng(0).permutation(len(everything))
-    test = set(order[: max(1, len(everything) // _HELD_OUT)].tolist())
-    return {
-        split: [one for place, one in enumerate(everything) if (place in test) == (split == "test")]
-        for split in ("train", "test")
-    }

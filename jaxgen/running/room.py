@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from jaxgen.environment import free_memory
 from jaxgen.running.estimate import Memory
 
 _GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -19,7 +20,7 @@ def device_bytes() -> int | None:
     if device.platform != "cpu":
         stats = device.memory_stats()
         return None if stats is None else stats.get("bytes_limit")
-    found = [size for size in (_free(), *map(_limit, _GROUPS)) if size is not None]
+    found = [size for size in (free_memory(), *map(_limit, _GROUPS)) if size is not None]
     return min(found) // jax.local_device_count() if found else None
 
 
@@ -41,15 +42,6 @@ def told(size: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:,.1f} TB"
-
-
-def _free() -> int | None:
-    """What Linux says a program can still get."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # another system
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _limit(file: Path) -> int | None:

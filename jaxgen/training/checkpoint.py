@@ -18,7 +18,8 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
-from jaxgen.training.digests import digest, leaves_of, plain_of, plain_shapes, type_of, wrapped
+from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
+from jaxgen.training.keys import with_keys, without_keys
 from jaxgen.training.processes import several
 
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
@@ -100,7 +101,7 @@ class Checkpoints:
         """
         self.wait()
         # a copy on the host: the next step is given the device's buffers, which are a CPU's own memory
-        plain = jax.tree.map(np.array, jax.device_get(plain_of(state)))
+        plain = jax.tree.map(np.array, jax.device_get(without_keys(state)))
         if self._best and (value := record.get("figures", {}).get(self._best.metric)) is not None:
             self._values[step] = value
         self._writing = self._writer.submit(self._write, step, plain, record)
@@ -198,7 +199,7 @@ class Checkpoints:
         for path, leaf in leaves_of(jax.device_get(plain)).items():
             if leaf != saved[path]:
                 raise ValueError(f"the bytes of {path} are not those that were saved")
-        state = wrapped(plain, like)
+        state = with_keys(plain, like)
         return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
 
     def _refuse_other_shapes(self, step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:

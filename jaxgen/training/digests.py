@@ -10,22 +10,12 @@ import numpy as np
 
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
-from jaxgen.training.processes import is_key
-
-
-def plain_of(state: TrainState) -> TrainState:
-    """The state with typed keys as the integers that they are."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, state)
+from jaxgen.training.keys import without_keys
 
 
 def plain_shapes(state: TrainState) -> TrainState:
     """The shapes of what is saved of a state, which may itself be shapes."""
-    return jax.eval_shape(plain_of, state)
-
-
-def wrapped(tree: Any, like: Any) -> Any:
-    """`tree` with typed keys again wherever `like` has them."""
-    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if is_key(kind) else leaf, tree, like)
+    return jax.eval_shape(without_keys, state)
 
 
 def leaves_of(tree: Any) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
+from jaxgen.training.keys import is_key
 from jaxgen.types import Metrics
 
 SKIPPED, SPENT = "skipped", "patience_spent"  # metrics: the share of updates skipped; whether patience has run out
@@ -76,7 +77,7 @@ def redrawn(state: TrainState, number: int) -> TrainState:
         return state
 
     def fold(leaf: jax.Array) -> jax.Array:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return jax.random.fold_in(leaf, 2**32 - number) if is_key else leaf  # from the top: no step is folded so high
+        # from the top: no step is folded so high
+        return jax.random.fold_in(leaf, 2**32 - number) if is_key(leaf) else leaf
 
     return jax.tree.map(fold, state)

@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.errors import UserError
+from jaxgen.training.keys import is_key, with_keys, without_keys
 
 _SILENT = 30  # seconds after which a process that gives no sign of life counts as dead
 
@@ -106,25 +107,15 @@ def told_tree(tree: Any, like: Any) -> Any:
 
     `like` has their shapes; its typed keys come as keys.
     """
-    shapes = jax.eval_shape(_without_keys, like)
-    given = jax.tree.leaves(jax.device_get(_without_keys(tree))) if leads() else []
+    shapes = jax.eval_shape(without_keys, like)
+    given = jax.tree.leaves(jax.device_get(without_keys(tree))) if leads() else []
     content = told(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in given))
     leaves, place = [], 0
     for shape in jax.tree.leaves(shapes):
         size = shape.size * shape.dtype.itemsize
         leaves.append(np.frombuffer(content[place : place + size], shape.dtype).reshape(shape.shape))
         place += size
-    plain = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-    return jax.tree.map(lambda leaf, kind: jax.random.wrap_key_data(leaf) if is_key(kind) else leaf, plain, like)
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether an array, or its shape, holds typed PRNG keys."""
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _without_keys(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
+    return with_keys(jax.tree.unflatten(jax.tree.structure(shapes), leaves), like)
 
 
 def agree_on(document: Any) -> None:

@@ -99,11 +99,11 @@ class DiffusionTransformer(nn.Module):
 
     def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
         """[B, T, D] through every block, in one loop where they are stacked."""
-        block, sizes = self.remat.of(Block, self.scan), (self.heads, self.expansion, self.precision.dtype)
+        sizes = self.heads, self.expansion, self.precision.dtype
         if self.scan:
-            every, each = {"params": 0}, {"params": True}
-            loop = nn.scan(block, variable_axes=every, split_rngs=each, in_axes=(0, nn.broadcast), length=self.blocks)
+            loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast))
             return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept), condition)[0]
+        block = self.remat.of(Block)
         for number in range(self.blocks):
             tokens, _ = block(*sizes, name=f"block_{number}")(tokens, kept[number], condition)
         return tokens

@@ -161,14 +161,7 @@ class Transformer(nn.Module):
         segment: jax.Array | None,
     ) -> tuple[jax.Array, Cache | None]:
         """The same in one loop, with the caches of all blocks in one, [B, L, ...]."""
-        loop = nn.scan(
-            self.remat.of(Block, scanned=True),
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=(1, nn.broadcast, 1, nn.broadcast),
-            out_axes=1,
-            length=self.blocks,
-        )
+        loop = self.remat.scanned(Block, self.blocks, (1, nn.broadcast, 1, nn.broadcast), out_axes=1)
         blocks = loop(self.heads, self.hidden, self.dropout, self.precision.dtype, name="blocks")
         return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
 

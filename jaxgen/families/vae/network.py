@@ -46,13 +46,12 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, label: jax.Array | None, keys: jax.Array | None) -> jax.Array:
-        dtype, block = self.precision.dtype, self.remat.of(Block, self.scan)
+        dtype, block = self.precision.dtype, self.remat.of(Block)
         x = nn.Dense(self.width, dtype=dtype, name="input")(x)  # [B, D]
         if self.classes:
             x = x + nn.Embed(self.classes + 1, self.width, name="class")(label).astype(dtype)
         if self.scan:
-            every, each = {"params": 0}, {"params": True}
-            loop = nn.scan(block, variable_axes=every, split_rngs=each, in_axes=1, length=self.blocks)
+            loop = self.remat.scanned(Block, self.blocks, 1)
             x, _ = loop(self.dropout, dtype, name="blocks")(x, numbered_each(keys, self.blocks))
         else:
             for number in range(self.blocks):
