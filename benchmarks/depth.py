@@ -27,7 +27,7 @@ from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.running.assembly import assemble
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 
 WAYS = (  # scanned or not, and what is kept
@@ -46,7 +46,7 @@ def experiment(depth: int, precision: Precision, scan: bool, remat: Remat) -> Ex
     return Experiment(
         task=LanguageModel(network),
         data=Text(name="python-docs", batch_size=8, length=128),
-        optimisers={"likelihood": Adam(1e-3, clip=1.0)},
+        optimisers={"likelihood": AdamW(1e-3, clip=1.0)},
         steps=1000,
         parallel=Parallel(data=1),
     )

@@ -15,7 +15,7 @@ from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.optimisers import AdamW, Cosine
 
 
 def experiment() -> Experiment:
@@ -25,6 +25,8 @@ def experiment() -> Experiment:
     return Experiment(
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=8, length=1024),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=2e-4, warmup=2000), b2=0.95, decay=0.1, clip=1.0)},
+        optimisers={
+            "likelihood": AdamW(learning_rate=Cosine(peak=2e-4, warmup=2000), b2=0.95, weight_decay=0.1, clip=1.0)
+        },
         steps=100_000,
     )

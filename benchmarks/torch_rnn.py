@@ -21,8 +21,8 @@ class Network(nn.Module):
 
     def __init__(self, network, params):
         super().__init__()
-        self.context, self.start = network.context, network.vocabulary
-        tables = [params[f"token_{back}"] for back in network.context]
+        self.token_shifts, self.start = network.token_shifts, network.vocabulary
+        tables = [params[f"token_{back}"] for back in network.token_shifts]
         self.tokens = nn.ModuleList([_embedding(table) for table in tables])
         self.label, self.position = _embedding(params["label"]), _embedding(params["position"])
         layer = params["layer_0"]
@@ -36,10 +36,10 @@ class Network(nn.Module):
 
     def forward(self, tokens, label):
         """The mean of -log p, nats, of `tokens` [B, T] under `label` [B]."""
-        length, furthest = tokens.shape[1], max(self.context)
+        length, furthest = tokens.shape[1], max(self.token_shifts)
         past = nn.functional.pad(tokens, (furthest, 0), value=self.start)
         shown = self.label(label)[:, None] + self.position.weight
-        for back, table in zip(self.context, self.tokens, strict=True):
+        for back, table in zip(self.token_shifts, self.tokens, strict=True):
             shown = shown + table(past[:, furthest - back : furthest - back + length])
         states, _ = self.lstm(shown)
         hidden = torch.relu(self.hidden(torch.cat([states, shown], dim=-1)))
@@ -56,9 +56,9 @@ class Steps:
         self._slow = [leaf.detach().clone() for leaf in self._params]
         self._experiment = assembly.experiment
         adam = self._adam = assembly.experiment.optimisers["likelihood"]
-        options = {"betas": (adam.b1, adam.b2), "eps": adam.eps, "weight_decay": adam.decay}
+        options = {"betas": (adam.b1, adam.b2), "eps": adam.eps, "weight_decay": adam.weight_decay}
         self._optimiser = torch.optim.AdamW(self._params, lr=0.0, fused=True, **options)
-        self._rates = np.asarray(adam.rate.build(assembly.experiment.steps)(jnp.arange(BATCHES))).tolist()
+        self._rates = np.asarray(adam.learning_rate.build(assembly.experiment.steps)(jnp.arange(BATCHES))).tolist()
         source = assembly.source
         arrays = {name: torch.from_numpy(np.array(array)).long() for name, array in source.arrays.items()}
         self._tokens, self._labels = arrays["image"].flatten(1), arrays["label"]

@@ -30,7 +30,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.running.assembly import assemble
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 
 
 def family_row(family: str, steps: int, blocks: int) -> Row:
@@ -53,7 +53,7 @@ def family_row(family: str, steps: int, blocks: int) -> Row:
 
 def beside_torch(steps: int, blocks: int) -> Row:
     """The RNN without dropout, whose draws differ between libraries, beside the same in PyTorch."""
-    experiment = digits("rnn", ("task.network.dropout=0", "task.label_dropout=0"))
+    experiment = digits("rnn", ("task.network.dropout=0", "task.condition_dropout=0"))
     several = most_devices(experiment.data.batch_size)
     ours = [
         contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps)
@@ -76,7 +76,7 @@ def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Ro
     experiment = Experiment(
         task=LanguageModel(Transformer(sizes.width, sizes.blocks, sizes.heads, hidden=4 * sizes.width)),
         data=Text(batch_size=sizes.batch, length=sizes.length),
-        optimisers={"likelihood": Adam(sizes.rate, b2=sizes.b2, decay=sizes.decay, clip=sizes.clip)},
+        optimisers={"likelihood": AdamW(sizes.rate, b2=sizes.b2, weight_decay=sizes.decay, clip=sizes.clip)},
         steps=1000,
     )
     several = most_devices(sizes.batch)

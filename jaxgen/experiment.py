@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxgen.core.masks import Everything, Moves
+from jaxgen.core.masks import Everything, Selection
 from jaxgen.errors import UserError
 from jaxgen.rewards.tuned import Tuning
-from jaxgen.training.averages import Average
+from jaxgen.training.averages import EMA
 from jaxgen.training.checkpoint import Best
 from jaxgen.training.guard import Guard
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 
 
@@ -38,16 +38,16 @@ class Experiment:
 
     task: Any  # a Task: a family's frozen dataclass of settings
     data: Any  # Pictures, Text, Pairs ...
-    optimisers: Mapping[str, Adam]  # a turn's name -> its optimiser
+    optimisers: Mapping[str, AdamW]  # a turn's name -> its optimiser
     steps: int
-    averages: Mapping[str, Average] = field(default_factory=dict)  # the first is what is evaluated and sampled
+    averages: Mapping[str, EMA] = field(default_factory=dict)  # the first is what is evaluated and sampled
     steps_per_call: int = 20
     seed: int = 0
     every: Every = Every()
     keep: int = 2  # newest checkpoints
     best: Best | None = None  # a checkpoint that is kept beside them
     start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
-    moves: Moves = Everything()  # what fine-tuning leaves on the board
+    trainable: Selection = Everything()  # what fine-tuning leaves on the board
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
     parallel: Parallel = Parallel()
     accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole

@@ -26,7 +26,7 @@ class Unit(enum.Enum):
     CHARACTER = "character"
     BYTE = "byte"
     WORD = "word"
-    PIECE = "piece"  # several bytes, as many as Spec.token_bytes says
+    SUBWORD = "subword"  # several bytes, as many as Spec.token_bytes says
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Histogram:
     spec: Spec | None = None
     bound = "exact"
 
-    def for_spec(self, spec: Spec) -> "Histogram":
+    def sized(self, spec: Spec) -> "Histogram":
         return replace(self, spec=spec)
 
     def init(self, key: Key) -> Variables:
@@ -72,7 +72,7 @@ class Dictionary:
     spec: Spec | None = None
     bound = "exact"
 
-    def for_spec(self, spec: Spec) -> "Dictionary":
+    def sized(self, spec: Spec) -> "Dictionary":
         return replace(self, spec=spec)
 
     def init(self, key: Key) -> Variables:
@@ -114,7 +114,7 @@ class Duel:
 
     spec: Spec | None = None
 
-    def for_spec(self, spec: Spec) -> "Duel":
+    def sized(self, spec: Spec) -> "Duel":
         return replace(self, spec=spec)
 
     def init(self, key: Key) -> Variables:

@@ -18,7 +18,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Every, Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 
 
 def experiment() -> Experiment:
@@ -27,9 +27,9 @@ def experiment() -> Experiment:
         trained,
         task=dataclasses.replace(trained.task, guidance=1.0),  # what is drawn under no class is not guided to one
         start="runs/diffusion",
-        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.02, group=16),
+        rewards=ScoreFunction(ClassProbability(target=7), kl_coef=0.02, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": Adam(rate=7e-4, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=7e-4, b2=0.99, clip=1.0)},
         averages={},
         steps=25,
         steps_per_call=5,

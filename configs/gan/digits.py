@@ -14,13 +14,13 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 from jaxgen.training.parallel import Parallel
 
 
 def experiment() -> Experiment:
-    adam = Adam(rate=Cosine(peak=1e-3, warmup=50, floor=0.1), b1=0.0, b2=0.99)
+    adam = AdamW(learning_rate=Cosine(peak=1e-3, warmup=50, floor=0.1), b1=0.0, b2=0.99)
     return Experiment(
         task=Gan(
             generator=Generator(width=128, blocks=2, channels=()),
@@ -29,7 +29,7 @@ def experiment() -> Experiment:
         ),
         data=Pictures(name="digits", batch_size=64),
         optimisers={"discriminator": adam, "generator": adam},
-        averages={"slow": Average(half_life=20_000)},
+        averages={"slow": EMA(half_life=20_000)},
         steps=9000,
         steps_per_call=50,
         every=Every(log=200, evaluate=3000, sample=4500, checkpoint=3000),

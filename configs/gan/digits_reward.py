@@ -20,7 +20,7 @@ from jaxgen.core.masks import Matching
 from jaxgen.experiment import Every, Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 
 
 def experiment() -> Experiment:
@@ -28,10 +28,10 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         trained,
         start="runs/gan",
-        moves=Matching("^generator/"),
-        rewards=Pathwise(ClassProbability(chosen=7), hold=0.1),
+        trainable=Matching("^generator/"),
+        rewards=Pathwise(ClassProbability(target=7), distance_coef=0.1),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
         steps=200,
         every=Every(log=20, evaluate=200, sample=200, checkpoint=200),

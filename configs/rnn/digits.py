@@ -13,23 +13,25 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 
 
 def experiment() -> Experiment:
     network = RecurrentNetwork(
         cell=Cell.LSTM,
         width=128,
-        context=(1, 7, 8, 9),  # the pixel before, and the three above in a picture 8 wide
+        token_shifts=(1, 7, 8, 9),  # the pixel before, and the three above in a picture 8 wide
         head=128,
         dropout=0.3,  # with the strong weight decay: 1,437 pictures are soon known by heart
     )
     return Experiment(
-        task=LanguageModel(network=network, label_dropout=0.03),
+        task=LanguageModel(network=network, condition_dropout=0.03),
         data=Pictures(name="digits", batch_size=64),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=1e-2, warmup=50), b2=0.99, decay=0.6, clip=1.0)},
-        averages={"slow": Average(half_life=10_000)},
+        optimisers={
+            "likelihood": AdamW(learning_rate=Cosine(peak=1e-2, warmup=50), b2=0.99, weight_decay=0.6, clip=1.0)
+        },
+        averages={"slow": EMA(half_life=10_000)},
         steps=1100,
         every=Every(log=50, evaluate=550, sample=550, checkpoint=550),
     )

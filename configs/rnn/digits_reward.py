@@ -17,7 +17,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Every, Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 
 
 def experiment() -> Experiment:
@@ -25,9 +25,9 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         trained,
         start="runs/rnn",
-        rewards=ScoreFunction(ClassProbability(chosen=7), kl=0.05, group=16),
+        rewards=ScoreFunction(ClassProbability(target=7), kl_coef=0.05, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": Adam(rate=1e-3, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=1e-3, b2=0.99, clip=1.0)},
         averages={},
         steps=30,
         steps_per_call=5,

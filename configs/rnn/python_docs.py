@@ -14,8 +14,8 @@ from jaxgen.data.text import Text
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 
 
 def experiment() -> Experiment:
@@ -23,8 +23,10 @@ def experiment() -> Experiment:
     return Experiment(
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=32, length=64),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=4e-3, warmup=100), b2=0.99, decay=0.1, clip=1.0)},
-        averages={"slow": Average(half_life=3_000)},
+        optimisers={
+            "likelihood": AdamW(learning_rate=Cosine(peak=4e-3, warmup=100), b2=0.99, weight_decay=0.1, clip=1.0)
+        },
+        averages={"slow": EMA(half_life=3_000)},
         steps=2000,
         every=Every(log=100, evaluate=400, sample=1000, checkpoint=500),
     )

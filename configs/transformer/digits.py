@@ -15,8 +15,8 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 
 
 def experiment() -> Experiment:
@@ -24,14 +24,16 @@ def experiment() -> Experiment:
         width=64,
         blocks=3,
         hidden=128,
-        context=(1, 2, 7, 8, 9, 10),  # two pixels before, and four above in a picture 8 wide
+        token_shifts=(1, 2, 7, 8, 9, 10),  # two pixels before, and four above in a picture 8 wide
         dropout=0.15,
     )
     return Experiment(
-        task=LanguageModel(network=network, label_dropout=0.03),
+        task=LanguageModel(network=network, condition_dropout=0.03),
         data=Pictures(name="digits", batch_size=64),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=8e-3, warmup=100), b2=0.99, decay=0.5, clip=1.0)},
-        averages={"slow": Average(half_life=10_000)},
+        optimisers={
+            "likelihood": AdamW(learning_rate=Cosine(peak=8e-3, warmup=100), b2=0.99, weight_decay=0.5, clip=1.0)
+        },
+        averages={"slow": EMA(half_life=10_000)},
         steps=1000,
         every=Every(log=50, evaluate=500, sample=500, checkpoint=500),
     )

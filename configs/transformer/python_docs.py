@@ -13,17 +13,19 @@ from jaxgen.data.text import Text
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 
 
 def experiment() -> Experiment:
-    network = Transformer(width=128, blocks=4, heads=4, hidden=512, context=(1, 2, 3), dropout=0.05)
+    network = Transformer(width=128, blocks=4, heads=4, hidden=512, token_shifts=(1, 2, 3), dropout=0.05)
     return Experiment(
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=16, length=128),
-        optimisers={"likelihood": Adam(rate=Cosine(peak=2e-3, warmup=100), b2=0.99, decay=0.1, clip=1.0)},
-        averages={"slow": Average(half_life=100)},
+        optimisers={
+            "likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, weight_decay=0.1, clip=1.0)
+        },
+        averages={"slow": EMA(half_life=100)},
         steps=1000,
         every=Every(log=100, evaluate=1000, sample=1000, checkpoint=500),
     )

@@ -17,8 +17,8 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.task import Vae
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 from jaxgen.training.parallel import Parallel
 
 
@@ -30,8 +30,8 @@ def experiment() -> Experiment:
             prior=Prior(layers=6, width=96),
         ),
         data=Pictures(name="digits", batch_size=64),
-        optimisers={"bound": Adam(rate=Cosine(peak=2e-3, warmup=100), b2=0.99, decay=0.1, clip=100.0)},
-        averages={"slow": Average(half_life=10_000)},
+        optimisers={"bound": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, weight_decay=0.1, clip=100.0)},
+        averages={"slow": EMA(half_life=10_000)},
         steps=1300,
         steps_per_call=50,
         every=Every(log=200, evaluate=500, sample=2000, checkpoint=2000),

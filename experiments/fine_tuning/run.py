@@ -93,10 +93,10 @@ def runs_of(trained, family: str, out: Path, seed: int) -> dict:
     from jaxgen.core.masks import Matching
 
     pattern, steps, _ = FAMILIES[family]
-    new = shorter(trained, steps, only=NEW, share=0.1)
+    new = shorter(trained, steps, only=NEW, fraction=0.1)
     return {
         "known": shorter(trained, trained.steps // 3, only=KNOWN),
-        "tuned": dataclasses.replace(new, start=str(out / f"{family}_{seed}_known"), moves=Matching(pattern)),
+        "tuned": dataclasses.replace(new, start=str(out / f"{family}_{seed}_known"), trainable=Matching(pattern)),
         "scratch": new,
     }
 

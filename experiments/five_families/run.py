@@ -81,7 +81,7 @@ def faded(trained, family: str):
 
     return dataclasses.replace(
         trained,
-        moves=Matching(pattern),
+        trainable=Matching(pattern),
         data=dataclasses.replace(trained.data, name="faded-digits"),
         steps=steps,
         every=Every(log=steps // 10, evaluate=steps, sample=steps, checkpoint=steps),

@@ -97,7 +97,7 @@ def run(experiment: Experiment, workdir: Path, stopped, began: float | None = No
         keep(folder, experiment)
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
-                speak(f"the turn {turn.name!r} is left out: `moves` leaves it no parameter")
+                speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
         return Trainer(assembly, folder, speak, began, profile).run(stopped)
     finally:
         folder.close()

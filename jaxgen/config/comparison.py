@@ -13,7 +13,7 @@ ABSENT = object()
 
 
 def differences(first: Any, second: Any) -> list[str]:
-    """Lines such as 'optimisers.generator.rate: 0.0002 -> 0.001', none when the two are the same experiment.
+    """Lines such as 'optimisers.generator.learning_rate: 0.0002 -> 0.001', none when the two are the same experiment.
 
     Each side is an experiment or a document of one: a document that holds the user's own code cannot be read back,
     but it can be compared. A field that an older document lacks counts as its default.

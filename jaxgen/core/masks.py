@@ -12,7 +12,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.types import Params
 
 Mask = Any  # a tree of bools shaped like the parameters
-Moves = Callable[[Params], Mask]
+Selection = Callable[[Params], Mask]
 
 
 def path_of(keys: tuple) -> str:
@@ -61,8 +61,8 @@ class Matching:
 class Both:
     """The leaves that both masks let move: what a turn owns, restricted to what a fine-tuning moves."""
 
-    first: Moves
-    second: Moves
+    first: Selection
+    second: Selection
 
     def __call__(self, params: Params) -> Mask:
         return jax.tree.map(lambda a, b: a and b, self.first(params), self.second(params))
@@ -74,8 +74,8 @@ def split(tree: Any, mask: Mask) -> tuple[Any, Any]:
     None is an empty subtree to JAX: gradients, optimisers, clips and averages of the moving half never see the frozen
     one. Splitting before `grad` is what keeps frozen leaves bit-identical and their backward pass uncomputed.
     """
-    moving = jax.tree.map(lambda leaf, moves: leaf if moves else None, tree, mask)
-    frozen = jax.tree.map(lambda leaf, moves: None if moves else leaf, tree, mask)
+    moving = jax.tree.map(lambda leaf, selected: leaf if selected else None, tree, mask)
+    frozen = jax.tree.map(lambda leaf, selected: None if selected else leaf, tree, mask)
     return moving, frozen
 
 
@@ -86,4 +86,4 @@ def join(moving: Any, frozen: Any) -> Any:
 
 def union(masks: list[Mask]) -> Mask:
     """The leaves that any of the masks lets move."""
-    return jax.tree.map(lambda *moves: any(moves), *masks)
+    return jax.tree.map(lambda *selected: any(selected), *masks)

@@ -15,7 +15,7 @@ from jaxgen.types import Key
 
 _PART = 32  # frames of each row that a CPU works on at a time
 
-class Heard(NamedTuple):
+class Features(NamedTuple):
     """Features, and which frames of them hold nothing but the row's own samples."""
 
     features: Float[Array, "B F M"]
@@ -80,11 +80,11 @@ class LogMel:
         """F of waves of so many samples."""
         return audio.frame_count(samples, self.samples, self.step)
 
-    def __call__(self, wave: Float[Array, "B N"], wave_length: Int[Array, " B"]) -> Heard:
+    def __call__(self, wave: Float[Array, "B N"], wave_length: Int[Array, " B"]) -> Features:
         """The features of `wave` in [-1, 1], of which each row's first `wave_length` samples are its own."""
         mask = audio.frame_mask(wave_length, wave.shape[1], self.samples, self.step)
         features = jax.lax.platform_dependent(wave, cpu=self._by_parts, default=self._features)
-        return Heard(features, mask)
+        return Features(features, mask)
 
     def _features(self, wave: Float[Array, "B N"]) -> Float[Array, "B F M"]:
         power = audio.power_spectrum(audio.frames(wave, self.samples, self.step, self.points))
@@ -110,27 +110,28 @@ class LogMel:
 class SpecAugment:
     """Time and frequency masks of arXiv 1904.08779 (table 1; the default is its LibriSpeech double), without the warp.
 
-    No time mask covers more than `share` of a row's own frames (p of the paper). Hidden is what takes the row's mean.
+    No time mask covers more than `fraction` of a row's own frames (p of the paper). What is hidden takes the row's
+    mean.
     """
 
     bands: int = 2  # m_F, how many bands of frequencies are hidden
     band: int = 27  # F, the widest, in filters
     times: int = 2  # m_T, how many spans of time are hidden
     time: int = 100  # T, the longest, in frames
-    share: float = 1.0  # p
+    fraction: float = 1.0  # p
 
     def __post_init__(self):
-        if min(self.bands, self.band, self.times, self.time) < 0 or not 0 < self.share <= 1:
+        if min(self.bands, self.band, self.times, self.time) < 0 or not 0 < self.fraction <= 1:
             raise UserError(
-                f"bands is {self.bands}, band {self.band}, times {self.times}, time {self.time}, share {self.share}; "
-                "give 0 or more, and a share above 0, up to 1"
+                f"bands is {self.bands}, band {self.band}, times {self.times}, time {self.time}, fraction "
+                f"{self.fraction}; give 0 or more, and a fraction above 0, up to 1"
             )
 
-    def __call__(self, heard: Heard, row: Int[Array, " B"], key: Key) -> Heard:
+    def __call__(self, heard: Features, row: Int[Array, " B"], key: Key) -> Features:
         """The same with spans hidden by draws from each row's own key: the same whatever the batch around it."""
         batch, length, mels = heard.features.shape
         own = heard.mask.sum(axis=1)
-        longest = jnp.minimum(self.time, jnp.floor(self.share * own).astype(jnp.int32))
+        longest = jnp.minimum(self.time, jnp.floor(self.fraction * own).astype(jnp.int32))
         time_key, band_key = jax.random.split(key)
         times = hidden_spans(time_key, row, own, length, self.times, longest)
         every = jnp.full(batch, mels)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 from flax import struct
 
-from jaxgen.core.masks import Both, Everything, Moves
+from jaxgen.core.masks import Both, Everything, Selection
 from jaxgen.core.mean import Mean
 from jaxgen.types import Batch, Key, Params, Spec, Variables
 
@@ -34,21 +34,21 @@ class Turn:
 
     name: str
     loss: Loss
-    moves: Moves = Everything()
+    trainable: Selection = Everything()
     repeat: int = 1
 
 
-def restrict(turns: tuple[Turn, ...], moves: Moves, params: Params) -> tuple[Turn, ...]:
-    """The turns with all but the leaves of `moves` taken off the board; a turn left with nothing to move is dropped."""
-    allowed = tuple(replace(turn, moves=Both(turn.moves, moves)) for turn in turns)
-    return tuple(turn for turn in allowed if any(jax.tree.leaves(turn.moves(params))))
+def restrict(turns: tuple[Turn, ...], trainable: Selection, params: Params) -> tuple[Turn, ...]:
+    """The turns restricted to the leaves that `trainable` selects; a turn left without a leaf is dropped."""
+    allowed = tuple(replace(turn, trainable=Both(turn.trainable, trainable)) for turn in turns)
+    return tuple(turn for turn in allowed if any(jax.tree.leaves(turn.trainable(params))))
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A family's game. A task is a frozen dataclass of settings; `for_spec` gives it its sizes, then all is pure."""
+    """A family's game. A task is a frozen dataclass of settings; `sized` gives it its sizes, then all is pure."""
 
-    def for_spec(self, spec: Spec) -> "Task":
+    def sized(self, spec: Spec) -> "Task":
         """This task with every size that the data decide filled in; UserError when the data do not suit it."""
 
     def init(self, key: Key) -> Variables:
@@ -93,23 +93,23 @@ class Critic(Protocol):
 
 @struct.dataclass
 class Trajectory:
-    """An episode for each row: T decisions drawn one after another, and the example that they made."""
+    """An episode for each row: T actions drawn one after another, and the example that they made."""
 
     given: Batch  # "row" [B], and "label" [B] where the policy knows classes
-    decisions: Any  # all that `score` needs to hold them likely or not; every leaf with the batch leading
-    log_prob: jax.Array  # [B, T] nats, of each decision under the sampler that drew it
+    actions: Any  # all that `score` needs to hold them likely or not; every leaf with the batch leading
+    log_prob: jax.Array  # [B, T] nats, of each action under the sampler that drew it
     example: Batch  # what was made, shaped like the source's batches
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """A family that draws by decisions with a density each: what score-function tuning needs."""
+    """A family that draws by actions with a density each: what score-function tuning needs."""
 
     def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
         """An episode for each of given["row"] [B] under given["label"] [B]; without a label, of any class."""
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
-        """[B, T] nats: the decisions' log-probabilities under the very sampler that `rollout` draws by."""
+        """[B, T] nats: the actions' log-probabilities under the very sampler that `rollout` draws by."""
 
 
 @runtime_checkable

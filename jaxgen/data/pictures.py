@@ -39,7 +39,7 @@ class Pictures:
     """Pictures by name: the builtin `digits`, `faded-digits` and `emoji`, a set that TFDS has prepared, or a folder.
 
     `train` and `test` are split expressions (`train[:90%]`, `validation+test`). All of the pictures, or those of the
-    classes `only`, and of the training part the first `share`. Up to `skip_bad` bad examples are stood in for.
+    classes `only`, and of the training part the first `fraction`. Up to `skip_bad` bad examples are stood in for.
     """
 
     name: str = "digits"
@@ -47,7 +47,7 @@ class Pictures:
     residence: Residence = Residence.AUTO
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     only: tuple[int, ...] = ()  # classes; none named: all
-    share: float = 1.0
+    fraction: float = 1.0
     train: str = "train"
     test: str = "test"
     size: int | None = None  # H and W that pictures are scaled to
@@ -63,8 +63,8 @@ class Pictures:
             raise UserError(f"batch_size is {self.batch_size}; give at least 1")
         if self.workers < 0:
             raise UserError(f"data.workers is {self.workers}; give a number of processes, 0 for threads")
-        if not 0 < self.share <= 1:
-            raise UserError(f"data.share is {self.share}; give a share of the training split above 0, up to 1")
+        if not 0 < self.fraction <= 1:
+            raise UserError(f"data.fraction is {self.fraction}; give a share of the training split above 0, up to 1")
         if self.size is not None and (self.size < 1 or self.name in _BUILTIN):
             raise UserError(f"data.size is {self.size}; give at least 1, and none for the builtin sets")
         if self.crop < 0:
@@ -97,8 +97,8 @@ class Pictures:
             examples = self._folder.examples(expression, self.bad)
         else:
             examples = read_pictures(self._builder, expression, self.size, self.bad)
-        if split == "train" and self.share < 1:
-            return Chosen(examples, range(max(1, round(self.share * len(examples)))))
+        if split == "train" and self.fraction < 1:
+            return Chosen(examples, range(max(1, round(self.fraction * len(examples)))))
         return examples
 
     def arrays(self, split: str) -> dict[str, np.ndarray]:
@@ -125,8 +125,8 @@ class Pictures:
                 raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
             chosen = np.isin(arrays["label"], self.only)
             arrays = {name: array[chosen] for name, array in arrays.items()}
-        if share and self.share < 1:
-            size = max(1, round(self.share * len(arrays["image"])))
+        if share and self.fraction < 1:
+            size = max(1, round(self.fraction * len(arrays["image"])))
             arrays = {name: array[:size] for name, array in arrays.items()}
         return arrays
 

@@ -132,7 +132,7 @@ class Merges:
     """Byte-level byte pairs: the `tokenizers` library's own JSON; any text is its tokens and back."""
 
     content: str
-    unit = Unit.PIECE
+    unit = Unit.SUBWORD
 
     @functools.cached_property
     def _tokenizer(self) -> Any:

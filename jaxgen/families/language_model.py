@@ -66,15 +66,15 @@ class LanguageModel:
     `continues` from batch to batch is read with truncated back-propagation: the state is carried in `extra.rows`, no
     gradient flows across batches, and a `fresh` row starts from nothing; a network that does not stream reads each
     batch on its own. Samples are drawn at `temperature` from the `top_k` likeliest tokens (None: from all); likelihoods
-    know neither. `label_dropout` is the share of training rows whose label is hidden, so that pictures of any class can
-    be drawn as well. The documents of a `packed` row know nothing of each other, and targets outside `mask` do not
+    know neither. `condition_dropout` is the fraction of training rows whose label is hidden, so that pictures of any
+    class can be drawn as well. The documents of a `packed` row know nothing of each other, and targets outside `mask` do not
     count.
     """
 
     network: Network
     temperature: float = 1.0
     top_k: int | None = None
-    label_dropout: float = 0.0
+    condition_dropout: float = 0.0
     spec: Spec | None = None
     bound = "exact"
 
@@ -83,10 +83,12 @@ class LanguageModel:
             raise UserError(f"temperature is {self.temperature}; give 0 (the likeliest token) or more")
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top_k is {self.top_k}; give at least 1, or none for all tokens")
-        if not 0 <= self.label_dropout < 1:
-            raise UserError(f"label_dropout is {self.label_dropout}; give a share from 0 up to, not including, 1")
+        if not 0 <= self.condition_dropout < 1:
+            raise UserError(
+                f"condition_dropout is {self.condition_dropout}; give a share from 0 up to, not including, 1"
+            )
 
-    def for_spec(self, spec: Spec) -> "LanguageModel":
+    def sized(self, spec: Spec) -> "LanguageModel":
         if spec.image is None and not spec.length:
             raise UserError("a LanguageModel learns pictures or tokens, and these data have neither")
         if spec.image is None and (spec.source_length or spec.wave):
@@ -120,8 +122,8 @@ class LanguageModel:
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens (or pixels' channels) of -log p, nats."""
         hiding, dropping = jax.random.split(key)
-        if self.spec.classes and self.label_dropout:
-            hidden = uniform(hiding, batch["row"], ()) < self.label_dropout
+        if self.spec.classes and self.condition_dropout:
+            hidden = uniform(hiding, batch["row"], ()) < self.condition_dropout
             batch = {**batch, "label": jnp.where(hidden, self.spec.classes, batch["label"])}
         log_prob, rows = self._read(variables, batch, row_keys(dropping, batch["row"]))
         return _mean(-log_prob, batch), Aux(rows=rows)
@@ -138,7 +140,7 @@ class LanguageModel:
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Carry | None]:
         log_prob, rows = self._read(variables, batch, None)
         sums = {"nats": _mean(-log_prob, batch)}
-        if self.spec.unit is Unit.PIECE:
+        if self.spec.unit is Unit.SUBWORD:
             sums["bytes"] = _mean(jnp.asarray(self.spec.token_bytes, jnp.float32)[batch["tokens"][:, 1:]], batch)
         return sums, rows
 
@@ -154,7 +156,7 @@ class LanguageModel:
                 return figures | {"bits_per_byte": bits}
             case Unit.WORD:  # with the ends of lines among the words, as the benchmarks count them
                 return figures | {"perplexity_per_word": jnp.exp(nats)}
-            case Unit.PIECE:
+            case Unit.SUBWORD:
                 return figures | {"bits_per_byte": bits / sums["bytes"].value, "perplexity": jnp.exp(nats)}
 
     def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
@@ -168,7 +170,7 @@ class LanguageModel:
         return self.rollout(variables, {**turns, **given, "row": row}, key).example
 
     def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
-        """An episode for each of given["row"] [B]: a decision [B, L] a token, at `temperature` from the `top_k`.
+        """An episode for each of given["row"] [B]: a action [B, L] a token, at `temperature` from the `top_k`.
 
         Under given["label"], else under "of any class"; after the prompt given["tokens"] [B, P], as `sample` has it.
         """
@@ -196,7 +198,7 @@ class LanguageModel:
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, L] nats of the tokens drawn, all in one parallel pass."""
-        tokens, length = trajectory.decisions, trajectory.log_prob.shape[1]
+        tokens, length = trajectory.actions, trajectory.log_prob.shape[1]
         label = trajectory.given.get("label")
         logits, _ = self.network.apply({"params": variables.params}, tokens[:, :-1], None, label)
         log_probs = tempered(logits[:, -length:], self.temperature, self.top_k)

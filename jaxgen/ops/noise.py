@@ -1,4 +1,4 @@
-"""Noise levels of diffusion: EDM's preconditioning, weights and schedule, and the Gaussian steps between two levels."""
+"""Noise sigmas of diffusion: EDM's preconditioning, weights and schedule, and the Gaussian steps between two sigmas."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
@@ -33,16 +33,16 @@ def loss_weight(σ: jax.Array, σ_data: float) -> jax.Array:
     return (σ**2 + σ_data**2) / (σ * σ_data) ** 2
 
 
-def draw_levels(key: jax.Array, row: jax.Array, p_mean: float, p_std: float) -> jax.Array:
-    """[B] levels σ to train at, ln σ ~ N(P_mean, P_std²) (table 1, arXiv 2206.00364), each row its own."""
+def draw_sigmas(key: jax.Array, row: jax.Array, p_mean: float, p_std: float) -> jax.Array:
+    """[B] sigmas σ to train at, ln σ ~ N(P_mean, P_std²) (table 1, arXiv 2206.00364), each row its own."""
     return jnp.exp(p_mean + p_std * normal(key, row, ()))
 
 
 def schedule(steps: int, σ_min: float, σ_max: float, ρ: float = 7.0) -> jax.Array:
-    """[steps] levels from σ_max down to σ_min, denser where they are small (eq. 5, arXiv 2206.00364; `steps` >= 2)."""
+    """[steps] sigmas from σ_max down to σ_min, denser where they are small (eq. 5, arXiv 2206.00364; `steps` >= 2)."""
     share = jnp.arange(steps) / (steps - 1)
-    levels = (σ_max ** (1 / ρ) + share * (σ_min ** (1 / ρ) - σ_max ** (1 / ρ))) ** ρ
-    return levels.at[0].set(σ_max).at[-1].set(σ_min)
+    sigmas = (σ_max ** (1 / ρ) + share * (σ_min ** (1 / ρ) - σ_max ** (1 / ρ))) ** ρ
+    return sigmas.at[0].set(σ_max).at[-1].set(σ_min)
 
 
 def bridge(x: jax.Array, clean: jax.Array, σ: jax.Array, σ_next: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -24,21 +24,21 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class ClassProbability:
-    """The probability that the frozen digits net gives to the class `chosen`."""
+    """The probability that the frozen digits net gives to the class `target`."""
 
-    chosen: int
+    target: int
 
     def prepare(self, spec: Spec) -> Any:
         if spec.image != (8, 8, 1) or spec.levels != LEVELS:
             raise UserError("rewards.reward looks through the digits net, which needs 8x8 pictures of 17 levels")
-        if not 0 <= self.chosen < spec.classes:
+        if not 0 <= self.target < spec.classes:
             raise UserError(
-                f"rewards.reward.chosen is {self.chosen}: there is no such class; give 0 to {spec.classes - 1}"
+                f"rewards.reward.target is {self.target}: there is no such class; give 0 to {spec.classes - 1}"
             )
         return load("digits").params
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
-        return jnp.exp(log_probabilities(prepared, example["image"])[:, self.chosen])
+        return jnp.exp(log_probabilities(prepared, example["image"])[:, self.target])
 
 
 def refuse_other_shapes(reward: Reward, prepared: Any, example: Batch) -> None:

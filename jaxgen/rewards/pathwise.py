@@ -1,8 +1,8 @@
 """Reward tuning by the reward's own gradient, through the sampler to the parameters.
 
-The objective is E[reward] - hold * E[|x - x_start|^2], x and x_start drawn from the same noise. The source hands over
-the reward's gradient in the sample, an array shaped like the sample; the turn draws once more from the same noise and
-lets that gradient go on to the parameters, so that its loss is a function of variables and batch alone.
+The objective is E[reward] - distance_coef * E[|x - x_start|^2], x and x_start drawn from the same noise. The source
+gives the reward's gradient in the sample, an array shaped like the sample; the turn draws once more from the same noise
+and passes that gradient on to the parameters, so that its loss is a function of variables and batch alone.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -22,15 +22,15 @@ from jaxgen.types import Batch, Key, Variables
 
 @dataclass(frozen=True)
 class Pathwise:
-    """Tuning toward `reward` through the sampler, held to the start by `hold` for each unit of squared distance."""
+    """Tuning toward `reward` through the sampler, minus `distance_coef` times the squared distance from the start."""
 
     reward: Reward
-    hold: float = 0.1
+    distance_coef: float = 0.1
     distance = "squared_distance"  # the mean over pixels in [-1, 1], between samples of the same noise
 
     def __post_init__(self):
-        if self.hold < 0:
-            raise UserError(f"rewards.hold is {self.hold}; give 0 or more")
+        if self.distance_coef < 0:
+            raise UserError(f"rewards.distance_coef is {self.distance_coef}; give 0 or more")
 
     def check(self, task: Task, batch_size: int) -> None:
         """UserError for a task that is not Reparameterised; any batch size will do."""
@@ -66,7 +66,7 @@ class Pathwise:
         image = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["image"]
         gain = _row_sum(batch["gradient"] * image)
         gain = batch["reward"] + gain - jax.lax.stop_gradient(gain)
-        return Mean.of(self.hold * _distance(image, batch["start"], task.spec.levels) - gain)
+        return Mean.of(self.distance_coef * _distance(image, batch["start"], task.spec.levels) - gain)
 
     def examples(self, task: Reparameterised, variables: Variables, given: Batch, key: Key) -> Batch:
         """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""

@@ -1,8 +1,8 @@
 """Reward tuning by the score function: episodes of the present policy, pushed by how much better than others they did.
 
-The objective is E[reward] - kl * KL(policy || start). Its gradient needs neither the reward's gradient nor that of the
-sampler: E[(return - baseline) * grad log p], the return being reward - kl * log(p / p_start) (REINFORCE, Williams 1992;
-the leave-one-out baseline, arXiv 2402.14740).
+The objective is E[reward] - kl_coef * KL(policy || start). Its gradient needs neither the reward's gradient nor that of
+the sampler: E[(return - baseline) * grad log p], the return being reward - kl_coef * log(p / p_start) (REINFORCE,
+Williams 1992; the leave-one-out baseline, arXiv 2402.14740).
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -21,22 +21,24 @@ from jaxgen.types import Batch, Key, Variables
 
 @dataclass(frozen=True)
 class ScoreFunction:
-    """Leave-one-out tuning in groups of `group` episodes toward `reward`, held to the start by `kl` nats' worth."""
+    """Leave-one-out tuning in groups of `group` episodes toward `reward`, less `kl_coef` times the KL."""
 
     reward: Reward
-    kl: float = 0.01
+    kl_coef: float = 0.01
     group: int = 16
     distance = "kl_nats"  # the name of how far the policy is from its start
 
     def __post_init__(self):
-        if self.kl < 0 or self.group < 2:
-            raise UserError(f"rewards.kl is {self.kl} and rewards.group {self.group}; give 0 or more, and 2 or more")
+        if self.kl_coef < 0 or self.group < 2:
+            raise UserError(
+                f"rewards.kl_coef is {self.kl_coef} and rewards.group {self.group}; give 0 or more, and 2 or more"
+            )
 
     def check(self, task: Task, batch_size: int) -> None:
         """UserError for a task that is no Policy, and for batches that groups do not fit."""
         if not isinstance(task, Policy):
             raise UserError(
-                f"a {type(task).__name__} draws without decisions that could be scored; give rewards=Pathwise(...)"
+                f"a {type(task).__name__} draws without actions that could be scored; give rewards=Pathwise(...)"
             )
         if batch_size % self.group:
             raise UserError(f"data.batch_size is {batch_size} and rewards.group {self.group}; let one divide the other")
@@ -54,7 +56,7 @@ class ScoreFunction:
         refuse_other_shapes(self.reward, prepared, trajectory.example)
         reward = self.reward(prepared, trajectory.example)
         kl = (trajectory.log_prob - task.score(start, trajectory)).sum(axis=1)
-        advantage = leave_one_out(reward - self.kl * kl, self.group)
+        advantage = leave_one_out(reward - self.kl_coef * kl, self.group)
         return {
             "trajectory": trajectory,
             "example": trajectory.example,

@@ -79,7 +79,7 @@ class Assembly:
 def assemble(experiment: Experiment) -> Assembly:
     """Size the task to its data and make its game. UserError when the parts do not fit."""
     spec = experiment.data.spec()
-    task = experiment.task.for_spec(spec)
+    task = experiment.task.sized(spec)
     shapes, loops = shapes_and_loops(task.init, jax.random.key(0))
     batch_size, steps = experiment.data.batch_size, experiment.steps
     played = task
@@ -87,7 +87,12 @@ def assemble(experiment: Experiment) -> Assembly:
         experiment.rewards.check(task, batch_size)
         played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
-    how = {"moves": experiment.moves, "guard": experiment.guard, "accumulate": experiment.accumulate, "loops": loops}
+    how = {
+        "trainable": experiment.trainable,
+        "guard": experiment.guard,
+        "accumulate": experiment.accumulate,
+        "loops": loops,
+    }
     if experiment.rewards is None and isinstance(experiment.data, Augmenting):
         how["augment"] = experiment.data.augment
     game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, **how)

@@ -42,5 +42,5 @@ def stopped_sentence(folder: Path, guard: Guard, turn: str, rollbacks: Sequence[
     return (
         f"the loss or the gradient of {turn!r} was not finite{limit} in {guard.patience} updates in a row up to step "
         f"{rollbacks[-1]}{tries}, and {guard.rollbacks} rollbacks did not help; {saved}: try a lower "
-        f"optimisers.{turn}.rate or a clip (optimisers.{turn}.clip=1) in another --workdir{start}"
+        f"optimisers.{turn}.learning_rate or a clip (optimisers.{turn}.clip=1) in another --workdir{start}"
     )

@@ -11,7 +11,7 @@ from jaxgen.errors import UserError
 
 
 @dataclass(frozen=True)
-class Average:
+class EMA:
     """An exponential average: after `half_life` more examples a parameter's weight in it has halved.
 
     `ramp` shortens the half-life at the start to that share of the examples seen so far, so that the average is not

@@ -34,31 +34,32 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class Adam:
-    """Adam (arXiv 1412.6980), with decoupled weight decay (arXiv 1711.05101) where `decay` is not 0.
+class AdamW:
+    """AdamW: Adam (arXiv 1412.6980), with decoupled weight decay (arXiv 1711.05101) where `weight_decay` is not 0.
 
     `clip` bounds the global norm of the gradient of the leaves that move; 0 leaves it alone.
     """
 
-    rate: float | Cosine = 1e-3
+    learning_rate: float | Cosine = 1e-3
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
-    decay: float = 0.0
+    weight_decay: float = 0.0
     clip: float = 0.0
 
     def __post_init__(self):
         if not (0 <= self.b1 < 1 and 0 <= self.b2 < 1):
             raise UserError(
-                f"b1 is {self.b1} and b2 {self.b2}; Adam's averages need values from 0 up to, not including, 1"
+                f"b1 is {self.b1} and b2 {self.b2}; Adam's moments need values from 0 up to, not including, 1"
             )
-        if not (self.clip >= 0 and self.decay >= 0 and self.eps > 0):
+        if not (self.clip >= 0 and self.weight_decay >= 0 and self.eps > 0):
             raise UserError(
-                f"clip is {self.clip}, decay {self.decay}, eps {self.eps}; give no negative numbers, eps above 0"
+                f"clip is {self.clip}, weight_decay {self.weight_decay}, eps {self.eps}; give no negative numbers, and "
+                "eps above 0"
             )
 
     def build(self, updates: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `updates` updates."""
-        rate = self.rate.build(updates) if isinstance(self.rate, Cosine) else self.rate
-        adam = optax.adamw(rate, b1=self.b1, b2=self.b2, eps=self.eps, weight_decay=self.decay)
+        rate = self.learning_rate.build(updates) if isinstance(self.learning_rate, Cosine) else self.learning_rate
+        adam = optax.adamw(rate, b1=self.b1, b2=self.b2, eps=self.eps, weight_decay=self.weight_decay)
         return optax.chain(optax.clip_by_global_norm(self.clip), adam) if self.clip else adam

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.core.masks import Everything, Moves, join, size_of, split, union
+from jaxgen.core.masks import Everything, Selection, join, size_of, split, union
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Aux, Task, Turn, restrict
 from jaxgen.errors import UserError, nearest
 from jaxgen.training.accumulation import accumulated
-from jaxgen.training.averages import Average
+from jaxgen.training.averages import EMA
 from jaxgen.training.guard import SPENT, Guard, chosen, counted
 from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
 
@@ -39,7 +39,7 @@ class Game:
     task: Task
     turns: tuple[Turn, ...]
     optimisers: Mapping[str, optax.GradientTransformation]
-    averages: Mapping[str, Average]
+    averages: Mapping[str, EMA]
     batch_size: int
     guard: Guard = Guard()
     accumulate: int = 1  # parts that a batch's gradient is taken in
@@ -52,8 +52,8 @@ class Game:
         return sum(turn.repeat for turn in self.turns)
 
     def moving(self, params: Params) -> Any:
-        """The mask of the leaves that any turn moves: what averages and a fine-tuning checkpoint are over."""
-        return union([turn.moves(params) for turn in self.turns])
+        """The mask of the leaves that any turn trainable: what averages and a fine-tuning checkpoint are over."""
+        return union([turn.trainable(params) for turn in self.turns])
 
     def moving_size(self, params: Params) -> int:
         """The numbers that any turn moves; `params` may be shapes alone."""
@@ -64,22 +64,22 @@ def make_game(
     task: Task,
     params: Params,
     optimisers: Mapping[str, Any],
-    averages: Mapping[str, Average],
+    averages: Mapping[str, EMA],
     steps: int,
     batch_size: int,
-    moves: Moves = Everything(),
+    trainable: Selection = Everything(),
     guard: Guard = Guard(),
     accumulate: int = 1,
     loops: bool = True,
     augment: Augment = _as_it_is,
 ) -> Game:
-    """The game of a sized task: its turns restricted to `moves`, each with its optimiser built for `steps` steps.
+    """The game of a sized task: its turns restricted to `trainable`, each with its optimiser built for `steps` steps.
 
     `params` may be shapes alone. UserError when an optimiser is missing, or one names no turn.
     """
-    turns = restrict(task.turns(), moves, params)
+    turns = restrict(task.turns(), trainable, params)
     if not turns:
-        raise UserError(f"moves leaves no turn anything to move; let it match a leaf that one of them owns: {moves}")
+        raise UserError(f"trainable selects no parameter that any turn trains; let it match one of them: {trainable}")
     known = [turn.name for turn in task.turns()]
     for name in optimisers:
         if name not in known:
@@ -101,7 +101,7 @@ def init_state(
     variables = game.task.init(jax.random.fold_in(key, 0)) if start is None else start
     params = variables.params
     moving, _ = split(params, game.moving(params))
-    opt_state = {t.name: game.optimisers[t.name].init(split(params, t.moves(params))[0]) for t in game.turns}
+    opt_state = {t.name: game.optimisers[t.name].init(split(params, t.trainable(params))[0]) for t in game.turns}
     # a copy each: an average that shared the parameters' memory would be donated with them
     averages = {name: jax.tree.map(jnp.copy, moving) for name in game.averages}
     extra = Extra(variables.extra.shared, game.task.rows(game.batch_size))
@@ -141,7 +141,7 @@ def take_turn(
 
     A move that the guard does not accept leaves all but its count as it was.
     """
-    moving, frozen = split(state.params, turn.moves(state.params))
+    moving, frozen = split(state.params, turn.trainable(state.params))
 
     def gradient_of(batch: Batch, rows: Any) -> tuple[Any, tuple[Mean, Aux]]:
         def total(moving):
@@ -199,7 +199,7 @@ def _unmoved(game: Game, state: TrainState, before: Mapping[str, jax.Array]) -> 
 
     def of(turn: Turn) -> Any:
         idle = state.skipped[turn.name] == before[turn.name] + turn.repeat
-        return jax.tree.map(lambda moves: idle if moves else jnp.bool_(True), turn.moves(state.params))
+        return jax.tree.map(lambda selected: idle if selected else jnp.bool_(True), turn.trainable(state.params))
 
     return jax.tree.map(lambda *turns: functools.reduce(jnp.logical_and, turns), *map(of, game.turns))
 

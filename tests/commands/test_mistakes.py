@@ -24,7 +24,7 @@ RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"
         ("steps", "write FIELD=VALUE"),
         ("every.log=0", "every.log is 0"),
         ("data.name=digit", "did you mean 'digits'"),
-        ("optimisers.model.rate=fast", "optimisers.model.rate"),
+        ("optimisers.model.learning_rate=fast", "optimisers.model.learning_rate"),
     ],
 )
 def test_a_mistyped_setting(setting, sentence, tmp_path):
@@ -77,7 +77,7 @@ def test_a_pattern_that_matches_nothing(tmp_path):
         "import dataclasses, runpy\n"
         "from jaxgen.core.masks import Matching\n"
         f"def experiment():\n    whole = runpy.run_path({str(ROOT / RNN)!r})['experiment']()\n"
-        "    return dataclasses.replace(whole, moves=Matching('haed'))\n"
+        "    return dataclasses.replace(whole, trainable=Matching('haed'))\n"
     )
     assert "the pattern 'haed' matches no parameter" in told(jaxgen("describe", "--config", config))
 

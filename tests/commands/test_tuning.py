@@ -57,8 +57,8 @@ def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path)
     [
         (RNN, [], "head/bias is missing there and float32[17] here"),
         (GAN, ["task.generator.width=64"], "generator/Block_0/Dense_0/kernel is float32[128,256] there and float32["),
-        (GAN_REWARD, ["rewards.reward.chosen=10"], "there is no such class; give 0 to 9"),
-        (GAN_REWARD, ["rewards.hold=-1"], "rewards.hold is -1"),
+        (GAN_REWARD, ["rewards.reward.target=10"], "there is no such class; give 0 to 9"),
+        (GAN_REWARD, ["rewards.distance_coef=-1"], "rewards.distance_coef is -1"),
         (GAN_REWARD, ["rewards.reward.chozen=1"], "did you mean 'chosen'"),
         (GAN_REWARD, ["data.name=emoji"], "the digits net, which needs 8x8 pictures"),
     ],
@@ -120,8 +120,8 @@ def test_a_family_without_likelihood_or_critic_has_nothing_to_score(tmp_path):
     config, run = tmp_path / "duel.py", tmp_path / "run"
     config.write_text(
         "from jaxgen.data.pictures import Pictures\nfrom jaxgen.experiment import Experiment\n"
-        "from jaxgen.training.optimisers import Adam\nfrom tests.worlds import Duel\n"
-        "def experiment():\n    adam = {name: Adam() for name in ('left', 'right')}\n"
+        "from jaxgen.training.optimisers import AdamW\nfrom tests.worlds import Duel\n"
+        "def experiment():\n    adam = {name: AdamW() for name in ('left', 'right')}\n"
         "    return Experiment(task=Duel(), data=Pictures(), optimisers=adam, steps=3)\n"
     )
     assert jaxgen("train", "--config", config, "--workdir", run).returncode == 0

@@ -19,7 +19,7 @@ from jaxgen.data.pairs import BucketedPairs, Pairs
 from jaxgen.data.tokenizers import BytePairs, Bytes, Words
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.shapes import in_one_shape
 from jaxgen.types import Spec
@@ -107,7 +107,7 @@ def experiment(folder, **fields):
     return Experiment(
         Dictionary(),
         pairs(folder, **fields),
-        {"dictionary": Adam(0.3)},
+        {"dictionary": AdamW(0.3)},
         steps=60,
         steps_per_call=4,
         every=Every(log=10, evaluate=30, sample=30, checkpoint=30),

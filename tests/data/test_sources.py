@@ -36,17 +36,17 @@ def test_faded_digits_are_the_same_digits_with_half_the_ink():
 
 
 def test_some_classes_and_a_share_of_them():
-    whole, some = Pictures().arrays("train"), Pictures(only=(8, 9), share=0.1).arrays("train")
+    whole, some = Pictures().arrays("train"), Pictures(only=(8, 9), fraction=0.1).arrays("train")
     of_them = np.flatnonzero(np.isin(whole["label"], (8, 9)))
     assert np.array_equal(some["image"], whole["image"][of_them[: round(len(of_them) / 10)]])
-    assert set(Pictures(only=(8, 9), share=0.1).arrays("test")["label"]) == {8, 9}  # and all of the held-out ones
-    assert len(Pictures(only=(8, 9), share=0.1).arrays("test")["label"]) > 60
+    assert set(Pictures(only=(8, 9), fraction=0.1).arrays("test")["label"]) == {8, 9}  # and all of the held-out ones
+    assert len(Pictures(only=(8, 9), fraction=0.1).arrays("test")["label"]) > 60
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Pictures(share=0.0), "data.share"),
+        (lambda: Pictures(fraction=0.0), "data.fraction"),
         (lambda: Pictures(only=(3, 10)).arrays("train"), "no such classes"),
     ],
 )

@@ -133,11 +133,11 @@ def test_the_likelihood_is_told_in_the_units_of_the_tokens():
     task = LanguageModel(RecurrentNetwork(width=4, embedding=4))
     nats, told = Mean(jnp.float32(40 * math.log(8)), jnp.float32(40)), Mean(jnp.float32(60), jnp.float32(40))
     sums = {"nats": nats, "bytes": told}
-    figures = {unit: task.for_spec(Spec(length=4, vocabulary=3, unit=unit)).finish(sums) for unit in Unit}
+    figures = {unit: task.sized(Spec(length=4, vocabulary=3, unit=unit)).finish(sums) for unit in Unit}
     assert figures[Unit.CHARACTER].keys() == {"nats_per_token", "bits_per_character", "perplexity"}
     assert figures[Unit.BYTE]["bits_per_byte"] == pytest.approx(3)
     assert figures[Unit.WORD]["perplexity_per_word"] == pytest.approx(8)
-    assert figures[Unit.PIECE]["bits_per_byte"] == pytest.approx(2)  # 120 bits for 60 bytes
+    assert figures[Unit.SUBWORD]["bits_per_byte"] == pytest.approx(2)  # 120 bits for 60 bytes
 
 
 def test_bits_per_byte_are_all_nats_over_all_bytes():
@@ -146,7 +146,7 @@ def test_bits_per_byte_are_all_nats_over_all_bytes():
     tokens = vocabulary.encode("the cat sat on the mat the cat sat")
     sizes = {"length": len(tokens) - 1, "vocabulary": vocabulary.size}
     spec = Spec(**sizes, unit=vocabulary.unit, token_bytes=vocabulary.token_bytes)
-    task = LanguageModel(RecurrentNetwork(width=4, embedding=4)).for_spec(spec)
+    task = LanguageModel(RecurrentNetwork(width=4, embedding=4)).sized(spec)
     batch = {"tokens": tokens[None], "row": np.arange(1)}
     sums = jax.jit(lambda key: task.evaluate(task.init(key), batch, key)[0])(jax.random.key(0))
     told = len(vocabulary.decode(tokens[1:]).encode())

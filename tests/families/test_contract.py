@@ -24,9 +24,9 @@ from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.reference import at_start
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
-from jaxgen.training.averages import Average
+from jaxgen.training.averages import EMA
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Variables
@@ -60,7 +60,7 @@ FAMILIES = {
 @functools.cache
 def task_of(family: str) -> Task:
     experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
-    return set_fields(experiment, FAMILIES[family].small).task.for_spec(Pictures().spec())
+    return set_fields(experiment, FAMILIES[family].small).task.sized(Pictures().spec())
 
 
 @functools.cache
@@ -76,13 +76,13 @@ def batch_of(size: int = BATCH) -> dict[str, Any]:
     return {name: array[:size] for name, array in arrays.items()} | {"row": np.arange(size)}
 
 
-def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, Adam]:
-    return {turn.name: Adam(3e-3, eps=eps, decay=0.1, clip=1.0) for turn in task.turns()}
+def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, AdamW]:
+    return {turn.name: AdamW(3e-3, eps=eps, weight_decay=0.1, clip=1.0) for turn in task.turns()}
 
 
-def stepped(task: Any, variables: Variables, moves: Any, source: Any, steps: int) -> tuple[TrainState, TrainState]:
+def stepped(task: Any, variables: Variables, trainable: Any, source: Any, steps: int) -> tuple[TrainState, TrainState]:
     """The state before and after some steps on batches of `source` (a traced one, or one batch over and over)."""
-    averages = {"slow": Average(100.0)}
+    averages = {"slow": EMA(100.0)}
     game = make_game(task, variables.params, optimisers_of(task), averages, steps, BATCH, moves)
     rows = jnp.arange(BATCH)
     if isinstance(source, dict):
@@ -109,13 +109,13 @@ def changed(before: Any, after: Any) -> dict[str, bool]:
     return dict(zip(paths(before), (not np.array_equal(a, b) for a, b in pairs), strict=True))
 
 
-def owned(moves: Any, params: Any) -> set[str]:
+def owned(trainable: Any, params: Any) -> set[str]:
     """The paths of the leaves that a mask lets move."""
     return {path for path, own in zip(paths(params), jax.tree.leaves(moves(params)), strict=True) if own}
 
 
 def tuning_of(family: str) -> ScoreFunction | Pathwise:
-    reward = ClassProbability(chosen=3)
+    reward = ClassProbability(target=3)
     return ScoreFunction(reward, group=4) if isinstance(task_of(family), Policy) else Pathwise(reward)
 
 
@@ -143,7 +143,7 @@ def test_each_turn_moves_its_own_leaves_and_all_of_them(family):
     for turn in task.turns():
         before, after = stepped(OneTurn(task, turn), lively(family), Everything(), batch_of(), 2)
         moved = {path for path, has in changed(before.params, after.params).items() if has}
-        assert moved == owned(turn.moves, before.params)
+        assert moved == owned(turn.trainable, before.params)
         moved_by_some |= moved
     assert moved_by_some == set(paths(lively(family).params))
 
@@ -173,8 +173,8 @@ def test_one_batch_can_be_over_fitted(family):
     """With the noise held still every player's loss falls far below where it began."""
     task, variables = task_of(family), jax.jit(task_of(family).init)(KEY)
     for turn in task.turns():
-        mask = turn.moves(variables.params)
-        optimiser = Adam(1e-2).build(1)
+        mask = turn.trainable(variables.params)
+        optimiser = AdamW(1e-2).build(1)
 
         def loss(moving, frozen, turn=turn):
             return turn.loss(Variables(join(moving, frozen), variables.extra), batch_of(), KEY)[0].value
@@ -247,7 +247,7 @@ def test_frozen_is_frozen_in_a_fine_tuning(family):
     assert set(paths(after.averages["slow"])) == moving  # what is frozen has no average beside itself
     for turn in restrict(task.turns(), moves, before.params):
         moments = [leaf for leaf in jax.tree.leaves(after.opt_state[turn.name]) if leaf.ndim]
-        own, _ = split(before.params, turn.moves(before.params))
+        own, _ = split(before.params, turn.trainable(before.params))
         assert sum(leaf.size for leaf in moments) == 2 * sum(leaf.size for leaf in jax.tree.leaves(own))
 
 
@@ -288,7 +288,7 @@ def trained(task: Any, parallel: Parallel, source: Any, eps: float = 1e-8) -> tu
     """Metrics of two calls, and the state as one copy after them, of the compiled program."""
     devices = parallel.place(BATCH, task.layout() if isinstance(task, LaidOut) else ())
     shapes = jax.eval_shape(task.init, KEY)
-    game = make_game(task, shapes.params, optimisers_of(task, eps), {"slow": Average(100.0)}, 4, BATCH)
+    game = make_game(task, shapes.params, optimisers_of(task, eps), {"slow": EMA(100.0)}, 4, BATCH)
     state = devices.begin(
         lambda key, start: init_state(game, key, functools.partial(source.init, KEY), start), KEY, None
     )
@@ -346,7 +346,7 @@ def test_any_number_of_devices_does_the_same(family, rewarded, request):
 @every_family
 def test_a_state_is_restored_bit_for_bit(family, tmp_path):
     task = task_of(family)
-    game = make_game(task, lively(family).params, optimisers_of(task), {"slow": Average(100.0)}, 1, BATCH)
+    game = make_game(task, lively(family).params, optimisers_of(task), {"slow": EMA(100.0)}, 1, BATCH)
     state = jax.jit(lambda: init_state(game, KEY, lambda moving: jax.random.key(5), lively(family)))()
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(1, state, {})

@@ -19,14 +19,14 @@ from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.types import Extra, Spec, Variables
 
 KEY = jax.random.key(0)
-NETWORK = RecurrentNetwork(width=8, embedding=6, context=(1, 2), head=5, dropout=0.2)
+NETWORK = RecurrentNetwork(width=8, embedding=6, token_shifts=(1, 2), head=5, dropout=0.2)
 PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
 STREAM = Spec(length=4, vocabulary=3, continues=True)
 
 
 def model(spec, cell=Cell.LSTM):
     """A sized task and lively parameters: fresh ones hold everything equally likely."""
-    task = LanguageModel(NETWORK.clone(cell=cell)).for_spec(spec)
+    task = LanguageModel(NETWORK.clone(cell=cell)).sized(spec)
     shapes = jax.eval_shape(task.init, KEY).params
     leaves, tree = jax.tree.flatten(shapes)
     keys = jax.random.split(jax.random.key(7), len(leaves))
@@ -72,7 +72,7 @@ def test_the_label_matters():
 
 @pytest.mark.parametrize("spec", [PICTURES, STREAM])
 def test_an_untrained_network_holds_all_tokens_equally_likely(spec):
-    task = LanguageModel(NETWORK).for_spec(spec)
+    task = LanguageModel(NETWORK).sized(spec)
     batch = every_picture(1) if spec is PICTURES else every_text(1)
     variables = jax.jit(task.init)(KEY).replace(extra=Extra(rows=task.rows(81)))
     mean, _ = jax.jit(task.loss)(variables, batch, KEY)
@@ -183,10 +183,10 @@ def test_units():
     [
         (lambda: LanguageModel(NETWORK, temperature=-1.0), "temperature"),
         (lambda: LanguageModel(NETWORK, top_k=0), "top_k"),
-        (lambda: NETWORK.clone(context=(0, 1)), "context"),
-        (lambda: LanguageModel(NETWORK, label_dropout=1.0), "label_dropout"),
-        (lambda: LanguageModel(NETWORK).for_spec(Spec()), "neither"),
-        (lambda: LanguageModel(NETWORK, top_k=4).for_spec(PICTURES), "3 tokens"),
+        (lambda: NETWORK.clone(token_shifts=(0, 1)), "context"),
+        (lambda: LanguageModel(NETWORK, condition_dropout=1.0), "condition_dropout"),
+        (lambda: LanguageModel(NETWORK).sized(Spec()), "neither"),
+        (lambda: LanguageModel(NETWORK, top_k=4).sized(PICTURES), "3 tokens"),
     ],
 )
 def test_a_users_mistake_is_told_in_a_sentence(make, sentence):

@@ -17,9 +17,9 @@ from jaxgen.types import Extra, Spec, Variables
 V, T = 7, 11
 SPEC = Spec(length=T, vocabulary=V, packed=True)
 NETWORKS = {
-    "lstm": RecurrentNetwork(width=6, embedding=4, layers=2, context=(1, 3), head=5),
+    "lstm": RecurrentNetwork(width=6, embedding=4, layers=2, token_shifts=(1, 3), head=5),
     "gru": RecurrentNetwork(cell=Cell.GRU, width=6, embedding=4),
-    "transformer": Transformer(width=8, blocks=2, heads=2, hidden=12, context=(1, 2)),
+    "transformer": Transformer(width=8, blocks=2, heads=2, hidden=12, token_shifts=(1, 2)),
 }
 DOCUMENTS = [np.random.default_rng(size).integers(0, V, size).astype(np.int32) for size in (5, 3, 12, 2, 7, 4)]
 ROWS = {**pack(DOCUMENTS, T), "row": np.arange(3)}
@@ -27,7 +27,7 @@ ROWS = {**pack(DOCUMENTS, T), "row": np.arange(3)}
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def world(request):
-    task = LanguageModel(NETWORKS[request.param]).for_spec(SPEC)
+    task = LanguageModel(NETWORKS[request.param]).sized(SPEC)
     leaves, tree = jax.tree.flatten(jax.eval_shape(task.init, jax.random.key(0)).params)
     keys = jax.random.split(jax.random.key(7), len(leaves))
     drawn = [0.8 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]

@@ -37,7 +37,7 @@ def task_with(family, *fields):
     experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
     names = NETWORKS.get(family, ("network",))
     changes = [f"task.{name}.{field}" for name, field in itertools.product(names, fields)]
-    return set_fields(experiment, [*FAMILIES[family].small, *changes]).task.for_spec(Pictures().spec())
+    return set_fields(experiment, [*FAMILIES[family].small, *changes]).task.sized(Pictures().spec())
 
 
 def losses_of(family, *fields):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgen.ops.noise import bridge, draw_levels, loss_weight, normal_log_prob, preconditioning, schedule
+from jaxgen.ops.noise import bridge, draw_sigmas, loss_weight, normal_log_prob, preconditioning, schedule
 
 SIGMAS = jnp.array([0.002, 0.03, 0.5, 0.8, 3.0, 80.0])
 
@@ -39,9 +39,9 @@ def test_the_schedule_keeps_its_ends_and_is_even_in_its_root(rho):
 
 def test_levels_are_log_normal_and_each_rows_own():
     key, row = jax.random.key(0), jnp.arange(20_000)
-    levels = draw_levels(key, row, -0.8, 1.2)
+    levels = draw_sigmas(key, row, -0.8, 1.2)
     assert stats.kstest((np.log(levels) + 0.8) / 1.2, "norm").pvalue > 1e-3
-    np.testing.assert_array_equal(draw_levels(key, row[5:9], -0.8, 1.2), levels[5:9])
+    np.testing.assert_array_equal(draw_sigmas(key, row[5:9], -0.8, 1.2), levels[5:9])
 
 
 def test_the_bridge_is_bayes_rule():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.core.sound import Heard, SpecAugment
+from jaxgen.core.sound import Features, SpecAugment
 from jaxgen.errors import UserError
 from jaxgen.ops.spec_augment import hidden_spans
 
@@ -19,7 +19,7 @@ ROWS = jnp.arange(100, 100 + B)
 
 def heard():
     features = jax.random.normal(jax.random.key(1), (B, F, M))
-    return Heard(features, jnp.arange(F) < LENGTHS[:, None])
+    return Features(features, jnp.arange(F) < LENGTHS[:, None])
 
 
 def runs(line: np.ndarray) -> list[int]:
@@ -41,7 +41,7 @@ def test_one_span_is_no_wider_than_allowed_and_its_widths_and_places_are_even():
 @pytest.mark.parametrize(("times", "bands"), [(1, 0), (0, 1), (2, 2), (0, 0)])
 def test_only_spans_of_allowed_widths_change_and_they_take_the_rows_mean(times, bands):
     before = heard()
-    after = SpecAugment(bands=bands, band=5, times=times, time=30, share=0.5)(before, ROWS, jax.random.key(2))
+    after = SpecAugment(bands=bands, band=5, times=times, time=30, fraction=0.5)(before, ROWS, jax.random.key(2))
     assert np.array_equal(after.mask, before.mask)
     changed = np.asarray(after.features != before.features)
     assert not changed[~np.asarray(before.mask)].any()
@@ -61,13 +61,13 @@ def test_a_row_is_hidden_alike_whatever_the_batch_around_it():
     settings, key, before = SpecAugment(band=5, time=20), jax.random.key(3), heard()
     whole = settings(before, ROWS, key).features
     part = jnp.array([40, 4, 63])
-    alone = settings(Heard(before.features[part], before.mask[part]), ROWS[part], key).features
+    alone = settings(Features(before.features[part], before.mask[part]), ROWS[part], key).features
     np.testing.assert_allclose(alone, whole[part], atol=1e-6)
     assert not np.array_equal(settings(before, ROWS + B, key).features, whole)
 
 
 def test_settings_that_cannot_be():
-    with pytest.raises(UserError, match="a share above 0"):
-        SpecAugment(share=0.0)
+    with pytest.raises(UserError, match="a fraction above 0"):
+        SpecAugment(fraction=0.0)
     with pytest.raises(UserError, match="give 0 or more"):
         SpecAugment(time=-1)

@@ -69,7 +69,7 @@ def tuned_folder(start: Path, way: str, images: np.ndarray) -> Path:
     experiment = json.loads((folder / "experiment.json").read_text())
     moves = part("core.masks.Matching", pattern="^head/")
     reward = part("rewards.functions.ClassProbability", chosen=7)
-    rewards = part("rewards.pathwise.Pathwise", reward=reward, hold=0.1) if way == "reward" else None
+    rewards = part("rewards.pathwise.Pathwise", reward=reward, distance_coef=0.1) if way == "reward" else None
     experiment["fields"] |= {"start": str(start), "moves": moves, "rewards": rewards}
     experiment["fields"]["data"]["fields"]["name"] = "faded-digits" if way == "data" else "digits"
     summary = json.loads((folder / "summary.json").read_text()) | {"steps": 300, "frozen_fraction": 0.801}

@@ -34,13 +34,13 @@ class Near:
 
 
 def generator(seed: int) -> tuple[Gan, Variables]:
-    task = Gan(Generator(width=8, latent=4), Discriminator(width=8)).for_spec(SPEC)
+    task = Gan(Generator(width=8, latent=4), Discriminator(width=8)).sized(SPEC)
     return task, jax.jit(task.init)(jax.random.key(seed))
 
 
 def test_the_turns_gradient_is_the_objectives_and_its_value_too():
     (task, variables), (_, start) = generator(0), generator(1)
-    tuning = Pathwise(Near(), hold=0.7)
+    tuning = Pathwise(Near(), distance_coef=0.7)
     source = Samples.of(task, tuning, 12)
     moving, _ = split(start.params, Matching("^generator/")(start.params))
     state = source.init(KEY, moving)
@@ -74,7 +74,7 @@ def test_a_run_that_has_not_moved_has_no_distance():
 
 
 def test_a_users_mistake_is_told_in_a_sentence():
-    with pytest.raises(UserError, match=r"rewards.hold"):
-        Pathwise(Near(), hold=-0.1)
+    with pytest.raises(UserError, match=r"rewards.distance_coef"):
+        Pathwise(Near(), distance_coef=-0.1)
     with pytest.raises(UserError, match="ScoreFunction"):
         Pathwise(Near()).check(object(), 12)

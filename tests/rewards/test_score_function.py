@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 
 
 def objective(task, variables, start, reward, kl):
-    """E[reward] - kl * KL(policy || start), over all 16 pictures."""
+    """E[reward] - kl_coef * KL(policy || start), over all 16 pictures."""
     log_p, log_start = log_probs(task, variables), log_probs(task, start)
     return jnp.sum(jnp.exp(log_p) * (reward - kl * (log_p - log_start)))
 
@@ -32,14 +32,14 @@ def objective(task, variables, start, reward, kl):
 def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
     """Every pair of pictures as a group of two, weighed by how likely the policy draws it."""
     (task, variables), (_, start) = policy(kind), policy(kind, seed=8)
-    tuning = ScoreFunction(Ink(), kl=0.3, group=2)
+    tuning = ScoreFunction(Ink(), kl_coef=0.3, group=2)
     reward = Ink()(Ink().prepare(SPEC), {"image": EVERY})
-    exact_gradient = jax.jit(jax.grad(lambda params: objective(task, Variables(params), start, reward, tuning.kl)))
+    exact_gradient = jax.jit(jax.grad(lambda params: objective(task, Variables(params), start, reward, tuning.kl_coef)))
     exact = exact_gradient(variables.params)
 
     pair = np.array(list(itertools.product(range(16), repeat=2))).reshape(-1)  # 256 groups of two
     log_p = log_probs(task, variables)
-    returns = reward - tuning.kl * (log_p - log_probs(task, start))
+    returns = reward - tuning.kl_coef * (log_p - log_probs(task, start))
     likely = jnp.exp(log_p)[pair].reshape(-1, 2).prod(axis=1).repeat(2)
     tokens = np.concatenate([np.full((512, 1), 2, np.int32), EVERY.reshape(16, 4)[pair]], axis=1)
     given = {"row": np.arange(512), "label": np.full(512, SPEC.classes)}
@@ -59,7 +59,7 @@ def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_batch_holds_what_its_names_say(kind):
     (task, variables), (_, start) = policy(kind), policy(kind, seed=8)
-    tuning = ScoreFunction(Ink(), kl=0.3, group=4)
+    tuning = ScoreFunction(Ink(), kl_coef=0.3, group=4)
     source = Samples.of(task, tuning, 4096)
     state = source.init(KEY, start.params)
     batch, after = jax.jit(source.next)(state, variables, jnp.int32(0), jnp.arange(4096))
@@ -75,13 +75,13 @@ def test_a_batch_holds_what_its_names_say(kind):
     exact_kl = float(jnp.sum(jnp.exp(log_p) * (log_p - log_start)))
     assert abs(float(batch["kl_nats"].mean()) - exact_kl) < 0.1 * exact_kl + 0.02
     other = jax.jit(source.next)(state, variables, jnp.int32(1), jnp.arange(4096))[0]
-    assert not np.array_equal(other["trajectory"].decisions, batch["trajectory"].decisions)
+    assert not np.array_equal(other["trajectory"].actions, batch["trajectory"].actions)
 
 
 def test_tuning_comes_to_the_known_optimum():
     """The best policy is the start tilted by exp(reward / kl), and its objective kl * log E_start[exp(reward / kl)]."""
     task, start = policy("rnn")
-    tuning = ScoreFunction(Ink(), kl=0.5, group=8)
+    tuning = ScoreFunction(Ink(), kl_coef=0.5, group=8)
     source, loss, optimiser = Samples.of(task, tuning, 256), TunedGame(task, tuning).loss, optax.adam(2e-2)
     state, reward = source.init(KEY, start.params), Ink()(Ink().prepare(SPEC), {"image": EVERY})
 
@@ -105,7 +105,7 @@ def test_tuning_comes_to_the_known_optimum():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda task: ScoreFunction(Ink(), kl=-1.0), "rewards.kl"),
+        (lambda task: ScoreFunction(Ink(), kl=-1.0), "rewards.kl_coef"),
         (lambda task: ScoreFunction(Ink(), group=1), "rewards.group"),
         (lambda task: ScoreFunction(Ink(), group=5).check(task, 64), "divide"),
         (lambda task: ClassProbability(10).prepare(Spec(image=(8, 8, 1), levels=17, classes=10)), "give 0 to 9"),

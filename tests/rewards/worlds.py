@@ -41,7 +41,7 @@ class Ink:
 @functools.cache
 def policy(kind: str, seed: int = 7) -> tuple[LanguageModel, Variables]:
     """A sized task and parameters none of which is zero."""
-    task = LanguageModel(NETWORKS[kind]).for_spec(SPEC)
+    task = LanguageModel(NETWORKS[kind]).sized(SPEC)
     variables = jax.jit(task.init)(jax.random.key(0))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed), len(leaves))

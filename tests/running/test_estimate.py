@@ -17,7 +17,7 @@ from jaxgen.running import trainer
 from jaxgen.running.assembly import assemble
 from jaxgen.running.estimate import lowered_with_memory, memory, shapes_of
 from jaxgen.running.room import device_bytes, told, warning
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT
 from tests.worlds import Histogram
@@ -62,7 +62,7 @@ def test_data_that_live_on_the_device_are_counted_before_the_program_is_compiled
 
 
 def test_a_run_that_does_not_fit_is_warned_of_once_and_goes_on(tmp_path, capsys, monkeypatch):
-    data, adam = Pictures(batch_size=16), {"histogram": Adam()}
+    data, adam = Pictures(batch_size=16), {"histogram": AdamW()}
     assembly = assemble(Experiment(Histogram(), data, adam, 2, every=Every(2, 2, 2, 2), parallel=Parallel(data=1)))
     needed = memory(assembly, shapes_of(assembly)).total
     assert warning(memory(assembly, shapes_of(assembly)), None) is None

@@ -10,7 +10,7 @@ from jaxgen.commands.train import Changes, run, train
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from tests.commands.test_resume import end_of
 from tests.worlds import Histogram
@@ -18,7 +18,7 @@ from tests.worlds import Histogram
 
 def experiment(steps: int) -> Experiment:
     """Calls of two steps."""
-    data, adam, often = Pictures(batch_size=16), {"histogram": Adam()}, Every(steps, steps, steps, steps)
+    data, adam, often = Pictures(batch_size=16), {"histogram": AdamW()}, Every(steps, steps, steps, steps)
     return Experiment(Histogram(), data, adam, steps, steps_per_call=2, every=often, parallel=Parallel(data=1))
 
 

@@ -15,7 +15,7 @@ from jaxgen.config.document import from_document, to_document
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.training.guard import Guard
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from tests.commands.command import ROOT
 from tests.commands.test_resume import end_of
@@ -25,7 +25,7 @@ from tests.worlds import PoisonedDuel, PoisonedPictures
 def experiment(guard: Guard = Guard(patience=3), **poison) -> Experiment:
     """Twenty steps in calls of at most two, a checkpoint every five."""
     every = Every(log=5, evaluate=20, sample=20, checkpoint=5)
-    adam = {name: Adam(1e-2) for name in ("left", "right")}
+    adam = {name: AdamW(1e-2) for name in ("left", "right")}
     data = PoisonedPictures(batch_size=24, **poison)
     return Experiment(
         PoisonedDuel(), data, adam, 20, steps_per_call=2, every=every, guard=guard, parallel=Parallel(data=1)
@@ -113,11 +113,11 @@ def test_a_run_that_nothing_helps_stops_with_a_report_and_keeps_what_was_good(tm
         sentence = str(error.value)
         assert "'left' was not finite in 3 updates in a row up to step 9" in sentence
         assert "2 rollbacks did not help; the checkpoint of step 5 is whole" in sentence
-        assert "optimisers.left.rate" in sentence and (tmp_path / "stopped.txt").read_text() == sentence + "\n"
+        assert "optimisers.left.learning_rate" in sentence and (tmp_path / "stopped.txt").read_text() == sentence + "\n"
         assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["5"]
 
 
 def test_an_experiment_from_before_there_was_a_guard_is_read_with_the_default():
-    document = to_document(Experiment(Adam(), Adam(), {}, 1))
+    document = to_document(Experiment(AdamW(), AdamW(), {}, 1))
     del document["fields"]["guard"]
     assert from_document(document).guard == Guard()

@@ -20,7 +20,7 @@ from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.running.comparison import figures_of
 from jaxgen.running.trained import load_trained
 from jaxgen.running.vocabulary import VOCABULARY
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 
 WORDS = ["the", "cat", "sat", "on", "the", "mat", "and", "the", "dog", "sat", "on", "the", "log"]
@@ -40,7 +40,7 @@ def trained(tmp_path_factory):
     data = Text(name=str(path), batch_size=2, length=8, tokens=BytePairs(size=270))
     task = LanguageModel(RecurrentNetwork(width=8, embedding=4))
     experiment = Experiment(
-        task, data, {"likelihood": Adam(1e-2)}, steps=4, steps_per_call=2, every=Every(), parallel=Parallel(data=1)
+        task, data, {"likelihood": AdamW(1e-2)}, steps=4, steps_per_call=2, every=Every(), parallel=Parallel(data=1)
     )
     assert run(experiment, folder / "run", lambda: False) == 4
     path.unlink()

@@ -17,7 +17,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.running.assembly import assemble
 from jaxgen.training.accumulation import accumulated
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state
 from tests.families.test_contract import FAMILIES, KEY, batch_of, lively, task_of, tuning_of
@@ -112,6 +112,6 @@ def test_the_activations_of_one_part_are_held_at_a_time():
 
 
 def test_parts_that_do_not_divide_the_batch_are_told():
-    experiment = Experiment(Duel(), Pictures(batch_size=24), {"left": Adam(), "right": Adam()}, 1, accumulate=5)
+    experiment = Experiment(Duel(), Pictures(batch_size=24), {"left": AdamW(), "right": AdamW()}, 1, accumulate=5)
     with pytest.raises(UserError, match="accumulate is 5: a batch of 24"):
         assemble(experiment)

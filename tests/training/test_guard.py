@@ -10,9 +10,9 @@ import pytest
 
 from jaxgen.core.masks import paths
 from jaxgen.errors import UserError
-from jaxgen.training.averages import Average
+from jaxgen.training.averages import EMA
 from jaxgen.training.guard import Guard, redrawn
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state, make_game
 from tests.worlds import PoisonedDuel, PoisonedPictures
@@ -25,10 +25,10 @@ WAYS = [Parallel(compiler=compiler, data=data) for compiler in Compiler for data
 @functools.cache
 def built(parallel: Parallel, data: PoisonedPictures, guard: Guard):
     """A compiled program, what it is fed, and its first state."""
-    source, task = data.source(), PoisonedDuel().for_spec(data.spec())
+    source, task = data.source(), PoisonedDuel().sized(data.spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    optimisers = {turn.name: Adam(1e-2, decay=0.1) for turn in task.turns()}
-    game = make_game(task, shapes.params, optimisers, {"slow": Average(500.0)}, 20, BATCH, guard=guard)
+    optimisers = {turn.name: AdamW(1e-2, weight_decay=0.1) for turn in task.turns()}
+    game = make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, guard=guard)
     devices = parallel.place(BATCH)
     feed = devices.put_feed(source, traced=True)
     begin = functools.partial(

@@ -10,21 +10,21 @@ import pytest
 from jaxgen.core.masks import Everything, Matching, paths
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
-from jaxgen.training.averages import Average
-from jaxgen.training.optimisers import Adam, Cosine
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW, Cosine
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import Game, init_state, make_game, take_step
 from tests.worlds import Duel, Histogram
 
 BATCH = 24
-ADAM = Adam(Cosine(1e-2, warmup=2), decay=0.1, clip=0.5)
+ADAM = AdamW(Cosine(1e-2, warmup=2), weight_decay=0.1, clip=0.5)
 
 
-def duel(moves=Everything(), **how) -> Game:
-    task = Duel().for_spec(Pictures().spec())
+def duel(trainable=Everything(), **how) -> Game:
+    task = Duel().sized(Pictures().spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    optimisers = {"left": ADAM, "right": Adam(1e-2, decay=0.1)}
-    return make_game(task, shapes.params, optimisers, {"slow": Average(500.0)}, 20, BATCH, moves, **how)
+    optimisers = {"left": ADAM, "right": AdamW(1e-2, weight_decay=0.1)}
+    return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, moves, **how)
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def built(parallel: Parallel, moves, loops: bool):
 
 
 @functools.cache
-def trained(parallel: Parallel, counts=(3, 4), moves=Everything(), loops=True):
+def trained(parallel: Parallel, counts=(3, 4), trainable=Everything(), loops=True):
     """The first parameters, the state after some calls as host arrays, and the last call's metrics."""
     init, key, devices, feed, program = built(parallel, moves, loops)
     state = init(jax.random.key(0), key)
@@ -86,7 +86,7 @@ def test_stepping_from_the_host_is_the_loop_within_rounding():
 
 
 def test_frozen_leaves_are_bit_identical_and_have_no_optimiser_state_and_no_average():
-    first, state, _ = trained(Parallel(data=2), moves=Matching("kernel"))
+    first, state, _ = trained(Parallel(data=2), trainable=Matching("kernel"))
     for player in ("left", "right"):
         assert np.array_equal(first[player]["bias"], state.params[player]["bias"])
         assert not np.array_equal(first[player]["kernel"], state.params[player]["kernel"])
@@ -95,7 +95,7 @@ def test_frozen_leaves_are_bit_identical_and_have_no_optimiser_state_and_no_aver
 
 def test_the_clip_norm_is_of_the_moving_leaves_alone():
     """With a clip far below the gradient's norm, Adam's first moment is what the moving half alone was clipped to."""
-    _, state, _ = trained(Parallel(data=1), counts=(1,), moves=Matching("left/bias|right"))
+    _, state, _ = trained(Parallel(data=1), counts=(1,), trainable=Matching("left/bias|right"))
     clipped = state.opt_state["left"][1][0].mu["left"]["bias"]
     # two clipped gradients of norm 0.5: mu = 0.9 * 0.1 g1 + 0.1 g2, of norm at most 0.095 and near it
     assert 0.02 < np.linalg.norm(clipped) <= 0.095 + 1e-6
@@ -104,7 +104,7 @@ def test_the_clip_norm_is_of_the_moving_leaves_alone():
 def test_a_step_learns_from_the_augmented_batch_and_draws_anew_in_the_next():
     """The losses of two steps from the same parameters are those of batches augmented under the keys of these steps."""
     data = Pictures(batch_size=BATCH, flip=True, crop=2)
-    task = Histogram().for_spec(data.spec())
+    task = Histogram().sized(data.spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     game = make_game(task, shapes.params, {"histogram": ADAM}, {}, 20, BATCH, augment=data.augment)
     state = init_state(game, jax.random.key(0))
@@ -151,6 +151,6 @@ def test_a_pattern_that_matches_nothing_names_the_nearest_paths():
     ],
 )
 def test_optimisers_must_name_the_turns(optimisers, sentence):
-    task = Duel().for_spec(Pictures().spec())
+    task = Duel().sized(Pictures().spec())
     with pytest.raises(UserError, match=sentence):
         make_game(task, jax.eval_shape(task.init, jax.random.key(0)).params, optimisers, {}, 1, BATCH)

@@ -13,7 +13,7 @@ from jaxgen.ops.pictures import to_unit
 from jaxgen.types import Params
 
 
-class Head(enum.Enum):
+class Prediction(enum.Enum):
     """What the network answers for each pixel.
 
     PICTURE: the F of EDM's D = c_skip x + c_out F, for data of any range. LEVELS: how likely each grey level is, judged
@@ -30,7 +30,7 @@ class Denoiser:
     """D(x, σ) of a network, for pictures [B, H, W, C] in [-1, 1] under noise of standard deviation σ [B]."""
 
     network: DiffusionTransformer
-    head: Head
+    prediction: Prediction
     sigma_data: float
     levels: int
 
@@ -39,14 +39,14 @@ class Denoiser:
     ) -> jax.Array:
         """[B, H, W, C]: the expected clean picture; `keys` [B] draw each row's dropout."""
         answer = self._answer(params, x, σ, label, keys)
-        if self.head is Head.LEVELS:
+        if self.prediction is Prediction.LEVELS:
             return jax.nn.softmax(answer + self._evidence(x, σ)) @ self._values
         c = preconditioning(_spread(σ), self.sigma_data)
         return c.c_skip * x + c.c_out * answer[..., 0]  # eq. 7, arXiv 2206.00364
 
     def level_log_prob(self, params: Params, x: jax.Array, σ: jax.Array, label: jax.Array | None) -> jax.Array:
         """[B, H, W, C, levels] nats: each pixel's own distribution over its levels, given the noisy picture."""
-        if self.head is Head.LEVELS:
+        if self.prediction is Prediction.LEVELS:
             return jax.nn.log_softmax(self._answer(params, x, σ, label, None) + self._evidence(x, σ))
         return jax.nn.log_softmax(self._evidence(self(params, x, σ, label), σ))
 

@@ -15,10 +15,10 @@ from jaxgen.ops.rows import normal
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def heun(denoise: Denoise, x: jax.Array, levels: jax.Array) -> jax.Array:
-    """The pictures [B, H, W, C] where the flow leads from `x`, noisy at levels[0] (algorithm 1, arXiv 2206.00364).
+def heun(denoise: Denoise, x: jax.Array, sigmas: jax.Array) -> jax.Array:
+    """The pictures [B, H, W, C] where the flow leads from `x`, noisy at sigmas[0] (algorithm 1, arXiv 2206.00364).
 
-    `levels` [N] fall to a smallest one above 0, whence Euler's step to 0 is D itself: 2 N - 1 evaluations of D.
+    `sigmas` [N] fall to a smallest one above 0, whence Euler's step to 0 is D itself: 2 N - 1 evaluations of D.
     """
     size = len(x)
 
@@ -31,51 +31,51 @@ def heun(denoise: Denoise, x: jax.Array, levels: jax.Array) -> jax.Array:
         second = slope(x + (σ_next - σ) * first, σ_next)
         return x + (σ_next - σ) * (first + second) / 2, None
 
-    x, _ = jax.lax.scan(step, x, (levels[:-1], levels[1:]))
-    return denoise(x, jnp.full(size, levels[-1]))
+    x, _ = jax.lax.scan(step, x, (sigmas[:-1], sigmas[1:]))
+    return denoise(x, jnp.full(size, sigmas[-1]))
 
 
 def ancestral(
-    denoise: Denoise, x: jax.Array, levels: jax.Array, last: float, key: jax.Array, row: jax.Array
+    denoise: Denoise, x: jax.Array, sigmas: jax.Array, last: float, key: jax.Array, row: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """All states [B, T+1, H, W, C] from `x`, noisy at levels[0], and each decision's log-probability [B, T] nats.
+    """All states [B, T+1, H, W, C] from `x`, noisy at sigmas[0], and each action's log-probability [B, T] nats.
 
-    A decision draws the next state from the posterior q(x_next | x, D(x, σ)) (eq. 25, arXiv 2107.00630); the last one,
-    from levels[T-1], draws from N(D(x, σ), last²), so that it has a density too. x_0 is no decision.
+    A action draws the next state from the posterior q(x_next | x, D(x, σ)) (eq. 25, arXiv 2107.00630); the last one,
+    from sigmas[T-1], draws from N(D(x, σ), last²), so that it has a density too. x_0 is no action.
     """
 
     def step(x: jax.Array, number: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        mean, deviation = _decision(denoise, x, number, levels, last)
+        mean, deviation = _action(denoise, x, number, sigmas, last)
         drawn = mean + deviation * normal(jax.random.fold_in(key, number), row, x.shape[1:])
         return drawn, (drawn, normal_log_prob(drawn, mean, deviation))
 
-    _, (states, log_prob) = jax.lax.scan(step, x, jnp.arange(len(levels)))
+    _, (states, log_prob) = jax.lax.scan(step, x, jnp.arange(len(sigmas)))
     states = jnp.concatenate([x[None], states])  # [T+1, B, H, W, C]
     return jnp.moveaxis(states, 0, 1), log_prob.T
 
 
-def ancestral_log_prob(denoise: Denoise, states: jax.Array, levels: jax.Array, last: float) -> jax.Array:
-    """[B, T] nats: the log-probability of each of `ancestral`'s decisions, T calls of the denoiser.
+def ancestral_log_prob(denoise: Denoise, states: jax.Array, sigmas: jax.Array, last: float) -> jax.Array:
+    """[B, T] nats: the log-probability of each of `ancestral`'s actions, T calls of the denoiser.
 
     One call of B * T pictures would do, at T times the memory.
     """
 
-    def one(_: None, decision: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[None, jax.Array]:
-        number, before, after = decision
-        mean, deviation = _decision(denoise, before, number, levels, last)
+    def one(_: None, action: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[None, jax.Array]:
+        number, before, after = action
+        mean, deviation = _action(denoise, before, number, sigmas, last)
         return None, normal_log_prob(after, mean, deviation)
 
     states = jnp.moveaxis(states, 1, 0)  # [T+1, B, H, W, C]
-    _, log_prob = jax.lax.scan(one, None, (jnp.arange(len(levels)), states[:-1], states[1:]))
+    _, log_prob = jax.lax.scan(one, None, (jnp.arange(len(sigmas)), states[:-1], states[1:]))
     return log_prob.T
 
 
-def _decision(
-    denoise: Denoise, x: jax.Array, number: jax.Array, levels: jax.Array, last: float
+def _action(
+    denoise: Denoise, x: jax.Array, number: jax.Array, sigmas: jax.Array, last: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean [B, H, W, C] and standard deviation of decision `number` from `x` [B, H, W, C]."""
-    is_last = number == len(levels) - 1
-    clean = denoise(x, jnp.full(len(x), levels[number]))
+    """Mean [B, H, W, C] and standard deviation of action `number` from `x` [B, H, W, C]."""
+    is_last = number == len(sigmas) - 1
+    clean = denoise(x, jnp.full(len(x), sigmas[number]))
     # the last posterior, of no noise at all, is `clean` itself
-    mean, deviation = bridge(x, clean, levels[number], jnp.where(is_last, 0.0, levels[number + 1]))
+    mean, deviation = bridge(x, clean, sigmas[number], jnp.where(is_last, 0.0, sigmas[number + 1]))
     return mean, jnp.where(is_last, last, deviation)

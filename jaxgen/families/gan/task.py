@@ -45,7 +45,7 @@ class Gan:
         if self.gamma < 0:
             raise UserError(f"gamma is {self.gamma}; a gradient penalty's weight is 0 or more")
 
-    def for_spec(self, spec: Spec) -> "Gan":
+    def sized(self, spec: Spec) -> "Gan":
         if spec.image is None:
             raise UserError("a Gan makes pictures and this data set has none; choose data with pictures")
         for network in (self.generator, self.discriminator):

@@ -68,7 +68,7 @@ class RecurrentLayer(nn.Module):
 class RecurrentNetwork(nn.Module):
     """Logits of the next token after each token of a sequence.
 
-    `context` says which earlier tokens each step is shown, counted back from the one that it predicts: (1,) is the
+    `token_shifts` says which earlier tokens each step is shown, counted back from the one that it predicts: (1,) is the
     plain language model, and 8 is the pixel above in a picture 8 wide. `head` is the width of a hidden layer that maps
     the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
     `dropout` acts on the input, on every layer's outputs and in the head, with one mask a row (arXiv 1512.05287).
@@ -80,7 +80,7 @@ class RecurrentNetwork(nn.Module):
     width: int = 128
     layers: int = 1
     embedding: int = 64
-    context: tuple[int, ...] = (1,)
+    token_shifts: tuple[int, ...] = (1,)
     head: int = 0
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
@@ -96,8 +96,10 @@ class RecurrentNetwork(nn.Module):
     streams: ClassVar[bool] = True  # a text's state goes on from batch to batch
 
     def __post_init__(self):
-        if not self.context or min(self.context) < 1:
-            raise UserError(f"network.context is {self.context}; give the distances of earlier tokens, from 1 on")
+        if not self.token_shifts or min(self.token_shifts) < 1:
+            raise UserError(
+                f"network.token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on"
+            )
         super().__post_init__()
 
     @nn.nowrap
@@ -105,8 +107,8 @@ class RecurrentNetwork(nn.Module):
         """The state before a sequence's first token; what an RNN keeps needs no more room for more tokens."""
         layer = RecurrentLayer(self.cell, self.width, parent=None)
         carry: Carry = {"layers": tuple(layer.state(batch_size) for _ in range(self.layers))}
-        if max(self.context) > 1:
-            carry["history"] = jnp.full((batch_size, max(self.context) - 1), self.vocabulary, jnp.int32)
+        if max(self.token_shifts) > 1:
+            carry["history"] = jnp.full((batch_size, max(self.token_shifts) - 1), self.vocabulary, jnp.int32)
         if self.positions:
             carry["position"] = jnp.zeros(batch_size, jnp.int32)
         return carry
@@ -152,12 +154,12 @@ class RecurrentNetwork(nn.Module):
 
     def _shown(self, tokens: jax.Array, carry: Carry, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
         """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
-        length, furthest, after = tokens.shape[1], max(self.context), {}
+        length, furthest, after = tokens.shape[1], max(self.token_shifts), {}
         if furthest > 1:
             tokens = jnp.concatenate([carry["history"], tokens], axis=1)
             after["history"] = tokens[:, length:]
         x = 0.0
-        for back in self.context:
+        for back in self.token_shifts:
             table = nn.Embed(self.vocabulary + 1, self.embedding, name=f"token_{back}")
             looked_at = tokens[:, furthest - back : furthest - back + length]
             x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))

@@ -47,7 +47,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Logits of the next token after each token of a sequence (arXiv 1706.03762's decoder, rotary, arXiv 2104.09864).
 
-    `context` says which earlier tokens' embeddings are added up at each step, counted back from the one that it
+    `token_shifts` says which earlier tokens' embeddings are added up at each step, counted back from the one that it
     predicts: (1,) is the plain decoder, and 8 is the pixel above in a picture 8 wide. `dropout` acts on the embeddings
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
     blocks: int = 4
     heads: int = 4
     hidden: int = 256
-    context: tuple[int, ...] = (1,)
+    token_shifts: tuple[int, ...] = (1,)
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
@@ -84,8 +84,8 @@ class Transformer(nn.Module):
                 f"width is {self.width} and heads {self.heads}; give each head an even number of features, such as "
                 f"width={max(2 * self.heads, 2) * 8}"
             )
-        if not self.context or min(self.context) < 1:
-            raise UserError(f"context is {self.context}; give the distances of earlier tokens, from 1 on")
+        if not self.token_shifts or min(self.token_shifts) < 1:
+            raise UserError(f"token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on")
         super().__post_init__()
 
     @nn.nowrap
@@ -170,8 +170,8 @@ class Transformer(nn.Module):
         return nn.Embed(count, times * self.width, name=name)(ids).astype(self.precision.dtype)
 
     def _past(self, batch_size: int) -> Carry:
-        """The tokens before the first that `context` looks back on: none but starts."""
-        further = max(self.context) - 1
+        """The tokens before the first that `token_shifts` looks back on: none but starts."""
+        further = max(self.token_shifts) - 1
         return {"history": jnp.full((batch_size, further), self.vocabulary, jnp.int32)} if further else {}
 
     def _shown(self, tokens: jax.Array, carry: Carry | None, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
@@ -179,12 +179,12 @@ class Transformer(nn.Module):
         size, length = tokens.shape
         past = self._past(size) | {"position": jnp.zeros(1, jnp.int32)} if carry is None else carry
         after = {"position": past["position"] + length}
-        furthest = max(self.context)
+        furthest = max(self.token_shifts)
         if furthest > 1:
             tokens = jnp.concatenate([past["history"], tokens], axis=1)
             after["history"] = tokens[:, length:]
         x = 0.0
-        for back in self.context:
+        for back in self.token_shifts:
             name = "token" if back == 1 else f"token_{back}"
             looked_at = tokens[:, furthest - back : furthest - back + length]
             if segment is not None:

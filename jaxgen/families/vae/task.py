@@ -40,21 +40,23 @@ class Posterior(NamedTuple):
 class Vae:
     """An encoder and a decoder trained on the evidence bound (arXiv 1312.6114), under the class where labels are.
 
-    `prior` is learned beside them; None is the standard normal distribution. `label_dropout` is the share of training
-    rows whose label is hidden, so that pictures of any class (label `classes`) have a likelihood as well.
+    `prior` is learned beside them; None is the standard normal distribution. `condition_dropout` is the fraction of
+    training rows whose label is hidden, so that pictures of any class (label `classes`) have a likelihood as well.
     `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
     """
 
     encoder: Encoder = Encoder()
     decoder: Decoder = Decoder()
     prior: Prior | None = Prior()
-    label_dropout: float = 0.0
+    condition_dropout: float = 0.0
     importance_samples: int = 128
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
-        if not 0 <= self.label_dropout < 1:
-            raise UserError(f"label_dropout is {self.label_dropout}; give a share from 0 up to, not including, 1")
+        if not 0 <= self.condition_dropout < 1:
+            raise UserError(
+                f"condition_dropout is {self.condition_dropout}; give a share from 0 up to, not including, 1"
+            )
         if self.importance_samples < 1:
             raise UserError(f"importance_samples is {self.importance_samples}; give at least 1")
         if self.decoder.latent < 1 or self.decoder.components < 1:
@@ -70,7 +72,7 @@ class Vae:
     def bound(self) -> str:
         return f"importance-weighted bound, {self.importance_samples} samples"
 
-    def for_spec(self, spec: Spec) -> "Vae":
+    def sized(self, spec: Spec) -> "Vae":
         if spec.image is None:
             raise UserError("a Vae makes pictures and this data set has none; choose data with pictures")
         sizes = {"latent": self.decoder.latent, "classes": spec.classes}
@@ -110,8 +112,8 @@ class Vae:
         """The mean over examples of the negative evidence bound, nats an example (arXiv 1312.6114, eq. 3)."""
         latent_key, hiding, encoding, decoding = jax.random.split(key, 4)
         params, row = variables.params, batch["row"]
-        if self.spec.classes and self.label_dropout:
-            hidden = uniform(hiding, row, ()) < self.label_dropout
+        if self.spec.classes and self.condition_dropout:
+            hidden = uniform(hiding, row, ()) < self.condition_dropout
             batch = {**batch, "label": jnp.where(hidden, self.spec.classes, batch["label"])}
         posterior = self.posterior(params, batch, row_keys(encoding, row))
         z = reparameterised(normal(latent_key, row, posterior.mean.shape[1:]), *posterior)

@@ -44,7 +44,7 @@ def test_heun_follows_the_flow_with_order_two():
 
 
 def ancestral_moments(levels):
-    """Mean and variance of the last state: every decision is linear in the state before it."""
+    """Mean and variance of the last state: every action is linear in the state before it."""
     mean, variance = 0.0, LARGEST**2
     levels = np.asarray(levels, np.float64)
     for σ, σ_next in zip(levels, [*levels[1:], 0.0], strict=True):
@@ -82,7 +82,7 @@ def test_the_density_is_that_of_the_chain_and_is_scored_alike():
 
 
 def test_every_decisions_score_function_has_mean_zero():
-    """E ∇ log p = 0 for each decision, the last too: what makes a score-function gradient unbiased."""
+    """E ∇ log p = 0 for each action, the last too: what makes a score-function gradient unbiased."""
     levels, count = schedule(5, 0.03, LARGEST), 4000
     states, _ = ancestral(exact(), start(count), levels, LAST, KEY, jnp.arange(count))
 

@@ -12,21 +12,21 @@ from jaxgen.core.masks import paths
 from jaxgen.core.task import Critic, Likelihood, Policy, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
-from jaxgen.families.diffusion.denoiser import Head
+from jaxgen.families.diffusion.denoiser import Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.ops.pictures import to_unit
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Spec
 
 KEY = jax.random.key(5)
 DIGITS = Spec(image=(8, 8, 1), levels=17, classes=10)
-SMALL = Diffusion(DiffusionTransformer(width=16, blocks=1, heads=2, expansion=2), steps=4, decisions=5, bound_draws=3)
+SMALL = Diffusion(DiffusionTransformer(width=16, blocks=1, heads=2, expansion=2), steps=4, actions=5, bound_draws=3)
 
 
-def sized(head: Head = Head.LEVELS, **fields) -> Diffusion:
-    return replace(SMALL, head=head, **fields).for_spec(DIGITS)
+def sized(prediction: Prediction = Prediction.LEVELS, **fields) -> Diffusion:
+    return replace(SMALL, head=head, **fields).sized(DIGITS)
 
 
 def shaken(task: Diffusion, seed: int = 0):
@@ -50,7 +50,7 @@ def test_it_keeps_the_contracts_it_can_and_no_other():
     assert not isinstance(task, Critic) and "bound" in task.bound
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", Prediction)
 def test_every_leaf_moves_and_masks_can_name_it(head):
     task, batch = sized(head), batch_of(16)
     variables = shaken(task)
@@ -62,7 +62,7 @@ def test_every_leaf_moves_and_masks_can_name_it(head):
     assert names == {"noise_in", "noise_out", "class", "from_patch", "position", "block_0", "final"}
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", Prediction)
 def test_the_loss_of_a_batch_is_the_sum_over_its_rows(head):
     task, batch = sized(head), batch_of(8) | {"weight": jnp.array([1.0, 0, 2, 1, 0, 1, 3, 1])}
     task = replace(task, network=task.network.clone(dropout=0.3))
@@ -77,18 +77,18 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_rows(head):
 
 def test_an_untrained_network_leaves_what_the_noise_alone_tells():
     x, σ, label = jnp.array([0.3, -0.9, 0.0, 1.0]).reshape(1, 2, 2, 1), jnp.array([0.4]), jnp.array([3])
-    task = replace(SMALL, sigma_data=0.8).for_spec(Spec(image=(2, 2, 1), levels=17, classes=10))
+    task = replace(SMALL, sigma_data=0.8).sized(Spec(image=(2, 2, 1), levels=17, classes=10))
     np.testing.assert_allclose(
         jax.jit(task.denoiser)(jax.jit(task.init)(KEY).params, x, σ, label), x * 0.8**2 / (0.8**2 + 0.4**2), rtol=1e-5
     )
-    task = replace(SMALL, head=Head.LEVELS).for_spec(task.spec)
+    task = replace(SMALL, prediction=Prediction.LEVELS).sized(task.spec)
     levels = np.linspace(-1, 1, 17)
     weights = np.exp(-((np.asarray(x)[..., None] - levels) ** 2) / (2 * 0.4**2))
     found = jax.jit(task.denoiser)(jax.jit(task.init)(KEY).params, x, σ, label)
     np.testing.assert_allclose(found, (weights * levels).sum(-1) / weights.sum(-1), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", Prediction)
 def test_each_pixels_levels_sum_to_one_and_without_noise_are_certain(head):
     task, batch = sized(head), batch_of(4)
     variables, x = shaken(task), to_unit(batch["image"], 17)
@@ -100,14 +100,14 @@ def test_each_pixels_levels_sum_to_one_and_without_noise_are_certain(head):
 
 
 def test_labels_are_hidden_row_by_row_in_the_share_asked_for():
-    task, row = sized(label_dropout=0.2), jnp.arange(5000)
+    task, row = sized(condition_dropout=0.2), jnp.arange(5000)
     hidden = task.hidden(KEY, row)
     assert abs(float(hidden.mean()) - 0.2) < 4 * np.sqrt(0.16 / 5000)
     np.testing.assert_array_equal(task.hidden(KEY, row[7:20]), hidden[7:20])
-    assert not np.any(sized(label_dropout=0.0).hidden(KEY, row))
+    assert not np.any(sized(condition_dropout=0.0).hidden(KEY, row))
     used = []  # the row of the class table that stands for "of any class" learns only where labels are hidden
     for share in (0.0, 0.9):
-        task = sized(label_dropout=share)
+        task = sized(condition_dropout=share)
         variables = shaken(task)
         loss = lambda p, task=task, v=variables: task.loss(v.replace(params=p), batch_of(8), KEY)[0].total  # noqa: E731
         used.append(bool(jnp.any(jax.jit(jax.grad(loss))(variables.params)["class"]["embedding"][10] != 0)))
@@ -130,13 +130,13 @@ def test_guidance_one_is_the_class_alone_and_zero_is_any_class():
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-@pytest.mark.parametrize("head", Head)
+@pytest.mark.parametrize("head", Prediction)
 def test_score_gives_the_log_probabilities_of_the_rollout(head, guidance):
-    task, batch = sized(head, guidance=guidance, decisions=14), batch_of(6)
+    task, batch = sized(head, guidance=guidance, actions=14), batch_of(6)
     variables = shaken(task)
     given = {"row": batch["row"], "label": batch["label"]}
     trajectory = jax.jit(task.rollout)(variables, given, KEY)
-    assert trajectory.log_prob.shape == (6, 14) and trajectory.decisions.shape == (6, 15, 8, 8, 1)
+    assert trajectory.log_prob.shape == (6, 14) and trajectory.actions.shape == (6, 15, 8, 8, 1)
     assert trajectory.example["image"].dtype == jnp.uint8
     scored = jax.jit(task.score)(variables, trajectory)
     scale = np.abs(trajectory.log_prob).mean()
@@ -152,10 +152,10 @@ def test_an_episode_without_a_label_is_of_any_class():
     rollout, score = jax.jit(task.rollout), jax.jit(task.score)
     free = rollout(variables, {"row": row}, KEY)
     asked = rollout(variables, {"row": row, "label": jnp.full(5, 10)}, KEY)
-    np.testing.assert_array_equal(free.decisions, asked.decisions)
+    np.testing.assert_array_equal(free.actions, asked.actions)
     np.testing.assert_array_equal(score(variables, free), score(variables, asked))
     other = rollout(variables, {"row": row, "label": jnp.full(5, 4)}, KEY)
-    assert np.any(free.decisions != other.decisions)
+    assert np.any(free.actions != other.actions)
 
 
 def test_samples_and_episodes_follow_key_label_and_row_alone():
@@ -170,7 +170,7 @@ def test_samples_and_episodes_follow_key_label_and_row_alone():
     rollout = jax.jit(task.rollout)
     whole = rollout(variables, {"row": jnp.arange(9), "label": label}, KEY)
     part = rollout(variables, {"row": jnp.arange(3, 7), "label": label[3:7]}, KEY)
-    np.testing.assert_allclose(part.decisions, whole.decisions[3:7], atol=1e-4)
+    np.testing.assert_allclose(part.actions, whole.actions[3:7], atol=1e-4)
 
 
 def test_the_likelihood_of_a_row_knows_no_other_row():
@@ -192,7 +192,7 @@ def test_without_labels_given_every_class_is_drawn_alike():
 @pytest.mark.parametrize("image", [(8, 8, 1), (6, 4, 3)])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_sizes_come_from_the_data(image, classes):
-    task = SMALL.for_spec(Spec(image=image, levels=256, classes=classes))
+    task = SMALL.sized(Spec(image=image, levels=256, classes=classes))
     variables, batch = jax.eval_shape(task.init, KEY), task.spec.batch(2)
     mean, _ = jax.eval_shape(task.loss, variables, batch, KEY)
     drawn = jax.eval_shape(lambda v: task.sample(v, 2, {}, KEY), variables)
@@ -213,12 +213,12 @@ def test_patches_go_there_and_back():
 
 def test_data_and_fields_that_do_not_suit_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="pictures"):
-        SMALL.for_spec(Spec(length=16, vocabulary=30))
+        SMALL.sized(Spec(length=16, vocabulary=30))
     with pytest.raises(UserError, match=r"network.patch is 2.*9x8"):
-        SMALL.for_spec(Spec(image=(9, 8, 1), levels=17))
+        SMALL.sized(Spec(image=(9, 8, 1), levels=17))
     with pytest.raises(UserError, match=r"network.heads is 3"):
-        replace(SMALL, network=SMALL.network.clone(heads=3)).for_spec(DIGITS)
-    wrong = {"sigma_min": 30.0, "label_dropout": 1.0, "guidance": -1.0, "last_noise": 0.0, "decisions": 1, "steps": 0}
+        replace(SMALL, network=SMALL.network.clone(heads=3)).sized(DIGITS)
+    wrong = {"sigma_min": 30.0, "condition_dropout": 1.0, "guidance": -1.0, "last_noise": 0.0, "actions": 1, "steps": 0}
     for field, value in wrong.items():
         with pytest.raises(UserError, match=field):
             replace(SMALL, **{field: value})
@@ -229,9 +229,9 @@ def test_it_learns_the_digits():
     train, test = digits()["train"], digits()["test"]
     images, labels = jnp.asarray(train["image"]), jnp.asarray(train["label"])
     network = DiffusionTransformer(width=32, blocks=1, heads=2, expansion=2)
-    task = Diffusion(network, Head.LEVELS, bound_draws=4, steps=8).for_spec(DIGITS)
+    task = Diffusion(network, Prediction.LEVELS, bound_draws=4, steps=8).sized(DIGITS)
     shapes = jax.eval_shape(task.init, KEY).params
-    game = make_game(task, shapes, {"denoising": Adam(rate=4e-3, b2=0.99)}, {}, 300, 64)
+    game = make_game(task, shapes, {"denoising": AdamW(learning_rate=4e-3, b2=0.99)}, {}, 300, 64)
 
     def draw(source, variables, number):
         row = jnp.arange(64)

@@ -15,7 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import Loss
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Spec
 
@@ -44,13 +44,13 @@ def batch_of(count: int, start: int = 0):
 
 
 def test_it_keeps_the_contracts_it_can_and_no_other():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     assert isinstance(task, Task) and isinstance(task, Critic) and not isinstance(task, Likelihood)
 
 
 @pytest.mark.parametrize("loss", Loss)
 def test_each_turn_moves_its_own_leaves_alone(loss):
-    task = replace(SMALL, loss=loss).for_spec(DIGITS)
+    task = replace(SMALL, loss=loss).sized(DIGITS)
     variables, batch, owned = shaken(task), batch_of(8), []
 
     def total(turn, params):
@@ -58,7 +58,7 @@ def test_each_turn_moves_its_own_leaves_alone(loss):
 
     for turn in task.turns():
         gradient = jax.jit(jax.grad(lambda params, turn=turn: total(turn, params)))(variables.params)
-        moving, _ = split(gradient, turn.moves(variables.params))
+        moving, _ = split(gradient, turn.trainable(variables.params))
         assert all(path.startswith(turn.name + "/") for path in paths(moving))
         assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(moving))
         owned += paths(moving)
@@ -66,7 +66,7 @@ def test_each_turn_moves_its_own_leaves_alone(loss):
 
 
 def test_the_discriminators_loss_is_its_nats_and_half_gamma_times_both_penalties():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, batch = shaken(task), batch_of(8)
     free, aux = jax.jit(replace(task, gamma=0.0).discriminator_loss)(variables, batch, KEY)
     full, _ = jax.jit(replace(task, gamma=3.0).discriminator_loss)(variables, batch, KEY)
@@ -76,7 +76,7 @@ def test_the_discriminators_loss_is_its_nats_and_half_gamma_times_both_penalties
 
 def test_a_cut_batch_gives_the_whole_batchs_sums():
     """Row numbers carry the randomness: rows 0-3 and rows 4-7 apart sum to rows 0-7, a row of weight 0 to nothing."""
-    task = CONVOLVING.for_spec(DIGITS)
+    task = CONVOLVING.sized(DIGITS)
     variables = shaken(task)
     losses = jax.jit(lambda part: [turn.loss(variables, part, KEY) for turn in task.turns()])
     batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
@@ -88,7 +88,7 @@ def test_a_cut_batch_gives_the_whole_batchs_sums():
 
 
 def test_samples_follow_key_label_and_row_alone():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 3
     sample = jax.jit(lambda label, key: task.sample(variables, len(label), {"label": label}, key)["image"])
     pictures = sample(label, KEY)
@@ -102,7 +102,7 @@ def test_samples_follow_key_label_and_row_alone():
 
 
 def test_without_labels_given_every_class_is_drawn_alike():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     drawn = task.sample(task.init(KEY), 40, {}, KEY)
     np.testing.assert_array_equal(np.bincount(drawn["label"]), np.full(10, 4))
     assert drawn["image"].dtype == jnp.uint8 and int(drawn["image"].max()) <= 16
@@ -111,7 +111,7 @@ def test_without_labels_given_every_class_is_drawn_alike():
 @pytest.mark.parametrize("image", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (8, 12, 2)])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_sizes_come_from_the_data(image, classes):
-    task = CONVOLVING.for_spec(Spec(image=image, levels=256, classes=classes))
+    task = CONVOLVING.sized(Spec(image=image, levels=256, classes=classes))
     variables = jax.eval_shape(task.init, KEY)
     batch = task.spec.batch(2)
     mean, _ = jax.eval_shape(task.discriminator_loss, variables, batch, KEY)
@@ -122,15 +122,15 @@ def test_sizes_come_from_the_data(image, classes):
 
 def test_data_that_do_not_suit_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="9x8 cannot be halved"):
-        CONVOLVING.for_spec(Spec(image=(9, 8, 1), levels=17))
+        CONVOLVING.sized(Spec(image=(9, 8, 1), levels=17))
     with pytest.raises(UserError, match="no"):
-        SMALL.for_spec(Spec(length=16, vocabulary=30))
+        SMALL.sized(Spec(length=16, vocabulary=30))
     with pytest.raises(UserError, match="gamma"):
         Gan(gamma=-1.0)
 
 
 def test_parameters_are_a_function_of_the_key():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     one, again, other = (task.init(jax.random.key(seed)).params for seed in (3, 3, 4))
     assert all(bool(jnp.all(a == b)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(again), strict=True))
     assert any(bool(jnp.any(a != b)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
@@ -138,17 +138,17 @@ def test_parameters_are_a_function_of_the_key():
 
 def test_the_zero_branches_make_the_first_network_linear_in_its_blocks():
     """A block adds nothing at first: any number of them gives the same output from the same other parameters."""
-    deep = replace(SMALL, generator=SMALL.generator.clone(blocks=4)).for_spec(DIGITS)
-    shallow = SMALL.for_spec(DIGITS)
+    deep = replace(SMALL, generator=SMALL.generator.clone(blocks=4)).sized(DIGITS)
+    shallow = SMALL.sized(DIGITS)
     params, batch = deep.init(KEY).params, batch_of(4)
     np.testing.assert_array_equal(deep.generate(params, batch, KEY), shallow.generate(params, batch, KEY))
 
 
-def trained(task: Gan, steps: int, moves=Everything()):
+def trained(task: Gan, steps: int, trainable=Everything()):
     """The states before and after `steps` steps on batches of 64 digits."""
     train = digits()["train"]
     images, labels = jnp.asarray(train["image"]), jnp.asarray(train["label"])
-    adam = Adam(rate=1e-3, b1=0.0, b2=0.99)
+    adam = AdamW(learning_rate=1e-3, b1=0.0, b2=0.99)
     optimisers = {turn.name: adam for turn in task.turns()}
     game = make_game(task, jax.eval_shape(task.init, KEY).params, optimisers, {}, steps, 64, moves)
 
@@ -168,7 +168,7 @@ def held_out():
 
 
 def test_the_generator_learns_its_classes():
-    task, batch = Gan().for_spec(DIGITS), held_out()
+    task, batch = Gan().sized(DIGITS), held_out()
     first, last = trained(task, 150)
     train, label = digits()["train"], np.asarray(batch["label"])
     means = np.stack([train["image"][train["label"] == digit].mean(axis=0) for digit in range(10)])
@@ -184,7 +184,7 @@ def test_the_generator_learns_its_classes():
 
 def test_a_discriminator_tells_a_generator_that_stands_still():
     """A fine-tuning that moves D alone: its accuracy and p grow certain, and G is the same to the bit."""
-    task, batch = SMALL.for_spec(DIGITS), held_out()
+    task, batch = SMALL.sized(DIGITS), held_out()
     first, last = trained(task, 150, Matching("^discriminator/"))
     for a, b in zip(*(jax.tree.leaves(state.params["generator"]) for state in (first, last)), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -15,7 +15,7 @@ PLAIN = RecurrentNetwork(width=6, embedding=4, vocabulary=V)
 NETWORKS = {
     "plain": PLAIN,
     "gru": PLAIN.clone(cell=Cell.GRU, layers=2),
-    "all": PLAIN.clone(layers=2, context=(1, 2, 4), head=7, dropout=0.4, classes=2, positions=T),
+    "all": PLAIN.clone(layers=2, token_shifts=(1, 2, 4), head=7, dropout=0.4, classes=2, positions=T),
 }
 
 
@@ -79,7 +79,7 @@ def test_the_carried_state_has_the_batch_leading(network):
 
 
 def test_context_counts_back_from_the_predicted_token():
-    network = PLAIN.clone(context=(3,))
+    network = PLAIN.clone(token_shifts=(3,))
     variables = lively(network)
     variables["params"]["layer_0"]["recurrent"] *= 0
     variables["params"]["layer_0"]["bias"] = variables["params"]["layer_0"]["bias"].at[6:12].set(-1e9)  # forget all

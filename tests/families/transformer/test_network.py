@@ -19,7 +19,7 @@ from jaxgen.types import Extra, Spec, Variables
 
 B, T, V = 3, 9, 5
 PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
-ALL = PLAIN.clone(context=(1, 2, 4), dropout=0.4, classes=2, positions=T)
+ALL = PLAIN.clone(token_shifts=(1, 2, 4), dropout=0.4, classes=2, positions=T)
 NETWORKS = {"plain": PLAIN, "all": ALL, "scanned": ALL.clone(scan=True, remat=Remat.FULL)}
 TOKENS = jax.random.randint(jax.random.key(2), (B, T), 0, V)
 PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
@@ -103,7 +103,7 @@ def test_a_row_is_the_same_in_any_batch_and_beams_can_be_reordered(network):
 
 
 def test_context_counts_back_from_the_predicted_token():
-    network = PLAIN.clone(context=(3,), blocks=0)  # logits t are of token t+1, and see token t-2 alone
+    network = PLAIN.clone(token_shifts=(3,), blocks=0)  # logits t are of token t+1, and see token t-2 alone
     variables = variables_of(network)
     logits, _ = apply(network, variables, TOKENS, None, None)
     for moved, changed in [(0, 2), (4, 6)]:
@@ -132,7 +132,7 @@ def test_dropout_draws_for_each_row_and_layer_and_nothing_without_keys():
 
 
 def model(spec):
-    task = LanguageModel(Transformer(width=8, blocks=2, heads=2, hidden=12, context=(1, 2))).for_spec(spec)
+    task = LanguageModel(Transformer(width=8, blocks=2, heads=2, hidden=12, token_shifts=(1, 2))).sized(spec)
     return task, Variables(lively(jax.eval_shape(task.init, KEY).params), Extra())
 
 
@@ -160,7 +160,7 @@ def test_a_cold_sample_is_the_likeliest_token_each_time(spec):
 
 
 def test_an_untrained_network_holds_all_tokens_equally_likely():
-    task = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8)).for_spec(PICTURES)
+    task = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8)).sized(PICTURES)
     batch = {"image": np.ones((2, 2, 2, 1), np.uint8), "label": np.zeros(2, np.int32), "row": np.arange(2)}
     np.testing.assert_allclose(task.log_prob(task.init(KEY), batch, KEY), -4 * np.log(3), rtol=1e-6)
 

@@ -16,7 +16,7 @@ from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.task import Vae
-from jaxgen.training.optimisers import Adam
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Spec
 
@@ -48,7 +48,7 @@ def batch_of(count: int, start: int = 0):
 
 def tiny(latent: int, prior: Prior | None):
     """A sized task on nine pictures, its variables, and all nine under the label 1."""
-    task = replace(SMALL, decoder=SMALL.decoder.clone(latent=latent), prior=prior).for_spec(TINY)
+    task = replace(SMALL, decoder=SMALL.decoder.clone(latent=latent), prior=prior).sized(TINY)
     image = np.array(list(itertools.product(range(3), repeat=2)), np.uint8).reshape(9, 1, 2, 1)
     variables = shaken(task)
     near = jax.tree.map(lambda leaf: 0.3 * leaf, variables.params["encoder"])  # posteriors not far from the true ones
@@ -80,7 +80,7 @@ WORLDS = [(1, None), (2, Prior(layers=2, width=8))]
 
 
 def test_it_keeps_its_contracts():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     assert isinstance(task, Task) and isinstance(task, Likelihood) and isinstance(task, Reparameterised)
     assert task.bound == "importance-weighted bound, 20 samples"
 
@@ -125,7 +125,7 @@ def test_samples_follow_the_exact_likelihood():
 
 
 def test_every_leaf_learns_and_a_cut_batch_gives_the_whole_batchs_sums():
-    task = replace(SMALL, label_dropout=0.3).for_spec(DIGITS)
+    task = replace(SMALL, condition_dropout=0.3).sized(DIGITS)
     variables = shaken(task)
     batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
 
@@ -147,7 +147,7 @@ def test_every_leaf_learns_and_a_cut_batch_gives_the_whole_batchs_sums():
 
 
 def test_the_loss_needs_no_weight_and_its_parts_sum_to_it():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     mean, aux = jax.jit(task.loss)(shaken(task), batch_of(8), KEY)
     parts = aux.metrics["reconstruction_nats"].value + aux.metrics["kl_nats"].value
     assert mean.weight == 8
@@ -155,7 +155,7 @@ def test_the_loss_needs_no_weight_and_its_parts_sum_to_it():
 
 
 def test_a_draw_is_the_sample_and_has_a_gradient():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 10
     given = {"row": jnp.arange(12), "label": label}
     sample = jax.jit(lambda: task.sample(variables, 12, {"label": label}, KEY))()
@@ -171,7 +171,7 @@ def test_a_draw_is_the_sample_and_has_a_gradient():
 
 
 def test_samples_follow_key_label_and_row_alone():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 3
     draw = jax.jit(lambda row, label, key: task.draw(variables, {"row": row, "label": label}, key)["image"])
     pictures = draw(jnp.arange(12), label, KEY)
@@ -182,7 +182,7 @@ def test_samples_follow_key_label_and_row_alone():
 
 
 def test_without_labels_a_sample_takes_turns_and_a_draw_takes_any():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables = shaken(task)
     sampled, draw = jax.jit(lambda: task.sample(variables, 40, {}, KEY))()["label"], jax.jit(task.draw)
     np.testing.assert_array_equal(np.bincount(sampled), np.full(10, 4))
@@ -193,7 +193,7 @@ def test_without_labels_a_sample_takes_turns_and_a_draw_takes_any():
 
 
 def test_the_likelihood_knows_the_label_and_the_row_alone():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, batch, log_prob = shaken(task), batch_of(8), jax.jit(task.log_prob)
     nats = log_prob(variables, batch, KEY)
     assert nats.shape == (8,) and bool(jnp.isfinite(nats).all())
@@ -206,7 +206,7 @@ def test_the_likelihood_knows_the_label_and_the_row_alone():
 
 
 def test_decoding_gives_the_mean_of_what_would_be_drawn():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables, batch = shaken(task), batch_of(3)
     z = task.encode(variables, batch)
     picture = task.decode(variables, z, batch)
@@ -217,9 +217,9 @@ def test_decoding_gives_the_mean_of_what_would_be_drawn():
 
 
 def test_a_fine_tuning_of_the_decoder_learns_and_leaves_all_else_to_the_bit():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     shapes = jax.eval_shape(task.init, KEY).params
-    game = make_game(task, shapes, {"bound": Adam(rate=1e-2)}, {}, 60, 64, Matching("^decoder/"))
+    game = make_game(task, shapes, {"bound": AdamW(learning_rate=1e-2)}, {}, 60, 64, Matching("^decoder/"))
     batch = batch_of(64)
 
     def step(state, _):
@@ -236,7 +236,7 @@ def test_a_fine_tuning_of_the_decoder_learns_and_leaves_all_else_to_the_bit():
 
 
 def test_the_figures_of_a_split():
-    task = SMALL.for_spec(DIGITS)
+    task = SMALL.sized(DIGITS)
     variables = shaken(task)
     batch = batch_of(40) | {"weight": jnp.ones(40)}
     evaluate = jax.jit(task.evaluate)
@@ -256,7 +256,7 @@ def test_the_figures_of_a_split():
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("prior", [None, Prior()])
 def test_sizes_come_from_the_data(image, classes, prior):
-    task = replace(SMALL, prior=prior).for_spec(Spec(image=image, levels=256, classes=classes))
+    task = replace(SMALL, prior=prior).sized(Spec(image=image, levels=256, classes=classes))
     variables = jax.eval_shape(task.init, KEY)
     batch = task.spec.batch(2)
     mean, _ = jax.eval_shape(task.loss, variables, batch, KEY)
@@ -268,9 +268,9 @@ def test_sizes_come_from_the_data(image, classes, prior):
 
 def test_mistakes_are_told_in_a_sentence():
     with pytest.raises(UserError, match="choose data with pictures"):
-        SMALL.for_spec(Spec(length=16, vocabulary=30))
+        SMALL.sized(Spec(length=16, vocabulary=30))
     for change, match in (
-        ({"label_dropout": 1.0}, "label_dropout"),
+        ({"condition_dropout": 1.0}, "condition_dropout"),
         ({"importance_samples": 0}, "importance_samples"),
         ({"decoder": Decoder(latent=0)}, "decoder.latent"),
         ({"decoder": Decoder(latent=1)}, "prior.layers"),
