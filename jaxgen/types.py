@@ -1,7 +1,7 @@
-"""The alphabet: axis letters, array names and the few types that every room shares.
+"""The alphabet: axis letters, array names, modalities, and the few types that every package shares.
 
 B batch    T time, tokens    D features, width    V vocabulary    Z latent    K steps in a call
-H height   W width           C channels           L layers        G gates
+H height   W width           C channels           L layers        G gates     S tokens of a given sequence
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -16,8 +16,44 @@ from flax import struct
 
 Key = jax.Array  # a typed PRNG key, jax.random.key(seed)
 Params = Mapping[str, Any]  # a tree of parameters as Flax nests them
-Batch = Mapping[str, jax.Array]  # named arrays with the batch as their leading axis; "row" numbers the examples
+Arrays = Mapping[str, jax.Array]  # a modality's arrays by their names; the main one is "value"
+Batch = Mapping[str, Any]  # "row" [B] numbers the examples; "given" {name: Arrays}; "made" Arrays; see Spec
 Metrics = dict[str, Any]  # names to Mean inside a program, names to float outside
+
+
+class Modality:
+    """What a part of an example is. Subclasses are small frozen dataclasses of sizes alone.
+
+    Class names, vocabularies and whatever else gives the numbers a meaning belong to the data. A user's own modality
+    also defines `presents` (modalities/presents.py) and, where it may be given to a network, `condition`
+    (nn/conditions.py).
+    """
+
+    levels = 0  # integer levels of "value" that stand for intensities; 0 where it holds something else
+    continues = False  # whether row b of a batch goes on where row b of the batch before it ended
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example's "value"."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """The name, shape and dtype of each array of one example."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Label(Modality):
+    """One of `classes` classes: `value` [B] int32."""
+
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        return {"value": ((), jnp.int32)}
 
 
 class Unit(enum.Enum):
@@ -26,69 +62,132 @@ class Unit(enum.Enum):
     CHARACTER = "character"
     BYTE = "byte"
     WORD = "word"
-    SUBWORD = "subword"  # several bytes, as many as Spec.token_bytes says
+    SUBWORD = "subword"  # several bytes; evaluation batches say how many in "bytes" [B, T]
+
+
+class Framing(enum.Enum):
+    """How tokens fill a row."""
+
+    ROWS = "rows"  # each row on its own, all of it counts
+    STREAM = "stream"  # row b goes on where row b of the batch before it ended, unless its batch says "fresh" [B]
+    PACKED = "packed"  # several documents a row, numbered by "segment", which know nothing of each other; 0 is padding
+    TARGET = "target"  # one sentence, from the token V ("start", never predicted) to the token V - 1 ("end")
+    SOURCE = "source"  # one sentence as it is given, without start and end
+
+
+@dataclass(frozen=True)
+class Tokens(Modality):
+    """Integers below `vocabulary`: `value` [B, T+1] int32, an input and its shifted target in one array.
+
+    `mask` [B, T] is true for the targets that count (PACKED, TARGET), `segment` [B, T+1] numbers documents (PACKED). Of
+    a SOURCE `value` and `mask` are [B, T].
+    """
+
+    length: int  # T
+    vocabulary: int  # V
+    unit: Unit = Unit.CHARACTER
+    framing: Framing = Framing.ROWS
+
+    @property
+    def continues(self) -> bool:
+        return self.framing is Framing.STREAM
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length if self.framing is Framing.SOURCE else self.length + 1,)
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        found = {"value": (self.shape, jnp.int32)}
+        if self.framing in (Framing.PACKED, Framing.TARGET, Framing.SOURCE):
+            found["mask"] = ((self.length,), jnp.bool_)
+        if self.framing is Framing.PACKED:
+            found["segment"] = (self.shape, jnp.int32)
+        return found
+
+
+@dataclass(frozen=True)
+class Image(Modality):
+    """A picture: `value` [B, H, W, C] uint8, integer levels 0 .. levels-1."""
+
+    height: int
+    width: int
+    channels: int
+    levels: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.height, self.width, self.channels
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        return {"value": (self.shape, jnp.uint8)}
+
+
+@dataclass(frozen=True)
+class Wave(Modality):
+    """A recording: `value` [B, N] float32 in [-1, 1] at `rate` Hz, of which the first `length` [B] samples are its own.
+
+    `LogMel(rate=wave.rate).frames(wave.samples)` is the number of feature frames.
+    """
+
+    samples: int  # N
+    rate: int  # Hz
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.samples,)
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        return {"value": (self.shape, jnp.float32), "length": ((), jnp.int32)}
+
+
+@dataclass(frozen=True)
+class Clip(Modality):
+    """A video: `value` [B, T, H, W, C] uint8 levels.
+
+    Where it is known what moves in it, `position` and `speed` [B, T, N, 2] are (row, column) in pixels and pixels a
+    frame, and `kind` [B, N] says which thing it is, -1 for none.
+    """
+
+    frames: int  # T
+    height: int
+    width: int
+    channels: int
+    levels: int
+    moving: int = 0  # N
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.frames, self.height, self.width, self.channels
+
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        found = {"value": (self.shape, jnp.uint8)}
+        if self.moving:
+            known = (self.frames, self.moving, 2)
+            found |= {"position": (known, jnp.float32), "speed": (known, jnp.float32)}
+            found["kind"] = ((self.moving,), jnp.int32)
+        return found
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a source's batches are; tasks derive every size from it.
+    """What a data set is for: what is made, and what is given for it. Tasks derive every size from it.
 
-    Pictures are `image` [B, H, W, C] integer levels 0 .. levels-1; sequences are `tokens` [B, T+1] integers below
-    `vocabulary` (an input and its shifted target share the array); `label` [B] is an integer below `classes`.
-    `mask` [B, T] is true for the targets that count. The documents of a packed row are numbered by `segment` [B, T+1],
-    0 is padding. What tokens are made from, a sentence to translate, is `source` [B, S] where `source_mask` is true;
-    its targets begin with the token `vocabulary`, "start", which is never predicted. Recordings are `wave` [B, N]
-    float32 in [-1, 1] at `rate` Hz, of which each row's first `wave_length` [B] samples are its own; a task that hears
-    them sizes its features by them (`LogMel(rate=spec.rate).frames(spec.wave)` frames), and its words are `tokens` that
-    begin and end as the targets of a `source` do. Clips are `clip` [B, T, H, W, C] integer levels; where it is known
-    what moves in them, `position` and `speed` [B, T, N, 2] (row, column) in pixels and a frame, and `labels` [B, N].
+    A batch is {"row" [B], "given": {name: arrays}, "made": arrays}, with "fresh" [B] where rows go on from batch to
+    batch (true where one starts from its beginning), and "weight" [B] where some rows count less, or not at all.
     """
 
-    image: tuple[int, int, int] | None = None  # H, W, C
-    levels: int = 0  # grey levels of a picture's channel
-    length: int = 0  # T of the tokens, 0 without tokens
-    vocabulary: int = 0
-    classes: int = 0  # 0: no labels
-    continues: bool = False  # row b of a batch goes on where row b of the batch before it ended
-    unit: Unit = Unit.CHARACTER  # of the tokens
-    token_bytes: tuple[int, ...] = ()  # [V] how many bytes each token stands for, where that is certain
-    padded: bool = False  # not all targets count
-    packed: bool = False  # a row holds several documents, which know nothing of each other
-    source_length: int = 0  # S, 0 without a source
-    source_vocabulary: int = 0
-    wave: int = 0  # N samples of a recording, 0 without recordings
-    rate: int = 0  # Hz
-    clip: tuple[int, int, int, int] | None = None  # T, H, W, C
-    moving: int = 0  # N things in a clip whose positions and speeds are known
+    made: Modality
+    given: tuple[tuple[str, Modality], ...] = ()  # none, one, or several: a class and a caption
 
-    def batch(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    def batch(self, batch_size: int) -> dict[str, Any]:
         """The shapes of a batch, so that a program can be lowered without data."""
-        shapes = {"row": ((), jnp.int32)}
-        if self.image is not None:
-            shapes["image"] = (self.image, jnp.uint8)
-        if self.length:
-            shapes["tokens"] = ((self.length + 1,), jnp.int32)
-        if self.padded or self.packed:
-            shapes["mask"] = ((self.length,), jnp.bool_)
-        if self.packed:
-            shapes["segment"] = ((self.length + 1,), jnp.int32)
-        if self.source_length:
-            shapes["source"] = ((self.source_length,), jnp.int32)
-            shapes["source_mask"] = ((self.source_length,), jnp.bool_)
-        if self.wave:
-            shapes["wave"] = ((self.wave,), jnp.float32)
-            shapes["wave_length"] = ((), jnp.int32)
-        if self.clip is not None:
-            shapes["clip"] = (self.clip, jnp.uint8)
-        if self.moving:
-            known = (self.clip[0], self.moving, 2)
-            shapes |= {"position": (known, jnp.float32), "speed": (known, jnp.float32)}
-            shapes["labels"] = ((self.moving,), jnp.int32)
-        if self.continues:
-            shapes["fresh"] = ((), jnp.bool_)
-        if self.classes:
-            shapes["label"] = ((), jnp.int32)
-        return {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+
+        def shapes(arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, jax.ShapeDtypeStruct]:
+            return {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, (shape, dtype) in arrays.items()}
+
+        own = {"row": ((), jnp.int32)} | ({"fresh": ((), jnp.bool_)} if self.made.continues else {})
+        given = {name: shapes(modality.arrays()) for name, modality in self.given}
+        return shapes(own) | {"given": given, "made": shapes(self.made.arrays())}
 
 
 @struct.dataclass

@@ -1,0 +1,160 @@
+"""What an experiment's data are: their contract, and where batches come from.
+
+Batches are traced inside the program, streamed from the host, or made between two steps. A batch is a pure function of
+(the source's state, its number), so that a resumed run needs no replay. A traced source is a pytree: its arrays are
+arguments of the compiled program, not constants baked into it, and no part of a checkpoint.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from jaxgen.types import Batch, Key, Spec, Variables
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """A source that is called inside the compiled program."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key, moving: Any) -> Any:
+        """The source's state before the first batch; `moving` are the leaves that the run trains, as they are then."""
+
+    def next(self, state: Any, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Any]:
+        """Batch `number` at the global row numbers `rows` [b], and the state after it."""
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A source on the host whose batches are fetched ahead of the steps that consume them."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key, moving: Any) -> Any: ...
+
+    def stream(self, state: Any, first: int, rows: np.ndarray) -> Iterator[Batch]:
+        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows` [b].
+
+        `state` does not change, and a batch depends on it and on its number alone.
+        """
+
+
+@runtime_checkable
+class Between(Protocol):
+    """A source on the host that needs the parameters as they are now: a rollout with a reward that runs on the host."""
+
+    spec: Spec
+    batch_size: int
+
+    def init(self, key: Key, moving: Any) -> Any: ...
+
+    def make(self, state: Any, variables: Variables, number: int) -> tuple[Batch, Any]:
+        """Batch `number` under the present variables, and the state after it."""
+
+
+Source = Traced | Streamed | Between
+
+
+@runtime_checkable
+class Data(Protocol):
+    """An experiment's `data`: a frozen dataclass that names a set and says how it is read."""
+
+    name: str
+    batch_size: int
+
+    def spec(self) -> Spec:
+        """What is given and what is made; may look at the set."""
+
+    def source(self) -> Source:
+        """The batches that are trained on."""
+
+    def evaluation(self, split: str) -> Batch:
+        """Every example of "train", "validation" or "test" once, in batches: each array [n, B, ...], with "weight"."""
+
+
+@runtime_checkable
+class Augmenting(Protocol):
+    """Data whose examples are changed a little each time that they are trained on, whatever source they come from."""
+
+    def augment(self, batch: Batch, key: Key) -> Batch:
+        """The batch changed by draws of each row's own; traced into the step."""
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """Data whose splits may be too large to be held at once."""
+
+    def evaluation_parts(self, split: str) -> Sequence[Batch]:
+        """Every example of the split once, in parts [n, B, ...] of equal shape; none where all may be held at once."""
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """Data whose splits are sets of examples, of which some can be looked at."""
+
+    def first(self, split: str, count: int) -> Batch:
+        """The first examples of a split, as many as there are up to `count`, as "given" and "made" [N, ...]."""
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Data that know names for their classes."""
+
+    def class_names(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the classes of each given label, by the name of what is given."""
+
+
+class Codec(Protocol):
+    """Text to tokens and back."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """[N] int32 tokens; UserError names what the vocabulary lacks."""
+
+    def decode(self, tokens: np.ndarray) -> str: ...
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """Data whose tokens are fitted to a text."""
+
+    def codec(self, name: str) -> Codec:
+        """The vocabulary of the given tokens of that name, or of "made"."""
+
+    def vocabulary_document(self) -> dict[str, Any]:
+        """What the run keeps, as JSON; made from the text where it was not given."""
+
+    def text_digest(self) -> str:
+        """SHA-256 of the text that the vocabulary is fitted to."""
+
+    def with_vocabulary(self, document: dict[str, Any]) -> "HasVocabulary":
+        """These data with a kept vocabulary; UserError when the document is none of theirs."""
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """Data whose source's first state can be had without reading them."""
+
+    def begin(self, key: Key, moving: Any) -> Any:
+        """The source's state before the first batch."""
+
+
+@runtime_checkable
+class Validated(Protocol):
+    """Data that can set examples aside for `best` and early stopping, which must not look at the test split."""
+
+    def with_validation(self) -> "Data":
+        """These data with a "validation" split: their own, or a tenth of the training split, chosen by a hash."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """Data that have something to say."""
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """What the user should know of what `source` has read."""
