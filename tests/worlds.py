@@ -13,7 +13,7 @@ from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
 from jaxgen.data.pictures import Pictures
-from jaxgen.ops.pictures import to_tokens, to_unit
+from jaxgen.ops.levels import to_tokens, to_unit
 from jaxgen.ops.rows import draw, normal
 from jaxgen.types import Batch, Extra, Key, Spec, Variables
 

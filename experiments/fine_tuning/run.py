@@ -46,8 +46,8 @@ def main() -> int:
 
 def everything(out: Path, seeds: int, stop) -> None:
     """Three runs of each family and seed, results.json and a table on stdout."""
+    from jaxgen.atomic_write import write_whole
     from jaxgen.commands.side_by_side import Job, side_by_side
-    from jaxgen.files import write_whole
 
     def job(family: str, seed: int, kind: str) -> Job:
         name = f"{family}_{seed}_{kind}"

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxgen.atomic_write import write_whole
 from jaxgen.commands.evaluate import evaluate
 from jaxgen.commands.train import Stop, run
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
-from jaxgen.files import write_whole
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run, results_json
 from jaxgen.reporting.terminal import say

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jax
 
+from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
-from jaxgen.files import write_whole
 from jaxgen.reporting.samples import render
 from jaxgen.reporting.terminal import say
 from jaxgen.running.requests import parse_given

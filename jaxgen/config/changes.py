@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from jaxgen.config.parts import below, default_of, described_fields, field_hints, is_part
+from jaxgen.config.introspection import below, default_of, described_fields, field_hints, is_part
 from jaxgen.config.words import arms, coerce, entry_hints, expected
 from jaxgen.errors import UserError, nearest
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from jaxgen.config.document import encoded, is_left_out, to_document
+from jaxgen.config.introspection import below, default_of, described_fields
 from jaxgen.config.names import find_type, present_name
-from jaxgen.config.parts import below, default_of, described_fields
 
 ABSENT = object()
 

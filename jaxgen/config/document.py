@@ -16,8 +16,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from jaxgen.config.introspection import below, default_of, described_fields, is_linen, is_part
 from jaxgen.config.names import dtype_name, find_dtype, find_function, find_type, is_function, name_of
-from jaxgen.config.parts import below, default_of, described_fields, is_linen, is_part
 from jaxgen.config.reading import MODULE_PREFIX
 from jaxgen.errors import UserError, nearest
 

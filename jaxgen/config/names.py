@@ -13,11 +13,11 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from jaxgen.config.parts import is_linen
+from jaxgen.config.introspection import is_linen
 from jaxgen.errors import UserError
 
 LIBRARIES = ("jax.nn", "jax.nn.initializers", "flax.linen")
-# The rooms whose functions compute. Functions that read or write files (files.py, config/, training's checkpoints)
+# The rooms whose functions compute. Functions that read or write files (atomic_write.py, config/, training's checkpoints)
 # stay out: a document that could put them in an activation's place would decide what they are called with.
 FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
 # Runs that were begun before a class moved name it by its old place.

@@ -9,8 +9,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from jaxgen.config.introspection import is_part
 from jaxgen.config.names import dtype_name, find_dtype, find_function, is_function
-from jaxgen.config.parts import is_part
 from jaxgen.errors import UserError
 
 DTYPE = "a dtype such as bfloat16"  # as an arm it stands for every way to annotate and to hold a dtype

@@ -16,7 +16,7 @@ from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn
 from jaxgen.errors import UserError
-from jaxgen.ops.pictures import to_tokens
+from jaxgen.ops.levels import to_tokens
 from jaxgen.ops.rows import integers, row_keys, uniform
 from jaxgen.ops.sequences import generate, tempered, token_log_prob
 from jaxgen.types import Batch, Extra, Key, Spec, Unit, Variables

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 from jaxgen.types import Params
 
 LEVELS = 17  # of a digit's pixel

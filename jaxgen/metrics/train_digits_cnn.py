@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxgen.atomic_write import write_whole
 from jaxgen.data.builtin import digits
-from jaxgen.files import write_whole
 from jaxgen.metrics.features import DigitsNet, decode, encode, log_probabilities
 from jaxgen.types import Key, Params
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxgen import __version__
+from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
-from jaxgen.files import write_whole
 from jaxgen.reporting.curves import Curve, curves_svg
 from jaxgen.reporting.fields import rows
 from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
@@ -17,7 +17,7 @@ from jaxgen.reporting.prose import family_title, headline, lede, passages, title
 from jaxgen.reporting.run_view import RunView, split
 from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
-from jaxgen.reporting.tuned import change, change_columns, drifts, tuned_tables
+from jaxgen.reporting.tuning_tables import change, change_columns, drifts, tuned_tables
 
 # Whatever a run folder holds, the browser loads nothing: the policy allows the page's own pictures and style alone.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 from jaxgen.rewards.functions import Reward, refuse_other_shapes
 from jaxgen.types import Batch, Key, Variables
 

@@ -13,7 +13,7 @@ from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import load
-from jaxgen.metrics.pictures import picture_measures, reference_rows
+from jaxgen.metrics.sample_quality import picture_measures, reference_rows
 from jaxgen.rewards.reference import State, at_start
 from jaxgen.rewards.tuned import Samples
 from jaxgen.running.measuring import Measuring

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
-from jaxgen.files import write_whole
 
 METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, STOPPED = (
     "metrics.jsonl",

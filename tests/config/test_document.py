@@ -363,7 +363,7 @@ def part(name, **fields):
         {"function": "jaxgen.families.toy.Adam.__init__"},
         {"function": "jaxgen.families.toy.double.__globals__"},
         {"function": "jaxgen.families.toy.annotations"},
-        {"function": "jaxgen.files.write_whole"},
+        {"function": "jaxgen.atomic_write.write_whole"},
         {"function": "jaxgen.config.reading.load_experiment"},
         {"function": "jaxgen.config.names.find_type"},
         {"function": 3},

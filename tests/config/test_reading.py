@@ -164,6 +164,6 @@ def test_the_wrong_type(write, value, found):
 
 
 def test_config_imports_without_jax_or_numpy():
-    modules = "comparison, changes, document, names, parts, reading, words"
+    modules = "comparison, changes, document, introspection, names, reading, words"
     code = f"import sys; from jaxgen.config import {modules}; assert not {{'jax', 'flax', 'numpy'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

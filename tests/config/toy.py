@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.atomic_write import write_whole  # noqa: F401  (a foreign function for the adversarial documents to ask for)
 from jaxgen.errors import UserError
-from jaxgen.files import write_whole  # noqa: F401  (a foreign function for the adversarial documents to ask for)
 
 # What a module imports is not its own: the adversarial documents ask for these by this module's name.
 remove, system, Dense, Partitioned, Precision = os.remove, os.system, nn.Dense, nn.Partitioned, jax.lax.Precision

@@ -13,7 +13,7 @@ from jaxgen.core.masks import Matching, paths, split
 from jaxgen.errors import UserError
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.types import Spec, Variables

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.ops.levels import to_unit
 from jaxgen.ops.noise import preconditioning
-from jaxgen.ops.pictures import to_unit
 from jaxgen.types import Params
 
 

@@ -7,8 +7,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxgen.errors import UserError
-from jaxgen.nn.attention import SelfAttention
 from jaxgen.nn.mlp import MLP
+from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 

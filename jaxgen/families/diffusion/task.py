@@ -17,8 +17,8 @@ from jaxgen.families.diffusion.bound import negative_bound
 from jaxgen.families.diffusion.denoiser import Denoiser, Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, heun
+from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import draw_sigmas, loss_weight, schedule
-from jaxgen.ops.pictures import to_levels, to_unit
 from jaxgen.ops.rows import normal, row_keys, uniform
 from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgen.ops.pictures import to_levels, to_unit
+from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import uniform
 from jaxgen.types import Key
 

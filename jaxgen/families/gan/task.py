@@ -22,7 +22,7 @@ from jaxgen.families.gan.adversarial import (
 )
 from jaxgen.families.gan.calibration import OutputSums
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
-from jaxgen.ops.pictures import to_levels, to_unit
+from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import integers, normal
 from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
 

@@ -9,9 +9,9 @@ from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
-from jaxgen.nn.attention import Cache, SelfAttention, empty_cache
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
+from jaxgen.nn.multi_head_attention import Cache, SelfAttention, empty_cache
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.sequences import within_segment

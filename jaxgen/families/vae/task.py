@@ -21,7 +21,7 @@ from jaxgen.ops.distributions import (
     normal_log_density,
     reparameterised,
 )
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import integers, normal, row_keys, uniform
 from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
 

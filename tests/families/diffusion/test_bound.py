@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.families.diffusion.bound import negative_bound
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 
 KEY = jax.random.key(11)
 LEVELS = 3

@@ -15,7 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.diffusion.denoiser import Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion
-from jaxgen.ops.pictures import to_unit
+from jaxgen.ops.levels import to_unit
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Spec

@@ -16,7 +16,7 @@ from jaxgen.families.gan.adversarial import (
     penalised,
     rounded,
 )
-from jaxgen.ops.pictures import to_levels, to_unit
+from jaxgen.ops.levels import to_levels, to_unit
 
 REAL, FAKE = jnp.array([2.0, 0.0, -1.0]), jnp.array([-1.0, 0.0, 3.0])
 output = st.floats(-20, 20, width=32)

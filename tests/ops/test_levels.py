@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ops.pictures import to_levels, to_tokens, to_unit
+from jaxgen.ops.levels import to_levels, to_tokens, to_unit
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])

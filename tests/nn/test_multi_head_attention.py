@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nn.attention import SelfAttention, empty_cache
+from jaxgen.nn.multi_head_attention import SelfAttention, empty_cache
 
 B, T, D, H = 3, 6, 8, 2
 X = jax.random.normal(jax.random.key(0), (B, T, D))

@@ -7,7 +7,7 @@ import pytest
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.metrics.features import load
-from jaxgen.metrics.pictures import draw_measures, picture_measures, reference_rows
+from jaxgen.metrics.sample_quality import draw_measures, picture_measures, reference_rows
 from jaxgen.metrics.two_sample import two_sample_accuracy
 
 NET = load("digits")
