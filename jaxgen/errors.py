@@ -5,14 +5,19 @@ import difflib
 from collections.abc import Iterable
 
 
+_LISTED = 40  # names; the rest are counted
+
+
 class UserError(Exception):
     """A user's mistake: one sentence that names the field or file and the mend. The command exits 2 with it."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or all of them when none is near."""
+    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or those there are when none is near."""
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return "; did you mean " + " or ".join(repr(word) for word in close) + "?"
-    return "; known are " + ", ".join(repr(word) for word in known) if known else ""
+    listed = ", ".join(repr(word) for word in known[:_LISTED])
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"; known are {listed}{more}" if known else ""

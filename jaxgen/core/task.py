@@ -46,7 +46,11 @@ def restrict(turns: tuple[Turn, ...], trainable: Selection, params: Params) -> t
 
 @runtime_checkable
 class Task(Protocol):
-    """A family's game. A task is a frozen dataclass of settings; `sized` gives it its sizes, then all is pure."""
+    """A family's game. A task is a frozen dataclass of settings; `sized` gives it its sizes, then all is pure.
+
+    A *request* asks for samples: {"row" [B], "given": {name: arrays}}, of which some given may be missing; "made" holds
+    what is known of them already (a prompt), and "knobs" the sampler's numbers where they are not the task's own.
+    """
 
     def sized(self, spec: Spec) -> "Task":
         """This task with every size that the data decide filled in; UserError when the data do not suit it."""
@@ -63,11 +67,15 @@ class Task(Protocol):
     def absorb(self, shared: Any, statistics: Any) -> Any:
         """The shared state after one turn's statistics, summed over the batch."""
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """`count` fresh examples shaped like the source's batches, under what is given (labels, a prompt)."""
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is made for each row of a request, as {"given", "made"} [B, ...]; each row draws from a key of its own.
+        """
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
-        """Sums over one batch, and the row state after it. `batch["weight"]` [B] is 0 on padding."""
+        """Sums over one batch, and the row state after it. `batch["weight"]` [B] is 0 on padding.
+
+        A draw depends on the key and the row's number alone, so that any cut into batches gives the same sums.
+        """
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """Named figures with their unit from the sums over a whole split."""
@@ -80,7 +88,7 @@ class Likelihood(Protocol):
     bound: str  # "exact", or which bound it is
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """[B] nats: the log-probability of each example under its label, or the bound that `bound` names."""
+        """[B] nats: the log-probability of each example under what is given, or the bound that `bound` names."""
 
 
 @runtime_checkable
@@ -95,18 +103,21 @@ class Critic(Protocol):
 class Trajectory:
     """An episode for each row: T actions drawn one after another, and the example that they made."""
 
-    given: Batch  # "row" [B], and "label" [B] where the policy knows classes
+    request: Batch  # what the episodes were drawn for
     actions: Any  # all that `score` needs to hold them likely or not; every leaf with the batch leading
     log_prob: jax.Array  # [B, T] nats, of each action under the sampler that drew it
-    example: Batch  # what was made, shaped like the source's batches
+    example: Batch  # {"given", "made"}, as `sample` has it
 
 
 @runtime_checkable
 class Policy(Protocol):
     """A family that draws by actions with a density each: what score-function tuning needs."""
 
-    def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
-        """An episode for each of given["row"] [B] under given["label"] [B]; without a label, of any class."""
+    def check_policy(self) -> None:
+        """UserError where an action has no density under the sampler, or "of any kind" was never trained."""
+
+    def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
+        """An episode for each of request["row"] [B]; what is not given is of any kind."""
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, T] nats: the actions' log-probabilities under the very sampler that `rollout` draws by."""
@@ -116,8 +127,24 @@ class Policy(Protocol):
 class Reparameterised(Protocol):
     """A family whose samples are a differentiable function of its parameters and noise: for the reward's gradient."""
 
-    def draw(self, variables: Variables, given: Batch, key: Key) -> Batch:
-        """Examples for given["row"] [B] under given["label"] [B]; without a label, of classes drawn evenly.
+    def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """{"given", "made"} for request["row"] [B]; a class that is not given is drawn evenly.
 
-        Pictures are float levels: the very levels of a sample, with the gradient that they had before rounding.
+        "made" holds float levels: the very levels of a sample, with the gradient that they had before rounding.
         """
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A task's field `sampler`: how samples are drawn, which is not learned and may be changed after training.
+
+    Its other fields (a solver, a count of steps) are static: another value is another program.
+    """
+
+    def knobs(self) -> dict[str, float]:
+        """The numbers that are arguments of the program: any values share one compilation."""
+
+
+def knobs_of(sampler: Sampler, request: Batch) -> dict[str, Any]:
+    """The sampler's numbers with those of the request in their place."""
+    return {**sampler.knobs(), **request.get("knobs", {})}

@@ -3,16 +3,17 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-Arrays = Mapping[str, np.ndarray]
+Examples = Mapping[str, Any]  # "given" and "made" [N, ...]
 _HELD_OUT = 360  # of the 1,797 digits
 
 
 @functools.cache
-def digits() -> dict[str, Arrays]:
-    """1,437 and 360 handwritten digits: `image` [N, 8, 8, 1] uint8 levels 0..16, `label` [N] int32 0..9.
+def digits() -> dict[str, Examples]:
+    """1,437 and 360 handwritten digits, [8, 8, 1] uint8 levels 0..16, and their classes 0..9.
 
     From scikit-learn's `load_digits` (the test half of UCI's optical digits); split by one fixed permutation.
     """
@@ -22,17 +23,19 @@ def digits() -> dict[str, Arrays]:
     order = np.random.default_rng(0).permutation(len(labels))
     image = pixels.reshape(-1, 8, 8, 1).astype(np.uint8)[order]
     label = labels.astype(np.int32)[order]
-    cut = len(labels) - _HELD_OUT
-    return {
-        "train": {"image": image[:cut], "label": label[:cut]},
-        "test": {"image": image[cut:], "label": label[cut:]},
-    }
+    split = len(labels) - _HELD_OUT
+    return {"train": labelled(image[:split], label[:split]), "test": labelled(image[split:], label[split:])}
+
+
+def labelled(image: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+    """Pictures [N, H, W, C] given their classes [N]."""
+    return {"given": {"class": {"value": label}}, "made": {"value": image}}
 
 
 @functools.cache
-def faded_digits() -> dict[str, Arrays]:
+def faded_digits() -> dict[str, Examples]:
     """The same digits as if the ink had faded: levels 0..8 where they were 0..16. Something new to fine-tune to."""
-    return {split: {**arrays, "image": arrays["image"] // 2} for split, arrays in digits().items()}
+    return {split: {**part, "made": {"value": part["made"]["value"] // 2}} for split, part in digits().items()}
 
 
 @functools.cache

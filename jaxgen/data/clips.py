@@ -1,8 +1,9 @@
 """Moving digits: clips made inside the program, in which digits bounce around with known positions and speeds."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.ops.motion import bounced, placed
 from jaxgen.ops.rows import row_keys
-from jaxgen.types import Batch, Key, Spec, Variables
+from jaxgen.types import Batch, Clip, Key, Spec, Variables
 
 UNITS = 256  # of a pixel: positions and speeds are whole numbers of them, and so the same on every device
 _EVALUATED = 20_231_117  # the seed of the clips that evaluation sees
@@ -35,12 +36,12 @@ class BouncingDigits:
 
     def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
         keys = row_keys(jax.random.fold_in(state, number), rows)
-        return jax.vmap(self._clip)(keys) | {"row": rows}, state
+        return {"given": {}, "made": jax.vmap(self._clip)(keys), "row": rows}, state
 
     def _clip(self, key: Key) -> dict[str, jax.Array]:
         """One row of a batch, as `MovingDigits` describes it."""
-        frames, size, *_ = self.spec.clip
-        most, room = self.spec.moving, UNITS * (size - jnp.asarray(self.image).shape[1])
+        frames, size, *_ = self.spec.made.shape
+        most, room = self.spec.made.moving, UNITS * (size - jnp.asarray(self.image).shape[1])
         count_key, which_key, start_key, speed_key = jax.random.split(key, 4)
         present = jnp.arange(most) < jax.random.randint(count_key, (), 1, most + 1)
         which = jax.random.randint(which_key, (most,), 0, len(self.image))
@@ -53,10 +54,10 @@ class BouncingDigits:
         clip = place(pictures, (position + UNITS // 2) // UNITS, size).max(axis=1)  # [T, size, size, C]
         known = present[:, None]
         return {
-            "clip": clip,
+            "value": clip,
             "position": jnp.where(known, position, 0).astype(jnp.float32) / UNITS,
             "speed": jnp.where(known, speed, 0).astype(jnp.float32) / UNITS,
-            "labels": jnp.where(present, jnp.asarray(self.label)[which], -1),
+            "kind": jnp.where(present, jnp.asarray(self.label)[which], -1),
         }
 
 
@@ -64,10 +65,10 @@ class BouncingDigits:
 class MovingDigits:
     """Clips of one to `most` digits that fly straight and bounce off the frame's edges, after Moving MNIST.
 
-    Of arXiv 1502.04681, from any set of labelled square pictures. `clip` [B, T, H, W, C] uint8 holds at each pixel the
+    Of arXiv 1502.04681, from any set of labelled square pictures. `value` [B, T, H, W, C] uint8 holds at each pixel the
     brighter digit; `position` [B, T, N, 2] is the (row, column) of each digit's upper left corner in pixels, exactly,
     and drawn at the nearest pixel; `speed` [B, T, N, 2] is the one with which it leaves that frame, pixels a frame;
-    `labels` [B, N] are the digits, -1 where there are fewer than N, whose position and speed are 0.
+    `kind` [B, N] are the digits, -1 where there are fewer than N, whose position and speed are 0.
     """
 
     name: str = "digits"  # the set of pictures, as `Pictures` knows it
@@ -78,6 +79,7 @@ class MovingDigits:
     fastest: float = 2.0  # pixels a frame, along each axis
     evaluated: int = 256  # clips that an evaluation sees, of digits that training does not
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
+    holds_out: bool = field(init=False, repr=False, default=False)  # whether digits are set aside for validation
 
     def __post_init__(self):
         if min(self.batch_size, self.frames, self.most, self.evaluated) < 1:
@@ -92,37 +94,50 @@ class MovingDigits:
 
     @property
     def _pictures(self) -> Pictures:
-        return Pictures(name=self.name, data_dir=self.data_dir)
+        pictures = Pictures(name=self.name, data_dir=self.data_dir)
+        return pictures.with_validation() if self.holds_out else pictures
+
+    def with_validation(self) -> "MovingDigits":
+        """These data with a "validation" split, of digits that are not trained on."""
+        given = copy.copy(self)
+        object.__setattr__(given, "holds_out", True)
+        return given
 
     def spec(self) -> Spec:
         pictures = self._pictures.spec()
-        height, width, channels = pictures.image
-        if height != width or not pictures.classes:
+        height, width, channels = pictures.made.shape
+        if height != width or "class" not in dict(pictures.given):
             raise UserError(
                 f"{self.name} has pictures that are not square or have no labels; name another set of digits"
             )
         if self.size <= height:
             raise UserError(f"data.size is {self.size}; give more than the {height} pixels of a digit of {self.name}")
-        clip = (self.frames, self.size, self.size, channels)
-        return Spec(clip=clip, moving=self.most, levels=pictures.levels)
+        return Spec(Clip(self.frames, self.size, self.size, channels, pictures.made.levels, self.most))
 
     def source(self) -> BouncingDigits:
         return self._of("train")
 
     def _of(self, split: str) -> BouncingDigits:
         arrays, fastest = self._pictures.arrays(split), int(self.fastest * UNITS)
-        return BouncingDigits(arrays["image"], arrays["label"], self.spec(), self.batch_size, fastest)
+        image, label = arrays["made"]["value"], arrays["given"]["class"]["value"]
+        return BouncingDigits(image, label, self.spec(), self.batch_size, fastest)
 
     def remarks(self, source: Any) -> Iterator[str]:
         """Where the clips come from."""
         if isinstance(source, BouncingDigits):
             yield f"data: clips made on the device of {len(source.image):,} digits of {self.name}"
 
-    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+    def evaluation(self, split: str) -> dict[str, Any]:
         """As many clips as are `evaluated`, of the split's own digits and always the same: [n, B, ...]."""
         source, count = self._of(split), -(-self.evaluated // self.batch_size)
         key, rows = jax.random.key(_EVALUATED), jnp.arange(self.batch_size)
         made = jax.lax.map(lambda number: source.next(key, None, number, rows)[0], jnp.arange(count))
         row = np.arange(count * self.batch_size, dtype=np.int32).reshape(count, self.batch_size)
         weight = (row < self.evaluated).astype(np.float32)
-        return {name: np.asarray(array) for name, array in made.items()} | {"row": row, "weight": weight}
+        return jax.tree.map(np.asarray, made) | {"row": row, "weight": weight}
+
+    def first(self, split: str, count: int) -> dict[str, Any]:
+        """The first of the clips that an evaluation sees, [N, ...] each."""
+        batches = self.evaluation(split)
+        parts = {name: batches[name] for name in ("given", "made")}
+        return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:])[: min(count, self.evaluated)], parts)

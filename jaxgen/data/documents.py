@@ -4,6 +4,7 @@
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,8 @@ class Examples:
     """Each example of a TFDS set is a document."""
 
 
-def pack(documents: Sequence[np.ndarray], length: int) -> dict[str, np.ndarray]:
-    """Documents side by side in rows of length+1 tokens: `tokens` and `segment` [N, T+1] int32, `mask` [N, T] bool.
+def pack(documents: Sequence[np.ndarray], length: int) -> dict[str, Any]:
+    """Documents side by side in rows: `value` and `segment` [N, T+1] int32 of length+1 tokens, `mask` [N, T] bool.
 
     A row's documents are numbered 1, 2, ... by `segment`, 0 is padding. `mask` is true where the next token is of the
     same document, so that no target lies across a border. A document longer than a row is cut so that the last token
@@ -57,7 +58,7 @@ def pack(documents: Sequence[np.ndarray], length: int) -> dict[str, np.ndarray]:
         tokens[row, : len(joined)] = joined
         segment[row, : len(joined)] = np.repeat(np.arange(1, len(parts) + 1), [len(part) for part in parts])
     mask = (segment[:, 1:] == segment[:, :-1]) & (segment[:, 1:] > 0)
-    return {"tokens": tokens, "segment": segment, "mask": mask}
+    return {"given": {}, "made": {"value": tokens, "segment": segment, "mask": mask}}
 
 
 def _parts(documents: Sequence[np.ndarray], size: int) -> Iterator[np.ndarray]:

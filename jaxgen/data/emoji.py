@@ -5,6 +5,7 @@ import functools
 import io
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ _HELD_OUT = 400  # of the 3,953
 
 
 @functools.cache
-def emoji(size: int = 32) -> dict[str, dict[str, np.ndarray]]:
-    """`image` [N, size, size, 3] uint8 of every emoji that Unicode names, over white; split by one fixed permutation.
+def emoji(size: int = 32) -> dict[str, dict[str, Any]]:
+    """Pictures [N, size, size, 3] uint8 of every emoji that Unicode names, over white; split by one fixed permutation.
 
     UserError when the extra that brings the drawings is not installed.
     """
@@ -35,7 +36,8 @@ def emoji(size: int = 32) -> dict[str, dict[str, np.ndarray]]:
     named = [path for path in sorted(folder.glob("*.svg")) if _characters(path.stem) in EMOJI_DATA]
     images = np.stack([drawn(path) for path in named])
     images = images[np.random.default_rng(0).permutation(len(images))]
-    return {"train": {"image": images[:-_HELD_OUT]}, "test": {"image": images[-_HELD_OUT:]}}
+    parts = {"train": images[:-_HELD_OUT], "test": images[-_HELD_OUT:]}
+    return {split: {"given": {}, "made": {"value": part}} for split, part in parts.items()}
 
 
 def _characters(stem: str) -> str:

@@ -3,14 +3,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from jaxgen.data.bad import BadExamples
 from jaxgen.errors import UserError
 
-Example = Mapping[str, np.ndarray]
+Example = Mapping[str, Any]  # "given" {name: arrays} and "made" arrays, of one example
 
 
 class RandomAccess(Protocol):
@@ -65,14 +66,26 @@ class Tolerant:
         raise UserError(f"none of the {len(self)} examples can be read; give others")
 
 
-def decoded(examples: RandomAccess) -> dict[str, np.ndarray]:
+def decoded(examples: RandomAccess) -> dict[str, Any]:
     """All of them, [N, ...] each; every example is decoded into its own row, so that no second copy is held."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: list[np.ndarray] = []
     for place in range(len(examples)):
-        for name, value in examples[place].items():
-            if place == 0:
-                arrays[name] = np.empty((len(examples), *np.shape(value)), np.asarray(value).dtype)
-            if np.shape(value) != arrays[name].shape[1:]:
-                raise ValueError(f"{name} of example {place} is {np.shape(value)}, of others {arrays[name].shape[1:]}")
-            arrays[name][place] = value
-    return arrays
+        example = examples[place]
+        leaves, tree = jax.tree.flatten(example)
+        if place == 0:
+            arrays = [np.empty((len(examples), *np.shape(leaf)), np.asarray(leaf).dtype) for leaf in leaves]
+        for array, leaf in zip(arrays, leaves, strict=True):
+            if np.shape(leaf) != array.shape[1:]:
+                raise ValueError(f"an array of example {place} is {np.shape(leaf)}, of the first {array.shape[1:]}")
+            array[place] = leaf
+    return jax.tree.unflatten(tree, arrays) if arrays else {"given": {}, "made": {}}
+
+
+def size_of(arrays: Example) -> int:
+    """N of examples [N, ...]."""
+    return len(jax.tree.leaves(arrays)[0])
+
+
+def chosen_from(arrays: Example, index: Any) -> dict[str, Any]:
+    """The examples of these places, a slice or a mask."""
+    return jax.tree.map(lambda array: array[index], dict(arrays))

@@ -3,7 +3,7 @@
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from jaxgen.data.examples import BadExample, Tolerant
 from jaxgen.data.scaling import fitted
 from jaxgen.data.splits import held_out, rows_of
 from jaxgen.errors import UserError
-from jaxgen.types import Spec
+from jaxgen.types import Framing, Label, Modality, Spec, Tokens, Unit
+from jaxgen.types import Image as ImageSize
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _CAPTIONS = "captions.jsonl"
@@ -65,14 +66,20 @@ class PictureFolder:
         if not files:
             raise UserError(f"{self.path} holds no picture ({', '.join(sorted(_SUFFIXES))}); name another folder")
         side = (self.size, self.size) if self.size else _size(files)
-        given = {"source_length": self.caption_length, "source_vocabulary": 256} if self.captions else {}
-        return Spec(image=(*side, 3), levels=256, classes=len(self.classes), **given)
+        given: list[tuple[str, Modality]] = [("class", Label(len(self.classes)))] if self.classes else []
+        if self.captions:
+            given.append(("caption", Tokens(self.caption_length, 256, Unit.BYTE, Framing.SOURCE)))
+        return Spec(ImageSize(*side, 3, 256), tuple(given))
 
-    def examples(self, expression: str, bad: BadExamples) -> Tolerant:
-        """The pictures of a split expression; UserError when there are none, or more bad ones than are tolerated."""
+    def examples(self, expression: str, bad: BadExamples, keep: Callable[[str], bool]) -> Tolerant:
+        """The pictures of a split expression whose paths are to be kept.
+
+        UserError when there are none, or more bad ones than are tolerated.
+        """
         sizes = {split: len(files) for split, files in self.splits.items()}
         parts = rows_of(expression, sizes, str(self.path))
         files = [file for split, first, end in parts for file in self.splits[split][first:end]]
+        files = [file for file in files if keep(str(file.relative_to(self.path)))]
         missing = [file for file in files if file not in self.captions] if self.captions else []
         for file in missing:
             bad.refuse(str(file), f"{_CAPTIONS} has no caption for it")
@@ -128,20 +135,20 @@ class _Files:
         return len(self.files)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        example = {"image": read_picture(self.files[place], self.spec.image)}
+        given: dict[str, Any] = {}
         if self.labels is not None:
-            example["label"] = np.int32(self.labels[place])
+            given["class"] = {"value": np.int32(self.labels[place])}
         if self.captions is not None:
-            example |= _as_bytes(self.captions[place], self.spec.source_length)
-        return example
+            given["caption"] = _as_bytes(self.captions[place], dict(self.spec.given)["caption"].length)
+        return {"given": given, "made": {"value": read_picture(self.files[place], self.spec.made.shape)}}
 
 
 def _as_bytes(caption: str, length: int) -> dict[str, np.ndarray]:
-    """`source` [S] int32 and `source_mask` [S]: the caption's first bytes."""
-    told = np.frombuffer(caption.encode()[:length], np.uint8)
-    source = np.zeros(length, np.int32)
-    source[: len(told)] = told
-    return {"source": source, "source_mask": np.arange(length) < len(told)}
+    """`value` [S] int32 and `mask` [S]: the caption's first bytes."""
+    first = np.frombuffer(caption.encode()[:length], np.uint8)
+    value = np.zeros(length, np.int32)
+    value[: len(first)] = first
+    return {"value": value, "mask": np.arange(length) < len(first)}
 
 
 def read_picture(file: Path, shape: tuple[int, int, int]) -> np.ndarray:

@@ -14,11 +14,13 @@ import jax
 import numpy as np
 
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
 from jaxgen.data.sources import padded_batches
-from jaxgen.data.tokenizers import BytePairs, Tokens, Vocabulary
+from jaxgen.data.splits import in_validation
+from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
 from jaxgen.errors import UserError
-from jaxgen.types import Key, Spec
+from jaxgen.types import Batch, Framing, Key, Spec, Tokens
 
 Line = tuple[str, str, str]  # where it stands, its source, its target
 Encoded = tuple[np.ndarray, np.ndarray]
@@ -26,7 +28,7 @@ Encoded = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two files line by line, gzipped or not: what is given, `source`, and what is made of it, `tokens`.
+    """Two files line by line, gzipped or not: what is given, the "source", and what is made of it.
 
     Both sides share the vocabulary of `tokens`, fitted to both, unless the source has `source_tokens` of its own. A
     target begins with the token `vocabulary`, "start", and ends with the last one of the vocabulary, "end". A pair goes
@@ -40,11 +42,12 @@ class Pairs:
     validation: tuple[str, str] | None = None
     batch_size: int = 64
     buckets: tuple[int, ...] = (16, 32, 64)  # tokens
-    tokens: Tokens = BytePairs()
-    source_tokens: Tokens | None = None
+    tokens: Tokenizer = BytePairs()
+    source_tokens: Tokenizer | None = None
     steps_a_shape: int = 20
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+    holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
     def __post_init__(self):
         if self.batch_size < 1 or self.steps_a_shape < 1:
@@ -62,7 +65,22 @@ class Pairs:
     @functools.cached_property
     def _lines(self) -> dict[str, list[Line]]:
         files = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {split: list(self._aligned(split, *pair)) for split, pair in files.items() if pair is not None}
+        lines = {split: list(self._aligned(split, *pair)) for split, pair in files.items() if pair is not None}
+        if "validation" in lines or not self.holds_out:
+            return lines
+        aside = {
+            split: [line for line in lines["train"] if in_validation("\n".join(line[1:])) == (split != "train")]
+            for split in ("train", "validation")
+        }
+        return lines | aside
+
+    def with_validation(self) -> "Pairs":
+        """These data with a "validation" split: their own, or a tenth of the training pairs, chosen by a hash."""
+        given = copy.copy(self)
+        for name in ("_lines", "_held"):
+            vars(given).pop(name, None)
+        object.__setattr__(given, "holds_out", True)
+        return given
 
     def _aligned(self, split: str, source: str, target: str) -> Iterator[Line]:
         """The good lines of two files."""
@@ -123,22 +141,14 @@ class Pairs:
             vars(given)["vocabularies"] = self.source_tokens.read(source), self.tokens.read(target)
         return given
 
-    def encode(self, text: str) -> np.ndarray:
-        """[S] int32 tokens of something given."""
-        return self.vocabularies[0].encode(text.strip())
-
-    def decode(self, tokens: np.ndarray) -> str:
-        """What was made, up to its end, from tokens with "start" or without."""
-        end = self.vocabularies[1].size
-        made = [token for token in np.asarray(tokens).tolist() if token != end + 1]
-        return self.vocabularies[1].decode(np.asarray(made[: made.index(end) if end in made else None], np.int32))
+    def codec(self, name: str) -> Vocabulary:
+        return self.vocabularies[1 if name == "made" else 0]
 
     def spec(self) -> Spec:
         source, target = self.vocabularies
         length = self.buckets[-1]
-        told = {"unit": target.unit, "token_bytes": (*target.token_bytes, 0) if target.token_bytes else ()}
-        sizes = {"length": length, "vocabulary": target.size + 1, "padded": True}
-        return Spec(**sizes, **told, source_length=length, source_vocabulary=source.size)
+        made = Tokens(length, target.size + 1, target.unit, Framing.TARGET)
+        return Spec(made, (("source", Tokens(length, source.size, source.unit, Framing.SOURCE)),))
 
     def begin(self, key: Key, moving: Any) -> Key:
         """The source's state before the first batch, which can be had without the files."""
@@ -148,9 +158,10 @@ class Pairs:
         """What the user should know of what `source` has read."""
         if self.bad.count:
             yield self.bad.told()
-        sizes = [f"{len(arrays['mask']):,} of up to {arrays['mask'].shape[1]}" for arrays in source.arrays]
-        real = sum(arrays[name].sum() for arrays in source.arrays for name in ("source_mask", "mask"))
-        room = sum(arrays[name].size for arrays in source.arrays for name in ("source_mask", "mask"))
+        masks = [(arrays["given"]["source"]["mask"], arrays["made"]["mask"]) for arrays in source.arrays]
+        sizes = [f"{len(mask):,} of up to {mask.shape[1]}" for _, mask in masks]
+        real = sum(mask.sum() for both in masks for mask in both)
+        room = sum(mask.size for both in masks for mask in both)
         yield f"pairs by their tokens: {', '.join(sizes)}; {1 - real / room:.1%} is padding"
 
     def source(self) -> "BucketedPairs":
@@ -160,9 +171,14 @@ class Pairs:
         filled = tuple(self._padded(part, size) for part, size in zip(parts, self.buckets, strict=True) if part)
         return BucketedPairs(filled, self.spec(), self.batch_size, self.steps_a_shape)
 
-    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+    def evaluation(self, split: str) -> dict[str, Any]:
         """Every pair of the split once, all in the largest bucket: [n, B, ...]."""
-        return padded_batches(self._padded(self._encoded(split), self.buckets[-1]), self.batch_size)
+        batches = padded_batches(self._padded(self._encoded(split), self.buckets[-1]), self.batch_size)
+        return with_bytes(batches, self.vocabularies[1])
+
+    def first(self, split: str, count: int) -> dict[str, Any]:
+        """The first pairs of a split, [N, ...] each."""
+        return self._padded(self._encoded(split)[:count], self.buckets[-1])
 
     @functools.cached_property
     def _held(self) -> dict[str, list[Encoded]]:
@@ -187,8 +203,8 @@ class Pairs:
             raise UserError(f"no pair of the {split} split fits into data.buckets={self.buckets}; give a longer one")
         return pairs
 
-    def _padded(self, pairs: list[Encoded], size: int) -> dict[str, np.ndarray]:
-        """`source` and `source_mask` [N, size], `tokens` [N, size+1], `mask` [N, size]."""
+    def _padded(self, pairs: list[Encoded], size: int) -> dict[str, Any]:
+        """The source [N, size] and the target [N, size+1], each with its mask [N, size]."""
         end = self.vocabularies[1].size
         source, tokens = np.zeros((len(pairs), size), np.int32), np.full((len(pairs), size + 1), end, np.int32)
         tokens[:, 0] = end + 1
@@ -197,7 +213,8 @@ class Pairs:
             tokens[row, 1 : len(made) + 1] = made
         place, sizes = np.arange(size), np.array([[len(side) for side in pair] for pair in pairs]).reshape(-1, 2)
         source_mask, mask = place < sizes[:, :1], place <= sizes[:, 1:]
-        return {"source": source, "source_mask": source_mask, "tokens": tokens, "mask": mask}
+        given = {"source": {"value": source, "mask": source_mask}}
+        return {"given": given, "made": {"value": tokens, "mask": mask}}
 
 
 def _room(pair: Encoded) -> int:
@@ -213,7 +230,7 @@ class BucketedPairs:
     runs, and of the pairs in each bucket, is drawn anew from the key for every epoch.
     """
 
-    arrays: tuple[Mapping[str, np.ndarray], ...]  # a bucket's each
+    arrays: tuple[Mapping[str, Any], ...]  # a bucket's each
     spec: Spec
     batch_size: int
     run: int
@@ -221,7 +238,7 @@ class BucketedPairs:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Batch]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         return (self._batch(state, number, rows) for number in itertools.count(first))
 
@@ -231,7 +248,7 @@ class BucketedPairs:
         _, ends, _ = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
         return epoch * self._batches + int(ends[np.searchsorted(ends, place, side="right")])
 
-    def _batch(self, state: Key, number: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def _batch(self, state: Key, number: int, rows: np.ndarray) -> dict[str, Any]:
         epoch, place = divmod(number, self._batches)
         runs, ends, orders = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
         chosen = int(np.searchsorted(ends, place, side="right"))
@@ -239,12 +256,12 @@ class BucketedPairs:
         index = (last - (ends[chosen] - place)) * self.batch_size + rows
         size = self._sizes[bucket]
         pairs = orders[bucket][np.minimum(index, size - 1)]
-        batch = {name: array[pairs] for name, array in self.arrays[bucket].items()}
+        batch = chosen_from(self.arrays[bucket], pairs)
         return batch | {"weight": (index < size).astype(np.float32), "row": rows.astype(np.int32)}
 
     @functools.cached_property
     def _sizes(self) -> tuple[int, ...]:
-        return tuple(len(arrays["tokens"]) for arrays in self.arrays)
+        return tuple(size_of(arrays) for arrays in self.arrays)
 
     @functools.cached_property
     def _batches(self) -> int:

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.sources import padded_batches
@@ -20,7 +19,7 @@ class PaddedParts:
     def __len__(self) -> int:
         return -(-len(self.examples) // (self.batches * self.batch_size))
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, number: int) -> dict[str, Any]:
         """Each array [n, B, ...]; IndexError after the last part."""
         if not 0 <= number < len(self):
             raise IndexError(number)

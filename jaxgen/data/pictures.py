@@ -1,8 +1,9 @@
 """Sets of pictures as an experiment names them: builtin ones, TFDS's and the user's folders, and their batches."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,21 @@ import numpy as np
 from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji import emoji
-from jaxgen.data.examples import Chosen, RandomAccess, decoded
+from jaxgen.data.examples import Chosen, RandomAccess, chosen_from, decoded, size_of
 from jaxgen.data.folders import PictureFolder
 from jaxgen.data.parts import PaddedParts
-from jaxgen.data.prepared import picture_builder, picture_spec, read_pictures
+from jaxgen.data.prepared import class_names, picture_builder, picture_spec, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
-from jaxgen.data.splits import cut
+from jaxgen.data.splits import in_validation, part_of
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.errors import UserError
 from jaxgen.ops.augmentation import cropped, flipped
-from jaxgen.types import Batch, Key, Spec
+from jaxgen.types import Batch, Image, Key, Label, Spec
 
 _BUILTIN = {"digits": builtin.digits, "faded-digits": builtin.faded_digits, "emoji": emoji}
 _PART = 2**28  # bytes of pictures that are evaluated at once; fixed, so that a resumed run adds in the same order
-_LIVES = {
+_RESIDENCE = {
     ResidentExamples: "in the device's memory",
     HostExamples: "in the host's memory, streamed to the device",
     StreamedExamples: "read by Grain as they come",
@@ -38,8 +39,9 @@ _LIVES = {
 class Pictures:
     """Pictures by name: the builtin `digits`, `faded-digits` and `emoji`, a set that TFDS has prepared, or a folder.
 
-    `train` and `test` are split expressions (`train[:90%]`, `validation+test`). All of the pictures, or those of the
-    classes `only`, and of the training part the first `fraction`. Up to `skip_bad` bad examples are stood in for.
+    `train`, `validation` and `test` are split expressions (`train[:90%]`, `validation+test`). All of the pictures, or
+    those of the classes `only`, and of the training part the first `fraction`. Up to `skip_bad` bad examples are
+    replaced by the next good one.
     """
 
     name: str = "digits"
@@ -49,6 +51,7 @@ class Pictures:
     only: tuple[int, ...] = ()  # classes; none named: all
     fraction: float = 1.0
     train: str = "train"
+    validation: str | None = None  # none: a tenth of `train`, by a hash, where something asks for it
     test: str = "test"
     size: int | None = None  # H and W that pictures are scaled to
     caption_length: int = 128  # bytes of a folder's captions
@@ -57,6 +60,7 @@ class Pictures:
     flip: bool = False  # mirror every other picture that is trained on
     crop: int = 0  # train on random parts of the pictures with so many black pixels around them
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+    holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
     def __post_init__(self):
         if self.batch_size < 1:
@@ -82,52 +86,74 @@ class Pictures:
 
     def spec(self) -> Spec:
         if self.name in ("digits", "faded-digits"):
-            return Spec(image=(8, 8, 1), levels=17, classes=10)
+            return Spec(Image(8, 8, 1, 17), (("class", Label(10)),))
         if self.name == "emoji":
-            return Spec(image=(32, 32, 3), levels=256)
+            return Spec(Image(32, 32, 3, 256))
         return self._folder.spec() if self._folder else picture_spec(self._builder, self.size)
 
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        if self.name in _BUILTIN:
+            return {name: tuple(map(str, range(label.classes))) for name, label in self.spec().given}
+        if self._folder:
+            return {"class": tuple(self._folder.classes)} if self._folder.classes else {}
+        return class_names(self._builder)
+
+    def with_validation(self) -> "Pictures":
+        """These data with a "validation" split: the one named, or a tenth of the training split by a hash."""
+        if self.validation is not None:
+            return self
+        given = copy.copy(self)
+        object.__setattr__(given, "holds_out", True)
+        return given
+
     def _expression(self, split: str) -> str:
-        return {"train": self.train, "test": self.test}.get(split, split)
+        if split == "validation" and self.validation is None:
+            if not self.holds_out:
+                raise UserError(f"{self.name} has no validation split; name one by data.validation")
+            return self.train
+        return {"train": self.train, "validation": self.validation, "test": self.test}.get(split, split)
+
+    def _kept(self, split: str, example: str | bytes) -> bool:
+        """Whether an example of the split's expression belongs to the split."""
+        if not self.holds_out or split not in ("train", "validation"):
+            return True
+        return in_validation(example) == (split == "validation")
 
     def examples(self, split: str) -> RandomAccess:
         """The pictures of a split on disk, decoded as they are asked for."""
-        expression = self._expression(split)
+        expression, keep = self._expression(split), functools.partial(self._kept, split)
         if self._folder:
-            examples = self._folder.examples(expression, self.bad)
+            examples = self._folder.examples(expression, self.bad, keep)
         else:
-            examples = read_pictures(self._builder, expression, self.size, self.bad)
+            examples = read_pictures(self._builder, expression, self.size, self.bad, keep)
         if split == "train" and self.fraction < 1:
             return Chosen(examples, range(max(1, round(self.fraction * len(examples)))))
         return examples
 
-    def arrays(self, split: str) -> dict[str, np.ndarray]:
-        """`image` [N, H, W, C] uint8 of a split, and `label` [N] int32 where the set has labels.
-
-        `split` is "train", "test" or an expression.
-        """
+    def arrays(self, split: str) -> dict[str, Any]:
+        """All examples of "train", "validation", "test" or a split expression, each array [N, ...]."""
         if self.name not in _BUILTIN:
-            return self._chosen(_decoded(self, split), False)
-        arrays = cut(_BUILTIN[self.name](), self._expression(split), self.name)
-        return self._chosen(arrays, split == "train")
+            return self._selected(_decoded(self, split), False)
+        arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
+        keep = np.array([self._kept(split, example.tobytes()) for example in arrays["made"]["value"]])
+        return self._selected(arrays if keep.all() else chosen_from(arrays, keep), split == "train")
 
-    def first(self, split: str, count: int) -> dict[str, np.ndarray]:
+    def first(self, split: str, count: int) -> dict[str, Any]:
         """The first of `arrays`, as many as there are up to `count`; of a set on disk no others are decoded."""
         if self.name in _BUILTIN or self.only:
-            return {name: array[:count] for name, array in self.arrays(split).items()}
+            return chosen_from(self.arrays(split), slice(count))
         examples = self.examples(split)
         return decoded(Chosen(examples, range(min(count, len(examples)))))
 
-    def _chosen(self, arrays: dict[str, np.ndarray], share: bool) -> dict[str, np.ndarray]:
-        """Those of the classes asked for, and the share of them."""
+    def _selected(self, arrays: dict[str, Any], limited: bool) -> dict[str, Any]:
+        """Those of the classes asked for, and where they are `limited` the fraction of them."""
         if self.only:
-            if "label" not in arrays or not set(self.only) <= set(range(self.spec().classes)):
+            given = dict(self.spec().given)
+            if "class" not in given or not set(self.only) <= set(range(given["class"].classes)):
                 raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
-            chosen = np.isin(arrays["label"], self.only)
-            arrays = {name: array[chosen] for name, array in arrays.items()}
-        if share and self.fraction < 1:
-            size = max(1, round(self.fraction * len(arrays["image"])))
-            arrays = {name: array[:size] for name, array in arrays.items()}
+            arrays = chosen_from(arrays, np.isin(arrays["given"]["class"]["value"], self.only))
+        if limited and self.fraction < 1:
+            arrays = chosen_from(arrays, slice(max(1, round(self.fraction * size_of(arrays)))))
         return arrays
 
     def augment(self, batch: Batch, key: Key) -> Batch:
@@ -135,20 +161,20 @@ class Pictures:
 
         Called inside the compiled step, so that all sources' batches are treated alike.
         """
-        image, side = batch["image"], min(self.spec().image[:2])
+        image, side = batch["made"]["value"], min(self.spec().made.shape[:2])
         if self.crop >= side:
             raise UserError(f"data.crop is {self.crop}, and the pictures of {self.name} are {side} wide; give less")
         if self.crop:
             image = cropped(image, jax.random.fold_in(key, 0), batch["row"], self.crop)
         if self.flip:
             image = flipped(image, jax.random.fold_in(key, 1), batch["row"])
-        return {**batch, "image": image}
+        return {**batch, "made": {**batch["made"], "value": image}}
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
-        lives = self._residence()
-        if lives is Residence.DISK:
+        residence = self._residence()
+        if residence is Residence.DISK:
             return StreamedExamples(self.examples("train"), self.spec(), self.batch_size, self.workers)
-        kind = ResidentExamples if lives is Residence.DEVICE else HostExamples
+        kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
         return kind(self.arrays("train"), self.spec(), self.batch_size)
 
     def _residence(self) -> Residence:
@@ -156,22 +182,22 @@ class Pictures:
             if self.residence is Residence.DISK:
                 raise UserError(f"data.residence=DISK: {self.name} lies on no disk; leave it out")
             return Residence.DEVICE if self.residence is Residence.AUTO else self.residence
-        size = len(self.examples("train")) * int(np.prod(self.spec().image))
-        lives = self.residence.settled(size)
-        if lives is Residence.DISK and self.only:
+        size = len(self.examples("train")) * int(np.prod(self.spec().made.shape))
+        residence = self.residence.settled(size)
+        if residence is Residence.DISK and self.only:
             raise UserError("data.only needs the set in memory; set data.residence=HOST, or leave data.only out")
-        return lives
+        return residence
 
     def remarks(self, source: Any) -> Iterator[str]:
-        """Where the training pictures live, and how many bad ones were met."""
+        """Where the training pictures are stored, and how many bad ones were met."""
         if isinstance(source, StreamedExamples):
             count, size = len(source.examples), ""
-        elif type(source) not in _LIVES:
+        elif type(source) not in _RESIDENCE:
             return  # a source of the user's own
         else:
-            count = len(source.arrays["image"])
-            size = f", {sum(array.nbytes for array in source.arrays.values()) / 1e6:,.1f} MB"
-        yield f"data: {self.name}, {count:,} pictures{size}, {_LIVES[type(source)]}"
+            count = size_of(source.arrays)
+            size = f", {sum(array.nbytes for array in jax.tree.leaves(source.arrays)) / 1e6:,.1f} MB"
+        yield f"data: {self.name}, {count:,} pictures{size}, {_RESIDENCE[type(source)]}"
         if self.bad.count:
             yield self.bad.told()
 
@@ -179,16 +205,16 @@ class Pictures:
         """Every example of the split once, [n, B, ...]."""
         return padded_batches(self.arrays(split), self.batch_size)
 
-    def evaluation_parts(self, split: str) -> Sequence[Mapping[str, np.ndarray]]:
+    def evaluation_parts(self, split: str) -> Sequence[Batch]:
         """The same, decoded in parts where the split is larger than one; no parts of some classes only."""
         if self.name in _BUILTIN or self.only:
             return ()
-        batch = self.batch_size * int(np.prod(self.spec().image))  # bytes
+        batch = self.batch_size * int(np.prod(self.spec().made.shape))  # bytes
         parts = PaddedParts(self.examples(split), self.batch_size, max(1, _PART // batch))
         return parts if len(parts) > 1 else ()
 
 
 @functools.lru_cache(maxsize=4)
-def _decoded(data: Pictures, split: str) -> dict[str, np.ndarray]:
+def _decoded(data: Pictures, split: str) -> dict[str, Any]:
     """A split on disk, decoded once a process."""
     return decoded(data.examples(split))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.data.bad import BadExamples
-from jaxgen.data.examples import BadExample, Tolerant
+from jaxgen.data.examples import BadExample, Chosen, Tolerant
 from jaxgen.data.scaling import fitted
 from jaxgen.data.splits import no_such_split
 from jaxgen.errors import UserError, nearest
-from jaxgen.types import Spec
+from jaxgen.types import Image as ImageSize
+from jaxgen.types import Label, Spec
 
 _NAME = re.compile(r"[A-Za-z]\w*(/|:|$)")  # a set's name, then perhaps its config and version; a file's is mostly none
 
@@ -111,18 +112,29 @@ def picture_spec(builder: Any, size: int | None) -> Spec:
     height, width, channels = features["image"].shape
     side = (height, width) if size is None else (size, size)
     classes = features["label"].num_classes if "label" in features else 0
-    return Spec(image=(*side, channels or 3), levels=256, classes=classes)
+    return Spec(ImageSize(*side, channels or 3, 256), (("class", Label(classes)),) if classes else ())
 
 
-def read_pictures(builder: Any, expression: str, size: int | None, bad: BadExamples) -> Tolerant:
-    """The pictures of a split expression, decoded as they are asked for."""
+def class_names(builder: Any) -> dict[str, tuple[str, ...]]:
+    """The names of a prepared set's classes; empty where it has none."""
+    features = builder.info.features
+    return {"class": tuple(features["label"].names)} if "label" in features else {}
+
+
+def read_pictures(
+    builder: Any, expression: str, size: int | None, bad: BadExamples, keep: Callable[[str], bool]
+) -> Tolerant:
+    """The pictures of a split expression whose places are to be kept, decoded as they are asked for."""
     examples = split_of(builder, expression)
+    places = [place for place in range(len(examples)) if keep(f"{expression} {place}")]
+    if len(places) < len(examples):
+        examples = Chosen(examples, places)
     return Tolerant(_Pictures(examples, f"{builder.info.name} {expression}", picture_spec(builder, size)), bad)
 
 
 @dataclass(frozen=True)
 class _Pictures:
-    """A set's `image` [H, W, C] uint8, and `label` where it has classes."""
+    """A set's pictures [H, W, C] uint8, given their classes where it has some."""
 
     examples: Any
     title: str
@@ -131,17 +143,18 @@ class _Pictures:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, place: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, place: int) -> dict[str, Any]:
         spot = f"{self.title}, example {place}"
         try:
             example = self.examples[place]
         except (OSError, ValueError, SyntaxError, RuntimeError) as error:
             raise BadExample(spot, f"it cannot be decoded ({str(error).strip().split(chr(10))[0]})") from None
         image = example["image"]
-        if image.shape != self.spec.image:
-            image = fitted(Image.fromarray(image.squeeze()), self.spec.image)
-        if not self.spec.classes:
-            return {"image": image}
-        if not 0 <= example["label"] < self.spec.classes:
-            raise BadExample(spot, f"its label is {example['label']}, and there are {self.spec.classes} classes")
-        return {"image": image, "label": np.int32(example["label"])}
+        if image.shape != self.spec.made.shape:
+            image = fitted(Image.fromarray(image.squeeze()), self.spec.made.shape)
+        if not self.spec.given:
+            return {"given": {}, "made": {"value": image}}
+        classes = dict(self.spec.given)["class"].classes
+        if not 0 <= example["label"] < classes:
+            raise BadExample(spot, f"its label is {example['label']}, and there are {classes} classes")
+        return {"given": {"class": {"value": np.int32(example["label"])}}, "made": {"value": image}}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
+import copy
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from jaxgen.data.bad import BadExamples
-from jaxgen.data.examples import BadExample
+from jaxgen.data.examples import BadExample, chosen_from
 from jaxgen.data.prepared_audio import PreparedAudio
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
-from jaxgen.data.splits import rows_of
+from jaxgen.data.splits import in_validation, rows_of
 from jaxgen.data.wav_folders import WavFolder
-from jaxgen.data.waves import FULL, Recording, kept
+from jaxgen.data.waves import FULL, Recording, as_samples
 from jaxgen.errors import UserError
 from jaxgen.types import Batch, Key, Variables
 
@@ -33,20 +33,21 @@ class ResidentRecordings(ResidentExamples):
 
     def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
         batch, state = super().next(state, variables, number, rows)
-        return {**batch, "wave": batch["wave"].astype(jnp.float32) / FULL}, state
+        return jax.tree.map(_floats, batch), state
 
 
 @struct.dataclass
 class HostRecordings(HostExamples):
     """The same in the same order, kept in host memory and streamed."""
 
-    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Batch]:
         for batch in super().stream(state, first, rows):
-            yield {**batch, "wave": _floats(batch["wave"])}
+            yield jax.tree.map(_floats, batch)
 
 
-def _floats(samples: np.ndarray) -> np.ndarray:
-    return samples.astype(np.float32) / np.float32(FULL)
+def _floats(array: Any) -> Any:
+    """16-bit samples as float32; what is no wave stays as it is."""
+    return array.astype(np.float32) / np.float32(FULL) if array.dtype == np.int16 else array
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Recordings:
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+    holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
     told: ClassVar[str]  # the feature that a TFDS set tells of its recordings by
 
@@ -120,22 +122,33 @@ class Recordings:
         return {}
 
     def good(self, split: str) -> list[Kept]:
-        """The recordings of "train", "test" or an expression that can be used; UserError when there are none."""
-        expression = {"train": self.train, "test": self.test}.get(split, split)
+        """The recordings of "train", "validation", "test" or an expression that can be used; UserError without any."""
+        expression = {"train": self.train, "validation": self.train, "test": self.test}.get(split, split)
+        if split == "validation" and not self.holds_out:
+            raise UserError(f"{self.name} has no validation split; name another")
         if expression not in self._held:
             most = self._most if expression in (self.train, self.test) else self.samples
             found = (self._kept(one, most) for one in self._places(expression))
             self._held[expression] = [one for one in found if one is not None]
-        if not self._held[expression]:
+        found = self._held[expression]
+        if self.holds_out and split in ("train", "validation"):
+            found = [one for one in found if in_validation(one[0].place) == (split == "validation")]
+        if not found:
             raise UserError(f"no recording of the split {expression!r} of {self.name} can be used; give others")
-        return self._held[expression]
+        return found
+
+    def with_validation(self) -> "Recordings":
+        """These data with a "validation" split: a tenth of the training recordings, chosen by a hash."""
+        given = copy.copy(self)
+        object.__setattr__(given, "holds_out", True)
+        return given
 
     def _kept(self, one: Any, most: int | None) -> Kept | None:
         """A recording read and checked; None where it is bad and that is tolerated."""
         try:
             recording = self.listed.read(one)
             self.check(recording)
-            samples = kept(recording, self.hertz, self.resample)
+            samples = as_samples(recording, self.hertz, self.resample)
             if most is not None and len(samples) > most:
                 what = (
                     f"it lasts {len(samples) / self.hertz:.3f} s, longer than {most / self.hertz:.3f} s (data.seconds)"
@@ -150,11 +163,11 @@ class Recordings:
         """BadExample when what is told of a recording cannot be used."""
 
     def waves(self, found: list[Kept]) -> dict[str, np.ndarray]:
-        """`wave` [n, N] int16, zeros behind each recording's end, and `wave_length` [n] int32."""
+        """`value` [n, N] int16, zeros behind each recording's end, and `length` [n] int32."""
         wave = np.zeros((len(found), self.samples), np.int16)
         for row, (_, samples) in enumerate(found):
             wave[row, : len(samples)] = samples
-        return {"wave": wave, "wave_length": np.asarray([len(samples) for _, samples in found], np.int32)}
+        return {"value": wave, "length": np.asarray([len(samples) for _, samples in found], np.int32)}
 
     def begin(self, key: Key, moving: Any) -> Key:
         """The source's state before the first batch, which can be had without the recordings."""
@@ -162,21 +175,30 @@ class Recordings:
 
     def source(self) -> ResidentRecordings | HostRecordings:
         arrays = self.arrays("train")
-        lives = self.residence.settled(sum(array.nbytes for array in arrays.values()))
-        kind = ResidentRecordings if lives is Residence.DEVICE else HostRecordings
+        residence = self.residence.settled(sum(array.nbytes for array in jax.tree.leaves(arrays)))
+        kind = ResidentRecordings if residence is Residence.DEVICE else HostRecordings
         return kind(arrays, self.spec(), self.batch_size)
 
     def remarks(self, source: ResidentRecordings | HostRecordings) -> Iterator[str]:
-        """Where the training recordings live, how long they are, and how many bad ones were met."""
-        hours = source.arrays["wave_length"].sum() / self.hertz / 3600
-        size = sum(array.nbytes for array in source.arrays.values()) / 1e6
+        """Where the training recordings are stored, how long they are, and how many bad ones were met."""
+        lengths = np.concatenate([wave["length"] for wave in _waves(source.arrays)])
+        hours = lengths.sum() / self.hertz / 3600
+        size = sum(array.nbytes for array in jax.tree.leaves(source.arrays)) / 1e6
         where = "in the device's memory" if isinstance(source, ResidentRecordings) else "in the host's memory, streamed"
-        count = len(source.arrays["wave_length"])
-        yield f"data: {self.name}, {count:,} recordings, {hours:.2f} h at {self.hertz} Hz, {size:,.1f} MB, {where}"
+        count = f"{len(lengths):,} recordings, {hours:.2f} h at {self.hertz} Hz"
+        yield f"data: {self.name}, {count}, {size:,.1f} MB, {where}"
         if self.bad.count:
             yield self.bad.told()
 
-    def evaluation(self, split: str) -> dict[str, np.ndarray]:
+    def evaluation(self, split: str) -> dict[str, Any]:
         """Every recording of the split once, [n, B, ...]."""
-        batches = padded_batches(self.arrays(split), self.batch_size)
-        return {**batches, "wave": _floats(batches["wave"])}
+        return jax.tree.map(_floats, padded_batches(self.arrays(split), self.batch_size))
+
+    def first(self, split: str, count: int) -> dict[str, Any]:
+        """The first recordings of a split, [N, ...] each."""
+        return jax.tree.map(_floats, chosen_from(self.arrays(split), slice(count)))
+
+
+def _waves(examples: Mapping[str, Any]) -> Iterator[Mapping[str, np.ndarray]]:
+    """The waves among what is given and made."""
+    return (part for part in (*examples["given"].values(), examples["made"]) if "length" in part)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.order import EpochOrder
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.types import Batch, Key, Spec, Variables
@@ -19,7 +20,7 @@ from jaxgen.types import Batch, Key, Spec, Variables
 class ResidentExamples:
     """Independent examples in device memory, gathered in a new order every epoch: no work on the host at all."""
 
-    arrays: dict[str, jax.Array]  # each [N, ...]
+    arrays: Mapping[str, Any]  # "given" and "made", each array [N, ...]
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
@@ -27,34 +28,33 @@ class ResidentExamples:
         return key
 
     def next(self, state: Key, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, Key]:
-        size = len(next(iter(self.arrays.values())))
-        index = epoch_positions(state, number, rows, self.batch_size, size)
-        return {name: jnp.asarray(array)[index] for name, array in self.arrays.items()} | {"row": rows}, state
+        index = epoch_positions(state, number, rows, self.batch_size, size_of(self.arrays))
+        return jax.tree.map(lambda array: jnp.asarray(array)[index], dict(self.arrays)) | {"row": rows}, state
 
 
 @struct.dataclass
 class HostExamples:
     """The same examples in the same order, kept in host memory and streamed: for sets larger than the device."""
 
-    arrays: dict[str, np.ndarray]
+    arrays: Mapping[str, Any]
     spec: Spec = struct.field(pytree_node=False)
     batch_size: int = struct.field(pytree_node=False)
 
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Batch]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
-        order = EpochOrder.of(state, self.batch_size, len(next(iter(self.arrays.values()))))
+        order = EpochOrder.of(state, self.batch_size, size_of(self.arrays))
         row = rows.astype(np.int32)
         for number in itertools.count(first):
             index = order.positions(number, rows)
-            yield {name: array[index] for name, array in self.arrays.items()} | {"row": row}
+            yield chosen_from(self.arrays, index) | {"row": row}
 
 
 @struct.dataclass
 class ResidentStream:
-    """One long text cut into `batch_size` rows that are read side by side, `spec.length` tokens a batch.
+    """One long text cut into `batch_size` rows that are read side by side, `length` tokens a batch.
 
     Row b of a batch goes on where row b of the batch before it ended, so that a recurrent state can be carried; `fresh`
     is true where a row starts from its beginning. The tokens that fill no whole batch at a row's end are not read.
@@ -65,42 +65,44 @@ class ResidentStream:
     batch_size: int = struct.field(pytree_node=False)
 
     @property
+    def length(self) -> int:
+        return self.spec.made.length
+
+    @property
     def batches(self) -> int:
         """How many batches one pass over the text makes."""
-        return (len(self.tokens) - 1) // self.batch_size // self.spec.length
+        return (len(self.tokens) - 1) // self.batch_size // self.length
 
     def init(self, key: Key, moving: Any) -> None:
         return None
 
     def next(self, state: None, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, None]:
         column = (number % self.batches).astype(jnp.int32)
-        start = rows * (self.batches * self.spec.length) + column * self.spec.length
-        tokens = jnp.asarray(self.tokens)[start[:, None] + jnp.arange(self.spec.length + 1)]
+        start = rows * (self.batches * self.length) + column * self.length
+        tokens = jnp.asarray(self.tokens)[start[:, None] + jnp.arange(self.length + 1)]
         fresh = jnp.broadcast_to(column == 0, rows.shape)
-        return {"tokens": tokens.astype(jnp.int32), "fresh": fresh, "row": rows}, state
+        return {"given": {}, "made": {"value": tokens.astype(jnp.int32)}, "fresh": fresh, "row": rows}, state
 
 
 def padded_batches(
-    arrays: Mapping[str, np.ndarray], batch_size: int, batches: int | None = None, first: int = 0
-) -> dict[str, np.ndarray]:
+    arrays: Mapping[str, Any], batch_size: int, batches: int | None = None, first: int = 0
+) -> dict[str, Any]:
     """All examples once, in their order: each array as [N/B, B, ...], and `weight` 0 on the rows that fill the end.
 
     `batches` asks for so many, where a part is filled up to the size of others; `first` is the number of its first row.
     """
-    size = len(next(iter(arrays.values())))
+    size = size_of(arrays)
     count = -(-size // batch_size) if batches is None else batches
     index = np.minimum(np.arange(count * batch_size), size - 1)
-    padded = {name: array[index].reshape(count, batch_size, *array.shape[1:]) for name, array in arrays.items()}
+    padded = jax.tree.map(lambda array: array[index].reshape(count, batch_size, *array.shape[1:]), dict(arrays))
     weight = (np.arange(count * batch_size) < size).astype(np.float32).reshape(count, batch_size)
     row = (first + np.arange(count * batch_size, dtype=np.int32)).reshape(count, batch_size)
     return padded | {"weight": weight, "row": row}
 
 
-def stream_batches(tokens: np.ndarray, length: int, batch_size: int, spec: Spec) -> dict[str, np.ndarray]:
-    """A whole text as [n, B, length+1] tokens in stream order, for one pass of evaluation."""
+def stream_batches(tokens: np.ndarray, batch_size: int, spec: Spec) -> dict[str, Any]:
+    """A whole text as [n, B, T+1] tokens in stream order, for one pass of evaluation."""
     source = ResidentStream(tokens, spec, batch_size)
     rows = jnp.arange(batch_size, dtype=jnp.int32)
     every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(jnp.arange(source.batches))
-    return {name: np.asarray(array) for name, array in every.items()} | {
-        "weight": np.ones((source.batches, batch_size), np.float32)
-    }
+    return jax.tree.map(np.asarray, every) | {"weight": np.ones((source.batches, batch_size), np.float32)}

@@ -12,16 +12,16 @@ import numpy as np
 
 from jaxgen.data.examples import BadExample
 from jaxgen.data.recordings import Kept, Recordings
-from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary
+from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, with_bytes
 from jaxgen.data.wav_folders import WavFolder
 from jaxgen.data.waves import Recording
 from jaxgen.errors import UserError
-from jaxgen.types import Spec
+from jaxgen.types import Framing, Label, Spec, Tokens, Wave
 
 
 @dataclass(frozen=True)
 class Sounds(Recordings):
-    """Recordings of `classes` kinds, each told by its number: `wave`, `wave_length` and `label`.
+    """Recordings of `classes` kinds: a wave is made, given its class.
 
     The second column of a folder's `transcripts.tsv` is the class; a TFDS set (`spoken_digit`) says itself how many
     there are.
@@ -46,24 +46,28 @@ class Sounds(Recordings):
             what = f"its label is {recording.told!r}, and there are the {self.kinds} classes 0 to {self.kinds - 1}"
             raise BadExample(recording.place, what)
 
-    def arrays(self, split: str) -> dict[str, np.ndarray]:
-        """`wave` [n, N] int16, `wave_length` and `label` [n] int32 of "train", "test" or an expression."""
+    def arrays(self, split: str) -> dict[str, Any]:
+        """Waves [n, N] int16 and their classes [n] of "train", "validation", "test" or an expression."""
         found = self.good(split)
-        return self.waves(found) | {"label": np.asarray([int(one.told) for one, _ in found], np.int32)}
+        label = np.asarray([int(one.told) for one, _ in found], np.int32)
+        return {"given": {"class": {"value": label}}, "made": self.waves(found)}
 
     def spec(self) -> Spec:
-        return Spec(wave=self.samples, rate=self.hertz, classes=self.kinds)
+        return Spec(Wave(self.samples, self.hertz), (("class", Label(self.kinds)),))
+
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        return {"class": tuple(map(str, range(self.kinds)))}
 
 
 @dataclass(frozen=True)
 class Speech(Recordings):
-    """Recordings of speech and their words: `wave`, `wave_length`, `tokens` and `mask`.
+    """Recordings of speech and their words: a wave is given, tokens are made.
 
-    The words are as in `Pairs`: they begin with the token `vocabulary`, "start", and end with the last one of the
-    vocabulary, "end", which the mask counts too. A folder's `transcripts.tsv` tells them, or a TFDS set's `text`.
+    The words are as in `Pairs`: they begin with the token V, "start", and end with the last one of the vocabulary,
+    "end", which the mask counts too. A folder's `transcripts.tsv` tells them, or a TFDS set's `text`.
     """
 
-    tokens: Tokens = Characters()
+    tokens: Tokenizer = Characters()
 
     told: ClassVar[str] = "text"
 
@@ -90,23 +94,17 @@ class Speech(Recordings):
         vars(given).pop("longest", None)
         return given
 
-    def encode(self, text: str) -> np.ndarray:
-        """[T] int32 tokens, without their start and end; UserError names what the vocabulary lacks."""
-        return self.vocabulary.encode(text)
-
-    def decode(self, tokens: np.ndarray) -> str:
-        """The words up to their end, from tokens with "start" or without."""
-        end = self.vocabulary.size
-        said = [token for token in np.asarray(tokens).tolist() if token != end + 1]
-        return self.vocabulary.decode(np.asarray(said[: said.index(end) if end in said else None], np.int32))
+    def codec(self, name: str) -> Vocabulary:
+        return self.vocabulary
 
     @functools.cached_property
     def longest(self) -> int:
         """T: the most tokens of a recording of both splits, the end counted."""
-        return 1 + max(len(self.encode(one.told)) for split in ("train", "test") for one, _ in self.good(split))
+        texts = (one.told for split in ("train", "test") for one, _ in self.good(split))
+        return 1 + max(len(self.vocabulary.encode(text)) for text in texts)
 
-    def arrays(self, split: str) -> dict[str, np.ndarray]:
-        """`wave` [n, N] int16, `wave_length` [n] int32, `tokens` [n, T+1] int32 and `mask` [n, T]."""
+    def arrays(self, split: str) -> dict[str, Any]:
+        """Waves [n, N] int16, and their words as tokens [n, T+1] with a mask [n, T]."""
         found = [one for one in self.good(split) if self._fits(one)]
         end = self.vocabulary.size
         tokens, mask = (
@@ -115,19 +113,20 @@ class Speech(Recordings):
         )
         tokens[:, 0] = end + 1
         for row, (recording, _) in enumerate(found):
-            said = self.encode(recording.told)
+            said = self.vocabulary.encode(recording.told)
             tokens[row, 1 : len(said) + 1] = said
             mask[row, : len(said) + 1] = True
-        return self.waves(found) | {"tokens": tokens, "mask": mask}
+        return {"given": {"wave": self.waves(found)}, "made": {"value": tokens, "mask": mask}}
 
     def _fits(self, one: Kept) -> bool:
-        count = len(self.encode(one[0].told)) + 1
+        count = len(self.vocabulary.encode(one[0].told)) + 1
         if count > self.longest:  # of a split that is neither the training nor the test one
             self.bad.refuse(one[0].place, f"its words are {count} tokens, more than the {self.longest} of all others")
         return count <= self.longest
 
     def spec(self) -> Spec:
-        known = self.vocabulary
-        told = {"unit": known.unit, "token_bytes": (*known.token_bytes, 0) if known.token_bytes else ()}
-        sizes = {"length": self.longest, "vocabulary": known.size + 1, "padded": True}
-        return Spec(wave=self.samples, rate=self.hertz, **sizes, **told)
+        made = Tokens(self.longest, self.vocabulary.size + 1, self.vocabulary.unit, Framing.TARGET)
+        return Spec(made, (("wave", Wave(self.samples, self.hertz)),))
+
+    def evaluation(self, split: str) -> dict[str, Any]:
+        return with_bytes(super().evaluation(split), self.vocabulary)

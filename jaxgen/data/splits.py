@@ -1,11 +1,14 @@
 """Parts of a set by TFDS's expressions: `train`, `train[:90%]`, `validation+test`; for sets that TFDS does not hold."""
 # SPDX-License-Identifier: Apache-2.0
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.errors import UserError
 
 _HELD_OUT = 10  # one in so many is for the test, where nothing says which are
@@ -38,17 +41,20 @@ def no_such_split(title: str, expression: str, known: Sequence[str], error: Exce
     return UserError(f"the split {expression!r} of {title} cannot be read ({line}); write it as train[:90%]+test")
 
 
-def cut(arrays: Mapping[str, Mapping[str, np.ndarray]], expression: str, title: str) -> dict[str, np.ndarray]:
-    """The examples that an expression names, of splits that are arrays."""
-    sizes = {name: len(next(iter(split.values()))) for name, split in arrays.items()}
-    places = rows_of(expression, sizes, title)
-    names = next(iter(arrays.values()))
-    return {
-        name: np.concatenate([arrays[split][name][first:end] for split, first, end in places])
-        if len(places) > 1
-        else arrays[places[0][0]][name][places[0][1] : places[0][2]]
-        for name in names
-    }
+def part_of(arrays: Mapping[str, Any], expression: str, title: str) -> dict[str, Any]:
+    """The examples that an expression names, of splits that are arrays [N, ...] each."""
+    places = rows_of(expression, {name: size_of(split) for name, split in arrays.items()}, title)
+    parts = [chosen_from(arrays[split], slice(first, end)) for split, first, end in places]
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+def in_validation(example: str | bytes) -> bool:
+    """Whether an example, by its name or content, is one of the tenth of a training split that is set aside.
+
+    By a hash, so that examples which come or go move no other one.
+    """
+    content = example.encode("utf-8", "surrogatepass") if isinstance(example, str) else example
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % _HELD_OUT == 0
 
 
 def held_out(everything: Sequence[Any]) -> dict[str, list[Any]]:

@@ -1,7 +1,7 @@
 """Sets larger than memory: read as they come by Grain, in the order and batches that a resident set would have."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.order import EpochOrder
 from jaxgen.environment import cores
-from jaxgen.types import Key, Spec
+from jaxgen.types import Batch, Key, Spec
 
 _THREADS = 16  # at most: each holds a batch
 _AHEAD = 4  # batches that are ready, of this process's threads and of each worker process
@@ -28,7 +28,7 @@ class _Batches:
     def __len__(self) -> int:
         return 2**40  # without end: a run says itself when it has enough
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, number: int) -> dict[str, Any]:
         places = self.order.positions(self.first + int(number), self.rows)  # of all rows at once: it takes as long
         return decoded(Chosen(self.examples, places)) | {"row": self.rows.astype(np.int32)}
 
@@ -45,7 +45,7 @@ class StreamedExamples:
     def init(self, key: Key, moving: Any) -> Key:
         return key
 
-    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Batch]:
         """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
         import grain
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.data import builtin
@@ -18,9 +19,10 @@ from jaxgen.data.files import read_text
 from jaxgen.data.prepared import read_texts, text_builder
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
-from jaxgen.data.tokenizers import Characters, Tokens, Vocabulary, Words, whole_lines
+from jaxgen.data.splits import in_validation
+from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, whole_lines, with_bytes
 from jaxgen.errors import UserError
-from jaxgen.types import Key, Spec
+from jaxgen.types import Framing, Key, Spec, Tokens
 
 _BUILTIN = "python-docs"
 SPLITS = ("train", "validation", "test")
@@ -40,7 +42,7 @@ class Text:
     name: str = _BUILTIN
     batch_size: int = 32
     length: int = 128  # tokens a row and batch, T
-    tokens: Tokens = Characters()
+    tokens: Tokenizer = Characters()
     train: str | None = None
     validation: str | None = None
     test: str | None = None
@@ -49,6 +51,7 @@ class Text:
     residence: Residence = Residence.AUTO  # of the packed rows; a stream is on the device
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
+    holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
     def __post_init__(self):
         if self.batch_size < 1 or self.length < 1:
@@ -82,6 +85,37 @@ class Text:
     @functools.cached_property
     def texts(self) -> dict[str, tuple[str, ...]]:
         """The documents of each split; of a stream all is one."""
+        texts = self._read_texts()
+        return texts if "validation" in texts or not self.holds_out else texts | self._held_out(texts["train"])
+
+    def with_validation(self) -> "Text":
+        """These data with a "validation" split: their own, or a tenth of the training text.
+
+        Of documents it is chosen by a hash; of a stream it is the last tenth.
+        """
+        given = copy.copy(self)
+        vars(given).pop("texts", None)
+        object.__setattr__(given, "holds_out", True)
+        return given
+
+    def _held_out(self, train: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        if self.documents is not None:
+            aside = [in_validation(document) for document in train]
+            return {
+                split: tuple(one for one, is_aside in zip(train, aside, strict=True) if is_aside == (split != "train"))
+                for split in ("train", "validation")
+            }
+        end = self._break(train[0])
+        return {"train": (train[0][:end],), "validation": (train[0][end:],)}
+
+    def _break(self, text: str) -> int:
+        """Where the last tenth of a text begins; no word is divided."""
+        end = len(text) * 9 // 10
+        if isinstance(self.tokens, Words):
+            return text.rfind("\n", 0, end) + 1 or text.rfind(" ", 0, end) + 1 or end
+        return end
+
+    def _read_texts(self) -> dict[str, tuple[str, ...]]:
         if self._prepared:
             return self._prepared_texts()
         if isinstance(self.documents, Examples):
@@ -96,10 +130,8 @@ class Text:
         parts = self._parts(text)
         if self.documents is not None:
             return {"train": parts[: len(parts) * 9 // 10], "test": parts[len(parts) * 9 // 10 :]}
-        cut = len(text) * 9 // 10
-        if isinstance(self.tokens, Words):  # no word is cut in two
-            cut = text.rfind("\n", 0, cut) + 1 or text.rfind(" ", 0, cut) + 1 or cut
-        return {"train": (text[:cut],), "test": (text[cut:],)}
+        end = self._break(text)
+        return {"train": (text[:end],), "test": (text[end:],)}
 
     def _parts(self, text: str) -> tuple[str, ...]:
         return (text,) if self.documents is None else self.documents.cut(text)
@@ -146,17 +178,12 @@ class Text:
         vars(given)["vocabulary"] = self.tokens.read(document)
         return given
 
-    def encode(self, text: str) -> np.ndarray:
-        """[N] int32 tokens; UserError names what the vocabulary lacks."""
-        return self.vocabulary.encode(text)
-
-    def decode(self, tokens: np.ndarray) -> str:
-        return self.vocabulary.decode(tokens)
+    def codec(self, name: str) -> Vocabulary:
+        return self.vocabulary
 
     def spec(self) -> Spec:
-        known, packed = self.vocabulary, self.documents is not None
-        sizes = {"length": self.length, "vocabulary": known.size, "continues": not packed, "packed": packed}
-        return Spec(**sizes, unit=known.unit, token_bytes=known.token_bytes)
+        framing = Framing.STREAM if self.documents is None else Framing.PACKED
+        return Spec(Tokens(self.length, self.vocabulary.size, self.vocabulary.unit, framing))
 
     def begin(self, key: Key, moving: Any) -> Key | None:
         """The source's state before the first batch, which can be had without the text."""
@@ -167,7 +194,7 @@ class Text:
         if self.bad.count:
             yield self.bad.told()
         if self.documents is not None:
-            segment = source.arrays["segment"]
+            segment = source.arrays["made"]["segment"]
             yield (
                 f"{len(self.of('train')):,} documents in {len(segment):,} rows of {self.length} + 1 tokens, which they "
                 f"fill to {(segment > 0).mean():.1%}"
@@ -176,13 +203,13 @@ class Text:
     def source(self) -> ResidentStream | ResidentExamples | HostExamples:
         if self.documents is not None:
             rows = self.packed("train")
-            lives = self.residence.settled(sum(array.nbytes for array in rows.values()))
-            kind = ResidentExamples if lives is Residence.DEVICE else HostExamples
+            residence = self.residence.settled(sum(array.nbytes for array in jax.tree.leaves(rows)))
+            kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
             return kind(rows, self.spec(), self.batch_size)
         source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
-                f"{self._title} has {len(source.tokens)} {self.spec().unit.value}s, too few for "
+                f"{self._title} has {len(source.tokens)} {self.vocabulary.unit.value}s, too few for "
                 f"data.batch_size={self.batch_size} rows of data.length={self.length}; lower one of them"
             )
         return source
@@ -190,20 +217,20 @@ class Text:
     def evaluation(self, split: str) -> dict[str, Any]:
         """The split once: packed, or as a stream [n, B, T+1] of as many rows as leave about a hundredth unread."""
         if self.documents is not None:
-            return padded_batches(self.packed(split), self.batch_size)
+            return with_bytes(padded_batches(self.packed(split), self.batch_size), self.vocabulary)
         tokens = self._encoded(split)[0]
         rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
-        batches = stream_batches(tokens, self.length, 1 << (rows.bit_length() - 1), self.spec())
-        if not len(batches["tokens"]):
+        batches = stream_batches(tokens, 1 << (rows.bit_length() - 1), self.spec())
+        if not len(batches["weight"]):
             raise UserError(f"the {split} split of {self._title} is shorter than data.length={self.length}; lower that")
-        return batches
+        return with_bytes(batches, self.vocabulary)
 
-    def packed(self, split: str) -> dict[str, np.ndarray]:
-        """The split's documents as rows: `tokens` and `segment` [N, T+1], `mask` [N, T]."""
+    def packed(self, split: str) -> dict[str, Any]:
+        """The split's documents as rows of tokens [N, T+1], with `segment` and `mask`."""
         arrays = pack(self._encoded(split), self.length)
-        if not len(arrays["tokens"]):
+        if not len(arrays["made"]["value"]):
             raise UserError(f"no document in the {split} split of {self._title} has two tokens; name another text")
         return arrays
 
     def _encoded(self, split: str) -> list[np.ndarray]:
-        return [self.encode(whole_lines(text, self.tokens)) for text in self.of(split)]
+        return [self.vocabulary.encode(whole_lines(text, self.tokens)) for text in self.of(split)]

@@ -251,12 +251,20 @@ class BytePairs:
         return merges
 
 
-Tokens = Characters | Bytes | Words | BytePairs
+Tokenizer = Characters | Bytes | Words | BytePairs
 
 
-def whole_lines(text: str, tokens: Tokens) -> str:
+def whole_lines(text: str, tokens: Tokenizer) -> str:
     """A file's text as it is read: for words its last line ends as all the others do."""
     return text + "\n" if isinstance(tokens, Words) and not text.endswith("\n") else text
+
+
+def with_bytes(batches: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Evaluation batches [n, B, ...] with the number of "bytes" [n, B, T] of every target, for subword tokens."""
+    if vocabulary.unit is not Unit.SUBWORD:
+        return batches
+    sizes = np.asarray((*vocabulary.token_bytes, 0), np.float32)  # an end token stands for none
+    return {**batches, "made": {**batches["made"], "bytes": sizes[batches["made"]["value"][..., 1:]]}}
 
 
 def _words(text: str) -> list[str]:

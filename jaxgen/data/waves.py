@@ -5,7 +5,7 @@ import math
 import struct
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Recording(NamedTuple):
     samples: np.ndarray  # [N] or [N, channels] float64, full scale from -1 to 1
 
 
-def read_wave(file: Path) -> tuple[int, np.ndarray]:
+def read_wave(file: Path | IO[bytes]) -> tuple[int, np.ndarray]:
     """The rate, Hz, and the samples of a wav file: 8 to 32 bits or floats. BadExample when it is none, or not whole."""
     from scipy.io import wavfile
 
@@ -33,8 +33,11 @@ def read_wave(file: Path) -> tuple[int, np.ndarray]:
             warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
             rate, samples = wavfile.read(file)
     except (OSError, ValueError, struct.error, EOFError, UnboundLocalError, wavfile.WavFileWarning) as error:
-        what = "the file is empty" if file.exists() and not file.stat().st_size else str(error).split("\n")[0]
-        raise BadExample(str(file), f"no whole wav can be read from it ({what})") from None
+        what = str(error).split("\n")[0]
+        if isinstance(file, Path) and file.exists() and not file.stat().st_size:
+            what = "the file is empty"
+        place = str(file) if isinstance(file, Path) else "standard input"
+        raise BadExample(place, f"no whole wav can be read from it ({what})") from None
     return rate, full_scale(samples)
 
 
@@ -46,7 +49,7 @@ def full_scale(samples: np.ndarray) -> np.ndarray:
     return samples / half - (1.0 if samples.dtype.kind == "u" else 0.0)
 
 
-def kept(recording: Recording, rate: int, resample: bool) -> np.ndarray:
+def as_samples(recording: Recording, rate: int, resample: bool) -> np.ndarray:
     """[N] int16: the channels' mean at `rate` Hz; floats beyond full scale are cut to it.
 
     A polyphase filter resamples (scipy's `resample_poly`). BadExample for a recording of another rate, unless that is

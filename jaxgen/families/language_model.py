@@ -1,6 +1,6 @@
-"""The task of both autoregressive wings: the exact likelihood of token sequences, be they text or a picture's pixels.
+"""The task of both autoregressive families: the exact likelihood of token sequences, of a text or a picture's pixels.
 
-It belongs to no wing: a wing brings the network, which reads the tokens so far and holds the next ones likely or not.
+It belongs to neither: a family brings the network, which reads the tokens so far and gives the next ones' logits.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -14,25 +14,24 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Trajectory, Turn
+from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_tokens
-from jaxgen.ops.rows import integers, row_keys, uniform
+from jaxgen.ops.rows import integers, row_keys
 from jaxgen.ops.sequences import generate, tempered, token_log_prob
-from jaxgen.types import Batch, Extra, Key, Spec, Unit, Variables
+from jaxgen.types import Batch, Extra, Framing, Image, Key, Spec, Tokens, Unit, Variables
 
 Carry = Any  # what a network keeps of the tokens so far; every leaf with the batch leading
 
 
 class Network(Protocol):
-    """A Linen module that holds the next token likely or not after each token of a sequence.
+    """A Linen module that gives the logits of the next token after each token of a sequence.
 
-    Three of its fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (0: none).
-    Token V is "start", label `classes` is "of any class".
+    Two of its fields come from the data: `vocabulary` V, and `positions` (0: none). Token V is "start".
     """
 
     vocabulary: int
-    classes: int
     positions: int
     layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
     streams: ClassVar[bool]  # whether what it keeps goes on from one training batch to the next
@@ -44,7 +43,7 @@ class Network(Protocol):
         self,
         tokens: jax.Array,
         carry: Carry | None,
-        label: jax.Array | None,
+        condition: Condition | None,
         keys: jax.Array | None = None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry | None]:
@@ -54,61 +53,84 @@ class Network(Protocol):
         dropout; None drops nothing. Where `segment` [B, T] changes another document begins, as if alone in its row.
         """
 
-    def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
+    def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:
         """Logits [B, V] of what follows `token` [B], and the carry after it."""
+
+
+@dataclass(frozen=True)
+class TokenSampler:
+    """How tokens are drawn: at `temperature`, from the `top_k` likeliest, from the likeliest that make up `top_p`."""
+
+    temperature: float = 1.0  # 0: the likeliest token
+    top_k: int | None = None  # none: all
+    top_p: float | None = None  # nucleus sampling, arXiv 1904.09751; none: all
+
+    def __post_init__(self):
+        if self.temperature < 0:
+            raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the likeliest token) or more")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"sampler.top_k is {self.top_k}; give at least 1, or none for all tokens")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"sampler.top_p is {self.top_p}; give a probability above 0, up to 1, or none")
+
+    def knobs(self) -> dict[str, float]:
+        nucleus = {} if self.top_p is None else {"top_p": self.top_p}
+        return {"temperature": self.temperature} | nucleus
 
 
 @dataclass(frozen=True)
 class LanguageModel:
     """Maximum likelihood, one token after another.
 
-    A picture is its levels in raster order after a start token, under its label where there is one. A text that
-    `continues` from batch to batch is read with truncated back-propagation: the state is carried in `extra.rows`, no
-    gradient flows across batches, and a `fresh` row starts from nothing; a network that does not stream reads each
-    batch on its own. Samples are drawn at `temperature` from the `top_k` likeliest tokens (None: from all); likelihoods
-    know neither. `condition_dropout` is the fraction of training rows whose label is hidden, so that pictures of any
-    class can be drawn as well. The documents of a `packed` row know nothing of each other, and targets outside `mask` do not
-    count.
+    A picture is its levels in raster order after a start token, under what is given where something is. A text that
+    is a STREAM is read with truncated back-propagation: the state is carried in `extra.rows`, no gradient flows across
+    batches, and a `fresh` row starts from nothing; a network that does not stream reads each batch on its own. Samples
+    are drawn by `sampler`; likelihoods know nothing of it. `condition_dropout` is the fraction of training rows whose
+    given is hidden, so that pictures of any class can be drawn as well. The documents of a PACKED row know nothing of
+    each other, and targets outside the mask do not count.
     """
 
     network: Network
-    temperature: float = 1.0
-    top_k: int | None = None
+    sampler: TokenSampler = TokenSampler()
     condition_dropout: float = 0.0
     spec: Spec | None = None
+    picture: tuple[int, int, int] | None = None  # H, W, C where tokens are a picture's levels; from the data
+    unit: Unit | None = None  # of a text's tokens; from the data
     bound = "exact"
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise UserError(f"temperature is {self.temperature}; give 0 (the likeliest token) or more")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k is {self.top_k}; give at least 1, or none for all tokens")
-        if not 0 <= self.condition_dropout < 1:
-            raise UserError(
-                f"condition_dropout is {self.condition_dropout}; give a share from 0 up to, not including, 1"
-            )
+        check_fraction(self.condition_dropout)
 
     def sized(self, spec: Spec) -> "LanguageModel":
-        if spec.image is None and not spec.length:
-            raise UserError("a LanguageModel learns pictures or tokens, and these data have neither")
-        if spec.image is None and (spec.source_length or spec.wave):
-            given = "sentences to translate" if spec.source_length else "recordings"
-            raise UserError(f"a LanguageModel reads no {given}, which these data have; give data=Text(...)")
-        vocabulary = spec.vocabulary if spec.image is None else spec.levels
-        if self.top_k is not None and self.top_k > vocabulary:
-            raise UserError(f"top_k is {self.top_k}, but these data have {vocabulary} tokens; give no more than that")
-        positions = 0 if spec.image is None else math.prod(spec.image)
-        network = self.network.clone(vocabulary=vocabulary, classes=spec.classes, positions=positions)
-        return replace(self, network=network, spec=spec)
+        check_conditions(spec, "LanguageModel")
+        match spec.made:
+            case Image() as image:
+                sizes = {"picture": image.shape, "unit": None}
+                vocabulary, positions = image.levels, math.prod(image.shape)
+            case Tokens(framing=Framing.ROWS | Framing.STREAM | Framing.PACKED) as tokens:
+                sizes, vocabulary, positions = {"picture": None, "unit": tokens.unit}, tokens.vocabulary, 0
+            case _:
+                raise UserError("a LanguageModel learns pictures or running text; give data=Pictures(...) or Text(...)")
+        if self.sampler.top_k is not None and self.sampler.top_k > vocabulary:
+            raise UserError(
+                f"sampler.top_k is {self.sampler.top_k}, but these data have {vocabulary} tokens; give no more"
+            )
+        network = self.network.clone(vocabulary=vocabulary, positions=positions)
+        return replace(self, network=network, spec=spec, **sizes)
+
+    @property
+    def length(self) -> int:
+        """L: the tokens that a sample has after its first or its prompt."""
+        return math.prod(self.picture) if self.picture else self.spec.made.length
 
     def init(self, key: Key) -> Variables:
-        label = jnp.zeros(1, jnp.int32) if self.spec.classes else None
-        variables = self.network.init(key, jnp.zeros((1, 1), jnp.int32), None, label)
+        condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
+        variables = self.network.init(key, jnp.zeros((1, 1), jnp.int32), None, condition)
         return Variables(variables["params"], Extra())
 
     def rows(self, batch_size: int) -> Carry | None:
         """What is kept before a stream's first batch; None for pictures and lone sequences, which keep nothing."""
-        return self.network.carry(batch_size, self.spec.length) if self._streams else None
+        return self.network.carry(batch_size, self.length) if self._streams else None
 
     def layout(self) -> tuple[Rule, ...]:
         return self.network.layout
@@ -122,34 +144,32 @@ class LanguageModel:
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens (or pixels' channels) of -log p, nats."""
         hiding, dropping = jax.random.split(key)
-        if self.spec.classes and self.condition_dropout:
-            hidden = uniform(hiding, batch["row"], ()) < self.condition_dropout
-            batch = {**batch, "label": jnp.where(hidden, self.spec.classes, batch["label"])}
-        log_prob, rows = self._read(variables, batch, row_keys(dropping, batch["row"]))
+        condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, batch["row"]))
+        log_prob, rows = self._read(variables, batch, condition, row_keys(dropping, batch["row"]))
         return _mean(-log_prob, batch), Aux(rows=rows)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """[B] nats, exact: of a picture under its label, or of `tokens` after their first, read from the beginning.
+        """[B] nats, exact: of a picture under what is given, or of the tokens after their first, from the beginning.
 
         Of a packed row it is the sum over its documents, each after its first token.
         """
-        tokens, label = self._tokens(batch), self._label(batch)
-        logits, _ = self._apply(variables, tokens, None, label, None, batch)
+        tokens = self._tokens(batch)
+        logits, _ = self._apply(variables, tokens, None, condition_of(self.spec, batch), None, batch)
         return _masked(token_log_prob(logits, tokens[:, 1:]), batch).sum(axis=1)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Carry | None]:
-        log_prob, rows = self._read(variables, batch, None)
+        log_prob, rows = self._read(variables, batch, condition_of(self.spec, batch), None)
         sums = {"nats": _mean(-log_prob, batch)}
-        if self.spec.unit is Unit.SUBWORD:
-            sums["bytes"] = _mean(jnp.asarray(self.spec.token_bytes, jnp.float32)[batch["tokens"][:, 1:]], batch)
+        if self.unit is Unit.SUBWORD:
+            sums["bytes"] = _mean(batch["made"]["bytes"], batch)
         return sums, rows
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         nats = sums["nats"].value
-        if self.spec.image is not None:
-            return {"nats_per_token": nats, "bits_per_dim": nats / math.log(2)}
         figures, bits = {"nats_per_token": nats}, nats / math.log(2)
-        match self.spec.unit:
+        match self.unit:
+            case None:
+                return figures | {"bits_per_dim": bits}
             case Unit.CHARACTER:
                 return figures | {"bits_per_character": bits, "perplexity": jnp.exp(nats)}
             case Unit.BYTE:
@@ -159,83 +179,87 @@ class LanguageModel:
             case Unit.SUBWORD:
                 return figures | {"bits_per_byte": bits / sums["bytes"].value, "perplexity": jnp.exp(nats)}
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """Pictures {"image" [count, H, W, C], "label"} or texts {"tokens" [count, P+L]}: the prompt and what follows.
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures [B, H, W, C], or texts [B, P+L]: the prompt and what follows; see `rollout`."""
+        return self.rollout(variables, request, key).example
 
-        `given` may hold "label" [count] (else the classes take turns) and for text a prompt "tokens" [count, P];
-        without one the first token is drawn evenly. L is the length of the training sequences.
-        """
-        row = jnp.arange(count)
-        turns = {"label": row % self.spec.classes} if self.spec.classes else {}
-        return self.rollout(variables, {**turns, **given, "row": row}, key).example
+    def check_policy(self) -> None:
+        sampler = self.sampler
+        if sampler.temperature == 0 or sampler.top_k is not None or sampler.top_p is not None:
+            raise UserError(
+                f"under task.sampler (temperature {sampler.temperature}, top_k {sampler.top_k}, top_p {sampler.top_p}) "
+                "some tokens have no probability, and tuning by ScoreFunction needs one for each; set temperature "
+                "above 0, and top_k and top_p to none"
+            )
+        check_any_kind(self.spec, self.condition_dropout)
 
-    def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
-        """An episode for each of given["row"] [B]: a action [B, L] a token, at `temperature` from the `top_k`.
+    def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
+        """An episode for each of request["row"] [B]: an action [B, L] a token, drawn by the sampler.
 
-        Under given["label"], else under "of any class"; after the prompt given["tokens"] [B, P], as `sample` has it.
+        What is not given is of any kind. request["made"] may hold a text's prompt "value" [B, P] (else the first token
+        is drawn evenly), of which each row's own tokens are where "known" [B, P] is true; or a picture and its "known"
+        levels, which are kept.
         """
         drawing, prompting = jax.random.split(key)
-        row, label, prompt = given["row"], self._label(given), self._prompt(given, prompting)
-        length = self.spec.length if self.spec.image is None else math.prod(self.spec.image)
+        row, condition, knobs = request["row"], condition_of(self.spec, request), knobs_of(self.sampler, request)
+        prompt, known = self._prompt(request, prompting)
+        length = self.length if known is None else known[0].shape[1]
         carry = self.network.carry(len(row), prompt.shape[1] - 1 + length)
         if prompt.shape[1] > 1:
-            _, carry = self.network.apply({"params": variables.params}, prompt[:, :-1], carry, label)
+            _, carry = self.network.apply({"params": variables.params}, prompt[:, :-1], carry, condition)
 
         def step(token: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
-            return self.network.apply({"params": variables.params}, token, carry, label, method="step")
+            return self.network.apply({"params": variables.params}, token, carry, condition, method="step")
 
-        keys = row_keys(drawing, row)
-        drawn, log_prob = generate(step, carry, prompt[:, -1], length, keys, self.temperature, self.top_k)
+        how = knobs["temperature"], self.sampler.top_k, knobs.get("top_p"), known
+        drawn, log_prob = generate(step, carry, prompt[:, -1], length, row_keys(drawing, row), *how)
         tokens = jnp.concatenate([prompt, drawn], axis=1)  # [B, P+L]
-        if self.spec.image is not None:
-            example = {"image": drawn.reshape(-1, *self.spec.image).astype(jnp.uint8)}
-        else:
-            example = {"tokens": tokens}
-        if "label" in given:
-            example["label"] = label
-        known = {} if label is None else {"label": label}
-        return Trajectory({"row": row, **known}, tokens, log_prob, example)
+        value = drawn.reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens
+        example = {"given": dict(request.get("given", {})), "made": {"value": value}}
+        asked = {"row": row, "given": example["given"]}
+        return Trajectory(asked, tokens, log_prob, example)
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, L] nats of the tokens drawn, all in one parallel pass."""
         tokens, length = trajectory.actions, trajectory.log_prob.shape[1]
-        label = trajectory.given.get("label")
-        logits, _ = self.network.apply({"params": variables.params}, tokens[:, :-1], None, label)
-        log_probs = tempered(logits[:, -length:], self.temperature, self.top_k)
+        condition, sampler = condition_of(self.spec, trajectory.request), self.sampler
+        logits, _ = self.network.apply({"params": variables.params}, tokens[:, :-1], None, condition)
+        log_probs = tempered(logits[:, -length:], sampler.temperature, sampler.top_k, sampler.top_p)
         return jnp.take_along_axis(log_probs, tokens[:, -length:, None], axis=-1)[..., 0]
 
-    def _prompt(self, given: Batch, key: Key) -> jax.Array:
-        """[B, P] tokens to begin with: "start" for a picture, a text's prompt, or one token drawn evenly."""
-        if self.spec.image is not None:
-            return jnp.full((len(given["row"]), 1), self.network.vocabulary, jnp.int32)
-        if "tokens" not in given:
-            return integers(key, given["row"], (1,), self.network.vocabulary)
-        if given["tokens"].shape[1] == 0:
+    def _prompt(self, request: Batch, key: Key) -> tuple[jax.Array, tuple[jax.Array, jax.Array] | None]:
+        """Tokens [B, P] to begin with, and those further on that stand already, each [B, N], with where they do."""
+        row, made = request["row"], request.get("made")
+        if self.picture:
+            start = jnp.full((len(row), 1), self.network.vocabulary, jnp.int32)
+            return start, None if made is None else (to_tokens(made["value"]), to_tokens(made["known"]) > 0)
+        if made is None:
+            return integers(key, row, (1,), self.network.vocabulary), None
+        tokens = jnp.asarray(made["value"], jnp.int32)
+        if tokens.shape[1] == 0:
             raise UserError("the prompt is empty; give at least one token, or no prompt")
-        return jnp.asarray(given["tokens"], jnp.int32)
+        if "known" not in made:
+            return tokens, None
+        behind = ((0, 0), (0, self.length))
+        return tokens[:, :1], (jnp.pad(tokens[:, 1:], behind), jnp.pad(made["known"][:, 1:], behind))
 
     @property
     def _streams(self) -> bool:
-        return self.spec.continues and self.network.streams
+        return self.spec.made.continues and self.network.streams
 
     def _tokens(self, batch: Batch) -> jax.Array:
-        """[B, T+1]: what is read and, one place later, what is told."""
-        if self.spec.image is None:
-            return batch["tokens"]
-        return jnp.pad(to_tokens(batch["image"]), ((0, 0), (1, 0)), constant_values=self.network.vocabulary)
+        """[B, T+1]: what is read and, one place later, what is to be predicted."""
+        if not self.picture:
+            return batch["made"]["value"]
+        levels = to_tokens(batch["made"]["value"])
+        return jnp.pad(levels, ((0, 0), (1, 0)), constant_values=self.network.vocabulary)
 
-    def _label(self, batch: Batch) -> jax.Array | None:
-        """[B] classes; "of any class" where the batch names none, None where the data know none."""
-        if not self.spec.classes:
-            return None
-        if "label" in batch:
-            return jnp.asarray(batch["label"], jnp.int32)
-        return jnp.full(len(batch["row"]), self.spec.classes, jnp.int32)
-
-    def _read(self, variables: Variables, batch: Batch, keys: jax.Array | None) -> tuple[jax.Array, Carry | None]:
+    def _read(
+        self, variables: Variables, batch: Batch, condition: Condition | None, keys: jax.Array | None
+    ) -> tuple[jax.Array, Carry | None]:
         """The log-probability [B, T] nats of every token after those before it, and the rows to go on from."""
-        tokens, label, carry = self._tokens(batch), self._label(batch), self._carried(variables, batch)
-        logits, carry = self._apply(variables, tokens, carry, label, keys, batch)
+        tokens, carry = self._tokens(batch), self._carried(variables, batch)
+        logits, carry = self._apply(variables, tokens, carry, condition, keys, batch)
         return token_log_prob(logits, tokens[:, 1:]), carry if self._streams else None
 
     def _apply(
@@ -243,13 +267,14 @@ class LanguageModel:
         variables: Variables,
         tokens: jax.Array,
         carry: Carry | None,
-        label: jax.Array | None,
+        condition: Condition | None,
         keys: jax.Array | None,
         batch: Batch,
     ) -> tuple[jax.Array, Carry | None]:
         """The network over all tokens but the last, document by document where the batch is packed."""
-        documents = (batch["segment"][:, :-1],) if "segment" in batch else ()
-        return self.network.apply({"params": variables.params}, tokens[:, :-1], carry, label, keys, *documents)
+        segment = batch["made"].get("segment")
+        documents = () if segment is None else (segment[:, :-1],)
+        return self.network.apply({"params": variables.params}, tokens[:, :-1], carry, condition, keys, *documents)
 
     def _carried(self, variables: Variables, batch: Batch) -> Carry | None:
         """What each row goes on from; None where all begin at the beginning."""
@@ -258,7 +283,7 @@ class LanguageModel:
         fresh = batch["fresh"]
         return jax.tree.map(
             lambda first, going: jnp.where(fresh.reshape(-1, *[1] * (going.ndim - 1)), first, going),
-            self.network.carry(len(fresh), self.spec.length),
+            self.network.carry(len(fresh), self.length),
             variables.extra.rows,
         )
 
@@ -271,12 +296,12 @@ def _mean(nats: jax.Array, batch: Batch) -> Mean:
     """
     size, length = nats.shape
     weight = batch.get("weight", jnp.ones(size))
-    if "mask" not in batch:
+    if "mask" not in batch["made"]:
         return Mean.of(nats.mean(axis=1), weight * length)
-    counts = batch["mask"].sum(axis=1)
+    counts = batch["made"]["mask"].sum(axis=1)
     return Mean.of(_masked(nats, batch).sum(axis=1) / jnp.maximum(counts, 1), weight * counts)
 
 
 def _masked(nats: jax.Array, batch: Batch) -> jax.Array:
     """`nats` [B, T] with nothing at the targets that do not count."""
-    return jnp.where(batch["mask"], nats, 0.0) if "mask" in batch else nats
+    return jnp.where(batch["made"]["mask"], nats, 0.0) if "mask" in batch["made"] else nats

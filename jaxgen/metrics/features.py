@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxgen.ops.levels import to_unit
 from jaxgen.types import Params
 
-LEVELS = 17  # of a digit's pixel
+SHAPE, LEVELS, CLASSES = (8, 8, 1), 17, 10  # of a digit's picture, its pixels, and the digits
 _WEIGHTS = {"digits": Path(__file__).parent / "weights" / "digits-cnn.safetensors"}
 
 
@@ -30,7 +30,7 @@ class DigitsNet(nn.Module):
         x = nn.avg_pool(x, (2, 2), strides=(2, 2))  # [B, 4, 4, 32]
         x = nn.gelu(nn.Conv(32, (3, 3))(x))
         features = nn.gelu(nn.Dense(48)(x.reshape(x.shape[0], -1)))
-        return features, nn.Dense(10)(features)
+        return features, nn.Dense(CLASSES)(features)
 
 
 def log_probabilities(params: Params, images: jax.Array) -> jax.Array:

@@ -30,31 +30,48 @@ def token_log_prob(logits: jax.Array, tokens: jax.Array) -> jax.Array:
     return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
-def tempered(logits: jax.Array, temperature: jax.Array | float, top_k: int | None) -> jax.Array:
+def tempered(
+    logits: jax.Array, temperature: jax.Array | float, top_k: int | None, top_p: jax.Array | float | None = None
+) -> jax.Array:
     """[..., V] nats: the log-probabilities that a token is drawn from, -inf where it cannot fall.
 
-    The `top_k` likeliest tokens are kept (None: all; of equals the first), their logits divided by `temperature`.
-    Temperature 0 is the limit: the likeliest token alone, or the likeliest ones evenly when several are equal.
-    Raises ValueError for a `top_k` outside 1 .. V.
+    The `top_k` likeliest tokens are kept (None: all; of equals the first), their logits divided by `temperature`, and
+    of these the likeliest that together reach `top_p` (nucleus sampling, arXiv 1904.09751; None: all). Temperature 0 is
+    the limit: the likeliest token alone, or the likeliest ones evenly when several are equal. Raises ValueError for a
+    `top_k` outside 1 .. V.
     """
     if top_k is not None:
         if not 1 <= top_k <= logits.shape[-1]:
             raise ValueError(f"top_k is {top_k}; it must lie between 1 and the vocabulary's {logits.shape[-1]}")
-        kept = jax.lax.top_k(logits, top_k)[1]
-        keep = jnp.put_along_axis(jnp.zeros(logits.shape, bool), kept, True, axis=-1, inplace=False)
+        largest = jax.lax.top_k(logits, top_k)[1]
+        keep = jnp.put_along_axis(jnp.zeros(logits.shape, bool), largest, True, axis=-1, inplace=False)
         logits = jnp.where(keep, logits, -jnp.inf)
     below = logits - logits.max(axis=-1, keepdims=True)  # the subtraction first: dividing must not overflow the largest
-    return jax.nn.log_softmax(below / jnp.maximum(temperature, _COLDEST), axis=-1)
+    log_probs = jax.nn.log_softmax(below / jnp.maximum(temperature, _COLDEST), axis=-1)
+    return log_probs if top_p is None else _nucleus(log_probs, top_p)
+
+
+def _nucleus(log_probs: jax.Array, top_p: jax.Array | float) -> jax.Array:
+    """[..., V] nats: the smallest set of likeliest tokens whose probabilities sum to `top_p` or more, renormalised."""
+    order = jnp.argsort(-log_probs, axis=-1)
+    ranked = jnp.exp(jnp.take_along_axis(log_probs, order, axis=-1))
+    before = jnp.cumsum(ranked, axis=-1) - ranked  # of the likelier ones: the first is always kept
+    keep = jnp.take_along_axis(before < top_p, jnp.argsort(order, axis=-1), axis=-1)
+    return jax.nn.log_softmax(jnp.where(keep, log_probs, -jnp.inf), axis=-1)
 
 
 def draw_token(
-    keys: jax.Array, logits: jax.Array, temperature: jax.Array | float, top_k: int | None
+    keys: jax.Array,
+    logits: jax.Array,
+    temperature: jax.Array | float,
+    top_k: int | None,
+    top_p: jax.Array | float | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(token [B] int32, its log-probability [B] nats) from `logits` [B, V] by the distribution of `tempered`.
 
     Row b draws from `keys[b]` alone.
     """
-    log_probs = tempered(logits, temperature, top_k)
+    log_probs = tempered(logits, temperature, top_k, top_p)
     token = jax.vmap(jax.random.categorical)(keys, log_probs).astype(jnp.int32)
     return token, jnp.take_along_axis(log_probs, token[:, None], axis=-1)[:, 0]
 
@@ -67,19 +84,26 @@ def generate(
     keys: jax.Array,
     temperature: jax.Array | float = 1.0,
     top_k: int | None = None,
+    top_p: jax.Array | float | None = None,
+    known: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(tokens [B, length] int32, their log-probabilities [B, length] nats) that follow `first_token` [B], in one scan.
 
     `step` gives the logits after a token. Row b draws from `keys[b]` alone, so that it comes out the same in any batch.
-    The log-probabilities are those of the distribution that was drawn from: under this temperature and `top_k`.
+    The log-probabilities are those of the distribution that was drawn from. `known` (tokens [B, length], where [B,
+    length]) are tokens that stand already: they are read in their places, and their log-probability is 0.
     """
 
-    def advance(state, position):
+    def advance(state, place):
         token, carry = state
+        position, fixed = place
         logits, carry = step(token, carry)
         now = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, position)
-        token, log_prob = draw_token(now, logits, temperature, top_k)
+        token, log_prob = draw_token(now, logits, temperature, top_k, top_p)
+        if fixed is not None:
+            token, log_prob = jnp.where(fixed[1], fixed[0], token), jnp.where(fixed[1], 0.0, log_prob)
         return (token, carry), (token, log_prob)
 
-    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), jnp.arange(length))
+    fixed = None if known is None else (known[0].T, known[1].T)
+    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), (jnp.arange(length), fixed))
     return tokens.T, log_prob.T

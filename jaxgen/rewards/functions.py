@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.errors import UserError
-from jaxgen.metrics.features import LEVELS, load, log_probabilities
+from jaxgen.metrics.features import CLASSES, LEVELS, SHAPE, load, log_probabilities
 from jaxgen.types import Batch, Spec
 
 
@@ -16,10 +16,10 @@ class Reward(Protocol):
     """Traced into the training program: pure, and for a pathwise tuning differentiable in float pictures."""
 
     def prepare(self, spec: Spec) -> Any:
-        """What the reward looks through, arrays alone (a frozen net's weights); UserError for data that do not suit."""
+        """What the reward needs, arrays alone (a frozen net's weights); UserError for data that do not suit."""
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
-        """[B] float rewards of examples shaped like the source's batches."""
+        """[B] float rewards of examples {"given", "made"} as the data's batches have them."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,14 @@ class ClassProbability:
     target: int
 
     def prepare(self, spec: Spec) -> Any:
-        if spec.image != (8, 8, 1) or spec.levels != LEVELS:
+        if (spec.made.shape, spec.made.levels) != (SHAPE, LEVELS):
             raise UserError("rewards.reward looks through the digits net, which needs 8x8 pictures of 17 levels")
-        if not 0 <= self.target < spec.classes:
-            raise UserError(
-                f"rewards.reward.target is {self.target}: there is no such class; give 0 to {spec.classes - 1}"
-            )
+        if not 0 <= self.target < CLASSES:
+            raise UserError(f"rewards.reward.target is {self.target}: there is no such class; give 0 to {CLASSES - 1}")
         return load("digits").params
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
-        return jnp.exp(log_probabilities(prepared, example["image"])[:, self.target])
+        return jnp.exp(log_probabilities(prepared, example["made"]["value"])[:, self.target])
 
 
 def refuse_other_shapes(reward: Reward, prepared: Any, example: Batch) -> None:

@@ -46,35 +46,36 @@ class Pathwise:
         [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
         example, before = (task.draw(v, {"row": rows}, key) for v in (variables, start))
         refuse_other_shapes(self.reward, prepared, example)
+        value = example["made"]["value"]
 
-        def total(image: jax.Array) -> tuple[jax.Array, jax.Array]:
-            reward = self.reward(prepared, {**example, "image": image})
+        def total(value: jax.Array) -> tuple[jax.Array, jax.Array]:
+            reward = self.reward(prepared, {**example, "made": {"value": value}})
             return reward.sum(), reward
 
-        gradient, reward = jax.grad(total, has_aux=True)(example["image"])
+        gradient, reward = jax.grad(total, has_aux=True)(value)
         return {
             "example": _whole_levels(example),
             "key": jnp.broadcast_to(key, rows.shape),
             "reward": reward,
             "gradient": gradient,
-            "start": before["image"],
-            self.distance: _distance(example["image"], before["image"], task.spec.levels),
+            "start": before["made"]["value"],
+            self.distance: _distance(value, before["made"]["value"], task.spec.made.levels),
         }
 
     def loss(self, task: Reparameterised, variables: Variables, batch: Batch) -> Mean:
         """Minus the objective, in value and in gradient."""
-        image = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["image"]
-        gain = _row_sum(batch["gradient"] * image)
+        value = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["made"]["value"]
+        gain = _row_sum(batch["gradient"] * value)
         gain = batch["reward"] + gain - jax.lax.stop_gradient(gain)
-        return Mean.of(self.distance_coef * _distance(image, batch["start"], task.spec.levels) - gain)
+        return Mean.of(self.distance_coef * _distance(value, batch["start"], task.spec.made.levels) - gain)
 
-    def examples(self, task: Reparameterised, variables: Variables, given: Batch, key: Key) -> Batch:
-        """The pictures that are drawn for given["row"] [B], as a batch's samples are, in integer levels."""
-        return _whole_levels(task.draw(variables, given, key))
+    def examples(self, task: Reparameterised, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is drawn for request["row"] [B], as a batch's samples are, in integer levels."""
+        return _whole_levels(task.draw(variables, request, key))
 
 
 def _whole_levels(example: Batch) -> Batch:
-    return {"image": jnp.round(example["image"]).astype(jnp.uint8)}
+    return {**example, "made": {"value": jnp.round(example["made"]["value"]).astype(jnp.uint8)}}
 
 
 def _row_sum(values: jax.Array) -> jax.Array:

@@ -35,11 +35,12 @@ class ScoreFunction:
             )
 
     def check(self, task: Task, batch_size: int) -> None:
-        """UserError for a task that is no Policy, and for batches that groups do not fit."""
+        """UserError for a task whose samples are no policy's, and for batches that groups do not fit."""
         if not isinstance(task, Policy):
             raise UserError(
                 f"a {type(task).__name__} draws without actions that could be scored; give rewards=Pathwise(...)"
             )
+        task.check_policy()
         if batch_size % self.group:
             raise UserError(f"data.batch_size is {batch_size} and rewards.group {self.group}; let one divide the other")
 
@@ -69,6 +70,6 @@ class ScoreFunction:
         """Its gradient is the objective's; its value says nothing."""
         return Mean.of(-batch["advantage"] * task.score(variables, batch["trajectory"]).sum(axis=1))
 
-    def examples(self, task: Policy, variables: Variables, given: Batch, key: Key) -> Batch:
-        """What is drawn for given["row"] [B], as a batch's episodes are."""
-        return task.rollout(variables, given, key).example
+    def examples(self, task: Policy, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is drawn for request["row"] [B], as a batch's episodes are."""
+        return task.rollout(variables, request, key).example

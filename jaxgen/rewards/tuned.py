@@ -44,7 +44,7 @@ class TunedGame:
 
 @struct.dataclass
 class Samples:
-    """A traced source: what the task draws as it is at that step, under no class, with its reward."""
+    """A traced source: what the task draws as it is at that step, with nothing given, and its reward."""
 
     prepared: Any  # what the reward looks through
     tuning: Tuning = struct.field(pytree_node=False)
@@ -68,6 +68,6 @@ class Samples:
         key, start = jax.random.fold_in(state["key"], number), at_start(state, variables)
         return {"row": rows, **self.tuning.batch(self.task, self.prepared, variables, start, rows, key)}, state
 
-    def examples(self, variables: Variables, given: Batch, key: Key) -> Batch:
-        """What is drawn for given["row"] [B], as a batch's samples are."""
-        return self.tuning.examples(self.task, variables, given, key)
+    def examples(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is drawn for request["row"] [B], as a batch's samples are."""
+        return self.tuning.examples(self.task, variables, request, key)

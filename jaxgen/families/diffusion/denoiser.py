@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.nn.conditions import Condition
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.noise import preconditioning
 from jaxgen.types import Params
 
 
 class Prediction(enum.Enum):
-    """What the network answers for each pixel.
+    """What the network predicts for each pixel.
 
     PICTURE: the F of EDM's D = c_skip x + c_out F, for data of any range. LEVELS: how likely each grey level is, judged
     by all that is around; what the pixel's own noisy value says is multiplied in exactly, and D is the mean. Where the
@@ -35,32 +36,32 @@ class Denoiser:
     levels: int
 
     def __call__(
-        self, params: Params, x: jax.Array, σ: jax.Array, label: jax.Array | None, keys: jax.Array | None = None
+        self, params: Params, x: jax.Array, σ: jax.Array, condition: Condition | None, keys: jax.Array | None = None
     ) -> jax.Array:
         """[B, H, W, C]: the expected clean picture; `keys` [B] draw each row's dropout."""
-        answer = self._answer(params, x, σ, label, keys)
+        predicted = self._predicted(params, x, σ, condition, keys)
         if self.prediction is Prediction.LEVELS:
-            return jax.nn.softmax(answer + self._evidence(x, σ)) @ self._values
+            return jax.nn.softmax(predicted + self._evidence(x, σ)) @ self._values
         c = preconditioning(_spread(σ), self.sigma_data)
-        return c.c_skip * x + c.c_out * answer[..., 0]  # eq. 7, arXiv 2206.00364
+        return c.c_skip * x + c.c_out * predicted[..., 0]  # eq. 7, arXiv 2206.00364
 
-    def level_log_prob(self, params: Params, x: jax.Array, σ: jax.Array, label: jax.Array | None) -> jax.Array:
+    def level_log_prob(self, params: Params, x: jax.Array, σ: jax.Array, condition: Condition | None) -> jax.Array:
         """[B, H, W, C, levels] nats: each pixel's own distribution over its levels, given the noisy picture."""
         if self.prediction is Prediction.LEVELS:
-            return jax.nn.log_softmax(self._answer(params, x, σ, label, None) + self._evidence(x, σ))
-        return jax.nn.log_softmax(self._evidence(self(params, x, σ, label), σ))
+            return jax.nn.log_softmax(self._predicted(params, x, σ, condition, None) + self._evidence(x, σ))
+        return jax.nn.log_softmax(self._evidence(self(params, x, σ, condition), σ))
 
     @property
     def _values(self) -> jax.Array:
         """[levels] numbers in [-1, 1]."""
         return to_unit(jnp.arange(self.levels), self.levels)
 
-    def _answer(
-        self, params: Params, x: jax.Array, σ: jax.Array, label: jax.Array | None, keys: jax.Array | None
+    def _predicted(
+        self, params: Params, x: jax.Array, σ: jax.Array, condition: Condition | None, keys: jax.Array | None
     ) -> jax.Array:
         """[B, H, W, C, outputs] of the network itself."""
         c = preconditioning(σ, self.sigma_data)
-        return self.network.apply({"params": params}, _spread(c.c_in) * x, c.c_noise, label, keys)
+        return self.network.apply({"params": params}, _spread(c.c_in) * x, c.c_noise, condition, keys)
 
     def _evidence(self, x: jax.Array, σ: jax.Array) -> jax.Array:
         """[B, H, W, C, levels]: log N(x; level, σ²) up to a constant."""

@@ -1,12 +1,13 @@
-"""A diffusion transformer: patches as tokens, noise level and class in every block's norms (DiT, arXiv 2212.09748)."""
+"""A diffusion transformer: patches as tokens, noise level and condition in the norms (DiT, arXiv 2212.09748)."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
@@ -48,7 +49,7 @@ class DiffusionTransformer(nn.Module):
 
     Pictures are cut into squares of `patch` pixels a side, one token each. `dropout` acts on every branch, one mask a
     row (the features that are dropped are dropped from all tokens). `scan` compiles one block and loops over all: the
-    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. The last three
+    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. The last two
     fields come from the task.
     """
 
@@ -62,7 +63,6 @@ class DiffusionTransformer(nn.Module):
     remat: Remat = Remat.NONE
     scan: bool = False
     image: tuple[int, int, int] | None = None  # H, W, C
-    classes: int = 0  # label `classes` is "of any class"
     outputs: int = 1
 
     def check(self, image: tuple[int, int, int]) -> None:
@@ -80,16 +80,15 @@ class DiffusionTransformer(nn.Module):
         self,
         x: Float[Array, "B H W C"],
         c_noise: Float[Array, "B"],
-        label: Int[Array, "B"] | None,
+        given: Condition | None,
         keys: jax.Array | None = None,
     ) -> Float[Array, "B H W C outputs"]:
-        """`keys` [B] draw each row's dropout; None drops nothing. `label` is None where there are no classes."""
+        """`keys` [B] draw each row's dropout; None drops nothing."""
         dtype = self.precision.dtype
         condition = nn.Dense(self.width, dtype=dtype, name="noise_in")(_waves(c_noise))
         condition = nn.Dense(self.width, dtype=dtype, name="noise_out")(nn.silu(condition))  # [B, D]
-        if self.classes:
-            embedding = nn.Embed(self.classes + 1, self.width, embedding_init=_unit, name="class")
-            condition += embedding(label).astype(dtype)
+        if given is not None:
+            condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
         condition = nn.silu(condition)
         tokens = nn.Dense(self.width, dtype=dtype, name="from_patch")(self._patches(x))  # [B, T, D]
         tokens += self.param("position", _small, tokens.shape[1:]).astype(dtype)

@@ -11,25 +11,45 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Trajectory, Turn
+from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.bound import negative_bound
 from jaxgen.families.diffusion.denoiser import Denoiser, Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, heun
+from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import draw_sigmas, loss_weight, schedule
-from jaxgen.ops.rows import normal, row_keys, uniform
-from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
+from jaxgen.ops.rows import normal, row_keys
+from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Heun's method along the probability flow (algorithm 1, arXiv 2206.00364): 2 * `steps` - 1 evaluations of D.
+
+    Under `guidance` w, D = D_any + w (D_given - D_any) (arXiv 2207.12598), at twice the cost; none is D_given alone.
+    """
+
+    steps: int = 16
+    guidance: float | None = None
+
+    def __post_init__(self):
+        if self.steps < 2:
+            raise UserError(f"sampler.steps is {self.steps}; give at least 2")
+        if self.guidance is not None and self.guidance < 0:
+            raise UserError(f"sampler.guidance is {self.guidance}; give 0 or more, or none")
+
+    def knobs(self) -> dict[str, float]:
+        return {} if self.guidance is None else {"guidance": self.guidance}
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """EDM (arXiv 2206.00364) on pictures in [-1, 1], conditional where labels are.
+    """EDM (arXiv 2206.00364) on pictures in [-1, 1], under what is given.
 
-    `p_mean` and `p_std` say at which noise levels it trains. Samples take 2 * `steps` - 1 evaluations, an episode
-    `actions`; both under `guidance` w, D = D_any + w (D_class - D_any) (arXiv 2207.12598), which at 1 is the class's
-    own D and costs nothing. The likelihood knows no guidance.
+    `p_mean` and `p_std` say at which noise levels it trains. An episode takes `actions` evaluations, under the
+    sampler's guidance. The likelihood knows no guidance.
     """
 
     network: DiffusionTransformer = DiffusionTransformer()
@@ -39,9 +59,8 @@ class Diffusion:
     sigma_max: float = 20.0
     p_mean: float = -0.4
     p_std: float = 1.2
-    condition_dropout: float = 0.1  # share of the rows whose label is hidden in training
-    guidance: float = 1.0
-    steps: int = 16
+    condition_dropout: float = 0.1  # fraction of the rows whose given is hidden in training
+    sampler: Heun = Heun()
     actions: int = 14
     last_noise: float = 0.02  # standard deviation of the last action
     bound_draws: int = 16  # noise levels a picture
@@ -54,32 +73,31 @@ class Diffusion:
                 f"sigma_min is {self.sigma_min}, sigma_max {self.sigma_max}, sigma_data {self.sigma_data}, p_std "
                 f"{self.p_std}; give sigmas above 0, the largest above the smallest, and no negative p_std"
             )
-        if not 0 <= self.condition_dropout < 1:
+        check_fraction(self.condition_dropout)
+        if self.last_noise <= 0:
+            raise UserError(f"last_noise is {self.last_noise}; give more than 0, or the last action has no density")
+        if self.actions < 2 or self.bound_draws < 1:
             raise UserError(
-                f"condition_dropout is {self.condition_dropout}; give a share from 0 up to, not including, 1"
-            )
-        if self.guidance < 0 or self.last_noise <= 0:
-            raise UserError(
-                f"guidance is {self.guidance} and last_noise {self.last_noise}; give a guidance of 0 or more, and "
-                "last_noise above 0, or the last action has no density"
-            )
-        if min(self.steps, self.actions) < 2 or self.bound_draws < 1:
-            raise UserError(
-                f"steps is {self.steps}, actions {self.actions}, bound_draws {self.bound_draws}; give at least 2 "
-                "steps and actions, and 1 draw"
+                f"actions is {self.actions} and bound_draws {self.bound_draws}; give at least 2 actions and 1 draw"
             )
 
     def sized(self, spec: Spec) -> "Diffusion":
-        if spec.image is None:
+        if not isinstance(spec.made, Image):
             raise UserError("a Diffusion makes pictures and this data set has none; choose data with pictures")
-        self.network.check(spec.image)
-        outputs = spec.levels if self.prediction is Prediction.LEVELS else 1
-        network = self.network.clone(image=spec.image, classes=spec.classes, outputs=outputs)
-        return replace(self, network=network, spec=spec)
+        check_conditions(spec, "Diffusion")
+        if self.sampler.guidance is not None and not (spec.given and self.condition_dropout):
+            raise UserError(
+                f"task.sampler.guidance is {self.sampler.guidance}, and the model is not trained to draw pictures of "
+                "any class beside those of one; train on data with classes and with task.condition_dropout above 0, "
+                "or set it to none"
+            )
+        self.network.check(spec.made.shape)
+        outputs = spec.made.levels if self.prediction is Prediction.LEVELS else 1
+        return replace(self, network=self.network.clone(image=spec.made.shape, outputs=outputs), spec=spec)
 
     def init(self, key: Key) -> Variables:
-        label = jnp.zeros(1, jnp.int32) if self.spec.classes else None
-        variables = self.network.init(key, jnp.zeros((1, *self.spec.image)), jnp.zeros(1), label)
+        condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
+        variables = self.network.init(key, jnp.zeros((1, *self.spec.made.shape)), jnp.zeros(1), condition)
         return Variables(variables["params"], Extra())
 
     def rows(self, batch_size: int) -> None:
@@ -100,42 +118,41 @@ class Diffusion:
         return shared
 
     @property
+    def levels(self) -> int:
+        return self.spec.made.levels
+
+    @property
     def denoiser(self) -> Denoiser:
-        return Denoiser(self.network, self.prediction, self.sigma_data, self.spec.levels)
+        return Denoiser(self.network, self.prediction, self.sigma_data, self.levels)
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over [B] pictures of λ(σ) |x - D(x + σ ε, σ)|², a mean over dimensions (eq. 8, arXiv 2206.00364).
 
         It is no likelihood: `log_prob` weighs the same errors by 1/σ² at levels spread evenly over ln σ.
         """
-        level_key, noise_key, label_key, dropout_key = jax.random.split(key, 4)
-        row, label = batch["row"], self._label(batch)
-        if label is not None:
-            label = jnp.where(self.hidden(label_key, row), self.spec.classes, label)
-        x = to_unit(batch["image"], self.spec.levels)
-        σ = draw_sigmas(level_key, row, self.p_mean, self.p_std)
-        noisy = x + σ[:, None, None, None] * normal(noise_key, row, self.spec.image)
+        sigma_key, noise_key, hiding, dropout_key = jax.random.split(key, 4)
+        row = batch["row"]
+        condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, row))
+        x = to_unit(batch["made"]["value"], self.levels)
+        σ = draw_sigmas(sigma_key, row, self.p_mean, self.p_std)
+        noisy = x + σ[:, None, None, None] * normal(noise_key, row, x.shape[1:])
         keys = row_keys(dropout_key, row) if self.network.dropout else None
-        error = jnp.mean((x - self.denoiser(variables.params, noisy, σ, label, keys)) ** 2, axis=(1, 2, 3))  # [B]
+        error = jnp.mean((x - self.denoiser(variables.params, noisy, σ, condition, keys)) ** 2, axis=(1, 2, 3))  # [B]
         return Mean.of(loss_weight(σ, self.sigma_data) * error, batch.get("weight")), Aux()
 
-    def hidden(self, key: Key, row: jax.Array) -> jax.Array:
-        """[B] bools: the rows whose label training hides."""
-        return uniform(key, row, ()) < self.condition_dropout
-
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """[B] nats: one Monte Carlo draw of the bound of each picture under its label."""
-        params, label = variables.params, self._label(batch)
+        """[B] nats: one Monte Carlo draw of the bound of each picture under what is given."""
+        params, condition, value = variables.params, condition_of(self.spec, batch), batch["made"]["value"]
 
         def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            each = None if label is None else jnp.repeat(label, self.bound_draws)
+            each = jax.tree.map(lambda leaf: jnp.repeat(leaf, self.bound_draws, axis=0), condition)
             return self.denoiser(params, x, σ, each)
 
         return -negative_bound(
             denoise,
-            lambda x, σ: self.denoiser.level_log_prob(params, x, σ, label),
-            to_unit(batch["image"], self.spec.levels),
-            batch["image"],
+            lambda x, σ: self.denoiser.level_log_prob(params, x, σ, condition),
+            to_unit(value, self.levels),
+            value,
             self.sigma_min,
             self.sigma_max,
             self.bound_draws,
@@ -148,52 +165,49 @@ class Diffusion:
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """The bound, an upper one on the true figure, in bits for each of a picture's dimensions."""
-        return {"bits_per_dim": sums["nats"].value / math.prod(self.spec.image) / math.log(2)}
+        return {"bits_per_dim": sums["nats"].value / math.prod(self.spec.made.shape) / math.log(2)}
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """`count` pictures of the labels given, or of every class in turn, by Heun's method."""
-        row, known = jnp.arange(count), {}
-        if self.spec.classes:
-            known["label"] = jnp.asarray(given.get("label", row % self.spec.classes), jnp.int32)
-        start = self.sigma_max * normal(key, row, self.spec.image)
-        sigmas = schedule(self.steps, self.sigma_min, self.sigma_max)
-        x = heun(self.guided(variables.params, known.get("label")), start, sigmas)
-        return {"image": to_levels(x, self.spec.levels), **known}
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures [B, H, W, C] by Heun's method; what is not given is of any kind."""
+        start = self.sigma_max * normal(key, request["row"], self.spec.made.shape)
+        sigmas = schedule(self.sampler.steps, self.sigma_min, self.sigma_max)
+        x = heun(self.guided(variables.params, request), start, sigmas)
+        return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.levels)}}
 
-    def guided(self, params: Params, label: jax.Array | None) -> Denoise:
-        """D under the labels [B] and the guidance."""
+    def guided(self, params: Params, request: Batch) -> Denoise:
+        """D under what is given and the guidance."""
+        condition, guidance = condition_of(self.spec, request), knobs_of(self.sampler, request).get("guidance")
+        anything: Condition | None = condition_of(self.spec, {"row": request["row"]})
 
         def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            known = self.denoiser(params, x, σ, label)
-            if label is None or self.guidance == 1:
+            known = self.denoiser(params, x, σ, condition)
+            if guidance is None:
                 return known
-            unknown = self.denoiser(params, x, σ, jnp.full_like(label, self.spec.classes))
-            return unknown + self.guidance * (known - unknown)
+            unknown = self.denoiser(params, x, σ, anything)
+            return unknown + guidance * (known - unknown)
 
         return denoise
 
-    def rollout(self, variables: Variables, given: Batch, key: Key) -> Trajectory:
+    def check_policy(self) -> None:
+        check_any_kind(self.spec, self.condition_dropout)
+
+    def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
         """Ancestral episodes; rounding to levels comes after the last action, outside of the policy."""
         start_key, action_key = jax.random.split(key)
-        row = given["row"]
-        start = self.sigma_max * normal(start_key, row, self.spec.image)
-        denoise = self.guided(variables.params, self._label(given))
+        row = request["row"]
+        start = self.sigma_max * normal(start_key, row, self.spec.made.shape)
+        denoise = self.guided(variables.params, request)
         states, log_prob = ancestral(denoise, start, self._sigmas, self.last_noise, action_key, row)
-        example = {"image": to_levels(states[:, -1], self.spec.levels)}
-        return Trajectory(given, states, log_prob, example)
+        given = dict(request.get("given", {}))
+        example = {"given": given, "made": {"value": to_levels(states[:, -1], self.levels)}}
+        return Trajectory({"row": row, "given": given}, states, log_prob, example)
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, T] nats of an episode's actions, under the sampler and guidance that drew them."""
-        denoise = self.guided(variables.params, self._label(trajectory.given))
+        denoise = self.guided(variables.params, trajectory.request)
         return ancestral_log_prob(denoise, trajectory.actions, self._sigmas, self.last_noise)
 
     @property
     def _sigmas(self) -> jax.Array:
-        """[T] noise levels of the states that a action starts from."""
+        """[T] noise levels of the states that an action starts from."""
         return schedule(self.actions, self.sigma_min, self.sigma_max)
-
-    def _label(self, batch: Batch) -> jax.Array | None:
-        """[B] labels, `classes` ("of any class") where none are given; None where the data have no classes."""
-        if not self.spec.classes:
-            return None
-        return batch["label"] if "label" in batch else jnp.full(len(batch["row"]), self.spec.classes, jnp.int32)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 
@@ -67,7 +68,7 @@ def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 class Generator(nn.Module):
-    """Latent and class to a picture: a trunk of vectors, its linear map to the coarsest stage, then stages up.
+    """Latent and condition to a picture: a trunk of vectors, its linear map to the coarsest stage, then stages up.
 
     Without stages the trunk maps to the picture itself: on small pictures and a CPU, whose convolutions are slow, that
     learns most in the time.
@@ -82,16 +83,15 @@ class Generator(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
-    classes: int = 0  # from the data
 
     @nn.compact
-    def __call__(self, z: Float[Array, "B Z"], label: Int[Array, "B"] | None) -> Float[Array, "B H W C"]:
-        """Pictures around [-1, 1], not bounded to it; `label` is None where there are no classes."""
+    def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B H W C"]:
+        """Pictures around [-1, 1], not bounded to it."""
         dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
         to_picture = functools.partial(nn.Dense, dot_general=self.precision.product, name="to_picture")
         blocks = _blocks(self)
-        if self.classes:
-            embedding = nn.Embed(self.classes, self.latent, embedding_init=_unit_embedding, name="class")(label)
+        if condition is not None:
+            embedding = Conditioned(self.latent, _unit_embedding, name="condition")(condition)
             z = jnp.concatenate([z, embedding], axis=-1)  # [B, 2Z]
         x = dense(self.width, name="from_latent")(z)  # [B, D]
         for _ in range(self.blocks):
@@ -110,10 +110,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A picture and its class to one number, the higher the more real: the generator's mirror image.
+    """A picture and its condition to one number, the higher the more real: the generator's mirror image.
 
-    The class enters as a projection (arXiv 1802.05637): the output is the product of the picture's features and the
-    class's embedding.
+    The condition enters as a projection (arXiv 1802.05637): the output is the product of the picture's features and the
+    condition's embedding.
     """
 
     width: int = 128
@@ -121,13 +121,12 @@ class Discriminator(nn.Module):
     channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest, as in the generator
     stage_blocks: int = 0
     expansion: int = 2
-    features: int = 64  # that the class is compared with
+    features: int = 64  # that the condition is compared with
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
-    classes: int = 0  # from the data
 
     @nn.compact
-    def __call__(self, picture: Float[Array, "B H W C"], label: Int[Array, "B"] | None) -> Float[Array, "B"]:
+    def __call__(self, picture: Float[Array, "B H W C"], condition: Condition | None) -> Float[Array, "B"]:
         dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
         answer = functools.partial(nn.Dense, use_bias=False, dot_general=self.precision.product)
         blocks, x = _blocks(self), picture
@@ -139,8 +138,8 @@ class Discriminator(nn.Module):
         x = dense(self.width, name="from_picture")(x.reshape(x.shape[0], -1))  # [B, D]
         for _ in range(self.blocks):
             x = next(blocks)(x)
-        if not self.classes:
+        if condition is None:
             return answer(1, name="to_output")(x)[:, 0]
         features = answer(self.features, name="to_features")(x)
-        embedding = nn.Embed(self.classes, self.features, embedding_init=_unit_embedding, name="class")(label)
+        embedding = Conditioned(self.features, _unit_embedding, name="condition")(condition)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxgen.core.layout import DENSE_BLOCKS, Rule
 from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Turn
+from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import (
     Loss,
@@ -22,23 +22,39 @@ from jaxgen.families.gan.adversarial import (
 )
 from jaxgen.families.gan.calibration import OutputSums
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
+from jaxgen.nn.conditions import check_conditions, condition_of, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
-from jaxgen.ops.rows import integers, normal
-from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
+from jaxgen.ops.rows import normal
+from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
+
+
+@dataclass(frozen=True)
+class LatentSampler:
+    """How latents are drawn: normal numbers scaled by `truncation`; below 1 samples are less various, and safer."""
+
+    truncation: float = 1.0
+
+    def __post_init__(self):
+        if self.truncation < 0:
+            raise UserError(f"sampler.truncation is {self.truncation}; give 0 or more")
+
+    def knobs(self) -> dict[str, float]:
+        return {"truncation": self.truncation}
 
 
 @dataclass(frozen=True)
 class Gan:
-    """Two players, both gradient penalties, no tricks beside (R3GAN, arXiv 2501.05441). Conditional where labels are.
+    """Two players with gradient penalties on reals and fakes (R3GAN, arXiv 2501.05441), under what is given.
 
-    `gamma` is the knob to tune: it grows with the picture's size (try factors of 2 and 4), and too small a one lets D
-    learn the training set by heart.
+    `gamma` is the setting to tune: it grows with the picture's size (try factors of 2 and 4), and with too small a one
+    D overfits the training set.
     """
 
     generator: Generator = Generator()
     discriminator: Discriminator = Discriminator()
     loss: Loss = Loss.RELATIVISTIC
     gamma: float = 0.6  # weight of R1 and of R2
+    sampler: LatentSampler = LatentSampler()
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
@@ -46,21 +62,20 @@ class Gan:
             raise UserError(f"gamma is {self.gamma}; a gradient penalty's weight is 0 or more")
 
     def sized(self, spec: Spec) -> "Gan":
-        if spec.image is None:
+        if not isinstance(spec.made, Image):
             raise UserError("a Gan makes pictures and this data set has none; choose data with pictures")
+        check_conditions(spec, "Gan")
         for network in (self.generator, self.discriminator):
-            resolutions(spec.image, len(network.channels))
-        generator = self.generator.clone(image=spec.image, classes=spec.classes)
-        discriminator = self.discriminator.clone(classes=spec.classes)
-        return replace(self, generator=generator, discriminator=discriminator, spec=spec)
+            resolutions(spec.made.shape, len(network.channels))
+        return replace(self, generator=self.generator.clone(image=spec.made.shape), spec=spec)
 
     def init(self, key: Key) -> Variables:
         generator_key, discriminator_key = jax.random.split(key)
-        label = jnp.zeros(1, jnp.int32) if self.spec.classes else None
-        latent, picture = jnp.zeros((1, self.generator.latent)), jnp.zeros((1, *self.spec.image))
+        condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
+        latent, picture = jnp.zeros((1, self.generator.latent)), jnp.zeros((1, *self.spec.made.shape))
         params = {
-            "generator": self.generator.init(generator_key, latent, label)["params"],
-            "discriminator": self.discriminator.init(discriminator_key, picture, label)["params"],
+            "generator": self.generator.init(generator_key, latent, condition)["params"],
+            "discriminator": self.discriminator.init(discriminator_key, picture, condition)["params"],
         }
         return Variables(params, Extra(shared=OutputSums.at_first()))
 
@@ -106,51 +121,55 @@ class Gan:
         return Mean.of(nats, weight), Aux({"margin": Mean.of(real_output - fake_output, weight)})
 
     def judge(self, params: Params, picture: jax.Array, batch: Batch) -> jax.Array:
-        """[B] outputs of D on pictures [B, H, W, C] in [-1, 1] under the batch's classes."""
-        return self.discriminator.apply({"params": params["discriminator"]}, picture, batch.get("label"))
+        """[B] outputs of D on pictures [B, H, W, C] in [-1, 1] under what is given."""
+        condition = condition_of(self.spec, batch)
+        return self.discriminator.apply({"params": params["discriminator"]}, picture, condition)
 
-    def generate(self, params: Params, batch: Batch, key: Key) -> jax.Array:
-        """[B, H, W, C] of G for the batch's rows and classes, not yet rounded to levels."""
-        latent = normal(key, batch["row"], (self.generator.latent,))
-        return self.generator.apply({"params": params["generator"]}, latent, batch.get("label"))
+    def generate(self, params: Params, batch: Batch, key: Key, truncation: jax.Array | float = 1.0) -> jax.Array:
+        """[B, H, W, C] of G for the batch's rows under what is given, not yet rounded to levels."""
+        latent = truncation * normal(key, batch["row"], (self.generator.latent,))
+        return self.generator.apply({"params": params["generator"]}, latent, condition_of(self.spec, batch))
 
     def _pair(self, params: Params, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
         """The batch's pictures and as many fakes of the same classes, as D sees them: levels in [-1, 1] and noise."""
         latent_key, real_key, fake_key = jax.random.split(key, 3)
-        levels, row = self.spec.levels, batch["row"]
-        real = to_unit(batch["image"], levels)
+        levels, row = self.levels, batch["row"]
+        real = to_unit(batch["made"]["value"], levels)
         fake = rounded(self.generate(params, batch, latent_key), levels)
         return dequantised(real, levels, real_key, row), dequantised(fake, levels, fake_key, row)
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """`count` pictures of the labels given, or of every class in turn."""
-        batch = {"row": jnp.arange(count)}
-        if self.spec.classes:
-            batch["label"] = jnp.asarray(given.get("label", batch["row"] % self.spec.classes), jnp.int32)
-        image = to_levels(self.generate(variables.params, batch, key), self.spec.levels)
-        return {name: array for name, array in batch.items() if name == "label"} | {"image": image}
+    @property
+    def levels(self) -> int:
+        return self.spec.made.levels
 
-    def draw(self, variables: Variables, given: Batch, key: Key) -> Batch:
-        """{"image" [B, H, W, C] float levels, "label"} for given["row"] [B]; without labels, of classes drawn evenly.
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        request, generated = self._generated(variables, request, key)
+        return {"given": request["given"], "made": {"value": to_levels(generated, self.levels)}}
+
+    def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures [B, H, W, C] of float levels for request["row"] [B]; a class that is not given is drawn evenly.
 
         The levels of `sample` under the same key; rounding is left out of their gradient.
         """
-        levels, known = self.spec.levels, {name: array for name, array in given.items() if name == "label"}
-        if self.spec.classes and not known:
-            known["label"] = integers(jax.random.fold_in(key, 1), given["row"], (), self.spec.classes)
-        picture = rounded(self.generate(variables.params, {"row": given["row"], **known}, key), levels)
-        return {"image": (picture + 1) * ((levels - 1) / 2), **known}
+        request, generated = self._generated(variables, request, key)
+        picture = rounded(generated, self.levels)
+        return {"given": request["given"], "made": {"value": (picture + 1) * ((self.levels - 1) / 2)}}
+
+    def _generated(self, variables: Variables, request: Batch, key: Key) -> tuple[Batch, jax.Array]:
+        """The request with what it left to be drawn, and G's pictures for it."""
+        request = with_drawn(self.spec, request, jax.random.fold_in(key, 1))
+        return request, self.generate(variables.params, request, key, knobs_of(self.sampler, request)["truncation"])
 
     def probability(self, variables: Variables, batch: Batch) -> jax.Array:
         """[B] in (0, 1): how likely each picture is real, were half of all pictures fakes (see calibration.py)."""
-        output = self.judge(variables.params, to_unit(batch["image"], self.spec.levels), batch)
+        output = self.judge(variables.params, to_unit(batch["made"]["value"], self.levels), batch)
         return variables.extra.shared.probability(output)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
-        fake = to_levels(self.generate(variables.params, batch, key), self.spec.levels)
+        fake = to_levels(self.generate(variables.params, batch, key), self.levels)
         sums = {}
-        for kind, image in (("real", batch["image"]), ("fake", fake)):
-            output = self.judge(variables.params, to_unit(image, self.spec.levels), batch)
+        for kind, image in (("real", batch["made"]["value"]), ("fake", fake)):
+            output = self.judge(variables.params, to_unit(image, self.levels), batch)
             probability = variables.extra.shared.probability(output)
             right = probability > 0.5 if kind == "real" else probability < 0.5
             for name, values in (("discriminator_output", output), ("p", probability), ("right", right)):

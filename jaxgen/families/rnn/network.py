@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, Rule
 from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
@@ -72,8 +73,7 @@ class RecurrentNetwork(nn.Module):
     plain language model, and 8 is the pixel above in a picture 8 wide. `head` is the width of a hidden layer that maps
     the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
     `dropout` acts on the input, on every layer's outputs and in the head, with one mask a row (arXiv 1512.05287).
-    The last three fields come from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (0: none).
-    Token V is "start", label `classes` is "of any class".
+    The last two fields come from the data: `vocabulary` V and `positions` (0: none). Token V is "start".
     """
 
     cell: Cell = Cell.LSTM
@@ -86,7 +86,6 @@ class RecurrentNetwork(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE  # of each layer
     vocabulary: int = 0
-    classes: int = 0
     positions: int = 0
     layout = (
         Rule(r"(kernel|recurrent)$", COLUMN),
@@ -118,20 +117,20 @@ class RecurrentNetwork(nn.Module):
         self,
         tokens: jax.Array,
         carry: Carry | None,
-        label: jax.Array | None,
+        condition: Condition | None,
         keys: jax.Array | None = None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
-        `carry` None begins at the beginning. `label` [B] is read when `classes` is not 0. `keys` [B] draw each row's
+        `carry` None begins at the beginning. `keys` [B] draw each row's
         dropout; None drops nothing. Where `segment` [B, T] changes a document begins that knows nothing of the last.
         """
         carry = self.carry(len(tokens), tokens.shape[1]) if carry is None else carry
         shown, after = self._shown(tokens, carry, segment)
         going = None if segment is None else (place_in_segment(segment) > 0).astype(shown.dtype)
-        if self.classes:
-            shown = shown + nn.Embed(self.classes + 1, self.embedding, name="label")(label)[:, None]
+        if condition is not None:
+            shown = shown + Conditioned(self.embedding, name="condition")(condition)[:, None]
         shown = x = dropped(shown, self.dropout, numbered(keys, self.layers))
         layer_class, dtype, states = self.remat.of(RecurrentLayer), self.precision.dtype, []
         for number in range(self.layers):
@@ -147,9 +146,9 @@ class RecurrentNetwork(nn.Module):
         logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
         return logits, after | {"layers": tuple(states)}
 
-    def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
+    def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:
         """Logits [B, V] of what follows `token` [B], and the state after it."""
-        logits, carry = self(token[:, None], carry, label)
+        logits, carry = self(token[:, None], carry, condition)
         return logits[:, 0], carry
 
     def _shown(self, tokens: jax.Array, carry: Carry, segment: jax.Array | None) -> tuple[jax.Array, Carry]:

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import Cache, SelfAttention, empty_cache
@@ -52,9 +53,8 @@ class Transformer(nn.Module):
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
     axis, no mask can tell them apart, and a run that starts from one without `scan`, or the other way, is rearranged.
-    Each token that is drawn takes about twice as long then, for the loop moves all caches. The last three fields come
-    from the data: `vocabulary` V, `classes` (0: no condition) and `positions` (a picture's pixels, each with an
-    embedding of its own; 0: none).
+    Each token that is drawn takes about twice as long then, for the loop moves all caches. The last two fields come
+    from the data: `vocabulary` V and `positions` (a picture's pixels, each with an embedding of its own; 0: none).
     """
 
     width: int = 64
@@ -67,11 +67,10 @@ class Transformer(nn.Module):
     remat: Remat = Remat.NONE
     scan: bool = False
     vocabulary: int = 0
-    classes: int = 0
     positions: int = 0
 
     layout = (
-        Rule(r"(query_key_value|mlp/in|head)/kernel$", COLUMN),
+        Rule(r"(query_key_value|mlp/in|head|condition)/kernel$", COLUMN),
         Rule(r"(query_key_value|mlp/in|head)/bias$", ("tensor",)),
         Rule(r"(attention|mlp)/out/kernel$|embedding$", ROW),
         Rule(r"(attention|mlp)/out/bias$|norm/scale$", WHOLE),
@@ -106,20 +105,20 @@ class Transformer(nn.Module):
         self,
         tokens: jax.Array,
         carry: Carry | None,
-        label: jax.Array | None,
+        condition: Condition | None,
         keys: jax.Array | None = None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Carry | None]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
-        Without `carry` the sequence begins here, and no state comes back. `label` [B] is read when `classes` is not 0,
-        where the label `classes` is "no class". `keys` [B] draw each row's dropout; None drops nothing. Where `segment`
-        [B, T] changes a document begins that knows nothing of the last; it is read without a carry alone.
+        Without `carry` the sequence begins here, and no state comes back. `keys` [B] draw each row's dropout; None
+        drops nothing. Where `segment` [B, T] changes a document begins that knows nothing of the last; it is read
+        without a carry alone.
         """
         x, after = self._shown(tokens, carry, segment)
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
-        if self.classes:  # scaled as well as shifted (arXiv 1709.07871): what a pixel's place says depends on the class
-            film = self._embedded(label, self.classes + 1, "label", 2)[:, None]
+        if condition is not None:  # scaled as well as shifted (arXiv 1709.07871): a pixel's place depends on the class
+            film = Conditioned(2 * self.width, name="condition")(condition).astype(x.dtype)[:, None]
             scale, shift = jnp.split(film, 2, axis=-1)  # [B, 1, D]
             x = x * (1 + scale) + shift
         caches, position = (None, None) if carry is None else (carry["blocks"], carry["position"])
@@ -131,9 +130,9 @@ class Transformer(nn.Module):
         logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
         return logits, None if carry is None else after | {"blocks": caches}
 
-    def step(self, token: jax.Array, carry: Carry, label: jax.Array | None) -> tuple[jax.Array, Carry]:
+    def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:
         """Logits [B, V] of what follows `token` [B], and the state after it."""
-        logits, carry = self(token[:, None], carry, label)
+        logits, carry = self(token[:, None], carry, condition)
         return logits[:, 0], carry
 
     def _one_by_one(
@@ -165,9 +164,9 @@ class Transformer(nn.Module):
         blocks = loop(self.heads, self.hidden, self.dropout, self.precision.dtype, name="blocks")
         return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
 
-    def _embedded(self, ids: jax.Array, count: int, name: str, times: int = 1) -> jax.Array:
+    def _embedded(self, ids: jax.Array, count: int, name: str) -> jax.Array:
         """Rows of a table, rounded after they are looked up: their gradients are summed in float32."""
-        return nn.Embed(count, times * self.width, name=name)(ids).astype(self.precision.dtype)
+        return nn.Embed(count, self.width, name=name)(ids).astype(self.precision.dtype)
 
     def _past(self, batch_size: int) -> Carry:
         """The tokens before the first that `token_shifts` looks back on: none but starts."""

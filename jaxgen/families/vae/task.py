@@ -11,9 +11,17 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import DENSE_BLOCKS, Rule
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Turn
+from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
+from jaxgen.nn.conditions import (
+    Condition,
+    check_conditions,
+    check_fraction,
+    condition_of,
+    hidden_rows,
+    with_drawn,
+)
 from jaxgen.ops.distributions import (
     LogisticMixture,
     kl_to_standard_normal,
@@ -22,8 +30,8 @@ from jaxgen.ops.distributions import (
     reparameterised,
 )
 from jaxgen.ops.levels import to_unit
-from jaxgen.ops.rows import integers, normal, row_keys, uniform
-from jaxgen.types import Batch, Extra, Key, Params, Spec, Variables
+from jaxgen.ops.rows import normal, row_keys
+from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
 _AT_ONCE = 16  # posterior samples that are decoded together
 _ACTIVE_VARIANCE = 0.01  # of a latent's posterior mean over the data (arXiv 1509.00519, section 5.2)
@@ -37,26 +45,38 @@ class Posterior(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LatentSampler:
+    """How latents are drawn: from the prior with its spread scaled by `temperature`."""
+
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if self.temperature < 0:
+            raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the prior's centre) or more")
+
+    def knobs(self) -> dict[str, float]:
+        return {"temperature": self.temperature}
+
+
+@dataclass(frozen=True)
 class Vae:
-    """An encoder and a decoder trained on the evidence bound (arXiv 1312.6114), under the class where labels are.
+    """An encoder and a decoder trained on the evidence bound (arXiv 1312.6114), under what is given.
 
     `prior` is learned beside them; None is the standard normal distribution. `condition_dropout` is the fraction of
-    training rows whose label is hidden, so that pictures of any class (label `classes`) have a likelihood as well.
+    training rows whose given is hidden, so that pictures of any class have a likelihood as well.
     `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
     """
 
     encoder: Encoder = Encoder()
     decoder: Decoder = Decoder()
     prior: Prior | None = Prior()
+    sampler: LatentSampler = LatentSampler()
     condition_dropout: float = 0.0
     importance_samples: int = 128
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
-        if not 0 <= self.condition_dropout < 1:
-            raise UserError(
-                f"condition_dropout is {self.condition_dropout}; give a share from 0 up to, not including, 1"
-            )
+        check_fraction(self.condition_dropout)
         if self.importance_samples < 1:
             raise UserError(f"importance_samples is {self.importance_samples}; give at least 1")
         if self.decoder.latent < 1 or self.decoder.components < 1:
@@ -73,27 +93,28 @@ class Vae:
         return f"importance-weighted bound, {self.importance_samples} samples"
 
     def sized(self, spec: Spec) -> "Vae":
-        if spec.image is None:
+        if not isinstance(spec.made, Image):
             raise UserError("a Vae makes pictures and this data set has none; choose data with pictures")
-        sizes = {"latent": self.decoder.latent, "classes": spec.classes}
+        check_conditions(spec, "Vae")
+        latent = self.decoder.latent
         return replace(
             self,
-            encoder=self.encoder.clone(**sizes),
-            decoder=self.decoder.clone(image=spec.image, levels=spec.levels, classes=spec.classes),
-            prior=None if self.prior is None else self.prior.clone(**sizes),
+            encoder=self.encoder.clone(latent=latent),
+            decoder=self.decoder.clone(image=spec.made.shape, levels=spec.made.levels),
+            prior=None if self.prior is None else self.prior.clone(latent=latent),
             spec=spec,
         )
 
     def init(self, key: Key) -> Variables:
         encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
-        label = jnp.zeros(1, jnp.int32) if self.spec.classes else None
-        z, picture = jnp.zeros((1, self.decoder.latent)), jnp.zeros((1, *self.spec.image))
+        condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
+        z, picture = jnp.zeros((1, self.decoder.latent)), jnp.zeros((1, *self.spec.made.shape))
         params = {
-            "encoder": self.encoder.init(encoder_key, picture, label)["params"],
-            "decoder": self.decoder.init(decoder_key, z, label)["params"],
+            "encoder": self.encoder.init(encoder_key, picture, condition)["params"],
+            "decoder": self.decoder.init(decoder_key, z, condition)["params"],
         }
         if self.prior is not None:
-            params["prior"] = self.prior.init(prior_key, z, label, method="log_prob")["params"]
+            params["prior"] = self.prior.init(prior_key, z, condition, method="log_prob")["params"]
         return Variables(params, Extra())
 
     def rows(self, batch_size: int) -> None:
@@ -112,65 +133,71 @@ class Vae:
         """The mean over examples of the negative evidence bound, nats an example (arXiv 1312.6114, eq. 3)."""
         latent_key, hiding, encoding, decoding = jax.random.split(key, 4)
         params, row = variables.params, batch["row"]
-        if self.spec.classes and self.condition_dropout:
-            hidden = uniform(hiding, row, ()) < self.condition_dropout
-            batch = {**batch, "label": jnp.where(hidden, self.spec.classes, batch["label"])}
-        posterior = self.posterior(params, batch, row_keys(encoding, row))
+        condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, row))
+        posterior = self.posterior(params, batch, condition, row_keys(encoding, row))
         z = reparameterised(normal(latent_key, row, posterior.mean.shape[1:]), *posterior)
-        likelihood = self.likelihood(params, z, batch, row_keys(decoding, row))
-        reconstruction = -_summed(likelihood.log_prob(batch["image"], self.spec.levels))
+        likelihood = self.likelihood(params, z, condition, row_keys(decoding, row))
+        reconstruction = -_summed(likelihood.log_prob(batch["made"]["value"], self.levels))
         if self.prior is None:
             kl = kl_to_standard_normal(*posterior)
         else:
-            kl = -normal_entropy(posterior.log_std) - self.prior_log_prob(params, z, batch)
+            kl = -normal_entropy(posterior.log_std) - self.prior_log_prob(params, z, condition)
         weight = batch.get("weight")
         metrics = {"reconstruction_nats": Mean.of(reconstruction, weight), "kl_nats": Mean.of(kl, weight)}
         return Mean.of(reconstruction + kl, weight), Aux(metrics)
 
-    def posterior(self, params: Params, batch: Batch, keys: jax.Array | None = None) -> Posterior:
-        """q(z | picture, label); `keys` [B] draw dropout."""
-        picture = to_unit(batch["image"], self.spec.levels)
-        return Posterior(*self.encoder.apply({"params": params["encoder"]}, picture, self._label(batch), keys))
+    @property
+    def levels(self) -> int:
+        return self.spec.made.levels
 
-    def likelihood(self, params: Params, z: jax.Array, batch: Batch, keys: jax.Array | None = None) -> LogisticMixture:
-        """p(picture | z, label) with arrays [B, H, W, C, K]; `keys` [B] draw dropout."""
-        return self.decoder.apply({"params": params["decoder"]}, z, self._label(batch), keys)
+    def posterior(
+        self, params: Params, batch: Batch, condition: Condition | None, keys: jax.Array | None = None
+    ) -> Posterior:
+        """q(z | picture, condition); `keys` [B] draw dropout."""
+        picture = to_unit(batch["made"]["value"], self.levels)
+        return Posterior(*self.encoder.apply({"params": params["encoder"]}, picture, condition, keys))
 
-    def prior_log_prob(self, params: Params, z: jax.Array, batch: Batch) -> jax.Array:
-        """[B] nats: log p(z | label) of z [B, Z]."""
+    def likelihood(
+        self, params: Params, z: jax.Array, condition: Condition | None, keys: jax.Array | None = None
+    ) -> LogisticMixture:
+        """p(picture | z, condition) with arrays [B, H, W, C, K]; `keys` [B] draw dropout."""
+        return self.decoder.apply({"params": params["decoder"]}, z, condition, keys)
+
+    def prior_log_prob(self, params: Params, z: jax.Array, condition: Condition | None) -> jax.Array:
+        """[B] nats: log p(z | condition) of z [B, Z]."""
         if self.prior is None:
             return normal_log_density(z, jnp.zeros_like(z), jnp.zeros_like(z))
-        return self.prior.apply({"params": params["prior"]}, z, self._label(batch), method="log_prob")
+        return self.prior.apply({"params": params["prior"]}, z, condition, method="log_prob")
 
     def encode(self, variables: Variables, batch: Batch) -> jax.Array:
-        """[B, Z]: the posterior's mean for each picture under its label."""
-        return self.posterior(variables.params, batch).mean
+        """[B, Z]: the posterior's mean for each picture under what is given."""
+        return self.posterior(variables.params, batch, condition_of(self.spec, batch)).mean
 
-    def decode(self, variables: Variables, z: jax.Array, given: Batch) -> jax.Array:
-        """[B, H, W, C] float levels: the mean picture of each latent [B, Z] under given["label"] [B]."""
-        return self.likelihood(variables.params, z, given).levels_mean(self.spec.levels)
+    def decode(self, variables: Variables, z: jax.Array, request: Batch) -> jax.Array:
+        """[B, H, W, C] float levels: the mean picture of each latent [B, Z] under what is given."""
+        return self.likelihood(variables.params, z, condition_of(self.spec, request)).levels_mean(self.levels)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
-        """[B] nats: the bound of arXiv 1509.00519, eq. 8, on log p(picture | label)."""
-        posterior = self.posterior(variables.params, batch)
-        reconstruction, kl = self._terms(variables.params, posterior, batch, key)
+        """[B] nats: the bound of arXiv 1509.00519, eq. 8, on log p(picture | given)."""
+        _, reconstruction, kl = self._terms(variables.params, batch, key)
         return jax.nn.logsumexp(-reconstruction - kl, axis=0) - math.log(self.importance_samples)
 
-    def _terms(self, params: Params, posterior: Posterior, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
-        """-log p(x | z) and log q(z | x) - log p(z), each [K, B] nats, at K posterior samples."""
+    def _terms(self, params: Params, batch: Batch, key: Key) -> tuple[Posterior, jax.Array, jax.Array]:
+        """q(z | x); -log p(x | z) and log q(z | x) - log p(z), each [K, B] nats, at K posterior samples."""
+        condition = condition_of(self.spec, batch)
+        posterior = self.posterior(params, batch, condition)
 
         def one(number: jax.Array) -> tuple[jax.Array, jax.Array]:
             noise = normal(jax.random.fold_in(key, number), batch["row"], posterior.mean.shape[1:])
             z = reparameterised(noise, *posterior)
-            log_prob = self.likelihood(params, z, batch).log_prob(batch["image"], self.spec.levels)
-            return -_summed(log_prob), normal_log_density(z, *posterior) - self.prior_log_prob(params, z, batch)
+            log_prob = self.likelihood(params, z, condition).log_prob(batch["made"]["value"], self.levels)
+            return -_summed(log_prob), normal_log_density(z, *posterior) - self.prior_log_prob(params, z, condition)
 
-        return jax.lax.map(one, jnp.arange(self.importance_samples), batch_size=_AT_ONCE)
+        return posterior, *jax.lax.map(one, jnp.arange(self.importance_samples), batch_size=_AT_ONCE)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
         """Nats of both bounds and of the parts, and the moments [Z] of the posteriors' means."""
-        posterior = self.posterior(variables.params, batch)
-        reconstruction, kl = self._terms(variables.params, posterior, batch, key)
+        posterior, reconstruction, kl = self._terms(variables.params, batch, key)
         bound = jax.nn.logsumexp(-reconstruction - kl, axis=0) - math.log(self.importance_samples)
         weight = batch["weight"]
         parts = {"nats": -bound, "elbo_nats": (reconstruction + kl).mean(axis=0), "kl_nats": kl.mean(axis=0)}
@@ -181,7 +208,7 @@ class Vae:
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """Bits per dimension of the importance-weighted bound and of the evidence bound, and what the latent does."""
-        bit = math.prod(self.spec.image) * math.log(2)
+        bit = math.prod(self.spec.made.shape) * math.log(2)
         variance = sums["latent_square"].value - sums["latent"].value ** 2
         return {
             "bits_per_dim": sums["nats"].value / bit,
@@ -190,34 +217,25 @@ class Vae:
             "active_units": (variance > _ACTIVE_VARIANCE).sum(),
         }
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """`count` pictures of the labels given, or of every class in turn."""
-        batch = {"row": jnp.arange(count)}
-        if self.spec.classes:
-            batch["label"] = jnp.asarray(given.get("label", batch["row"] % self.spec.classes), jnp.int32)
-        drawn = self.draw(variables, batch, key)
-        return drawn | {"image": drawn["image"].astype(jnp.uint8)}
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        drawn = self.draw(variables, request, key)
+        return {**drawn, "made": {"value": drawn["made"]["value"].astype(jnp.uint8)}}
 
-    def draw(self, variables: Variables, given: Batch, key: Key) -> Batch:
-        """Pictures [B, H, W, C] of float levels for given["row"] [B], a latent and then every pixel drawn exactly.
+    def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures [B, H, W, C] of float levels for request["row"] [B]: a latent, and then every pixel drawn exactly.
 
-        The gradient reaches the prior and the decoder through the latent, and the mixtures' means and scales.
+        The gradient reaches the prior and the decoder through the latent, and the mixtures' means and scales. A class
+        that is not given is drawn evenly, unless `condition_dropout` has trained pictures of any class.
         """
         latent_key, pixel_key, label_key = jax.random.split(key, 3)
-        batch = {"row": given["row"]}
-        if self.spec.classes:
-            label = given["label"] if "label" in given else integers(label_key, batch["row"], (), self.spec.classes)
-            batch["label"] = jnp.asarray(label, jnp.int32)
-        z = normal(latent_key, batch["row"], (self.decoder.latent,))
+        request = request if self.condition_dropout else with_drawn(self.spec, request, label_key)
+        row, condition = request["row"], condition_of(self.spec, request)
+        z = knobs_of(self.sampler, request)["temperature"] * normal(latent_key, row, (self.decoder.latent,))
         if self.prior is not None:
-            z = self.prior.apply({"params": variables.params["prior"]}, z, self._label(batch), method="from_base")
-        likelihood = self.likelihood(variables.params, z, batch)
-        keys = row_keys(pixel_key, batch["row"])
-        image = jax.vmap(lambda mixture, one: mixture.draw(one, self.spec.levels))(likelihood, keys)
-        return {name: array for name, array in batch.items() if name == "label"} | {"image": image}
-
-    def _label(self, batch: Batch) -> jax.Array | None:
-        return batch["label"] if self.spec.classes else None
+            z = self.prior.apply({"params": variables.params["prior"]}, z, condition, method="from_base")
+        likelihood = self.likelihood(variables.params, z, condition)
+        image = jax.vmap(lambda mixture, one: mixture.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
+        return {"given": dict(request.get("given", {})), "made": {"value": image}}
 
 
 def _summed(log_prob: jax.Array) -> jax.Array:

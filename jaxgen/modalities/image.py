@@ -1,0 +1,105 @@
+"""Pictures: read from files by the decoder that training uses, shown as one grid, measured against held-out ones."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from jaxgen.data.scaling import fitted
+from jaxgen.errors import UserError
+from jaxgen.metrics.diversity import diversity
+from jaxgen.metrics.features import FeatureNet, load
+from jaxgen.metrics.sample_quality import picture_measures, reference_rows
+from jaxgen.modalities.inputs import file_of
+from jaxgen.modalities.presents import Arrays, Meaning
+from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.grids import image_grid, levels_to_pixels
+from jaxgen.types import Batch, Image
+
+_SHORT_SIDE = 48  # pixels that a picture's side is at least magnified to
+_MOST_COLUMNS = 20
+_REFERENCES = {"real": "real digits", "histogram": "per-class pixel histogram"}
+
+
+@dataclass(frozen=True)
+class ImagePresents:
+    """Pictures of one size."""
+
+    image: Image
+    meaning: Meaning
+    shown = 8
+    draws = 4
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        return {"value": np.stack([self._picture(word) for word in words])}
+
+    def _picture(self, word: str) -> np.ndarray:
+        """[H, W, C] levels of a picture file, scaled and cropped as pictures that are trained on."""
+        file = file_of(word, "a picture")
+        try:
+            with PillowImage.open(file) as picture:
+                pixels = fitted(picture, self.image.shape)
+        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
+            raise UserError(f"{word} is no picture that can be read ({str(error).splitlines()[0]})") from None
+        return np.rint(pixels * ((self.image.levels - 1) / 255)).astype(np.uint8)
+
+    def captions(self, arrays: Arrays) -> list[str]:
+        return [f"picture {number}" for number in range(1, len(arrays["value"]) + 1)]
+
+    def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
+        """A PNG: a column for each thing given, its caption above, where they come round in turn; else a square."""
+        pixels = levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
+        scale = max(1, -(-_SHORT_SIDE // min(self.image.height, self.image.width)))
+        wide = columns(len(pixels), captions)
+        return Artefact("png", image_grid(pixels, wide, scale, heads(captions, wide)))
+
+    @property
+    def _net(self) -> FeatureNet | None:
+        return load(self.meaning.data)
+
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float]:
+        images = np.concatenate([samples["made"]["value"] for samples in drawn])
+        labels = _classes(real)
+        labels = None if labels is None else np.tile(labels, len(drawn))
+        return picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels)
+
+    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+        net, labels = self._net, _classes(real)
+        if net is None or labels is None:
+            return {}
+        image = drawn["made"]["value"]
+        seen = net.probabilities(image).argmax(axis=1)
+        return {"diversity": diversity(net.features(image), seen, net.features(real["made"]["value"]), labels)}
+
+    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float]]:
+        if _classes(train) is None:
+            return {}
+        sets = train["made"]["value"], _classes(train), real["made"]["value"], _classes(real)
+        rows = reference_rows(*sets, self._net, seed=0, levels=self.image.levels)
+        return {_REFERENCES[name]: _as_a_run(row) for name, row in rows.items()}
+
+
+def columns(count: int, captions: Sequence[str] | None) -> int:
+    """How many pictures stand side by side."""
+    kinds = 0 if captions is None else len(set(captions))
+    return min(count, kinds) if 1 < kinds <= _MOST_COLUMNS else max(1, round(count**0.5))
+
+
+def heads(captions: Sequence[str] | None, wide: int) -> list[str] | None:
+    """The caption above each column, where all of a column were made for the same."""
+    if captions is None or any(len(set(captions[column::wide])) > 1 for column in range(wide)):
+        return None
+    return list(captions[:wide])
+
+
+def _classes(examples: Batch) -> np.ndarray | None:
+    given = examples["given"].get("class")
+    return None if given is None else np.asarray(given["value"])
+
+
+def _as_a_run(row: dict[str, float]) -> dict[str, float]:
+    """A reference row under the names of a run's figures: the models know the class, and so does its likelihood."""
+    given_class = row.get("bits_per_dim[given class]")
+    return row if given_class is None else row | {"bits_per_dim": given_class}

@@ -1,0 +1,139 @@
+"""A data set as people meet it: requests in words, samples beside what was given for them, measures."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.core.data import Finite
+from jaxgen.errors import UserError
+from jaxgen.modalities.clip import ClipPresents
+from jaxgen.modalities.image import ImagePresents
+from jaxgen.modalities.label import LabelPresents
+from jaxgen.modalities.presents import (
+    Arrays,
+    Continues,
+    Enumerable,
+    Meaning,
+    Measured,
+    OwnModality,
+    Presents,
+    counted,
+)
+from jaxgen.modalities.tokens import TokensPresents
+from jaxgen.modalities.wave import WavePresents
+from jaxgen.reporting.artefacts import Artefact
+from jaxgen.types import Batch, Clip, Image, Label, Modality, Spec, Tokens, Wave
+
+WITHOUT_GIVEN = 80  # samples where nothing is said
+_MOST_KINDS = 20  # classes that a run shows of itself
+
+
+def presents(modality: Modality, meaning: Meaning) -> Presents:
+    """How a modality is presented."""
+    match modality:
+        case Label():
+            return LabelPresents(modality, meaning)
+        case Tokens():
+            return TokensPresents(modality, meaning)
+        case Image():
+            return ImagePresents(modality, meaning)
+        case Wave():
+            return WavePresents(modality, meaning)
+        case Clip():
+            return ClipPresents(modality, meaning)
+        case OwnModality():
+            return modality.presents(meaning)
+    raise UserError(f"{type(modality).__name__} cannot be shown; give it a method `presents` (modalities/presents.py)")
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """The presenters of what is given, by name, and of what is made."""
+
+    given: Mapping[str, Presents]
+    made: Presents
+    free: bool = False  # whether samples are drawn with nothing given: those of a run under a reward
+
+    @classmethod
+    def of(cls, spec: Spec, meanings: Mapping[str, Meaning], free: bool = False) -> "Presentation":
+        """`meanings`: by the names of what is given, and "made"."""
+        given = {name: presents(modality, meanings[name]) for name, modality in spec.given}
+        return cls(given, presents(spec.made, meanings["made"]), free)
+
+    def request(self, words: Sequence[str], count: int | None) -> dict[str, Any]:
+        """What to sample: `count` for each word, in turn (1), or so many without words (80). UserError for others."""
+        if count is not None and count < 1:
+            raise UserError(f"--count is {count}; give at least 1")
+        if not words:
+            return self._unasked(count or WITHOUT_GIVEN)
+        rows = len(words) * (count or 1)
+        if self.given:
+            name, reader = self._first("--given")
+            return _request(rows, {name: _in_turn(reader.read(words), rows)}, None)
+        if isinstance(self.made, Continues):
+            return _request(rows, {}, _in_turn(self.made.begin(words), rows))
+        raise UserError("these data give nothing to make samples for; leave --given out")
+
+    def _unasked(self, count: int) -> dict[str, Any]:
+        if not self.given or self.free:
+            return _request(count, {}, None)
+        name, reader = self._first("--given")
+        if not isinstance(reader, Enumerable):
+            raise UserError(f"samples are made for {name}; give one or more with --given")
+        return _request(count, {name: _in_turn(reader.every(), count)}, None)
+
+    def _first(self, option: str) -> tuple[str, Presents]:
+        if len(self.given) > 1:
+            raise UserError(f"{option} is for data that give one thing, and these give {', '.join(self.given)}")
+        return next(iter(self.given.items()))
+
+    def shown(self, data: Any) -> dict[str, Any]:
+        """What a run asks for to show itself: some for each class, or what `data` give in held-out examples."""
+        count = self.made.shown
+        if not self.given or self.free:
+            return _request(count * count if isinstance(self.made, Measured) else count, {}, None)
+        readers = list(self.given.values())
+        if len(readers) == 1 and isinstance(readers[0], Enumerable):
+            kinds = min(counted(readers[0].every()), _MOST_KINDS)
+            return self._unasked(count * kinds)
+        if not isinstance(data, Finite):
+            return _request(count, {}, None)
+        given = data.first("test", count)["given"]
+        return _request(len(jax.tree.leaves(given)[0]), given, None)
+
+    def example(self, word: str) -> dict[str, Any]:
+        """A batch of one, {"row", "made"}, of what `score` looks at."""
+        return {"row": np.zeros(1, np.int32), "given": {}, "made": self.made.read([word])}
+
+    def alternatives(self, words: Sequence[str]) -> list[tuple[dict[str, str], dict[str, Any]]]:
+        """(what is shown of it, the given of a batch of one) for the word given, or for every class without any."""
+        if not self.given:
+            return [({}, {})]
+        name, reader = self._first("--given")
+        if not words and not isinstance(reader, Enumerable):
+            raise UserError(f"an example is scored under its {name}; give one with --given for each")
+        arrays = reader.read(words) if words else reader.every()
+        captions = reader.captions(arrays)
+        rows = [jax.tree.map(lambda array, n=n: array[n : n + 1], arrays) for n in range(len(captions))]
+        return [({name: caption}, {name: row}) for caption, row in zip(captions, rows, strict=True)]
+
+    def show(self, samples: Batch) -> Artefact:
+        """Samples in one file, with what was given for each."""
+        captions = [self.given[name].captions(arrays) for name, arrays in samples["given"].items()]
+        beside = [", ".join(parts) for parts in zip(*captions, strict=True)] if captions else None
+        return self.made.show(samples["made"], beside)
+
+
+def _request(rows: int, given: Mapping[str, Arrays], made: Arrays | None) -> dict[str, Any]:
+    request = {"row": np.arange(rows, dtype=np.int32), "given": dict(given)}
+    return request if made is None else request | {"made": dict(made)}
+
+
+def _in_turn(arrays: Arrays, rows: int) -> dict[str, np.ndarray]:
+    """The examples over and over until there are so many rows."""
+    places = np.arange(rows) % counted(arrays)
+    return {name: array[places] for name, array in arrays.items()}

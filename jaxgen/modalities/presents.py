@@ -1,0 +1,87 @@
+"""The contract of presenting: what each modality knows about reading, showing and measuring its examples."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from jaxgen.core.data import Codec
+from jaxgen.reporting.artefacts import Artefact
+from jaxgen.types import Batch
+
+Arrays = Mapping[str, np.ndarray]  # a modality's arrays, [N, ...] each
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the data say of a modality's numbers."""
+
+    data: str  # the name of the set, which some measures are made for
+    class_names: tuple[str, ...] = ()
+    codec: Codec | None = None  # of tokens
+
+
+class Presents(Protocol):
+    """One modality of one data set, as people meet it."""
+
+    shown: int  # samples that a run shows of itself, for each class where classes are given
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """What a user gives: each word one example, by the decoder that training uses. UserError for what is none."""
+
+    def captions(self, arrays: Arrays) -> list[str]:
+        """A short text for each example, to stand beside what is made of it."""
+
+    def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
+        """The examples in one file, with what was given for each."""
+
+
+@runtime_checkable
+class OwnModality(Protocol):
+    """A user's own modality, which says itself how it is presented."""
+
+    def presents(self, meaning: Meaning) -> Presents: ...
+
+
+@runtime_checkable
+class Enumerable(Protocol):
+    """A modality of a few values, all of which can be tried."""
+
+    def every(self) -> dict[str, np.ndarray]:
+        """All its values, [N, ...] each."""
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A modality of which a part can be known before the rest is made."""
+
+    def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """What is known already, each word one example's; "known" says where, unless it is all of it."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A modality whose samples are measured against held-out examples."""
+
+    draws: int  # sets of samples, each as large as the held-out one
+
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float]:
+        """Figures of sets of samples, each drawn under what is given in the held-out examples `real`."""
+
+    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+        """How various samples are within a class, beside held-out examples."""
+
+    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float]]:
+        """Figures of rows that are no models, by their names: training examples, and a simple baseline."""
+
+
+def counted(arrays: Arrays) -> int:
+    """N of arrays [N, ...]."""
+    return len(next(iter(arrays.values())))
+
+
+def stacked(examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Examples of equal shapes as arrays [N, ...]."""
+    return {name: np.stack([np.asarray(example[name]) for example in examples]) for name in examples[0]}

@@ -1,0 +1,60 @@
+"""Recordings: read from wav files by the decoder that training uses, shown as one wav file."""
+# SPDX-License-Identifier: Apache-2.0
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxgen.data.examples import BadExample
+from jaxgen.data.waves import FULL, Recording, as_samples, read_wave
+from jaxgen.errors import UserError
+from jaxgen.modalities.inputs import file_of
+from jaxgen.modalities.presents import Arrays, Meaning
+from jaxgen.reporting.artefacts import Artefact
+from jaxgen.types import Wave
+
+_PAUSE = 0.25  # seconds between two recordings
+
+
+@dataclass(frozen=True)
+class WavePresents:
+    """Recordings of one rate, at most `wave.samples` long."""
+
+    wave: Wave
+    meaning: Meaning
+    shown = 4
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        found = [self._samples(word) for word in words]
+        value = np.stack([np.pad(samples, (0, self.wave.samples - len(samples))) for samples in found])
+        return {"value": value, "length": np.asarray([len(samples) for samples in found], np.int32)}
+
+    def _samples(self, word: str) -> np.ndarray:
+        """[n] float32 in [-1, 1] at the data's rate."""
+        try:
+            rate, samples = read_wave(file_of(word, "a wav file"))
+            whole = as_samples(Recording(word, "", rate, samples), self.wave.rate, resample=True)
+        except BadExample as error:
+            raise UserError(str(error)) from None
+        if len(whole) > self.wave.samples:
+            seconds, most = len(whole) / self.wave.rate, self.wave.samples / self.wave.rate
+            raise UserError(f"{word} lasts {seconds:.2f} s, and the model hears {most:.2f} s; give a shorter one")
+        return whole.astype(np.float32) / np.float32(FULL)
+
+    def captions(self, arrays: Arrays) -> list[str]:
+        return [f"recording of {length / self.wave.rate:.2f} s" for length in arrays["length"]]
+
+    def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
+        """A wav file of all, one after another; players show no captions."""
+        from scipy.io import wavfile
+
+        pause = np.zeros(round(_PAUSE * self.wave.rate), np.int16)
+        lengths = arrays.get("length", [self.wave.samples] * len(arrays["value"]))
+        parts = []
+        for samples, length in zip(np.asarray(arrays["value"]), lengths, strict=True):
+            parts += [np.clip(np.rint(samples[:length] * FULL), -FULL, FULL - 1).astype(np.int16), pause]
+        buffer = io.BytesIO()
+        wavfile.write(buffer, self.wave.rate, np.concatenate(parts[:-1]))
+        return Artefact("wav", buffer.getvalue())

@@ -1,0 +1,127 @@
+"""What a network sees of the given: an encoder a modality, hiding at random, and what is drawn where nothing is given.
+
+A `Condition` is one vector an example: the features of every given part one after another, each followed by a flag that
+is 1 where the part is hidden (its features are 0 then). A bias-free layer over it (`Conditioned`) is, for a label, a
+table of the classes' embeddings with a last row of its own for "of any class" (arXiv 2207.12598's null condition).
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from flax.linen.linear import default_embed_init
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgen.errors import UserError
+from jaxgen.ops.rows import integers, uniform
+from jaxgen.types import Arrays, Batch, Key, Label, Modality, Spec
+
+
+@struct.dataclass
+class Condition:
+    """What is given, as a network sees it."""
+
+    vector: Float[Array, "B D"]
+
+
+@runtime_checkable
+class Conditions(Protocol):
+    """A user's own modality that can be given to a network."""
+
+    def condition(self, arrays: Arrays) -> jax.Array:
+        """[B, D] features of its arrays."""
+
+
+class Conditioned(nn.Module):
+    """[B, features] of a condition: of a label its class's row of a table, rounded to no lower precision."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = default_embed_init
+
+    @nn.compact
+    def __call__(self, condition: Condition) -> Float[Array, "B features"]:
+        kernel = self.param("kernel", self.kernel_init, (condition.vector.shape[-1], self.features))
+        # full precision: a TPU's or a GPU's default would round the rows that the one-hot vector chooses
+        return jnp.dot(condition.vector, kernel, precision=jax.lax.Precision.HIGHEST)
+
+
+def check_conditions(spec: Spec, kind: str) -> None:
+    """UserError where something given cannot be seen by a network of a `kind` task."""
+    for name, modality in spec.given:
+        if not isinstance(modality, Label | Conditions):
+            raise UserError(
+                f"a {kind} cannot be conditioned on {name}, which is {type(modality).__name__} data; choose data that "
+                "give nothing, or a class"
+            )
+
+
+def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = None) -> Condition | None:
+    """The condition of a batch's or request's rows; None where the data give nothing.
+
+    `hidden` [B] rows see none of it, and no row sees a part that is missing in batch["given"].
+    """
+    if not spec.given:
+        return None
+    count = len(batch["row"])
+    hidden = jnp.zeros(count, bool) if hidden is None else hidden
+    parts = []
+    for name, modality in spec.given:
+        arrays = batch.get("given", {}).get(name)
+        if arrays is None:
+            shapes = {key: jnp.zeros((count, *shape), dtype) for key, (shape, dtype) in modality.arrays().items()}
+            parts.append(_flagged(_features(modality, shapes), jnp.ones(count, bool)))
+        else:
+            parts.append(_flagged(_features(modality, arrays), hidden))
+    return Condition(jnp.concatenate(parts, axis=-1))
+
+
+def _features(modality: Modality, arrays: Arrays) -> Float[Array, "B D"]:
+    if isinstance(modality, Label):
+        return jax.nn.one_hot(arrays["value"], modality.classes)
+    return modality.condition(arrays)
+
+
+def _flagged(features: jax.Array, hidden: jax.Array) -> jax.Array:
+    hidden = hidden[:, None].astype(features.dtype)
+    return jnp.concatenate([features * (1 - hidden), hidden], axis=-1)
+
+
+def hidden_rows(fraction: float, key: Key, row: Int[Array, "B"]) -> Bool[Array, "B"] | None:
+    """[B] which rows training hides the given of, drawn for each row; None where it hides none."""
+    return uniform(key, row, ()) < fraction if fraction else None
+
+
+def check_fraction(fraction: float) -> None:
+    """UserError when `condition_dropout` is no fraction of the rows."""
+    if not 0 <= fraction < 1:
+        raise UserError(f"condition_dropout is {fraction}; give a fraction from 0 up to, not including, 1")
+
+
+def check_any_kind(spec: Spec, fraction: float) -> None:
+    """UserError where samples of any kind are drawn, and `condition_dropout` has never trained a model to."""
+    if spec.given and not fraction:
+        names = " and ".join(name for name, _ in spec.given)
+        raise UserError(
+            f"this run draws samples without {names}, which the model has never been trained to do; train it with "
+            "task.condition_dropout above 0"
+        )
+
+
+def with_drawn(spec: Spec, request: Batch, key: Key) -> dict[str, Any]:
+    """The request with classes drawn evenly, a row its own, for each label that it does not give.
+
+    For families that learn no null condition. UserError for anything else that is missing.
+    """
+    given: dict[str, Mapping] = dict(request.get("given", {}))
+    for number, (name, modality) in enumerate(spec.given):
+        if name in given:
+            continue
+        if not isinstance(modality, Label):
+            raise UserError(f"this model makes nothing without {name}; give one with --given")
+        drawn = integers(jax.random.fold_in(key, number), request["row"], (), modality.classes)
+        given[name] = {"value": drawn}
+    return {**request, "given": given}
