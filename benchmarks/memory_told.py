@@ -19,9 +19,9 @@ import jax
 import memory
 import numpy as np
 
-from jaxgen.commands.train import Changes, chosen_experiment
 from jaxgen.environment import set_up_jax
 from jaxgen.running.assembly import assemble
+from jaxgen.running.command_line import Changes, chosen_experiment
 from jaxgen.running.compiled import compile_for
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.training.feeds import TracedFeed

@@ -107,7 +107,7 @@ def _describe(options) -> int:
 
 
 def _changes(options):
-    from jaxgen.commands.train import Changes
+    from jaxgen.running.command_line import Changes
 
     return Changes(options.set, options.start, options.parallel, options.mesh)
 

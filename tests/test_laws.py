@@ -31,7 +31,7 @@ BELOW = {
     "environment": set(),
     "experiment": {"core", "errors", "training", "rewards"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
-    | {"metrics", "reporting", "environment"},
+    | {"metrics", "reporting", "environment", "atomic_write"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
 

@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--run", metavar="FAMILY_SEED_KIND", help="this one alone, such as vae_0_known")
     options = parser.parse_args()
     set_up_jax()
-    from jaxgen.commands.compare import compared
+    from jaxgen.running.study import compared
 
     if options.run is None:
         return compared(options.out, functools.partial(everything, options.out, options.seeds))
@@ -47,7 +47,7 @@ def main() -> int:
 def everything(out: Path, seeds: int, stop) -> None:
     """Three runs of each family and seed, results.json and a table on stdout."""
     from jaxgen.atomic_write import write_whole
-    from jaxgen.commands.side_by_side import Job, side_by_side
+    from jaxgen.running.side_by_side import Job, side_by_side
 
     def job(family: str, seed: int, kind: str) -> Job:
         name = f"{family}_{seed}_{kind}"
@@ -66,10 +66,10 @@ def everything(out: Path, seeds: int, stop) -> None:
 
 def one_run(out: Path, name: str, stop) -> None:
     """Train one run and measure it; UserError for a name that is none."""
-    from jaxgen.commands.compare import measured
     from jaxgen.config.reading import load_experiment
     from jaxgen.errors import UserError, nearest
     from jaxgen.experiment import Experiment
+    from jaxgen.running.study import measured
 
     family, seed, kind = [*name.split("_"), "", ""][:3]
     if family not in FAMILIES or not seed.isdecimal() or kind not in KINDS:

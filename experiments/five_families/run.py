@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--run", choices=RUNS, help="this one alone; what it starts from must have been trained")
     options = parser.parse_args()
     set_up_jax()
-    from jaxgen.commands.compare import compared
+    from jaxgen.running.study import compared
 
     work = everything if options.run is None else functools.partial(one_run, options.run)
     return compared(options.out, functools.partial(work, options.out))
@@ -44,8 +44,8 @@ def main() -> int:
 
 def everything(out: Path, stop) -> None:
     """Fifteen runs, as many at a time as there are cores, and their page."""
-    from jaxgen.commands.compare import write_page
-    from jaxgen.commands.side_by_side import Job, side_by_side
+    from jaxgen.running.side_by_side import Job, side_by_side
+    from jaxgen.running.study import write_page
 
     def job(name: str) -> Job:
         family, _, kind = name.partition("_")
@@ -59,9 +59,9 @@ def everything(out: Path, stop) -> None:
 
 def one_run(name: str, out: Path, stop) -> None:
     """Train, fine-tune or reward one family, and measure it."""
-    from jaxgen.commands.compare import measured
     from jaxgen.config.reading import load_experiment
     from jaxgen.experiment import Experiment
+    from jaxgen.running.study import measured
 
     family, _, kind = name.partition("_")
     config = "digits_reward.py" if kind == "reward" else "digits.py"

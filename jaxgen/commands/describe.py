@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 
-from jaxgen.commands.train import Changes, chosen_experiment
 from jaxgen.core.masks import path_of, size_of
 from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.command_line import Changes, chosen_experiment
 from jaxgen.running.compiled import Compiled, compile_for
 from jaxgen.running.estimate import Estimate, Memory, estimate, shapes_of
 from jaxgen.running.rates import assumed_rate

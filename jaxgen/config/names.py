@@ -17,8 +17,8 @@ from jaxgen.config.introspection import is_linen
 from jaxgen.errors import UserError
 
 LIBRARIES = ("jax.nn", "jax.nn.initializers", "flax.linen")
-# The rooms whose functions compute. Functions that read or write files (atomic_write.py, config/, training's checkpoints)
-# stay out: a document that could put them in an activation's place would decide what they are called with.
+# The rooms whose functions compute. Functions that read or write files (atomic_write.py, config/, training's
+# checkpoints) stay out: a document that could put one in an activation's place would decide what it is called with.
 FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
 # Runs that were begun before a class moved name it by its old place.
 MOVED = {

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jaxgen.commands.describe import describe
-from jaxgen.commands.train import Changes
+from jaxgen.running.command_line import Changes
 from tests.commands.command import CONFIGS, ROOT, jaxgen, told, train_small
 
 RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.commands.train import run
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
 from jaxgen.data.pairs import BucketedPairs, Pairs
 from jaxgen.data.tokenizers import BytePairs, Bytes, Words
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
+from jaxgen.running.train_run import train_run
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.shapes import in_one_shape
@@ -125,7 +125,7 @@ def test_a_run_compiles_once_a_shape_learns_and_resumes_exactly(folder, tmp_path
         lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
     )
     whole = tmp_path / "whole"
-    assert run(experiment(folder), whole, lambda: counts.append(len(compiled)) or False) == 60
+    assert train_run(experiment(folder), whole, lambda: counts.append(len(compiled)) or False) == 60
     jax.monitoring.clear_event_listeners()
     assert sum("compile_seconds" in line for line in lines(whole, "timing.jsonl")) == 3  # as many as buckets
     assert counts[-1] == counts[len(counts) * 2 // 3]  # and nothing else once all has happened
@@ -133,8 +133,8 @@ def test_a_run_compiles_once_a_shape_learns_and_resumes_exactly(folder, tmp_path
     assert measured[-1]["nats_per_token"] < 0.1  # the dictionary has been learned
     stopped = tmp_path / "stopped"
     calls = []
-    assert 0 < run(experiment(folder), stopped, lambda: calls.append(0) or len(calls) == 9) < 60
-    assert run(experiment(folder), stopped, lambda: False) == 60
+    assert 0 < train_run(experiment(folder), stopped, lambda: calls.append(0) or len(calls) == 9) < 60
+    assert train_run(experiment(folder), stopped, lambda: False) == 60
     assert end_of(stopped) == end_of(whole)
     assert (whole / "samples" / "60.txt").read_text()
     assert {"source", "target"} == json.loads((whole / "vocabulary.json").read_text())["vocabulary"].keys()

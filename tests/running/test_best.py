@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from jaxgen.commands.train import run
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
+from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Best
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
@@ -29,19 +29,19 @@ def kept(folder) -> list[int]:
 def test_a_run_that_is_stopped_on_its_way_keeps_the_same_checkpoints(lower, tmp_path):
     """The best test line of the steps with a checkpoint, and the end; what a stop saved at others is not chosen."""
     choice = choosing(Best("nats_per_example", lower))
-    assert run(choice, tmp_path / "whole", lambda: False) == 20
+    assert train_run(choice, tmp_path / "whole", lambda: False) == 20
     lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["nats_per_example"] for line in lines if line["split"] == "test"}
     assert sorted(losses) == list(range(2, 21, 2))
     best = (min if lower else max)(range(4, 21, 4), key=losses.get)
     assert kept(tmp_path / "whole") == sorted({best, 20})
     for calls in (0, 2, 1):
-        run(choice, tmp_path / "stopped", stop_after(calls))
-    assert run(choice, tmp_path / "stopped", lambda: False) == 20
+        train_run(choice, tmp_path / "stopped", stop_after(calls))
+    assert train_run(choice, tmp_path / "stopped", lambda: False) == 20
     assert kept(tmp_path / "stopped") == kept(tmp_path / "whole")
     assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
 
 
 def test_a_metric_that_is_not_there_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match=r"best.metric is 'nats_per_exmple', .*did you mean 'nats_per_example'"):
-        run(choosing(Best("nats_per_exmple")), tmp_path, lambda: False)
+        train_run(choosing(Best("nats_per_exmple")), tmp_path, lambda: False)

@@ -7,7 +7,6 @@ import jax
 import pytest
 
 from jaxgen.commands.describe import describe, description
-from jaxgen.commands.train import Changes, chosen_experiment, run
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.data.pictures import Pictures
@@ -15,8 +14,10 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.running import trainer
 from jaxgen.running.assembly import assemble
+from jaxgen.running.command_line import Changes, chosen_experiment
 from jaxgen.running.estimate import lowered_with_memory, memory, shapes_of
 from jaxgen.running.room import device_bytes, told, warning
+from jaxgen.running.train_run import train_run
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT
@@ -69,7 +70,7 @@ def test_a_run_that_does_not_fit_is_warned_of_once_and_goes_on(tmp_path, capsys,
     assert warning(memory(assembly, shapes_of(assembly)), needed) is None
     for name, there_is, times in (("small", needed - 1, 1), ("middle", needed, 1), ("large", 2**40, 0)):
         monkeypatch.setattr(trainer, "device_bytes", lambda there_is=there_is: there_is)
-        assert run(assembly.experiment, tmp_path / name, lambda: False) == 2
+        assert train_run(assembly.experiment, tmp_path / name, lambda: False) == 2
         assert capsys.readouterr().err.count("of each device and there are") == times, name
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.commands.train import run
 from jaxgen.errors import UserError
+from jaxgen.running.train_run import train_run
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment
 
@@ -17,7 +17,7 @@ from tests.running.test_rollback import experiment
 def whole(tmp_path_factory):
     """The end of a run that nothing disturbed: 20 steps, a checkpoint every 5, samples at the end."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert run(experiment(), folder, lambda: False) == 20
+    assert train_run(experiment(), folder, lambda: False) == 20
     return end_of(folder)
 
 
@@ -51,10 +51,10 @@ def test_a_folder_that_vanishes_is_told_and_nothing_is_begun_in_its_place(empty,
             folder.mkdir()
 
     with pytest.raises(UserError, match=r"run is no more the folder .*put it back and run the same command again"):
-        run(experiment(), folder, at_call(call, vanish))
+        train_run(experiment(), folder, at_call(call, vanish))
     assert folder.exists() == empty and not (empty and any(folder.iterdir()))
     aside.rename(folder)
-    assert run(experiment(), folder, lambda: False) == 20
+    assert train_run(experiment(), folder, lambda: False) == 20
     assert end_of(folder) == whole
 
 
@@ -68,9 +68,9 @@ def test_a_file_that_cannot_be_written_is_told_and_the_newest_checkpoint_kept(na
         (folder / name).touch() if aside.is_dir() else (folder / name).mkdir()
 
     with pytest.raises(UserError, match=rf"{name}.* could not be written .*make room, where the disk is full"):
-        run(experiment(), folder, at_call(8, spoil))  # at step 14
+        train_run(experiment(), folder, at_call(8, spoil))  # at step 14
     assert saved(folder) == ([10, 15] if name == "samples" else [5, 10])
     (folder / name).unlink() if aside.is_dir() else (folder / name).rmdir()
     aside.rename(folder / name)
-    assert run(experiment(), folder, lambda: False) == 20
+    assert train_run(experiment(), folder, lambda: False) == 20
     assert end_of(folder) == whole

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.commands.train import run
 from jaxgen.running.assembly import assemble
+from jaxgen.running.train_run import train_run
 from jaxgen.training.feeds import TracedFeed
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.running.test_rollback import experiment, stop_after
@@ -26,10 +26,10 @@ ELSEWHERE |= {Parallel(compiler=Compiler.PMAP, data=2): (pytest.mark.slow,)}
 @pytest.mark.parametrize("parallel", [pytest.param(way, marks=marks) for way, marks in ELSEWHERE.items()], ids=str)
 def test_on_another_mesh_it_goes_on_with_the_same_data(parallel, tmp_path):
     """Begun on one device, stopped between two checkpoints, ended on others; ragged weights, rows, shared state."""
-    assert run(experiment(), tmp_path / "whole", lambda: False) == 20
-    assert run(experiment(), tmp_path / "moved", stop_after(4)) < 20
+    assert train_run(experiment(), tmp_path / "whole", lambda: False) == 20
+    assert train_run(experiment(), tmp_path / "moved", stop_after(4)) < 20
     elsewhere = dataclasses.replace(experiment(), parallel=parallel)
-    assert run(elsewhere, tmp_path / "moved", lambda: False) == 20
+    assert train_run(elsewhere, tmp_path / "moved", lambda: False) == 20
     for a, b in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "moved"), strict=True):
         assert list(a) == list(b)
         names = [name for name in a if name != "split"]
@@ -39,7 +39,7 @@ def test_on_another_mesh_it_goes_on_with_the_same_data(parallel, tmp_path):
 def test_a_signal_waits_for_the_call_under_way_and_for_no_more(tmp_path):
     """However many steps the run has left: a call has at most `steps_per_call`, and ends at each checkpoint anyway."""
     many = dataclasses.replace(experiment(), steps=4000, steps_per_call=3)
-    assert run(many, tmp_path, stop_after(2)) == 8  # calls of 3, 2 and 3 steps
+    assert train_run(many, tmp_path, stop_after(2)) == 8  # calls of 3, 2 and 3 steps
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [5, 8]
 
 

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
-from jaxgen.commands.train import Changes, run, train
+from jaxgen.commands.train import train
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
+from jaxgen.running.command_line import Changes
+from jaxgen.running.train_run import train_run
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from tests.commands.test_resume import end_of
@@ -23,8 +25,8 @@ def experiment(steps: int) -> Experiment:
 
 
 def test_whole_calls_are_traced_after_the_first_and_the_run_ends_in_the_same_bytes(tmp_path, capsys):
-    run(experiment(12), tmp_path / "plain", lambda: False)
-    run(experiment(12), tmp_path / "traced", lambda: False, profile=3)
+    train_run(experiment(12), tmp_path / "plain", lambda: False)
+    train_run(experiment(12), tmp_path / "traced", lambda: False, profile=3)
     assert "a trace of 4 steps is in" in capsys.readouterr().err
     assert end_of(tmp_path / "traced") == end_of(tmp_path / "plain")
     assert not (tmp_path / "plain" / "profile").exists()
@@ -38,9 +40,9 @@ def test_whole_calls_are_traced_after_the_first_and_the_run_ends_in_the_same_byt
 
 
 def test_a_run_that_ends_early_ends_its_trace(tmp_path, capsys):
-    run(experiment(6), tmp_path / "short", lambda: False, profile=1000)
+    train_run(experiment(6), tmp_path / "short", lambda: False, profile=1000)
     assert "a trace of 4 steps is in" in capsys.readouterr().err
-    run(experiment(2), tmp_path / "shorter", lambda: False, profile=1)
+    train_run(experiment(2), tmp_path / "shorter", lambda: False, profile=1)
     assert "no step was traced" in capsys.readouterr().err
 
 

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from jaxgen.commands.train import run
 from jaxgen.config.document import from_document, to_document
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
+from jaxgen.running.train_run import train_run
 from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
@@ -44,13 +44,13 @@ def stop_after(calls: int):
 
 
 def test_a_healthy_run_says_nothing_of_its_guard(tmp_path):
-    assert run(experiment(), tmp_path, lambda: False) == 20
+    assert train_run(experiment(), tmp_path, lambda: False) == 20
     text = (tmp_path / "metrics.jsonl").read_text()
     assert "skipped" not in text and "patience" not in text and "rollbacks" not in text
 
 
 def test_a_few_skipped_updates_are_told_and_the_run_goes_on(tmp_path):
-    assert run(experiment(first=6, last=6), tmp_path, lambda: False) == 20
+    assert train_run(experiment(first=6, last=6), tmp_path, lambda: False) == 20
     lines = train_lines(tmp_path)
     assert [line.get("left/skipped") for line in lines] == [None, 0.2, None, None]
     assert all(line["left/loss"] > 0 and "rollbacks" not in line for line in lines)
@@ -60,24 +60,24 @@ def test_a_few_skipped_updates_are_told_and_the_run_goes_on(tmp_path):
 def test_a_poisoned_stretch_is_rolled_back_over_and_a_stop_in_it_changes_nothing(first, tmp_path, capsys):
     """The poison follows the source's key, which the rollback changes; stops save at other steps than the schedule."""
     poisoned = experiment(first=first, last=100)
-    assert run(poisoned, tmp_path / "whole", lambda: False) == 20
+    assert train_run(poisoned, tmp_path / "whole", lambda: False) == 20
     assert "rollback 1 of 3" in capsys.readouterr().err
     lines = train_lines(tmp_path / "whole")
     assert [line["step"] for line in lines] == [5, 10, 15, 20]
     assert [line.get("rollbacks") for line in lines] == [1 if step > first else None for step in (5, 10, 15, 20)]
     assert all(line["left/loss"] > 0 and "left/skipped" not in line for line in lines)
     for calls in (5, 3, 2):
-        run(poisoned, tmp_path / "stopped", stop_after(calls))
-    assert run(poisoned, tmp_path / "stopped", lambda: False) == 20
+        train_run(poisoned, tmp_path / "stopped", stop_after(calls))
+    assert train_run(poisoned, tmp_path / "stopped", lambda: False) == 20
     assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
 
 
 CHILD = """
 import sys
 from pathlib import Path
-from jaxgen.commands.train import run
+from jaxgen.running.train_run import train_run
 from tests.running.test_rollback import experiment
-assert run(experiment(first=7, last=100), Path(sys.argv[1]), lambda: False) == 20
+assert train_run(experiment(first=7, last=100), Path(sys.argv[1]), lambda: False) == 20
 """
 
 
@@ -109,7 +109,7 @@ def test_a_run_that_nothing_helps_stops_with_a_report_and_keeps_what_was_good(tm
     poisoned = experiment(Guard(patience=3, rollbacks=2), first=7, last=100, forever=True)
     for _ in range(2):  # asked again it says the same
         with pytest.raises(UserError) as error:
-            run(poisoned, tmp_path, lambda: False)
+            train_run(poisoned, tmp_path, lambda: False)
         sentence = str(error.value)
         assert "'left' was not finite in 3 updates in a row up to step 9" in sentence
         assert "2 rollbacks did not help; the checkpoint of step 5 is whole" in sentence

@@ -7,11 +7,11 @@ import json
 import jax
 import pytest
 
-from jaxgen.commands.train import run
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.data.residence import Residence
 from jaxgen.experiment import Experiment
+from jaxgen.running.train_run import train_run
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.command import ROOT, SMALL
 
@@ -49,7 +49,7 @@ def test_nothing_is_compiled_after_the_first_round(config, compiler, tmp_path):
         lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
     )
     experiment = small(config, compiler)
-    assert run(experiment, tmp_path / "run", lambda: counts.append(len(compiled)) or False) == experiment.steps
+    assert train_run(experiment, tmp_path / "run", lambda: counts.append(len(compiled)) or False) == experiment.steps
     jax.monitoring.clear_event_listeners()
     calls_a_round = len(counts) * 8 // experiment.steps
     assert counts[0] > 0
@@ -62,7 +62,7 @@ def test_pmap_and_jit_write_the_same_metrics(tmp_path):
     """Law 2 through the whole house: same data, same noise, the same numbers within rounding."""
     config, lines = "configs/rnn/digits.py", {}
     for compiler in Compiler:
-        run(small(config, compiler), tmp_path / compiler.value, lambda: False)
+        train_run(small(config, compiler), tmp_path / compiler.value, lambda: False)
         text = (tmp_path / compiler.value / "metrics.jsonl").read_text()
         lines[compiler] = [json.loads(line) for line in text.splitlines()]
     for ours, theirs in zip(lines[Compiler.JIT], lines[Compiler.PMAP], strict=True):
@@ -75,7 +75,7 @@ def test_a_set_streamed_from_the_host_trains_as_one_on_the_device(compiler, tmp_
     for residence in (Residence.DEVICE, Residence.HOST):
         experiment = small("configs/rnn/digits.py", compiler)
         experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, residence=residence))
-        run(experiment, tmp_path / residence.value, lambda: False)
+        train_run(experiment, tmp_path / residence.value, lambda: False)
         lines = (tmp_path / residence.value / "metrics.jsonl").read_text().splitlines()
         texts.append([json.loads(line) for line in lines])
     for device, host in zip(*texts, strict=True):

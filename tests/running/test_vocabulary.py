@@ -8,9 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.commands.compare import measured
 from jaxgen.commands.score import score
-from jaxgen.commands.train import run
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs
 from jaxgen.errors import UserError
@@ -18,6 +16,8 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.running.comparison import figures_of
+from jaxgen.running.study import measured
+from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
 from jaxgen.running.vocabulary import VOCABULARY
 from jaxgen.training.optimisers import AdamW
@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
     experiment = Experiment(
         task, data, {"likelihood": AdamW(1e-2)}, steps=4, steps_per_call=2, every=Every(), parallel=Parallel(data=1)
     )
-    assert run(experiment, folder / "run", lambda: False) == 4
+    assert train_run(experiment, folder / "run", lambda: False) == 4
     path.unlink()
     return experiment, folder / "run", path
 
@@ -95,7 +95,7 @@ def test_a_resumed_run_trains_no_byte_pairs_again(trained, text):
     held["vocabulary"]["byte_pairs"]["model"]["merges"] = []
     path.write_text(json.dumps(held))
     more = again(experiment)
-    assert run(more, folder, lambda: False) == 4
+    assert train_run(more, folder, lambda: False) == 4
     assert json.loads(path.read_text()) == held
     loaded = load_trained(folder, None, silent)
     assert len(loaded.assembly.experiment.data.encode("the")) == 3
@@ -106,10 +106,10 @@ def test_another_vocabulary_is_refused_and_the_same_one_is_not(trained, text):
     experiment, folder, _ = trained
     words = TEXT.split()
     text.write_text(" ".join([words[0], *words[500:0:-1], *words[501:]]))
-    assert run(again(experiment), folder, lambda: False) == 4  # another order, as many pairs
+    assert train_run(again(experiment), folder, lambda: False) == 4  # another order, as many pairs
     text.write_text("something quite different " * 100 + TEXT)
     with pytest.raises(UserError, match=r"has changed since .* was begun, and with it the vocabulary"):
-        run(again(experiment), folder, lambda: False)
+        train_run(again(experiment), folder, lambda: False)
 
 
 def test_a_run_that_starts_from_another_knows_the_tokens_by_its_vocabulary(trained, text, tmp_path):
@@ -119,7 +119,7 @@ def test_a_run_that_starts_from_another_knows_the_tokens_by_its_vocabulary(train
     data = dataclasses.replace(experiment.data, name=str(other))
     assert data.vocabulary.document() != json.loads((folder / VOCABULARY).read_text())["vocabulary"]
     tuned = dataclasses.replace(experiment, data=dataclasses.replace(data), start=str(folder), steps=2)
-    assert run(tuned, tmp_path / "tuned", lambda: False) == 2
+    assert train_run(tuned, tmp_path / "tuned", lambda: False) == 2
     kept = json.loads((tmp_path / "tuned" / VOCABULARY).read_text())
     assert kept["vocabulary"] == json.loads((folder / VOCABULARY).read_text())["vocabulary"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgen.commands.train import run
+from jaxgen.running.train_run import train_run
 from jaxgen.training.goodput import Cause, Goodput
 from tests.commands.command import jaxgen, train_small
 from tests.running.test_rollback import experiment
@@ -56,7 +56,7 @@ def test_a_runs_causes_add_up_to_its_wall_clock_over_a_stop(tmp_path):
     walls, calls = [], iter(range(100))
     for stopped in (lambda: next(calls) >= 5, lambda: False):
         began = time.perf_counter()
-        run(experiment(), tmp_path, stopped, began)
+        train_run(experiment(), tmp_path, stopped, began)
         walls.append(time.perf_counter() - began)
         spent = json.loads((tmp_path / "summary.json").read_text())["spent"]
         assert set(spent) == {cause.value for cause in Cause}

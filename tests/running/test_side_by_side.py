@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from jaxgen.commands.side_by_side import Job, side_by_side
 from jaxgen.errors import UserError
+from jaxgen.running.side_by_side import Job, side_by_side
 
 CORES = sorted(os.sched_getaffinity(0))
 

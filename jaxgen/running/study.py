@@ -7,23 +7,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxgen.atomic_write import write_whole
-from jaxgen.commands.evaluate import evaluate
-from jaxgen.commands.train import Stop, run
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run, results_json
 from jaxgen.reporting.terminal import say
 from jaxgen.running.comparison import references_of
+from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.stopping import Stop
+from jaxgen.running.train_run import train_run
 
 
 def measured(experiment: Experiment, workdir: Path, stop: Stop) -> Path:
     """Train (or finish, or find finished) a run and measure it on the held-out data; its folder."""
     if not stop():
         say(f"training {workdir}")
-        run(experiment, workdir, stop)
+        train_run(experiment, workdir, stop)
     if not stop():
-        evaluate(str(workdir), None, (), None, "test")
+        print(json.dumps(evaluate_run(workdir)), flush=True)
     return workdir
 
 

@@ -1,0 +1,29 @@
+"""One run measured on a split, and the test split's figures kept in it: `jaxgen evaluate` without its command line."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgen.errors import UserError
+from jaxgen.reporting.terminal import say
+from jaxgen.running.comparison import figures_of
+from jaxgen.running.trained import load_trained
+from jaxgen.training.folder import finite, merge_summary
+
+
+def evaluate_run(
+    workdir: Path,
+    split: str = "test",
+    config: str | None = None,
+    settings: Sequence[str] = (),
+    which: str | None = None,
+) -> dict[str, int | float | str | None]:
+    """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json."""
+    trained = load_trained(workdir, config, say, settings, which)
+    figures = {name: finite(value) for name, value in figures_of(trained, split).items()}
+    if split == "test" and which is None:
+        try:
+            merge_summary(trained.folder, figures)
+        except UserError as error:  # a run that may only be read has been evaluated all the same
+            say(str(error))
+    return {"step": trained.step, "split": split, **figures}

@@ -1,0 +1,34 @@
+"""A run is stopped by a signal: it saves, and goes on later."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import os
+import signal
+
+
+class Stop:
+    """True from the first Ctrl-C, SIGTERM or lost terminal on, so that the run can save; a second ends it at once."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __enter__(self) -> "Stop":
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup a lost terminal is no reason to stop
+            numbers.append(signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        with contextlib.suppress(OSError):  # no print here: a signal may come in the middle of one
+            os.write(2, b"jaxgen: stopping after this call and saving; a second signal ends it at once\n")
+
+    def __call__(self) -> bool:
+        return self.signal is not None
