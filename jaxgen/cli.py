@@ -131,7 +131,7 @@ def _score(options) -> int:
     _set_up_jax()
     from jaxgen.commands.score import score
 
-    return score(options.workdir, options.config, options.set, options.examples, options.label)
+    return score(options.workdir, options.config, options.set, options.examples, options.given)
 
 
 def _report(options) -> int:
@@ -175,9 +175,16 @@ def _parser():
     verb = _verb(verbs, "sample", _sample, "fresh examples from a run")
     _add_run(verb)
     _add_checkpoint(verb)
-    verb.add_argument("--given", nargs="+", default=[], metavar="WORD", help="class numbers, or the words of a prompt")
-    verb.add_argument("--count", type=int, default=80, help="how many (%(default)s)")
-    verb.add_argument("--out", metavar="FILE", help="where to write them (RUN/samples/sample.png; texts: stdout)")
+    verb.add_argument(
+        "--given",
+        nargs="+",
+        default=[],
+        metavar="WORD_OR_FILE",
+        help="what to make samples for: class names or numbers, prompts; a file is read, - is standard input",
+    )
+    verb.add_argument("--count", type=int, help="how many for each given (1), or in all without any (80)")
+    where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout)"
+    verb.add_argument("--out", metavar="FILE", help=where)
     verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same examples (%(default)s)")
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")
@@ -189,9 +196,9 @@ def _parser():
         verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real"
     )
     _add_run(verb)
-    verb.add_argument("examples", nargs="+", metavar="FILE_OR_TEXT", help="picture files, text files, or a text itself")
+    verb.add_argument("examples", nargs="+", metavar="FILE_OR_TEXT", help="picture, sound or text files, or a text")
     verb.add_argument(
-        "--label", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried"
+        "--given", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried"
     )
 
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
@@ -213,7 +220,8 @@ def _add_config(verb) -> None:
 def _add_run(verb) -> None:
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder")
     verb.add_argument("--config", metavar="FILE", help="its experiment file; only a run of your own classes needs it")
-    _add_set(verb, "the changes it was trained with, beside --config")
+    purpose = "task.sampler.FIELD=VALUE or evaluate.examples=N; beside --config also what it was trained with"
+    _add_set(verb, purpose)
 
 
 def _add_checkpoint(verb) -> None:

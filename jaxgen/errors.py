@@ -4,7 +4,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 _LISTED = 40  # names; the rest are counted
 
 
@@ -13,7 +12,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or those there are when none is near."""
+    """A clause such as ``; did you mean 'width'?`` with the nearest known names, or all where none is near."""
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:

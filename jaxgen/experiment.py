@@ -1,7 +1,8 @@
 """One run, said in full."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,39 @@ class Every:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """How much of a split an evaluation looks at."""
+
+    examples: int | None = None  # the first so many; none: all
+
+    def __post_init__(self):
+        if self.examples is not None and self.examples < 1:
+            raise UserError(f"evaluate.examples is {self.examples}; give at least 1, or none for all")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """The end of a run after `evaluations` evaluations in a row in which `metric` was no better than before.
+
+    It looks at the validation split, never at the test split.
+    """
+
+    metric: str
+    evaluations: int = 5
+    lower: bool = True  # whether lower is better
+
+    def __post_init__(self):
+        if self.evaluations < 1:
+            raise UserError(f"stop.evaluations is {self.evaluations}; give at least 1")
+
+    def spent(self, values: Sequence[float]) -> bool:
+        """Whether the best of the figures, in the order they were taken, lies so many evaluations back."""
+        signed = [value if self.lower else -value for value in values]
+        signed = [value if math.isfinite(value) else math.inf for value in signed]
+        return len(signed) > self.evaluations and min(signed[-self.evaluations :]) >= min(signed[: -self.evaluations])
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What is trained on what, how, for how long, and what is kept of it."""
 
@@ -46,6 +80,8 @@ class Experiment:
     every: Every = Every()
     keep: int = 2  # newest checkpoints
     best: Best | None = None  # a checkpoint that is kept beside them
+    stop: Patience | None = None  # the end of the run before `steps`, where nothing gets better
+    evaluate: Evaluated = Evaluated()
     start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
     trainable: Selection = Everything()  # what fine-tuning leaves on the board
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data

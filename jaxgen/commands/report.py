@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run
-from jaxgen.running.comparison import references_of
+from jaxgen.running.figures import references_of
 
 
 def report(workdirs: Sequence[str], out: str | None) -> int:

@@ -9,11 +9,11 @@ import jax
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
-from jaxgen.reporting.samples import render
+from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
-from jaxgen.running.requests import parse_given
+from jaxgen.running.bounded import Sampling, Stopped
+from jaxgen.running.stopping import Stop
 from jaxgen.running.trained import load_trained
-from jaxgen.training.evaluation import make_sampler
 
 
 def sample(
@@ -22,27 +22,32 @@ def sample(
     settings: Sequence[str],
     which: str | None,
     given: Sequence[str],
-    count: int,
+    count: int | None,
     out: str | None,
     seed: int,
 ) -> int:
-    """Pictures go into one PNG (RUN/samples/sample.png unless --out says where), texts to stdout or --out."""
-    if count < 1:
-        raise UserError(f"--count is {count}; give at least 1")
+    """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where."""
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
     trained = load_trained(Path(workdir), config, say, settings, which)
-    assembly = trained.assembly
-    request = parse_given(list(given), assembly, count)
-    samples = jax.device_get(make_sampler(assembly.sample, count)(trained.variables, request, jax.random.key(seed)))
-    decode = None if assembly.spec.image else assembly.experiment.data.decode
-    suffix, content = render(samples, assembly.spec, decode)
-    if out is None and suffix == "txt":
-        sys.stdout.write(content.decode() + "\n")
-        return 0
-    path = Path(out) if out is not None else trained.folder / "samples" / f"sample.{suffix}"
+    presentation = trained.assembly.presentation
+    request = presentation.request(given, count)
     try:
-        write_whole(path, content)
+        with Stop("after these samples") as stop:
+            samples = Sampling(trained.assembly)(trained.variables, request, jax.random.key(seed), stop)
+    except Stopped:
+        say("stopped; nothing was written")
+        return 128 + stop.signal
+    return _write(presentation.show(samples), out, trained.folder)
+
+
+def _write(artefact: Artefact, out: str | None, folder: Path) -> int:
+    if out is None and artefact.is_text:
+        sys.stdout.write(artefact.content.decode() + "\n")
+        return 0
+    path = Path(out) if out is not None else folder / "samples" / f"sample.{artefact.suffix}"
+    try:
+        write_whole(path, artefact.content)
     except OSError as error:
         raise UserError(f"{path} could not be written ({error.strerror}); give another --out") from None
     print(path)

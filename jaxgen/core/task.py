@@ -145,6 +145,13 @@ class Sampler(Protocol):
         """The numbers that are arguments of the program: any values share one compilation."""
 
 
+@runtime_checkable
+class Sampled(Protocol):
+    """A task whose samples are drawn by a sampler."""
+
+    sampler: Sampler
+
+
 def knobs_of(sampler: Sampler, request: Batch) -> dict[str, Any]:
     """The sampler's numbers with those of the request in their place."""
     return {**sampler.knobs(), **request.get("knobs", {})}

@@ -99,6 +99,8 @@ class MovingDigits:
 
     def with_validation(self) -> "MovingDigits":
         """These data with a "validation" split, of digits that are not trained on."""
+        if self.holds_out:
+            return self
         given = copy.copy(self)
         object.__setattr__(given, "holds_out", True)
         return given
@@ -113,6 +115,10 @@ class MovingDigits:
         if self.size <= height:
             raise UserError(f"data.size is {self.size}; give more than the {height} pixels of a digit of {self.name}")
         return Spec(Clip(self.frames, self.size, self.size, channels, pictures.made.levels, self.most))
+
+    def begin(self, key: Key, moving: Any) -> Key:
+        """The source's state before the first batch, which can be had without the digits."""
+        return key
 
     def source(self) -> BouncingDigits:
         return self._of("train")

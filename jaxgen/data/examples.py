@@ -46,7 +46,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Tolerant:
-    """The examples with the next good one in a bad one's place, so that no other trainable: the order stays what it is.
+    """The examples with the next good one in a bad one's place, so that the others keep their order.
 
     Each bad one is counted once, in each process that reads.
     """

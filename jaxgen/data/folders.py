@@ -76,15 +76,19 @@ class PictureFolder:
 
         UserError when there are none, or more bad ones than are tolerated.
         """
-        sizes = {split: len(files) for split, files in self.splits.items()}
-        parts = rows_of(expression, sizes, str(self.path))
-        files = [file for split, first, end in parts for file in self.splits[split][first:end]]
-        files = [file for file in files if keep(str(file.relative_to(self.path)))]
+        files = self.files(expression, keep)
         missing = [file for file in files if file not in self.captions] if self.captions else []
         for file in missing:
             bad.refuse(str(file), f"{_CAPTIONS} has no caption for it")
         captions = tuple(self.captions.get(file, "") for file in files) if self.captions else None
         return Tolerant(_Files(tuple(files), self._labels(files), captions, self.spec()), bad)
+
+    def files(self, expression: str, keep: Callable[[str], bool]) -> list[Path]:
+        """The pictures' paths of a split expression that are to be kept."""
+        sizes = {split: len(files) for split, files in self.splits.items()}
+        parts = rows_of(expression, sizes, str(self.path))
+        files = [file for split, first, end in parts for file in self.splits[split][first:end]]
+        return [file for file in files if keep(str(file.relative_to(self.path)))]
 
     def _labels(self, files: list[Path]) -> tuple[int, ...] | None:
         if not self.classes:

@@ -76,6 +76,8 @@ class Pairs:
 
     def with_validation(self) -> "Pairs":
         """These data with a "validation" split: their own, or a tenth of the training pairs, chosen by a hash."""
+        if self.holds_out:
+            return self
         given = copy.copy(self)
         for name in ("_lines", "_held"):
             vars(given).pop(name, None)

@@ -3,6 +3,7 @@
 
 import copy
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ class Pictures:
 
     def with_validation(self) -> "Pictures":
         """These data with a "validation" split: the one named, or a tenth of the training split by a hash."""
-        if self.validation is not None:
+        if self.validation is not None or self.holds_out:
             return self
         given = copy.copy(self)
         object.__setattr__(given, "holds_out", True)
@@ -169,6 +170,29 @@ class Pictures:
         if self.flip:
             image = flipped(image, jax.random.fold_in(key, 1), batch["row"])
         return {**batch, "made": {**batch["made"], "value": image}}
+
+    def begin(self, key: Key, moving: Any) -> Key:
+        """The source's state before the first batch, which can be had without the pictures."""
+        return key
+
+    def split_digests(self) -> dict[str, dict[str, Any]]:
+        """How many examples each split has, and a digest of which: of builtin sets' pixels, of others' names."""
+        splits = ("train", *(("validation",) if self.holds_out or self.validation else ()), "test")
+        return {split: self._digest(split) for split in splits}
+
+    def _digest(self, split: str) -> dict[str, Any]:
+        if self.name in _BUILTIN:
+            arrays = self.arrays(split)
+            digest = hashlib.sha256(arrays["made"]["value"].tobytes()).hexdigest()
+            return {"examples": size_of(arrays), "sha256": digest}
+        expression, keep = self._expression(split), functools.partial(self._kept, split)
+        if self._folder:
+            files = self._folder.files(expression, keep)
+            names = "\n".join(str(file.relative_to(self._folder.path)) for file in files)
+        else:
+            names = f"{self._builder.info.full_name} {expression}"
+        digest = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
+        return {"examples": len(self.examples(split)), "sha256": digest}
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
         residence = self._residence()

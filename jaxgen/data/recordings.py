@@ -139,6 +139,8 @@ class Recordings:
 
     def with_validation(self) -> "Recordings":
         """These data with a "validation" split: a tenth of the training recordings, chosen by a hash."""
+        if self.holds_out:
+            return self
         given = copy.copy(self)
         object.__setattr__(given, "holds_out", True)
         return given

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.errors import UserError
+from jaxgen.reporting.artefacts import Artefact
 
 
 class EventWriter:
@@ -50,6 +51,34 @@ class EventWriter:
 
             picture = np.asarray(Image.open(io.BytesIO(picture)).convert("RGBA"))
         self._write(Event(step=step, summary=summary.image(name, picture, dataformats="HWC")))
+
+    def artefact(self, step: int, name: str, artefact: Artefact) -> None:
+        """Samples as TensorBoard shows their kind: a picture, an animation, a sound or a text."""
+        match artefact.suffix:
+            case "png":
+                self.image(step, name, artefact.content)
+            case "gif" | "wav" | "txt":
+                self._other(step, name, artefact)
+
+    def _other(self, step: int, name: str, artefact: Artefact) -> None:
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        if artefact.suffix == "txt":
+            text = "    " + artefact.content.decode().replace("\n", "\n    ")  # as it stands, not as Markdown
+            self._write(Event(step=step, summary=summary.text(name, text)))
+            return
+        value = Summary.Value(tag=name)
+        if artefact.suffix == "gif":
+            from PIL import Image
+
+            with Image.open(io.BytesIO(artefact.content)) as picture:
+                shape = {"width": picture.width, "height": picture.height, "colorspace": 3}
+            value.image.CopyFrom(Summary.Image(encoded_image_string=artefact.content, **shape))
+        else:
+            value.audio.CopyFrom(Summary.Audio(encoded_audio_string=artefact.content, content_type="audio/wav"))
+        self._write(Event(step=step, summary=Summary(value=[value])))
 
     def _write(self, event) -> None:
         event.wall_time = time.time()

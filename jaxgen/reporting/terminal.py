@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 SECONDS_BETWEEN_LINES = 10.0  # in a log file
 SECONDS_BETWEEN_FRAMES = 0.1  # on a terminal
+SECONDS_BEFORE_WORK = 2.0  # until work that may be short is shown at all
 
 
 class Progress:
@@ -22,13 +24,19 @@ class Progress:
         self._total, self._label, self._examples_per_step = total, label, examples_per_step
         self._display = _Nothing() if not shown else _Bar(total, label) if sys.stderr.isatty() else _Lines(label)
         self._last: tuple[int, str] | None = None  # said but not yet shown
+        self._step = 0
         self._shown_at = -float("inf")
 
     def update(self, step: int, values: Mapping[str, float], examples_per_second: float | None) -> None:
         """Say where the run is: `step` steps are done. A rate of None (nothing timed yet) leaves rate and ETA out."""
+        self._step = step
         self._last = step, self._line(step, values, examples_per_second)
         if time.monotonic() - self._shown_at >= self._display.interval:
             self._show()
+
+    def work(self, total: int, label: str) -> "Work":
+        """Progress of something that the run waits for, in the same place."""
+        return Work(total, label, self._display, self._step)
 
     def __enter__(self) -> "Progress":
         return self
@@ -53,11 +61,58 @@ class Progress:
         return "  ".join(parts)
 
 
+class Work:
+    """`with Work(total, "sampling") as work:` and then `work.done(count)`: progress of what may or may not take long.
+
+    Nothing is shown of work that ends within a few seconds. `display` is that of a run's progress, where this is a part
+    of a run, and `step` the step that the run stands at.
+    """
+
+    def __init__(self, total: int, label: str, display: "_Display | None" = None, step: int = 0):
+        self._total, self._label, self._step = total, label, step
+        self._display, self._own = display, display is None
+        self._began = self._shown_at = time.monotonic()
+        self.count = 0
+
+    def __enter__(self) -> "Work":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._own and self._display is not None:
+            self._display.close()
+
+    def done(self, count: int) -> None:
+        """`count` of the total are done."""
+        self.count, now = count, time.monotonic()
+        if now - self._began < SECONDS_BEFORE_WORK or now - self._shown_at < self._interval:
+            return
+        if self._display is None:
+            self._display = _Bar(self._total, self._label) if sys.stderr.isatty() else _Lines(self._label)
+        rate, self._shown_at = count / (now - self._began), now
+        parts = [f"{count:,}/{self._total:,}", f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"]
+        line = "  ".join([*parts, f"ETA {clock((self._total - count) / rate)}"])
+        self._display.show(count if self._own else self._step, line if self._own else f"{self._label} {line}")
+
+    @property
+    def _interval(self) -> float:
+        return SECONDS_BETWEEN_FRAMES if sys.stderr.isatty() else SECONDS_BETWEEN_LINES / 2
+
+
 def clock(seconds: float) -> str:
     """Seconds as a clock shows them: 0:31, 12:05, 1:02:03."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class _Display(Protocol):
+    """Where progress is drawn."""
+
+    interval: float  # seconds
+
+    def show(self, step: int, line: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _Nothing:

@@ -9,14 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.data import Augmenting, Begins, Between, Data, Source
 from jaxgen.core.layout import LaidOut, check_layout
-from jaxgen.core.source import Augmenting, Between, Streamed, Traced
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Task
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.modalities.presentation import Presentation
 from jaxgen.rewards.tuned import Samples, TunedGame
-from jaxgen.running.vocabulary import HasVocabulary
+from jaxgen.running.data_info import DataInfo, chosen_data
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
@@ -28,18 +29,27 @@ class Assembly:
     """The parts of one experiment; nothing of the model or the data is allocated before it is asked for."""
 
     experiment: Experiment
-    spec: Spec
+    data: Data  # the experiment's, with examples set aside for validation where something chooses by them
+    info: DataInfo
     task: Task
     game: Game
     devices: Devices
     loops: bool  # whether several steps may go into one call here
 
     @functools.cached_property
-    def source(self) -> Traced | Streamed | Between:
+    def source(self) -> Source:
         rewards = self.experiment.rewards
         if rewards is not None:
             return Samples.of(self.task, rewards, self.game.batch_size)
-        return self.experiment.data.source()
+        return self.data.source()
+
+    @property
+    def spec(self) -> Spec:
+        return self.info.spec
+
+    @functools.cached_property
+    def presentation(self) -> Presentation:
+        return Presentation.of(self.spec, self.info.meanings(self.data), free=self.experiment.rewards is not None)
 
     @property
     def key(self) -> Key:
@@ -51,10 +61,9 @@ class Assembly:
 
     @property
     def _begin(self) -> Callable[[Key, Any], Any]:
-        """The source's `init`; a run that is only looked at must not need the text that its source reads."""
-        experiment = self.experiment
-        if experiment.rewards is None and isinstance(experiment.data, HasVocabulary):
-            return experiment.data.begin
+        """The source's `init`; a run that is only looked at must not need what its source reads."""
+        if self.experiment.rewards is None and isinstance(self.data, Begins):
+            return self.data.begin
         return self.source.init
 
     def batch(self) -> Batch:
@@ -65,23 +74,27 @@ class Assembly:
         state = jax.eval_shape(self.init, self.key)
         return jax.eval_shape(self.source.next, state.source, state.variables, jnp.int32(0), jnp.arange(size))[0]
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        """`count` examples under what is given; a run under a reward, unless told a class, draws as it was tuned to."""
-        if self.experiment.rewards is not None and "label" not in given:
-            return self.source.examples(variables, {**given, "row": jnp.arange(count)}, key)
-        return self.task.sample(variables, count, given, key)
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is made for a request; a run under a reward, unless something is given, draws as it was tuned to."""
+        if self.experiment.rewards is not None and not request["given"]:
+            return self.experiment.rewards.examples(self.task, variables, request, key)
+        return self.task.sample(variables, request, key)
 
     @property
     def steps_per_call(self) -> int:
         return 1 if not self.loops or isinstance(self.source, Between) else self.experiment.steps_per_call
 
 
-def assemble(experiment: Experiment) -> Assembly:
-    """Size the task to its data and make its game. UserError when the parts do not fit."""
-    spec = experiment.data.spec()
-    task = experiment.task.sized(spec)
+def assemble(experiment: Experiment, info: DataInfo | None = None) -> Assembly:
+    """Size the task to its data and make its game. UserError when the parts do not fit.
+
+    `info` is what a run has kept of its data, which are then not looked at.
+    """
+    data = chosen_data(experiment)
+    info = DataInfo.of(data) if info is None else info
+    task = experiment.task.sized(info.spec)
     shapes, loops = shapes_and_loops(task.init, jax.random.key(0))
-    batch_size, steps = experiment.data.batch_size, experiment.steps
+    batch_size, steps = data.batch_size, experiment.steps
     played = task
     if experiment.rewards is not None:
         experiment.rewards.check(task, batch_size)
@@ -93,8 +106,8 @@ def assemble(experiment: Experiment) -> Assembly:
         "accumulate": experiment.accumulate,
         "loops": loops,
     }
-    if experiment.rewards is None and isinstance(experiment.data, Augmenting):
-        how["augment"] = experiment.data.augment
+    if experiment.rewards is None and isinstance(data, Augmenting):
+        how["augment"] = data.augment
     game = make_game(played, shapes.params, optimisers, averages, steps, batch_size, **how)
     rules = task.layout() if isinstance(task, LaidOut) else ()
     if rules:
@@ -105,4 +118,4 @@ def assemble(experiment: Experiment) -> Assembly:
             f"accumulate is {experiment.accumulate}: a batch of {batch_size} on {devices.parts} devices cannot be cut "
             "into so many equal parts; choose another, or another data.batch_size"
         )
-    return Assembly(experiment, spec, task, game, devices, loops)
+    return Assembly(experiment, data, info, task, game, devices, loops)

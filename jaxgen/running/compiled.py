@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxgen.core.source import Traced
+from jaxgen.core.data import Traced
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly

@@ -1,12 +1,13 @@
 """One run measured on a split, and the test split's figures kept in it: `jaxgen evaluate` without its command line."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
-from jaxgen.running.comparison import figures_of
+from jaxgen.running.bounded import never
+from jaxgen.running.figures import figures_of
 from jaxgen.running.trained import load_trained
 from jaxgen.training.folder import finite, merge_summary
 
@@ -17,10 +18,11 @@ def evaluate_run(
     config: str | None = None,
     settings: Sequence[str] = (),
     which: str | None = None,
+    stopped: Callable[[], bool] = never,
 ) -> dict[str, int | float | str | None]:
     """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json."""
     trained = load_trained(workdir, config, say, settings, which)
-    figures = {name: finite(value) for name, value in figures_of(trained, split).items()}
+    figures = {name: finite(value) for name, value in figures_of(trained, split, stopped).items()}
     if split == "test" and which is None:
         try:
             merge_summary(trained.folder, figures)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
+from jaxgen.core.data import InParts
 from jaxgen.core.mean import Mean
-from jaxgen.core.source import InParts
 from jaxgen.running.assembly import Assembly
 from jaxgen.training.evaluation import make_evaluation, make_evaluation_of_parts
 from jaxgen.types import Batch, Variables

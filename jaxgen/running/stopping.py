@@ -7,10 +7,14 @@ import signal
 
 
 class Stop:
-    """True from the first Ctrl-C, SIGTERM or lost terminal on, so that the run can save; a second ends it at once."""
+    """True from the first Ctrl-C, SIGTERM or lost terminal on, so that work can end whole; a second ends it at once.
 
-    def __init__(self):
+    `when` says to the user when it ends.
+    """
+
+    def __init__(self, when: str = "after this call and saving"):
         self.signal: int | None = None
+        self._said = f"jaxgen: stopping {when}; a second signal ends it at once\n".encode()
 
     def __enter__(self) -> "Stop":
         numbers = [signal.SIGTERM, signal.SIGINT]
@@ -28,7 +32,7 @@ class Stop:
             raise KeyboardInterrupt
         self.signal = number
         with contextlib.suppress(OSError):  # no print here: a signal may come in the middle of one
-            os.write(2, b"jaxgen: stopping after this call and saving; a second signal ends it at once\n")
+            os.write(2, self._said)
 
     def __call__(self) -> bool:
         return self.signal is not None

@@ -12,9 +12,9 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
+from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.trained import material
 from jaxgen.running.trainer import Trainer
-from jaxgen.running.vocabulary import keep, trained_with
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
 
@@ -25,16 +25,16 @@ def train_run(
     stopped: Callable[[], bool],
     began: float | None = None,
     profile: int = 0,
-) -> int:
+) -> tuple[int, bool]:
     """Train `experiment` in `workdir` until its end or until `stopped()`, `profile` steps of it traced.
 
-    Returns the step reached.
+    Returns the step reached, and whether the run has ended there.
     """
     began = time.perf_counter() if began is None else began
     document = to_document(experiment)
     agree_on(document)
     refuse_other(workdir, read_json(workdir / EXPERIMENT), document)
-    experiment = trained_with(experiment, workdir)
+    experiment = to_train(experiment, workdir)
     assembly = assemble(experiment)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
@@ -42,11 +42,12 @@ def train_run(
         if leads():
             refuse_other(folder.path, folder.document(), document)  # a process before us may have begun another
         folder.describe(document, facts())
-        keep(folder, experiment)
+        keep(folder, experiment, assembly.info)
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
-        return Trainer(assembly, folder, speak, began, profile).run(stopped)
+        trainer = Trainer(assembly, folder, speak, began, profile)
+        return trainer.run(stopped), trainer.ended()
     finally:
         folder.close()
 

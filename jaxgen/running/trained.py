@@ -18,7 +18,7 @@ from jaxgen.core.surgery import arranged
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.running.vocabulary import kept
+from jaxgen.running.data_info import info_of, with_kept_vocabulary
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.digests import type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
@@ -26,6 +26,7 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
+CHANGEABLE = ("task.sampler", "evaluate.")  # fields that say how a trained run is looked at
 _NAMED = 4  # leaves that do not fit, told one by one
 
 
@@ -41,20 +42,30 @@ class Trained:
 
 
 def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] = ()) -> Experiment:
-    """The experiment of a run folder; a config file (and its --set) is needed only for classes of the user's own."""
+    """The experiment of a run folder; a config file (and its --set) is needed only for classes of the user's own.
+
+    `settings` may change how samples are drawn and how much is evaluated; UserError for what training has fixed.
+    """
     document = read_json(workdir / EXPERIMENT)
     if document is None:
         raise UserError(f"{workdir} is no run: it has no {EXPERIMENT}; train into it first, or give another --workdir")
     if config is not None:
         experiment = set_fields(load_experiment(config, Experiment), settings)
-        lines = material(differences(document, experiment))
+        lines = [line for line in material(differences(document, experiment)) if not line.startswith(CHANGEABLE)]
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
-        return kept(experiment, workdir)
+        return with_kept_vocabulary(experiment, workdir)
     experiment = from_document(document)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{workdir / EXPERIMENT} describes no experiment; restore it, or train into another --workdir")
-    return kept(experiment, workdir)
+    for setting in settings:
+        if not setting.startswith(CHANGEABLE):
+            field = setting.partition("=")[0]
+            raise UserError(
+                f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields and "
+                "evaluate.examples can be changed here"
+            )
+    return with_kept_vocabulary(set_fields(experiment, settings), workdir)
 
 
 def load_trained(
@@ -69,7 +80,7 @@ def load_trained(
     Nothing in the folder is changed. `which` is a step, or "best" for the one that the experiment's `best` chose.
     """
     experiment = read_experiment(workdir, config, settings)
-    assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)))
+    assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)), info_of(experiment, workdir))
     checkpoints = Checkpoints(workdir, keep=None, best=experiment.best)
     step = None if which is None else _step_of(which, checkpoints, experiment)
     restored = checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), say, step)

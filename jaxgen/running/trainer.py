@@ -3,6 +3,7 @@
 
 import contextlib
 import functools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -10,26 +11,26 @@ from typing import Any
 
 import jax
 
+from jaxgen.core.data import Between, Remarking, Streamed
 from jaxgen.core.masks import size_of
-from jaxgen.core.source import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.reporting.events import EventWriter
-from jaxgen.reporting.terminal import Progress
+from jaxgen.reporting.terminal import Progress, Work
 from jaxgen.running.assembly import Assembly
+from jaxgen.running.bounded import Stopped
 from jaxgen.running.estimate import Memory, lowered_with_memory, memory, shapes_of
+from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.room import device_bytes, warning
-from jaxgen.running.shown import Shown
 from jaxgen.running.trained import load_start
-from jaxgen.running.vocabulary import Remarking
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
-from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, finite
+from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, evaluations
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
-from jaxgen.training.processes import Vote, leads, several, told_tree
+from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
@@ -51,8 +52,10 @@ class Trainer:
         self._began, self._goodput = began, Goodput(began)
         kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
         self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
-        self._looks = Shown(assembly)
-        self._figures: tuple[int, dict[str, float]] = (-1, {})  # of the newest evaluation, and its step
+        self._stopped: Callable[[], bool] = lambda: False
+        self._looks = Looks(assembly, lambda: self._stopped())
+        self._work: Callable[..., Work] = Work
+        self._watched: list[float] = []  # the figures that `stop` looks at
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
@@ -65,7 +68,8 @@ class Trainer:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
         try:
             self.folder.drop(STOPPED)
-            state, step = self._train_or_roll_back(Vote(stopped) if several() else stopped)
+            self._stopped = Vote(stopped) if several() else stopped
+            state, step = self._train_or_roll_back()
             self._summarise(state, step)
         except BaseException:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
@@ -78,12 +82,16 @@ class Trainer:
         self.folder.summarise({"spent": spent})
         return step
 
-    def _train_or_roll_back(self, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
+    def _train_or_roll_back(self) -> tuple[TrainState, int]:
         state, step = self._begin()
-        while step < self.experiment.steps:
+        if due := self._look_back(step):
+            with self._writer(step) as self._events:
+                for look in due:
+                    look(step, state)
+        while step < self.experiment.steps and not self._ended():
             try:
                 with self._writer(step) as self._events:
-                    return self._train(state, step, stopped)
+                    return self._train(state, step)
             except PatienceSpent as error:
                 spent = error.turn, error.step  # not the error: its frames hold a whole state
             state, step = self._roll_back(*spent)
@@ -154,23 +162,52 @@ class Trainer:
         started = load_start(self.assembly, self.say) if leads() else None
         return told_tree(started, jax.eval_shape(self.assembly.task.init, self.assembly.key))
 
-    def _train(self, state: TrainState, step: int, stopped: Callable[[], bool]) -> tuple[TrainState, int]:
+    def ended(self) -> bool:
+        """Whether the run has nothing left to do."""
+        return self._saved == self.experiment.steps or self._ended()
+
+    def _ended(self) -> bool:
+        """Whether the validation figures have stopped getting better, where the experiment ends then."""
+        patience = self.experiment.stop
+        return patience is not None and patience.spent(self._watched)
+
+    def _look_back(self, step: int) -> list[Callable[[int, TrainState], None]]:
+        """What the run has seen of itself before `step`, and what of that step a killed run had no time to look at."""
+        every, stop, path = self.experiment.every, self.experiment.stop, self.folder.path
+        lines = evaluations(path)
+        figures = [line.get(stop.metric) for at, line in lines.items() if at > 0] if stop else []
+        known = figures, step in lines, any(path.glob(f"samples/{step}.*"))
+        figures, evaluated, sampled = json.loads(told(json.dumps(known).encode())) if several() else known
+        self._watched = [math.nan if value is None else value for value in figures]
+        at_end, due = step == self.experiment.steps, []
+        if step and not evaluated and (at_end or step % every.evaluate == 0):
+            due.append(self._evaluate)
+        if step and not sampled and (at_end or step % every.sample == 0):
+            due.append(self._sample)
+        return due
+
+    def _train(self, state: TrainState, step: int) -> tuple[TrainState, int]:
         every, experiment = self.experiment.every, self.experiment
-        hooks = (
+        hooks = (  # saved first: whatever becomes of the others, the step is not lost
+            Hook(every.checkpoint, self._checkpoint),
             Hook(every.evaluate, self._evaluate),
             Hook(every.sample, self._sample),
-            Hook(every.checkpoint, self._checkpoint),
         )
         calls = functools.partial(self._calls, state, step)
         with self._stopwatch.paused():
             if self._shows_start:
+                self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
                 self._evaluate(0, state)
                 self._sample(0, state)
-                self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
             timed, read, watch = TimedFeed(feed, self._goodput), self._read, self._stopwatch
+            self._work = self._progress.work
+
+            def stopped() -> bool:
+                return self._stopped() or self._ended()
+
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
                 state, step = fit(program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped)
             if self._saved != step:
@@ -203,8 +240,8 @@ class Trainer:
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
-        if self.experiment.rewards is None and isinstance(self.experiment.data, Remarking):
-            for sentence in self.experiment.data.remarks(source):
+        if self.experiment.rewards is None and isinstance(self.assembly.data, Remarking):
+            for sentence in self.assembly.data.remarks(source):
                 self.say(sentence)
         if isinstance(source, Between):
             return BetweenFeed(source, devices, draws)
@@ -278,21 +315,27 @@ class Trainer:
             self._events.scalars(step, split, values)
 
     def _evaluate(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.EVALUATION):
-            figures = self._looks.figures(state)
-            self._figures = step, figures
-            self._log(step, "test", figures)
+        with self._goodput.spending(Cause.EVALUATION), contextlib.suppress(Stopped):
+            figures = self._looks.figures(state, self._work)
+            if step and self.experiment.stop:
+                self._watched.append(figures[self.experiment.stop.metric])
+            if self._regular(step):
+                self._checkpoints.evaluated(step, figures)
+            self._log(step, self._looks.split, figures)
 
     def _sample(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.SAMPLING):
-            suffix, content = self._looks.samples(state)
-            self.folder.write(f"samples/{step}.{suffix}", content)
-            if suffix == "png" and self._events is not None:
-                self._events.image(step, "samples", content)
+        with self._goodput.spending(Cause.SAMPLING), contextlib.suppress(Stopped):
+            artefact = self._looks.samples(state, self._work)
+            self.folder.write(f"samples/{step}.{artefact.suffix}", artefact.content)
+            if self._events is not None:
+                self._events.artefact(step, "samples", artefact)
 
     def _checkpoint(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.CHECKPOINT):
             self._save(step, state)
+
+    def _regular(self, step: int) -> bool:
+        return step % self.experiment.every.checkpoint == 0 or step == self.experiment.steps
 
     def _save(self, step: int, state: TrainState) -> None:
         self._saved = step
@@ -301,7 +344,6 @@ class Trainer:
         # a copy of the window: it is written on a thread while the next calls are added
         record = {"window": dict(self._window.sums), "seconds": self._stopwatch.seconds, "logged_at": self._logged_at}
         record |= {"rollbacks": self._rollbacks}
-        if step == self._figures[0] and (step % self.experiment.every.checkpoint == 0 or step == self.experiment.steps):
-            # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
-            record["figures"] = {name: finite(value) for name, value in self._figures[1].items()}
+        # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
+        record["regular"] = self._regular(step)
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)

@@ -19,6 +19,7 @@ from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
+from jaxgen.training.folder import evaluations
 from jaxgen.training.keys import with_keys, without_keys
 from jaxgen.training.processes import several
 
@@ -32,10 +33,11 @@ _NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserErro
 class Best:
     """The checkpoint whose figure `metric`, of the evaluation at its step, is the best: it is kept however old it is.
 
-    Only a step that has both an evaluation and a checkpoint of `every` can be it.
+    Only a step that has both an evaluation and a checkpoint of `every` can be it. The figure is of the validation
+    split, never of the test split.
     """
 
-    metric: str  # as metrics.jsonl names it in the test split's lines
+    metric: str  # as metrics.jsonl names it in the validation split's lines
     lower: bool = True  # whether lower is better
 
     def of(self, values: Mapping[int, float]) -> int | None:
@@ -51,7 +53,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int | None, best: Best | None = None):
-        self.folder = folder / "checkpoints"
+        self.folder, self._run = folder / "checkpoints", folder
         self._damaged = folder / "damaged"
         self._keep, self._writable = keep, keep is not None
         alone = _alone()
@@ -87,23 +89,27 @@ class Checkpoints:
         return {*sorted(steps)[-self._keep :], self._best_of(steps)}
 
     def _saved_values(self) -> dict[int, float]:
-        """The figure of each checkpoint that has it; a damaged record has none."""
+        """The figure of each regular checkpoint that was evaluated; a damaged record has none."""
         values = {}
         for step in self.steps():
             with contextlib.suppress(Exception):  # said when it is restored
-                values[step] = float(self._content(step)["record"]["figures"][self._best.metric])
+                if self._content(step)["record"]["regular"]:
+                    values[step] = evaluations(self._run)[step][self._best.metric]
         return values
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        """The figures of a regular checkpoint, which is saved before it is evaluated."""
+        if self._best and self._best.metric in figures:
+            self._values[step] = figures[self._best.metric]
 
     def save(self, step: int, state: TrainState, record: Record) -> None:
         """Copy the state to the host and start to write it; of an earlier save that still goes on, its end first.
 
-        UserError when the earlier one could not be written. `record["figures"]` are the evaluation's of this step.
+        UserError when the earlier one could not be written. `record["regular"]`: whether `best` may choose it.
         """
         self.wait()
         # a copy on the host: the next step is given the device's buffers, which are a CPU's own memory
         plain = jax.tree.map(np.array, jax.device_get(without_keys(state)))
-        if self._best and (value := record.get("figures", {}).get(self._best.metric)) is not None:
-            self._values[step] = value
         self._writing = self._writer.submit(self._write, step, plain, record)
 
     def _write(self, step: int, plain: TrainState, record: Record) -> None:

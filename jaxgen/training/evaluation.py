@@ -1,11 +1,14 @@
-"""Programs that look at a model without training it: one for evaluation, one for samples; each compiles once."""
+"""Programs that look at a model without training it: one for evaluation, one for samples; each compiles once.
+
+Both work through their rows in parts, so that a split or a request of any size takes bounded memory. Each row draws
+from its own number, so that the results are the same whatever the parts.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.core.mean import Mean
@@ -13,58 +16,35 @@ from jaxgen.core.task import Task
 from jaxgen.training.processes import gathered
 from jaxgen.types import Batch, Key, Variables
 
-
-def make_evaluation(task: Task) -> Callable[[Variables, Batch, Key], dict[str, Mean]]:
-    """A program over a whole split: batches [n, B, ...] in their order, the row state carried from each to the next."""
-
-    @jax.jit
-    def evaluate(variables: Variables, batches: Batch, key: Key) -> dict[str, Mean]:
-        count, batch_size = batches["weight"].shape[:2]
-        return _scanned(task, variables, task.rows(batch_size), jnp.arange(count), batches, key)[1]
-
-    return evaluate
+Sample = Callable[[Variables, Batch, Key], Batch]
 
 
-def make_evaluation_of_parts(task: Task) -> Callable[[Variables, Iterable[Batch], Key], dict[str, Mean]]:
-    """The same over a split that comes in parts of equal shape, of which the devices hold one at a time."""
+def make_evaluation(task: Task) -> jax.stages.Wrapped:
+    """(variables, row state, batches [n, B, ...], number, key) -> (row state, sums) of batch `number`."""
 
-    @jax.jit
-    def evaluate(variables: Variables, rows: Any, first: jax.Array, batches: Batch, key: Key) -> tuple[Any, Any]:
-        return _scanned(task, variables, rows, first + jnp.arange(len(batches["weight"])), batches, key)
-
-    def evaluate_all(variables: Variables, parts: Iterable[Batch], key: Key) -> dict[str, Mean]:
-        first, rows, total = 0, None, None
-        for batches in parts:
-            count, batch_size = batches["weight"].shape[:2]
-            rows = task.rows(batch_size) if total is None else rows
-            rows, sums = evaluate(variables, rows, np.int32(first), batches, key)
-            sums = jax.device_get(gathered(sums))  # waited for, and the part let go, before the next is brought
-            del batches
-            total = sums if total is None else jax.tree.map(np.add, total, sums)
-            first += count
-        return total
-
-    return evaluate_all
-
-
-def _scanned(
-    task: Task, variables: Variables, rows: Any, numbers: jax.Array, batches: Batch, key: Key
-) -> tuple[Any, dict[str, Mean]]:
-    """The row state after the batches of these numbers, and their sums."""
-
-    def one(rows: Any, numbered: tuple[jax.Array, Batch]) -> tuple[Any, dict[str, Mean]]:
-        number, batch = numbered
+    def evaluate(variables: Variables, rows: Any, batches: Batch, number: jax.Array, key: Key) -> tuple[Any, Any]:
+        batch = jax.tree.map(lambda array: array[number], batches)
         present = variables.replace(extra=variables.extra.replace(rows=rows))
-        sums, rows = task.evaluate(present, batch, jax.random.fold_in(key, number))
+        sums, rows = task.evaluate(present, batch, key)
         return rows, sums
 
-    rows, sums = jax.lax.scan(one, rows, (numbers, batches))
-    return rows, jax.tree.map(lambda array: array.sum(axis=0), sums)
+    return jax.jit(evaluate)
+
+
+def make_sampler(sample: Sample) -> jax.stages.Wrapped:
+    """(variables, request, key) -> samples."""
+    return jax.jit(lambda variables, request, key: sample(variables, request, key))
+
+
+def added(total: dict[str, Mean] | None, sums: Mapping[str, Mean]) -> dict[str, Mean]:
+    """Sums in float64 on the host, which adding thousands of batches rounds no more."""
+    more = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), jax.device_get(gathered(dict(sums))))
+    return more if total is None else jax.tree.map(np.add, total, more)
 
 
 def finish(task: Task, sums: Mapping[str, Mean]) -> dict[str, float]:
     """The task's named figures as plain floats."""
-    return {name: float(value) for name, value in task.finish(jax.device_get(gathered(dict(sums)))).items()}
+    return {name: float(value) for name, value in jax.device_get(task.finish(sums)).items()}
 
 
 def on_one_device(variables: Variables) -> Variables:
@@ -72,10 +52,3 @@ def on_one_device(variables: Variables) -> Variables:
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(variables)):
         return variables
     return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, variables)
-
-
-def make_sampler(
-    sample: Callable[[Variables, int, Batch, Key], Batch], count: int
-) -> Callable[[Variables, Batch, Key], Batch]:
-    """A program that draws `count` examples under what is given."""
-    return jax.jit(lambda variables, given, key: sample(variables, count, given, key))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.core.source import Between, Streamed
+from jaxgen.core.data import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.training.parallel import JitDevices, PmapDevices
 from jaxgen.training.processes import gathered

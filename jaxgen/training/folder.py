@@ -138,6 +138,14 @@ class FollowedFolder:
     def close(self) -> None: ...
 
 
+def evaluations(folder: Path) -> dict[int, dict[str, float]]:
+    """The figures of each evaluation that metrics.jsonl tells, in the order of their steps."""
+    path = folder / METRICS
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    found = (json.loads(line) for line in lines if '"split"' in line and _step(line) != math.inf)
+    return {line["step"]: line for line in found if line["split"] != "train"}
+
+
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
     """Add figures to a run's summary.json."""
     before = read_json(folder / SUMMARY)

@@ -96,6 +96,7 @@ def fit(
             with stopwatch.paused():
                 for hook in due:
                     hook.act(step, state)
+            stopping = stopping or stopped()  # a hook may have been told to, or have found that it is time
         if stopping:
             break
     return state, step

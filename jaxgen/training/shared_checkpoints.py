@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxgen.core.state import TrainState
@@ -31,6 +31,10 @@ class SharedCheckpoints:
         found = self._own.restore(like, warn) if self._own else None
         record = json.loads(told(json.dumps(None if found is None else found[1]).encode()))
         return None if record is None else (told_tree(found and found[0], like), record)
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        if self._own:
+            self._own.evaluated(step, figures)
 
     def keep_regular(self, every: int) -> None:
         if self._own:

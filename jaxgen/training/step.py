@@ -52,7 +52,7 @@ class Game:
         return sum(turn.repeat for turn in self.turns)
 
     def moving(self, params: Params) -> Any:
-        """The mask of the leaves that any turn trainable: what averages and a fine-tuning checkpoint are over."""
+        """The mask of the leaves that any turn trains: what averages and a fine-tuning checkpoint are over."""
         return union([turn.trainable(params) for turn in self.turns])
 
     def moving_size(self, params: Params) -> int:

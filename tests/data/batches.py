@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.core.source import Streamed
+from jaxgen.core.data import Streamed
 
 
 def batch_at(source: Streamed, state: Any, number: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxgen.core.source import Traced
+from jaxgen.core.data import Traced
 from jaxgen.data.builtin import digits
 from jaxgen.data.clips import UNITS, MovingDigits
 from jaxgen.errors import UserError

@@ -7,6 +7,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from jaxgen.running.comparison import figures_of
+from jaxgen.running.vocabulary import VOCABULARY
 
 from jaxgen.commands.score import score
 from jaxgen.data.text import Text
@@ -15,11 +17,9 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
-from jaxgen.running.comparison import figures_of
 from jaxgen.running.study import measured
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
-from jaxgen.running.vocabulary import VOCABULARY
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 

@@ -1,0 +1,123 @@
+"""What a run keeps of its data, so that it samples without them: sizes, class names, vocabulary, digests of splits."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from jaxgen.config.document import encoded, from_document
+from jaxgen.core.data import Data, HasVocabulary, Named, Validated
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+from jaxgen.modalities.presents import Meaning
+from jaxgen.training.folder import RunFolder, read_json
+from jaxgen.types import Spec
+
+DATA = "data.json"
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """Data that tell which examples are in which split."""
+
+    def split_digests(self) -> dict[str, dict[str, Any]]:
+        """For each split how many `examples` it has, and the `sha256` of which they are."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Sizes and names: what sampling needs to know of the data."""
+
+    spec: Spec
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Data) -> "DataInfo":
+        return cls(data.spec(), data.class_names() if isinstance(data, Named) else {})
+
+    def meanings(self, data: Data) -> dict[str, Meaning]:
+        """What the numbers of each thing given, and of what is made, mean."""
+        coded = isinstance(data, HasVocabulary)
+        return {
+            name: Meaning(data.name, tuple(self.class_names.get(name, ())), data.codec(name) if coded else None)
+            for name in (*dict(self.spec.given), "made")
+        }
+
+
+def chosen_data(experiment: Experiment) -> Data:
+    """The experiment's data, with examples set aside for validation where something chooses by them."""
+    if experiment.best is None and experiment.stop is None:
+        return experiment.data
+    if not isinstance(experiment.data, Validated):
+        raise UserError("`best` and `stop` choose by a validation split, which these data have not; leave them out")
+    return experiment.data.with_validation()
+
+
+def info_of(experiment: Experiment, workdir: Path) -> DataInfo:
+    """What the run in `workdir` has kept; of a run with a modality of the user's own, what its data say."""
+    held = read_json(workdir / DATA)
+    match held:
+        case {"spec": dict(document), "class_names": dict(names)}:
+            if "user" in json.dumps(document):
+                return DataInfo.of(experiment.data)
+            return DataInfo(from_document(document), {name: tuple(listed) for name, listed in names.items()})
+    raise UserError(f"{workdir / DATA} is missing or damaged; restore it from a copy")
+
+
+def with_kept_vocabulary(experiment: Experiment, workdir: Path) -> Experiment:
+    """The experiment with the vocabulary that its run keeps; as it was where the run keeps none."""
+    kept = _vocabulary(workdir)
+    if kept is None or not isinstance(experiment.data, HasVocabulary):
+        return experiment
+    try:
+        data = experiment.data.with_vocabulary(kept[1])
+    except UserError as error:
+        raise UserError(f"{workdir / DATA}: {error}") from None
+    return dataclasses.replace(experiment, data=data)
+
+
+def to_train(experiment: Experiment, workdir: Path) -> Experiment:
+    """The experiment with the data, and the vocabulary, that a run trains on.
+
+    That is the vocabulary which the run has kept, and UserError when the text has another one now; a new run that
+    starts from another's weights takes over the one that those weights were trained with.
+    """
+    experiment = dataclasses.replace(experiment, data=chosen_data(experiment))
+    data, kept = experiment.data, _vocabulary(workdir)
+    if not isinstance(data, HasVocabulary):
+        return experiment
+    if kept is None:
+        return experiment if experiment.start is None else with_kept_vocabulary(experiment, Path(experiment.start))
+    if kept[0] != data.text_digest() and kept[1] != data.vocabulary_document():
+        raise UserError(
+            f"the training text has changed since {workdir} was begun, and with it the vocabulary; "
+            "restore the text, or give another --workdir"
+        )
+    return with_kept_vocabulary(experiment, workdir)
+
+
+def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:
+    """Write data.json into the run, once."""
+    if (folder.path / DATA).exists():
+        return
+    data = experiment.data
+    held: dict[str, Any] = {"name": data.name, "spec": encoded(info.spec, "data")}
+    held["class_names"] = dict(info.class_names)
+    if isinstance(data, Digested):
+        held["splits"] = data.split_digests()
+    if isinstance(data, HasVocabulary):
+        held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}
+    folder.write(DATA, json.dumps(held, ensure_ascii=False, indent=2) + "\n")
+
+
+def _vocabulary(workdir: Path) -> tuple[str, dict[str, Any]] | None:
+    """The digest of the text and the vocabulary that a run keeps."""
+    match read_json(workdir / DATA):
+        case {"text_sha256": str(digest), "vocabulary": dict(document)}:
+            return digest, document
+        case {"text_sha256": _} | {"vocabulary": _}:
+            raise UserError(f"{workdir / DATA} holds no vocabulary as jaxgen writes it; restore it from a copy")
+    return None

@@ -1,0 +1,97 @@
+"""How a run's figures are taken: its task's own on a split, and its samples' measures against held-out examples."""
+# SPDX-License-Identifier: Apache-2.0
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.core.data import Finite
+from jaxgen.core.task import Likelihood
+from jaxgen.errors import UserError
+from jaxgen.modalities.presentation import Presentation
+from jaxgen.modalities.presents import Measured
+from jaxgen.rewards.reference import State, at_start
+from jaxgen.rewards.tuned import Samples
+from jaxgen.running.bounded import Evaluation, Sampling, never
+from jaxgen.running.data_info import DataInfo
+from jaxgen.running.trained import Trained, read_experiment
+from jaxgen.types import Batch, Variables
+
+_REWARDED = 512  # samples that a reward is measured on
+_MEASURED = 2000  # held-out examples of a large set that samples are measured against
+_REFERENCE = 100_000  # training examples that the reference rows are made of, at most
+
+
+def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never) -> dict[str, float | str]:
+    """Every figure of a run on a split, under names that carry their unit."""
+    assembly = trained.assembly
+    evaluation = Evaluation(assembly, split, assembly.experiment.evaluate.examples)
+    figures: dict[str, Any] = evaluation.figures(assembly.devices.put_evaluated(trained.variables), stopped)
+    if isinstance(assembly.task, Likelihood):
+        figures["bound"] = assembly.task.bound
+    if assembly.experiment.rewards is not None:
+        return figures | _reward_figures(trained, split)
+    return figures | _sample_figures(trained, split, stopped)
+
+
+def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
+    """The reward before and after, the distance from the start, and how various samples still are."""
+    assembly = trained.assembly
+    rewards, source, size = assembly.experiment.rewards, assembly.source, assembly.game.batch_size
+    state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
+
+    @jax.jit
+    def draw(source: Samples, state: State, variables: Variables, number: jax.Array) -> Batch:
+        batch, _ = source.next(state, variables, number, np.arange(size))
+        return {name: batch[name] for name in ("reward", rewards.distance, "example")}
+
+    def drawn(variables: Variables) -> Batch:
+        numbers = range(-(-_REWARDED // size))
+        batches = [jax.device_get(draw(source, state, variables, np.int32(number))) for number in numbers]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
+
+    before, after = drawn(at_start(trained.source, trained.variables)), drawn(trained.variables)
+    figures = {name: float(after[name].mean()) for name in ("reward", rewards.distance)}
+    figures["reward_at_start"] = float(before["reward"].mean())
+    made = assembly.presentation.made
+    if isinstance(made, Measured) and isinstance(assembly.data, Finite):
+        figures |= made.variety(after["example"], assembly.data.first(split, _MEASURED))
+    return figures
+
+
+def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -> dict[str, float]:
+    """The measures of sets of samples made for what the split's own examples give, and how fast samples come."""
+    assembly, made = trained.assembly, trained.assembly.presentation.made
+    if not isinstance(made, Measured) or not isinstance(assembly.data, Finite):
+        return {}
+    real = assembly.data.first(split, assembly.experiment.evaluate.examples or _MEASURED)
+    count = len(jax.tree.leaves(real)[0])
+    request = {"row": np.arange(count, dtype=np.int32), "given": real["given"]}
+    sampling, drawn, seconds = Sampling(assembly), [], []
+    keys = [jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw) for draw in range(1, made.draws + 1)]
+    sampling.compile(trained.variables, request, keys[0])
+    for key in keys:
+        began = time.perf_counter()
+        drawn.append(sampling(trained.variables, request, key, stopped))
+        seconds.append(time.perf_counter() - began)
+    return made.measures(drawn, real) | {"samples_per_second": count / float(np.median(seconds))}
+
+
+def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """The reference rows of the first run whose samples are measured beside some; none where no run's are."""
+    for workdir in workdirs:
+        try:
+            data = read_experiment(workdir, None).data
+            info = DataInfo.of(data)
+        except UserError:
+            continue  # a run of the user's own classes, or none any more, is reported without reference rows
+        made = Presentation.of(info.spec, info.meanings(data)).made
+        if isinstance(made, Measured) and isinstance(data, Finite):
+            train, held_out = data.first("train", _REFERENCE), data.first("test", _MEASURED)
+            if found := made.references(train, held_out):
+                return found
+    return {}
