@@ -1,6 +1,7 @@
 """Small tasks whose answers are known in closed form: truths to test with, no models."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from jaxgen.core.task import Aux, Turn
 from jaxgen.data.pictures import Pictures
 from jaxgen.ops.levels import to_tokens, to_unit
 from jaxgen.ops.rows import draw, normal
-from jaxgen.types import Batch, Extra, Key, Spec, Variables
+from jaxgen.types import Batch, Extra, Key, Spec, Tokens, Variables
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Histogram:
         return replace(self, spec=spec)
 
     def init(self, key: Key) -> Variables:
-        pixels = self.spec.image[0] * self.spec.image[1] * self.spec.image[2]
-        return Variables({"logits": 0.01 * jax.random.normal(key, (pixels, self.spec.levels))}, Extra())
+        pixels = math.prod(self.spec.made.shape)
+        return Variables({"logits": 0.01 * jax.random.normal(key, (pixels, self.spec.made.levels))}, Extra())
 
     def rows(self, batch_size: int) -> None:
         return None
@@ -44,21 +45,22 @@ class Histogram:
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         log_probabilities = jax.nn.log_softmax(variables.params["logits"])
-        tokens = to_tokens(batch["image"])
+        tokens = to_tokens(batch["made"]["value"])
         return log_probabilities[jnp.arange(tokens.shape[1]), tokens].sum(axis=1)
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         return Mean.of(-self.log_prob(variables, batch, key), batch.get("weight")), Aux()
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        tokens = draw(lambda one: jax.random.categorical(one, variables.params["logits"]), key, jnp.arange(count))
-        return {"image": tokens.reshape(count, *self.spec.image).astype(jnp.uint8), **given}
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        tokens = draw(lambda one: jax.random.categorical(one, variables.params["logits"]), key, request["row"])
+        value = tokens.reshape(-1, *self.spec.made.shape).astype(jnp.uint8)
+        return {"given": request["given"], "made": {"value": value}}
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
         return {"nats": Mean.of(-self.log_prob(variables, batch, key), batch["weight"])}, None
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
-        pixels = self.spec.image[0] * self.spec.image[1] * self.spec.image[2]
+        pixels = math.prod(self.spec.made.shape)
         return {"bits_per_dim": sums["nats"].value / pixels / jnp.log(2.0)}
 
 
@@ -66,7 +68,7 @@ class Histogram:
 class Dictionary:
     """Each token of a target is a categorical under the source's token at its place: a translation word by word.
 
-    A source that has ended counts as the token `source_vocabulary`.
+    A source that has ended counts as one more token.
     """
 
     spec: Spec | None = None
@@ -76,7 +78,15 @@ class Dictionary:
         return replace(self, spec=spec)
 
     def init(self, key: Key) -> Variables:
-        return Variables({"logits": jnp.zeros((self.spec.source_vocabulary + 1, self.spec.vocabulary))}, Extra())
+        return Variables({"logits": jnp.zeros((self._source.vocabulary + 1, self.spec.made.vocabulary))}, Extra())
+
+    @property
+    def _source(self) -> Tokens:
+        return dict(self.spec.given)["source"]
+
+    def _under(self, given: Any) -> jax.Array:
+        """[B, T] the source's tokens."""
+        return jnp.where(given["source"]["mask"], given["source"]["value"], self._source.vocabulary)
 
     def rows(self, batch_size: int) -> None:
         return None
@@ -88,15 +98,15 @@ class Dictionary:
         return shared
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
-        under = jnp.where(batch["source_mask"], batch["source"], self.spec.source_vocabulary)
-        log_probabilities = jax.nn.log_softmax(variables.params["logits"])[under]  # [B, T, V]
-        nats = -jnp.take_along_axis(log_probabilities, batch["tokens"][:, 1:, None], axis=2)[..., 0]
-        return Mean.of(nats, batch["mask"] * batch.get("weight", jnp.ones(len(nats)))[:, None]), Aux()
+        log_probabilities = jax.nn.log_softmax(variables.params["logits"])[self._under(batch["given"])]  # [B, T, V]
+        nats = -jnp.take_along_axis(log_probabilities, batch["made"]["value"][:, 1:, None], axis=2)[..., 0]
+        return Mean.of(nats, batch["made"]["mask"] * batch.get("weight", jnp.ones(len(nats)))[:, None]), Aux()
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        start = jnp.full((count, 1), self.spec.vocabulary)
-        words = variables.params["logits"].argmax(axis=1)
-        return {"tokens": jnp.concatenate([start, jnp.broadcast_to(words, (count, len(words)))], axis=1)}
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """The likeliest token for each of the source's."""
+        words = variables.params["logits"].argmax(axis=1)[self._under(request["given"])]
+        start = jnp.full((len(words), 1), self.spec.made.vocabulary)
+        return {"given": request["given"], "made": {"value": jnp.concatenate([start, words], axis=1)}}
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
         return {"nats": self.loss(variables, batch, key)[0]}, None
@@ -139,18 +149,20 @@ class Duel:
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         left, right = variables.params["left"], variables.params["right"]
-        picture = to_unit(batch["image"], self.spec.levels).reshape(-1, 64)
+        label = batch["given"]["class"]["value"]
+        picture = to_unit(batch["made"]["value"], self.spec.made.levels).reshape(-1, 64)
         noisy = picture + 0.1 * normal(key, batch["row"], (64,))
         rows = jnp.tanh(noisy @ left["kernel"] / 8 + left["bias"] + 0.1 * variables.extra.rows)
         logits = rows @ right["kernel"] + right["bias"]
-        nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), batch["label"][:, None], axis=1)[:, 0]
+        nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
         weight = (batch["row"] % 3).astype(jnp.float32)
-        right_answers = (logits.argmax(axis=1) == batch["label"]).astype(jnp.float32)
+        right_answers = (logits.argmax(axis=1) == label).astype(jnp.float32)
         metrics = {"accuracy": Mean.of(right_answers, weight)}
         return Mean.of(nats, weight), Aux(metrics, statistics=weight.sum(), rows=rows)
 
-    def sample(self, variables: Variables, count: int, given: Batch, key: Key) -> Batch:
-        return {"image": jnp.zeros((count, *self.spec.image), jnp.uint8)}
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        value = jnp.zeros((len(request["row"]), *self.spec.made.shape), jnp.uint8)
+        return {"given": request["given"], "made": {"value": value}}
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
         mean, aux = self.loss(variables, batch, key)
@@ -200,6 +212,9 @@ class PoisonedPictures(Pictures):
     poison: float = float("nan")
     draws: tuple[int, ...] = (0, 1, 2)
     forever: bool = False
+
+    def begin(self, key: Key, moving: Any) -> Any:
+        return self.source().init(key, moving)
 
     def source(self) -> PoisonedExamples:
         return PoisonedExamples(super().source(), self)
