@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Every, Experiment
+from jaxgen.families.diffusion.task import Heun
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.training.optimisers import AdamW
@@ -25,7 +26,7 @@ def experiment() -> Experiment:
     trained = load_experiment(Path(__file__).with_name("digits.py"), Experiment)
     return dataclasses.replace(
         trained,
-        task=dataclasses.replace(trained.task, guidance=1.0),  # what is drawn under no class is not guided to one
+        task=dataclasses.replace(trained.task, sampler=Heun()),  # what is drawn under no class is not guided to one
         start="runs/diffusion",
         rewards=ScoreFunction(ClassProbability(target=7), kl_coef=0.02, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),

@@ -19,11 +19,11 @@ KNOWN, NEW = tuple(range(8)), (8, 9)
 # What is tuned of each family (its last layers, and the embeddings of the classes), in how many steps, and the figure
 # that tells: lower is better. A GAN has no likelihood.
 FAMILIES = {
-    "rnn": ("^hidden/|^head/|^label/", 100, "bits_per_dim"),
-    "transformer": ("^block_2/|^head/|^label/", 100, "bits_per_dim"),
-    "gan": ("^discriminator/|^generator/(Block_1|to_picture|class)/", 40, "frechet_distance[pixels]"),
+    "rnn": ("^hidden/|^head/|^condition/", 100, "bits_per_dim"),
+    "transformer": ("^block_2/|^head/|^condition/", 100, "bits_per_dim"),
+    "gan": ("^discriminator/|^generator/(Block_1|to_picture|condition)/", 40, "frechet_distance[pixels]"),
     "vae": ("^decoder/|^prior/", 30, "bits_per_dim"),
-    "diffusion": ("^block_2/|^final/|^class/", 50, "bits_per_dim"),
+    "diffusion": ("^block_2/|^final/|^condition/", 50, "bits_per_dim"),
 }
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxgen.errors import UserError
+from jaxgen.reporting.artefacts import MEDIA, Artefact
 from jaxgen.reporting.markup import number
 
 FILES = ("experiment.json", "environment.json", "metrics.jsonl", "timing.jsonl", "summary.json")
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "gif": b"GIF8", "wav": b"RIFF", "txt": b""}  # how such files begin
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,9 @@ class RunView:
     environment: dict
     metrics: list[dict]
     timing: list[dict]
-    samples: bytes | None  # the newest PNG
-    sample_text: str | None  # the newest text
+    samples: Artefact | None  # the newest
     summary: dict
-    samples_before: bytes | None = None  # the PNG from before the first step of a run that starts from another
+    samples_before: Artefact | None = None  # from before the first step of a run that starts from another
 
     @property
     def start(self) -> str:
@@ -74,17 +74,14 @@ def read_run(path: str | os.PathLike) -> RunView:
         metrics=_json_lines(folder / "metrics.jsonl"),
         timing=_json_lines(folder / "timing.jsonl"),
         samples=None,
-        sample_text=_newest_text(folder / "samples"),
         summary=_json_object(folder / "summary.json"),
     )
-    newest, first = _newest(folder / "samples", "png"), folder / "samples" / "0.png"
+    shown = _shown(folder / "samples")
+    first = shown.get(0)
     if not view.start:
-        return replace(view, samples=_picture(newest))
-    return replace(
-        view,
-        samples=_picture(newest if newest != first else None),
-        samples_before=_picture(first if first.is_file() else None),
-    )
+        return replace(view, samples=_artefact(shown[max(shown)] if shown else None))
+    newest = shown[max(shown)] if shown and max(shown) else None
+    return replace(view, samples=_artefact(newest), samples_before=_artefact(first))
 
 
 def labels(runs: Sequence[RunView]) -> list[str]:
@@ -193,19 +190,16 @@ def _parsed(line: bytes) -> object:
         return None
 
 
-def _newest(folder: Path, ending: str) -> Path | None:
-    """The file STEP.ending of the greatest step."""
-    files = [path for path in folder.glob(f"*.{ending}") if path.stem.isdecimal()]
-    return max(files, key=lambda path: int(path.stem), default=None)
+def _shown(folder: Path) -> dict[int, Path]:
+    """The files STEP.SUFFIX of each step."""
+    files = (path for suffix in MEDIA for path in folder.glob(f"*.{suffix}"))
+    return {int(path.stem): path for path in files if path.stem.isdecimal()}
 
 
-def _picture(path: Path | None) -> bytes | None:
-    picture = path.read_bytes() if path else None
-    if picture is not None and not picture.startswith(PNG_SIGNATURE):
-        raise UserError(f"{path} is no PNG picture; delete it")
-    return picture
-
-
-def _newest_text(folder: Path) -> str | None:
-    path = _newest(folder, "txt")
-    return path.read_text(encoding="utf-8", errors="replace") if path else None
+def _artefact(path: Path | None) -> Artefact | None:
+    if path is None:
+        return None
+    artefact = Artefact(path.suffix[1:], path.read_bytes())
+    if not artefact.content.startswith(SIGNATURES[artefact.suffix]):
+        raise UserError(f"{path} is no {artefact.suffix.upper()} file; delete it")
+    return artefact

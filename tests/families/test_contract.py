@@ -170,11 +170,14 @@ class OneTurn:
 
 @every_family
 def test_one_batch_can_be_over_fitted(family):
-    """With the noise held still every player's loss falls far below where it began."""
+    """With the noise held still every player's loss falls far below where it began.
+
+    By few and small steps: a long fit at a high rate is chaotic, and ends differently on each processor.
+    """
     task, variables = task_of(family), jax.jit(task_of(family).init)(KEY)
     for turn in task.turns():
         mask = turn.trainable(variables.params)
-        optimiser = AdamW(1e-2).build(1)
+        optimiser = AdamW(3e-3).build(1)
 
         def loss(moving, frozen, turn=turn):
             return turn.loss(Variables(join(moving, frozen), variables.extra), batch_of(), KEY)[0].value
@@ -187,10 +190,10 @@ def test_one_batch_can_be_over_fitted(family):
 
         moving, frozen = split(variables.params, mask)
         state, values = optimiser.init(moving), []
-        for _ in range(150):
+        for _ in range(80):
             moving, state, value = step(moving, frozen, state)
             values.append(float(value))
-        assert np.isfinite(values).all() and values[-1] < values[0] - 0.3 * abs(values[0]), (turn.name, values[::30])
+        assert np.isfinite(values).all() and values[-1] < values[0] - 0.3 * abs(values[0]), (turn.name, values[::20])
 
 
 @every_family

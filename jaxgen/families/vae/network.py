@@ -14,8 +14,8 @@ from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
 
-_LARGEST_LOG_STD = 5.0  # of a posterior, either way: beyond it float32's squares gain nothing and may overflow
-_LARGEST_LOG_STRETCH = 2.0  # of one coupling layer, either way
+_LARGEST_LOG_STD = 5.0  # of a posterior or a condition's prior, either way: beyond it float32 squares may overflow
+_LARGEST_LOG_STRETCH = 1.5  # of all couplings together, either way
 
 
 class Block(nn.Module):
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         x = trunk(picture.reshape(len(picture), -1), condition, keys)
         x = nn.Dense(2 * self.latent, dot_general=self.precision.product, name="posterior")(x)
         mean, log_std = jnp.split(x, 2, axis=-1)
-        return mean, _LARGEST_LOG_STD * jnp.tanh(log_std / _LARGEST_LOG_STD)
+        return mean, _bounded(log_std, _LARGEST_LOG_STD)
 
 
 class Decoder(nn.Module):
@@ -118,6 +118,7 @@ class Coupling(nn.Module):
     """Shift and log stretch for one half of a vector, from the other half and the condition; both 0 at first."""
 
     width: int
+    largest: float  # log stretch, either way
 
     @nn.compact
     def __call__(self, kept: jax.Array, condition: Condition | None, size: int) -> tuple[jax.Array, jax.Array]:
@@ -127,7 +128,7 @@ class Coupling(nn.Module):
         x = nn.silu(nn.Dense(self.width, name="hidden")(nn.silu(x)))
         moved = nn.Dense(2 * size, kernel_init=nn.initializers.zeros, name="output")(x)
         shift, log_stretch = jnp.split(moved, 2, axis=-1)
-        return shift, _LARGEST_LOG_STRETCH * jnp.tanh(log_stretch / _LARGEST_LOG_STRETCH)
+        return shift, _bounded(log_stretch, self.largest)
 
 
 class Affine(nn.Module):
@@ -155,7 +156,10 @@ class Prior(nn.Module):
     latent: int = 0  # Z, the decoder's
 
     def setup(self):
-        self.couplings = [Coupling(self.width) for _ in range(self.layers)]
+        # The couplings' stretches multiply, and the density's gradient grows with the square of their product: where
+        # each may stretch by e^2, six take a small step of the parameters to latents thousands of deviations away.
+        largest = _LARGEST_LOG_STRETCH / max((self.layers + 1) // 2, 1)  # a number is moved by every second one
+        self.couplings = [Coupling(self.width, largest) for _ in range(self.layers)]
         self.affine = Affine(self.latent)
 
     def log_prob(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B"]:
@@ -186,7 +190,8 @@ class Prior(nn.Module):
         return u * jnp.exp(log_stretch) + shift
 
     def _affine(self, z: jax.Array, condition: Condition | None) -> tuple[jax.Array, jax.Array]:
-        return tuple(jnp.split(self.affine(z, condition), 2, axis=-1))
+        shift, log_stretch = jnp.split(self.affine(z, condition), 2, axis=-1)
+        return shift, _bounded(log_stretch, _LARGEST_LOG_STD)
 
     def _halves(self, x: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
         """(kept, moved) by layer `number`: the halves take turns."""
@@ -196,3 +201,8 @@ class Prior(nn.Module):
     def _joined(self, kept: jax.Array, moved: jax.Array, number: int) -> jax.Array:
         """Undo `_halves`."""
         return jnp.concatenate((kept, moved) if number % 2 == 0 else (moved, kept), axis=-1)
+
+
+def _bounded(x: jax.Array, largest: float) -> jax.Array:
+    """`x` while it is small, and never beyond `largest`, either way."""
+    return largest * jnp.tanh(x / largest)

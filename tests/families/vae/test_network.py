@@ -46,6 +46,20 @@ def test_an_untrained_prior_is_the_standard_normal_distribution():
     np.testing.assert_allclose(prior.apply(variables, z, LABEL, method="log_prob"), exact, rtol=1e-6)
 
 
+@pytest.mark.parametrize("layers", [1, 2, 5, 6])
+def test_the_prior_stretches_within_bounds_whatever_its_parameters(layers):
+    """A number by e^1.5 in all couplings together and by e^5 in the class's affine map, at the most."""
+    prior = Prior(layers=layers, width=8, latent=4, classes=3)
+    z = jnp.abs(jax.random.normal(KEY, (6, 4)))
+    variables = lively(prior, z, LABEL, method="log_prob")["params"]
+    large = jax.tree.map(lambda leaf: 100 * jnp.abs(leaf), variables)  # every log stretch is positive
+    couplings = large | {"affine": jax.tree.map(jnp.zeros_like, large["affine"])}
+    moved = 2 if layers == 1 else 4  # one coupling moves half of the numbers
+    for params, most in ((couplings, moved * 1.5), (large, moved * 1.5 + 4 * 5.0)):
+        _, log_determinant = prior.apply({"params": params}, z, LABEL, method="to_base")
+        assert 0.6 * most < float(-log_determinant.max()) and float(-log_determinant.min()) < most * (1 + 1e-6)
+
+
 def test_dropout_is_drawn_by_row_and_left_out_without_keys():
     z, keys = jax.random.normal(KEY, (6, 4)), jax.random.split(KEY, 6)
     decoder = Decoder(width=16, blocks=2, dropout=0.5, latent=4, image=(2, 2, 1), levels=17, classes=3)
