@@ -20,7 +20,7 @@ from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
 from jaxgen.reporting.tuning_tables import change, change_columns, drifts, tuned_tables
 
-# Whatever a run folder holds, the browser loads nothing: the policy allows the page's own pictures, sounds and style alone.
+# Whatever a run folder holds, the browser loads nothing: the policy allows the page's own media and style alone.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 CHARTS_SHOWN = 4  # two by two beside the sample grid
 TEXT_SHOWN = 6000  # characters of sample text

@@ -24,7 +24,7 @@ from tests.reporting.conftest import NET, REFERENCES, run_folder
 CALM = settings(deadline=None)  # the machine may be busy
 VOID = {"meta", "img", "link", "br"}
 HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x onerror=alert(1)>&amp;\x00\x1b\ud800"
-EMPTY = RunView("", "", {}, {}, [], [], None, None, {})
+EMPTY = RunView("", "", {}, {}, [], [], None, {})
 
 
 class Page(HTMLParser):
@@ -94,7 +94,7 @@ def test_the_page_loads_nothing_and_links_only_into_itself(runs, tmp_path):
 
 def test_the_pictures_on_the_page_are_those_of_the_runs(runs, tmp_path):
     sources = [attributes["src"] for tag, attributes in page(runs, tmp_path).tags if tag == "img"]
-    assert [base64.b64decode(source.partition(",")[2]) for source in sources] == [run.samples for run in runs]
+    assert [base64.b64decode(source.partition(",")[2]) for source in sources] == [run.samples.content for run in runs]
 
 
 def test_the_table_has_every_figure_and_marks_the_best(runs, tmp_path):
@@ -136,7 +136,7 @@ def test_hostile_strings_stay_text(tmp_path, images):
     shown = page([run], tmp_path, references, title=HOSTILE, notes=[HOSTILE], command=HOSTILE)
     tags = {tag for tag, _ in shown.tags}
     assert "script" not in tags and not any("onerror" in attributes for _, attributes in shown.tags)
-    assert sum(tag == "img" for tag, _ in shown.tags) == 1
+    assert sum(tag == "img" for tag, _ in shown.tags) == 0  # the newest is a text
     assert shown.text.count("<script>alert('x')</script>") > 10
     assert not set("\x00\x1b\ud800").intersection(shown.text)
 

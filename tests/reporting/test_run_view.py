@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jaxgen.errors import UserError
+from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.fields import rows
 from jaxgen.reporting.run_view import RunView, labels, read_run, results_json
 from tests.reporting.conftest import FIGURES, NET, REFERENCES, metrics, run_folder
@@ -17,8 +18,7 @@ def test_a_whole_run_is_read_as_it_was_written(folders):
         run = read_run(folder)
         assert (run.name, run.family) == (f"{family}-digits", family)
         assert run.metrics == metrics(family)
-        assert run.samples == (folder / "samples" / "3000.png").read_bytes()
-        assert run.sample_text is None
+        assert run.samples == Artefact("png", (folder / "samples" / "3000.png").read_bytes())
         assert run.summary == json.loads((folder / "summary.json").read_text())
 
 
@@ -42,7 +42,7 @@ def test_a_torn_line_before_the_last_is_an_error_with_its_number(folders):
 def test_what_a_run_has_not_written_yet_is_empty(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     run = read_run(tmp_path)
-    assert (run.family, run.metrics, run.timing, run.samples, run.sample_text) == ("", [], [], None, None)
+    assert (run.family, run.metrics, run.timing, run.samples) == ("", [], [], None)
     assert run.experiment == run.environment == run.summary == {}
 
 
@@ -64,9 +64,9 @@ def test_the_newest_sample_is_that_of_the_greatest_step(tmp_path, images):
     (folder / "samples" / "20000.txt").write_text("late")
     (folder / "samples" / "9.txt").write_text("early")
     (folder / "samples" / "prompt.txt").write_text("no step")
-    assert read_run(folder).sample_text == "late"
-    (folder / "samples" / "4000.png").write_bytes(b"<svg onload=alert(1)>")
-    with pytest.raises(UserError, match=r"4000\.png is no PNG"):
+    assert read_run(folder).samples == Artefact("txt", b"late")
+    (folder / "samples" / "40000.png").write_bytes(b"<svg onload=alert(1)>")
+    with pytest.raises(UserError, match=r"40000\.png is no PNG"):
         read_run(folder)
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_starts_from_another_says_so(tuned_folders, folders):
     assert (by_data.start, by_data.tuned_by, by_reward.tuned_by) == ("rnn-digits", "data", "reward")
     assert by_data.before == {"p_fake": 0.39, "accuracy": 0.44, "bits_per_dim": 2.717} and by_reward.before == {}
     assert by_data.after["bits_per_dim"] == 1.741 and by_data.samples != by_data.samples_before
-    assert by_data.samples_before == (tuned_folders[0] / "samples" / "0.png").read_bytes()
+    assert by_data.samples_before.content == (tuned_folders[0] / "samples" / "0.png").read_bytes()
     plain = read_run(folders[0])
     assert (plain.start, plain.tuned_by, plain.samples_before, plain.before) == ("", "", None, {})
 
@@ -106,7 +106,7 @@ def test_a_tuning_killed_early_shows_what_there_is(tuned_folders):
 
 @pytest.mark.parametrize("fields", [None, [], {"start": 3}, {"start": None, "rewards": {}}, {"start": ""}])
 def test_an_experiment_that_names_no_start_is_a_plain_run(fields):
-    assert RunView("", "", {"fields": fields}, {}, [], [], None, None, {}).tuned_by == ""
+    assert RunView("", "", {"fields": fields}, {}, [], [], None, {}).tuned_by == ""
 
 
 def test_tuned_runs_stand_under_tuned_in_the_results(folders, tuned_folders):

@@ -57,7 +57,7 @@ def test_each_tuning_stands_under_its_start_with_both_pictures(plain, tuned, tmp
             *(one for of in tuned[2 * place : 2 * place + 2] for one in (of.samples_before, of.samples)),
         )
     ]
-    assert [base64.b64decode(source.partition(",")[2]) for source in sources] == wanted
+    assert [base64.b64decode(source.partition(",")[2]) for source in sources] == [one.content for one in wanted]
     ids = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
     links = [attributes["href"][1:] for _, attributes in shown.tags if "href" in attributes]
     assert len(ids) == len(set(ids)) == 15 and set(links) == set(ids)
@@ -88,7 +88,7 @@ def test_a_tuning_of_a_tuning_stands_under_the_first_start_and_circles_end(plain
 
 
 def test_bare_and_hostile_tunings_are_shown_as_text(plain, tmp_path):
-    bare = RunView(HOSTILE, "", started(f"a/{HOSTILE}"), {}, [], [], None, None, {})
+    bare = RunView(HOSTILE, "", started(f"a/{HOSTILE}"), {}, [], [], None, {})
     rewarded = replace(
         bare,
         experiment={
