@@ -20,18 +20,19 @@ BELOW = {
     "types": set(),
     "ops": set(),
     "config": {"errors"},
-    "nn": {"ops", "types"},
+    "nn": {"ops", "types", "errors"},
     "core": {"ops", "types", "errors"},
     "families": {"ops", "nn", "core", "types", "errors"},
     "training": {"ops", "core", "types", "errors", "atomic_write"},
     "rewards": {"ops", "core", "types", "errors", "metrics"},
     "metrics": {"ops", "types", "errors", "data", "atomic_write"},
     "data": {"ops", "core", "types", "errors", "environment"},
+    "modalities": {"types", "errors", "core", "data", "metrics", "reporting"},
     "reporting": {"types", "errors", "atomic_write", ""},
     "environment": set(),
     "experiment": {"core", "errors", "training", "rewards"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
-    | {"metrics", "reporting", "environment", "atomic_write"},
+    | {"metrics", "modalities", "reporting", "environment", "atomic_write"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
 
@@ -93,6 +94,49 @@ def test_a_file_opens_with_a_sentence_about_itself_and_its_licence(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "the first line is a sentence about the file"
     assert "# SPDX-License-Identifier: Apache-2.0" in path.read_text()
+
+
+# Law 9: what a batch is, only these know.
+KNOWING = ("types.py", "modalities/", "data/", "nn/conditions.py")
+MODALITIES = {"Label", "Tokens", "Image", "Wave", "Clip", "Framing"}
+NAMES = {"image", "label", "tokens", "wave", "clip", "source", "caption", "class", "speed"}
+OF_TOKENS = {"mask", "segment", "bytes", "known"}  # beside "value"; a task that reads tokens may look at them
+
+
+def named(node: ast.AST) -> set[str]:
+    """The strings that a subscript, or a `get`, of an expression asks for."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return {node.slice.value} if isinstance(node.slice.value, str) else set()
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args:
+        first = node.args[0]
+        return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else set()
+    return set()
+
+
+def sized(tree: ast.AST) -> set[ast.AST]:
+    """All that stands in functions called `sized`, by which a family takes its sizes from the data."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "sized"]
+    return {inner for function in functions for inner in ast.walk(function)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_no_module_knows_a_modality_but_those_whose_business_it_is(path):
+    place = str(path.relative_to(HOUSE))
+    if place.startswith(KNOWING):
+        return
+    tree = ast.parse(path.read_text())
+    outside = [node for node in ast.walk(tree) if node not in sized(tree)]
+    asked = {name for node in outside for name in named(node)}
+    used = {node.id for node in outside if isinstance(node, ast.Name)}
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "jaxgen.types"
+        for alias in node.names
+    }
+    assert not used & imported & MODALITIES, "a modality's class"
+    assert not asked & NAMES, "a modality's array"
+    assert not asked & OF_TOKENS or place == "families/language_model.py", "an array of tokens"
 
 
 def test_help_answers_without_importing_jax():

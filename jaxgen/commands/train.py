@@ -17,8 +17,8 @@ def train(config: str, workdir: str, changes: Changes, began: float, profile: in
         raise UserError(f"--profile is {profile}; give the number of steps to trace, or leave it out")
     experiment = chosen_experiment(config, changes)
     with Stop() as stop:
-        step, ended = train_run(experiment, Path(workdir), stop, began, profile)
-    if ended:
+        step = train_run(experiment, Path(workdir), stop, began, profile)
+    if step == experiment.steps or (experiment.stop is not None and stop.signal is None):
         return 0
     say(f"stopped at step {step} of {experiment.steps}, which is saved; the same command goes on from there")
     return 128 + (stop.signal or signal.SIGTERM)  # where another process was told to stop

@@ -6,7 +6,6 @@ and so the net that ships, and not this script, is what a measure's name stands 
 # SPDX-License-Identifier: Apache-2.0
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,10 @@ def main() -> None:
     if not out.parent.is_dir():
         parser.error(f"the folder {out.parent} does not exist; make it first")
     sets = digits()
-    weights = encode(train(sets["train"]["image"], sets["train"]["label"]))
+    (labels,), (held_out,) = (jax.tree.leaves(sets[split]["given"]) for split in ("train", "test"))
+    weights = encode(train(sets["train"]["made"]["value"], labels))
     net = decode(weights)
-    accuracy = np.mean(net.probabilities(sets["test"]["image"]).argmax(axis=1) == sets["test"]["label"])
+    accuracy = np.mean(net.probabilities(sets["test"]["made"]["value"]).argmax(axis=1) == held_out)
     write_whole(out, weights)
     print(f"{net.name}: held-out accuracy {100 * accuracy:.2f} %, {len(weights)} bytes in {out}")
 
@@ -51,7 +51,7 @@ def train(images: np.ndarray, labels: np.ndarray, steps: int = _STEPS) -> Params
         if place == 0:
             order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), len(images)))
         rows = order[place * _BATCH : (place + 1) * _BATCH]
-        batch = {"image": images[rows], "label": labels[rows]}
+        batch = images[rows], labels[rows]
         params, opt_state = _step(params, opt_state, batch, jax.random.fold_in(augment_key, number))
     return params
 
@@ -66,10 +66,11 @@ def augment(images: jax.Array, key: Key) -> jax.Array:
 
 
 @jax.jit
-def _step(params: Params, opt_state: Any, batch: Mapping[str, jax.Array], key: Key) -> tuple[Params, Any]:
+def _step(params: Params, opt_state: Any, batch: tuple[jax.Array, jax.Array], key: Key) -> tuple[Params, Any]:
     def loss(params: Params) -> jax.Array:
-        scores = log_probabilities(params, augment(batch["image"], key))
-        return -jnp.take_along_axis(scores, batch["label"][:, None], axis=1).mean()
+        images, labels = batch
+        scores = log_probabilities(params, augment(images, key))
+        return -jnp.take_along_axis(scores, labels[:, None], axis=1).mean()
 
     updates, opt_state = _OPTIMISER.update(jax.grad(loss)(params), opt_state, params)
     return optax.apply_updates(params, updates), opt_state

@@ -69,8 +69,8 @@ class TokensPresents:
 
     def _padded(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         length = self.tokens.length
-        if longest := next((tokens for tokens in encoded if len(tokens) > length), None):
-            raise UserError(f"a text has {len(longest)} {self._units}, and the model reads {length}; give less")
+        if (longest := max(map(len, encoded))) > length:
+            raise UserError(f"a text has {longest} {self._units}, and the model reads {length}; give less")
         value = np.stack([np.pad(tokens, (0, length - len(tokens))) for tokens in encoded])
         return {"value": value, "mask": np.stack([np.arange(length) < len(tokens) for tokens in encoded])}
 

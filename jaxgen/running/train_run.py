@@ -25,10 +25,10 @@ def train_run(
     stopped: Callable[[], bool],
     began: float | None = None,
     profile: int = 0,
-) -> tuple[int, bool]:
+) -> int:
     """Train `experiment` in `workdir` until its end or until `stopped()`, `profile` steps of it traced.
 
-    Returns the step reached, and whether the run has ended there.
+    Returns the step reached.
     """
     began = time.perf_counter() if began is None else began
     document = to_document(experiment)
@@ -46,8 +46,7 @@ def train_run(
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
-        trainer = Trainer(assembly, folder, speak, began, profile)
-        return trainer.run(stopped), trainer.ended()
+        return Trainer(assembly, folder, speak, began, profile).run(stopped)
     finally:
         folder.close()
 

@@ -70,6 +70,9 @@ class Trainer:
             self.folder.drop(STOPPED)
             self._stopped = Vote(stopped) if several() else stopped
             state, step = self._train_or_roll_back()
+            if self._ended():
+                patience = self.experiment.stop
+                self.say(f"ended at step {step}: {patience.evaluations} evaluations gave no better {patience.metric}")
             self._summarise(state, step)
         except BaseException:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
@@ -161,10 +164,6 @@ class Trainer:
             return load_start(self.assembly, self.say)
         started = load_start(self.assembly, self.say) if leads() else None
         return told_tree(started, jax.eval_shape(self.assembly.task.init, self.assembly.key))
-
-    def ended(self) -> bool:
-        """Whether the run has nothing left to do."""
-        return self._saved == self.experiment.steps or self._ended()
 
     def _ended(self) -> bool:
         """Whether the validation figures have stopped getting better, where the experiment ends then."""

@@ -14,7 +14,7 @@ NETWORKS = {
     "transformer": ["task.network.width=16", "task.network.blocks=2"],
     "gan": ["task.discriminator.width=384"],
     "vae": ["task.decoder.width=256", "task.importance_samples=16"],
-    "diffusion": ["task.network.width=32", "task.network.blocks=2", "task.steps=4"],
+    "diffusion": ["task.network.width=32", "task.network.blocks=2", "task.sampler.steps=4"],
 }
 SMALL = {f"configs/{family}/digits.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}
 SMALL |= {f"configs/{family}/digits_reward.py": [*fields, "steps=60"] for family, fields in NETWORKS.items()}

@@ -1,0 +1,181 @@
+"""Requests in a user's words, and samples beside what was given for them."""
+# SPDX-License-Identifier: Apache-2.0
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.text import Text
+from jaxgen.data.tokenizers import Alphabet
+from jaxgen.errors import UserError
+from jaxgen.modalities.presentation import Presentation
+from jaxgen.modalities.presents import Meaning
+from jaxgen.running.data_info import DataInfo
+from jaxgen.types import Clip, Framing, Image, Label, Spec, Tokens, Wave
+
+ANIMALS = Meaning("zoo", ("cat", "dog", "2"))
+LETTERS = Meaning("letters", codec=Alphabet("abc"))
+
+
+def of(data, free=False) -> Presentation:
+    info = DataInfo.of(data)
+    return Presentation.of(info.spec, info.meanings(data), free)
+
+
+def zoo(made=Image(4, 4, 1, 17)) -> Presentation:
+    return Presentation.of(Spec(made, (("class", Label(3)),)), {"class": ANIMALS, "made": Meaning("zoo")})
+
+
+def letters(framing=Framing.STREAM, length=8) -> Presentation:
+    return Presentation.of(Spec(Tokens(length, 3, framing=framing)), {"made": LETTERS})
+
+
+def test_each_word_is_one_example_and_count_is_for_each():
+    request = zoo().request(["dog", "cat"], 3)
+    assert request["given"]["class"]["value"].tolist() == [1, 0, 1, 0, 1, 0]
+    assert request["row"].tolist() == list(range(6)) and "made" not in request
+    assert zoo().request(["2"], None)["given"]["class"]["value"].tolist() == [2]
+
+
+def test_without_words_there_are_eighty_of_all_classes_in_turn():
+    value = zoo().request([], None)["given"]["class"]["value"]
+    assert len(value) == 80 and value[:4].tolist() == [0, 1, 2, 0]
+    assert of(Pictures(), free=True).request([], None)["given"] == {}
+
+
+def test_a_class_is_named_or_numbered_and_a_file_or_standard_input_may_hold_it(tmp_path, monkeypatch):
+    (tmp_path / "which").write_text("dog\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("cat\n"))
+    value = zoo().request([str(tmp_path / "which"), "-", "1"], None)["given"]["class"]["value"]
+    assert value.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [("dgo", "did you mean 'dog'"), ("7", "known are '2', 'cat', 'dog'"), ("photo.png", "there is no class")],
+)
+def test_an_unknown_class_is_answered_with_the_nearest(word, sentence):
+    with pytest.raises(UserError, match=sentence):
+        zoo().request([word], None)
+
+
+def test_prompts_of_one_length_are_known_whole_and_others_say_where():
+    made = letters().request(["ab", "ca"], 2)["made"]
+    assert made["value"].tolist() == [[0, 1], [2, 0], [0, 1], [2, 0]] and "known" not in made
+    made = letters().request(["abc", "c"], None)["made"]
+    assert made["value"][1][0] == 2 and made["known"].tolist() == [[True] * 3, [True, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"), [([""], "the text is empty"), (["abd"], "'d' does not occur"), (["ab", ""], "is empty")]
+)
+def test_a_prompt_that_cannot_be_read_is_told(words, sentence):
+    with pytest.raises(UserError, match=sentence):
+        letters().request(words, None)
+
+
+def test_nothing_can_be_given_where_the_data_give_nothing():
+    plain = Presentation.of(Spec(Image(4, 4, 1, 17)), {"made": Meaning("plain")})
+    with pytest.raises(UserError, match="leave --given out"):
+        plain.request(["7"], None)
+    with pytest.raises(UserError, match="--count is 0"):
+        plain.request([], 0)
+
+
+def test_a_sentence_is_padded_and_one_that_is_too_long_refused():
+    spec = Spec(Tokens(6, 4, framing=Framing.TARGET), (("source", Tokens(4, 3, framing=Framing.SOURCE)),))
+    translating = Presentation.of(spec, {"source": LETTERS, "made": LETTERS})
+    source = translating.request(["abc", "a"], None)["given"]["source"]
+    assert source["value"].tolist() == [[0, 1, 2, 0], [0, 0, 0, 0]]
+    assert source["mask"].sum(axis=1).tolist() == [3, 1]
+    with pytest.raises(UserError, match="has 5 characters, and the model reads 4"):
+        translating.request(["abcab"], None)
+    with pytest.raises(UserError, match="made for source"):
+        translating.request([], None)
+    made = {"value": np.array([[4, 2, 1, 3, 0, 0, 0], [4, 3, 3, 3, 3, 3, 3]])}  # 4 is "start", 3 "end"
+    shown = translating.show({"given": {"source": source}, "made": made}).content.decode()
+    assert shown.split("\n\n――――――――\n\n") == ["abc\ncb", "a\n"]
+
+
+def test_a_target_read_is_what_training_sees():
+    spec = Spec(Tokens(6, 4, framing=Framing.TARGET), (("source", Tokens(4, 3, framing=Framing.SOURCE)),))
+    made = Presentation.of(spec, {"source": LETTERS, "made": LETTERS}).example("ab")["made"]
+    assert made["value"].tolist() == [[4, 0, 1, 3]] and made["mask"].tolist() == [[True, True, True]]
+
+
+def test_a_picture_is_read_as_those_that_are_trained_on(tmp_path):
+    """There and back: a grid's picture as a file is the picture's own levels; see-through pixels lie over white."""
+    digit = Pictures().arrays("test")["made"]["value"][0]
+    presentation = of(Pictures())
+    pixels = np.rint(digit[..., 0] * (255 / 16)).astype(np.uint8)
+    PillowImage.fromarray(pixels).save(tmp_path / "digit.png")
+    assert np.array_equal(presentation.example(str(tmp_path / "digit.png"))["made"]["value"][0], digit)
+    PillowImage.fromarray(np.zeros((8, 8, 4), np.uint8)).save(tmp_path / "glass.png")
+    assert presentation.example(str(tmp_path / "glass.png"))["made"]["value"].min() == 16
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_a_file_that_is_no_picture_is_told(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.png is no picture"):
+        of(Pictures()).example(str(tmp_path / "broken.png"))
+    with pytest.raises(UserError, match="there is no file"):
+        of(Pictures()).example(str(tmp_path / "absent.png"))
+
+
+def test_every_class_is_tried_where_none_is_named():
+    named = [shown for shown, _ in zoo().alternatives([])]
+    assert named == [{"class": "cat"}, {"class": "dog"}, {"class": "2"}]
+    ((shown, given),) = zoo().alternatives(["dog"])
+    assert shown == {"class": "dog"} and given["class"]["value"].tolist() == [1]
+    assert letters().alternatives([]) == [({}, {})]
+
+
+def test_pictures_stand_under_the_names_of_their_classes():
+    """The captions' pixels differ where the names do, and the pictures below them do not."""
+    value = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4, 1) % 17
+    samples = {"given": {"class": {"value": np.array([0, 1, 2] * 2)}}, "made": {"value": value}}
+    artefact = zoo().show(samples)
+    assert artefact.suffix == "png"
+    with PillowImage.open(io.BytesIO(artefact.content)) as picture:
+        named = np.asarray(picture)
+    with PillowImage.open(io.BytesIO(zoo().made.show(samples["made"], None).content)) as picture:
+        bare = np.asarray(picture)
+    assert named.shape[0] > 2 * 48 and named.shape[1] == 3 * 48 + 2 * 6 and bare.shape != named.shape
+
+
+def test_a_recording_comes_back_from_its_file(tmp_path):
+    wave = Presentation.of(Spec(Wave(800, 8000)), {"made": Meaning("sounds")})
+    value = (0.5 * np.sin(np.arange(1600) * 0.1)).reshape(2, 800).astype(np.float32)
+    samples = {"given": {}, "made": {"value": value, "length": np.array([800, 500])}}
+    artefact = wave.show(samples)
+    (tmp_path / "both.wav").write_bytes(artefact.content)
+    with pytest.raises(UserError, match=r"lasts 0\.41 s, and the model hears 0\.10 s"):
+        wave.example(str(tmp_path / "both.wav"))
+    one = wave.show({"given": {}, "made": {"value": value[1:], "length": np.array([500])}})
+    (tmp_path / "one.wav").write_bytes(one.content)
+    made = wave.example(str(tmp_path / "one.wav"))["made"]
+    assert made["length"].tolist() == [500]
+    np.testing.assert_allclose(made["value"][0, :500], value[1, :500], atol=1 / 32768)
+    assert not made["value"][0, 500:].any()
+
+
+def test_a_clip_comes_back_from_its_file(tmp_path):
+    clip = Presentation.of(Spec(Clip(3, 4, 4, 1, 2)), {"made": Meaning("clips")})
+    value = np.random.default_rng(0).integers(0, 2, (1, 3, 4, 4, 1)).astype(np.uint8)
+    artefact = clip.show({"given": {}, "made": {"value": value}})
+    assert artefact.suffix == "gif"
+    (tmp_path / "clip.gif").write_bytes(artefact.content)
+    np.testing.assert_array_equal(clip.example(str(tmp_path / "clip.gif"))["made"]["value"], value)
+    longer = Presentation.of(Spec(Clip(4, 4, 4, 1, 2)), {"made": Meaning("clips")})
+    with pytest.raises(UserError, match="has 3 frames"):
+        longer.example(str(tmp_path / "clip.gif"))
+
+
+def test_text_is_shown_as_it_was_encoded():
+    text = of(Text(length=16))
+    tokens = text.example("A sentence of the text.")["made"]["value"]
+    assert text.show({"given": {}, "made": {"value": tokens}}).content.decode() == "A sentence of the text."
