@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from jaxgen.running.comparison import figures_of
-from jaxgen.running.vocabulary import VOCABULARY
+from jaxgen.running.data_info import DATA
 
 from jaxgen.commands.score import score
 from jaxgen.data.text import Text
