@@ -37,7 +37,7 @@ def measured(config: str, changes: list[str]) -> dict[str, float | str]:
     jax.config.update("jax_enable_compilation_cache", False)
     assembly = assemble(chosen_experiment(config, Changes(changes, mesh="data=1")))
     shapes = shapes_of(assembly)
-    told, compiled = estimate(assembly, shapes).memory.total, compile_for(assembly, shapes).peak
+    told, compiled = estimate(assembly, shapes).memory.total, compile_for(assembly, shapes).memory.peak
     state = assembly.devices.begin(assembly.init, assembly.key, None)
     fed = TracedFeed(assembly.source, assembly.devices).example(state)
     program = assembly.devices.lower(assembly.game, state, fed, True, assembly.loops).compile()

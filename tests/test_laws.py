@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import ast
+import collections
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_no_module_knows_a_modality_but_those_whose_business_it_is(path):
     assert not used & imported & MODALITIES, "a modality's class"
     assert not asked & NAMES, "a modality's array"
     assert not asked & OF_TOKENS or place == "families/language_model.py", "an array of tokens"
+
+
+def test_commands_holds_the_verbs_and_nothing_else():
+    calls = [node for node in ast.walk(ast.parse((HOUSE / "cli.py").read_text())) if isinstance(node, ast.Call)]
+    verbs = {call.args[1].value for call in calls if isinstance(call.func, ast.Name) and call.func.id == "_verb"}
+    assert {"train", "sample"} <= verbs
+    assert {path.stem for path in (HOUSE / "commands").iterdir() if path.suffix == ".py"} == verbs | {"__init__"}
+
+
+def test_no_two_files_have_one_name_where_another_would_tell_them_apart():
+    counts = collections.Counter(path.name for path in FILES)
+    of_each_family = {"__init__.py", "task.py", "network.py"}
+    assert {name for name, count in counts.items() if count > 1} <= of_each_family
 
 
 def test_help_answers_without_importing_jax():

@@ -14,9 +14,16 @@ from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.command_line import Changes, chosen_experiment
 from jaxgen.running.compiled import Compiled, compile_for
-from jaxgen.running.estimate import Estimate, Memory, estimate, shapes_of
-from jaxgen.running.rates import assumed_rate
-from jaxgen.running.room import device_bytes, told, warning
+from jaxgen.running.estimate import (
+    Estimate,
+    Memory,
+    assumed_rate,
+    device_bytes,
+    estimate,
+    shapes_of,
+    told,
+    warning,
+)
 from jaxgen.training.checkpoint_size import checkpoint_bytes
 from jaxgen.training.folder import SUMMARY, read_json
 
@@ -54,7 +61,7 @@ def _memory(memory: Memory) -> Iterator[str]:
     yield f"memory a device     about {told(memory.total)} without the data"
     for name, size in vars(memory).items():
         yield f"  {name:<36} {told(size)}"
-    if sentence := warning(memory, device_bytes()):
+    if sentence := warning(memory.total, device_bytes()):
         yield f"  {sentence}"
 
 
@@ -73,12 +80,13 @@ def _time(assembly: Assembly, found: Estimate, pace: float | None) -> str:
 
 
 def _compiled(program: Compiled) -> Iterator[str]:
-    yield f"compiled by XLA     {told(program.peak)} a device, the data among them where they live there"
-    yield f"  arguments                            {told(program.arguments)}"
-    beside = program.results - program.in_place
+    memory = program.memory
+    yield f"compiled by XLA     {told(memory.peak)} a device, the data among them where they live there"
+    yield f"  arguments                            {told(memory.arguments)}"
+    beside = memory.results - memory.in_place
     yield f"  results                              {told(beside)} beside those written over arguments"
-    yield f"  temporary                            {told(program.temporary)}"
-    yield f"  the program itself                   {told(program.code)}"
+    yield f"  temporary                            {told(memory.temporary)}"
+    yield f"  the program itself                   {told(memory.code)}"
     yield f"  FLOPs on a device                    {program.flops:,.0f} (each loop's body counted once)"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxgen.config.document import encoded, is_left_out, to_document
 from jaxgen.config.introspection import below, default_of, described_fields
-from jaxgen.config.names import find_type, present_name
+from jaxgen.config.names import find_type
 
 ABSENT = object()
 
@@ -18,18 +18,8 @@ def differences(first: Any, second: Any) -> list[str]:
     Each side is an experiment or a document of one: a document that holds the user's own code cannot be read back,
     but it can be compared. A field that an older document lacks counts as its default.
     """
-    sides = [_renamed(side) if isinstance(side, dict) else to_document(side) for side in (first, second)]
+    sides = [side if isinstance(side, dict) else to_document(side) for side in (first, second)]
     return list(_lines(*sides, ""))
-
-
-def _renamed(document: Any) -> Any:
-    """The document with every class under the name that it bears today."""
-    if isinstance(document, list):
-        return [_renamed(entry) for entry in document]
-    if not isinstance(document, dict):
-        return document
-    entries = {key: _renamed(entry) for key, entry in document.items()}
-    return entries | {"type": present_name(entries["type"])} if isinstance(entries.get("type"), str) else entries
 
 
 def _lines(first: Any, second: Any, path: str) -> Iterator[str]:

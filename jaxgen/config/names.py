@@ -20,14 +20,6 @@ LIBRARIES = ("jax.nn", "jax.nn.initializers", "flax.linen")
 # The rooms whose functions compute. Functions that read or write files (atomic_write.py, config/, training's
 # checkpoints) stay out: a document that could put one in an activation's place would decide what it is called with.
 FUNCTION_ROOMS = ("ops", "nn", "families", "rewards", "metrics", "data")
-# Runs that were begun before a class moved name it by its old place.
-MOVED = {
-    "jaxgen.data.sets.Pictures": "jaxgen.data.pictures.Pictures",
-    "jaxgen.data.sets.Residence": "jaxgen.data.residence.Residence",
-    "jaxgen.data.pictures.Residence": "jaxgen.data.residence.Residence",
-    "jaxgen.data.sets.Characters": "jaxgen.data.text.Text",
-    "jaxgen.data.text.Characters": "jaxgen.data.text.Text",
-}
 PUBLIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*(\.[a-zA-Z][a-zA-Z0-9_]*)+")
 
 
@@ -36,14 +28,8 @@ def is_ours(owner: str) -> bool:
     return owner.startswith("jaxgen.")
 
 
-def present_name(name: str) -> str:
-    """The name that a class bears today, where `name` may be one that it bore before."""
-    return MOVED.get(name, name)
-
-
 def find_type(name: str) -> type:
     """The dataclass, Linen module class or enumeration that bears `name`. Raises UserError for anything else."""
-    name = present_name(name)
     kind, owner = _public_member(name), name.rpartition(".")[0]
     if isinstance(kind, type):
         described = dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum)

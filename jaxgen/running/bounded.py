@@ -14,7 +14,7 @@ from jaxgen.core.task import Sampled
 from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.assembly import Assembly
-from jaxgen.running.room import device_bytes
+from jaxgen.running.estimate import device_bytes
 from jaxgen.training.evaluation import added, finish, make_evaluation, make_sampler
 from jaxgen.training.processes import gathered
 from jaxgen.types import Batch, Key, Variables

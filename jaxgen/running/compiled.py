@@ -1,4 +1,4 @@
-"""The very program that a run would train with, compiled from shapes: what XLA itself says of it."""
+"""What XLA says of a compiled training program; of a run that is only described it is compiled from shapes."""
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
@@ -14,41 +14,47 @@ from jaxgen.training.parallel import JitDevices
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """XLA's figures of a program, bytes on each device; `flops` count a loop's body once."""
+class CompiledMemory:
+    """What a compiled program holds, bytes on each device; the state and the data that live there are its arguments."""
 
     arguments: int
     results: int
     in_place: int  # of the results, written over arguments
     temporary: int
     code: int
-    flops: float
+
+    @classmethod
+    def of(cls, program: jax.stages.Compiled) -> "CompiledMemory | None":
+        """None where the backend does not tell."""
+        told = program.memory_analysis()
+        if told is None:
+            return None
+        return cls(
+            told.argument_size_in_bytes,
+            told.output_size_in_bytes,
+            told.alias_size_in_bytes,
+            told.temp_size_in_bytes,
+            told.generated_code_size_in_bytes,
+        )
 
     @property
     def peak(self) -> int:
-        """What the program holds when it holds the most."""
+        """When the program holds the most."""
         return self.arguments + self.results - self.in_place + self.temporary + self.code
 
-    @classmethod
-    def of(cls, program: jax.stages.Compiled) -> "Compiled":
-        """UserError where the backend does not tell."""
-        memory, cost = program.memory_analysis(), program.cost_analysis()
-        if memory is None or not cost:
-            raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
-        return cls(
-            memory.argument_size_in_bytes,
-            memory.output_size_in_bytes,
-            memory.alias_size_in_bytes,
-            memory.temp_size_in_bytes,
-            memory.generated_code_size_in_bytes,
-            float(cost["flops"]),
-        )
+
+@dataclass(frozen=True)
+class Compiled:
+    """XLA's figures of a program; `flops` count a loop's body once."""
+
+    memory: CompiledMemory
+    flops: float
 
 
 def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
     """The figures of the program that `train` compiles; `state` are shapes. The data are read, no model is made.
 
-    UserError for pmap, whose program takes arrays that lie on the devices.
+    UserError for pmap, whose program takes arrays that lie on the devices, and where the backend does not tell.
     """
     devices, game = assembly.devices, assembly.game
     if not isinstance(devices, JitDevices):
@@ -61,7 +67,11 @@ def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
         stacked = {n: jax.ShapeDtypeStruct((calls, *one.shape), one.dtype) for n, one in assembly.batch().items()}
         feed = (_laid_out(stacked, rows),) * game.draws
     whole = jax.tree.map(_with, state, devices.layout(state))
-    return Compiled.of(devices.lower(game, whole, feed, traced, assembly.loops).compile())
+    program = devices.lower(game, whole, feed, traced, assembly.loops).compile()
+    memory, cost = CompiledMemory.of(program), program.cost_analysis()
+    if memory is None or not cost:
+        raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
+    return Compiled(memory, float(cost["flops"]))
 
 
 def _laid_out(tree: Any, sharding: jax.sharding.Sharding) -> Any:

@@ -1,8 +1,9 @@
-"""What a run will need of its devices, from its shapes and its traced step; nothing is allocated or compiled."""
+"""What a run will need of its devices, told from its shapes and its traced step alone, and what they have."""
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,10 +13,33 @@ from jax.extend.core import Jaxpr
 
 from jaxgen.core.masks import split
 from jaxgen.core.state import TrainState
+from jaxgen.environment import free_memory
 from jaxgen.running.assembly import Assembly
 from jaxgen.training.costs import Costs
 from jaxgen.training.feeds import Devices
 from jaxgen.training.parallel import JitDevices, Parallel
+
+UTILISATION = 0.3  # of the published peak: an assumption, not a measurement; small networks reach far less
+CPU_CORE = 2e10  # FLOP/s: what the small networks of configs/ reach on a core
+
+# The start of `device_kind` -> dense FLOP/s of one device, at the precision that JAX multiplies float32 in there by
+# default (TensorFloat-32 on NVIDIA, float32 where there is none; bfloat16 on TPUs), and in bfloat16. From the makers'
+# data sheets.
+PEAKS = {
+    "NVIDIA H200": (494e12, 989e12),
+    "NVIDIA H100 PCIe": (378e12, 756e12),
+    "NVIDIA H100": (494e12, 989e12),
+    "NVIDIA A100": (156e12, 312e12),
+    "NVIDIA L4": (60e12, 121e12),
+    "Tesla V100": (15.7e12, 15.7e12),  # without units for bfloat16, as the next
+    "Tesla T4": (8.1e12, 8.1e12),
+    "TPU v4": (275e12, 275e12),
+    "TPU v5 lite": (197e12, 197e12),
+    "TPU v5": (459e12, 459e12),
+    "TPU v6 lite": (918e12, 918e12),
+}
+
+_GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
@@ -59,21 +83,6 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
     return Estimate(flops, halves, memory(assembly, state, peak_beside(state, jaxpr, costs)))
 
 
-def lowered_with_memory(
-    assembly: Assembly, state: TrainState, batches: Any, traced: bool
-) -> tuple[jax.stages.Lowered, Memory]:
-    """The training program for what it will be given, and what it needs; of pmap's the state alone is reckoned.
-
-    Data that live on the devices (`traced`) are among `others`.
-    """
-    devices, game = assembly.devices, assembly.game
-    if not isinstance(devices, JitDevices):
-        return devices.lower(game, state, batches, traced, assembly.loops), memory(assembly, devices.fetch(state))
-    written = devices.program(game, state, traced, assembly.loops).trace(state, batches, np.int32(1))
-    needed = memory(assembly, state, peak_beside(state, written.jaxpr.jaxpr, Costs()))
-    return written.lower(), replace(needed, others=needed.others + (_all_bytes(batches) if traced else 0))
-
-
 def peak_beside(state: TrainState, jaxpr: Jaxpr, costs: Costs) -> int:
     """The most bytes that a program (state, ...) -> (state, ...) holds beside its arguments; the state is donated."""
     leaves = len(jax.tree.leaves(state))
@@ -115,3 +124,64 @@ def _size(shape: tuple[int, ...]) -> int:
 def _stacked(batch: Any) -> Any:
     """One batch as a call of one step is fed it: [1, B, ...]."""
     return jax.eval_shape(lambda: jax.tree.map(lambda one: jnp.zeros((1, *one.shape), one.dtype), batch))
+
+
+def device_bytes() -> int | None:
+    """The memory of one of this process's devices, bytes; None where nothing tells.
+
+    The devices of a CPU share what the machine has free, or what its control group allows where that is less.
+    """
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats()
+        return None if stats is None else stats.get("bytes_limit")
+    found = [size for size in (free_memory(), *map(_limit, _GROUPS)) if size is not None]
+    return min(found) // jax.local_device_count() if found else None
+
+
+def warning(needed: int, there_is: int | None) -> str | None:
+    """The sentence about a run that needs more bytes of a device than `there_is`; None if it fits or none are known."""
+    if there_is is None or needed <= there_is:
+        return None
+    return (
+        f"this run needs about {told(needed)} of each device and there are {told(there_is)}: it may fail for "
+        "want of memory; lower data.batch_size, raise accumulate, or spread it over more devices (--mesh fsdp=N)"
+    )
+
+
+def told(size: int) -> str:
+    """Bytes as people say them: 999 B, 1.2 kB, 3.4 GB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:,.1f} TB"
+
+
+def _limit(file: Path) -> int | None:
+    """A control group's limit, which stands in a file of its own or is the word `max`."""
+    try:
+        text = file.read_text().strip()
+    except OSError:  # no such group
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """FLOP/s of a device, of products in bfloat16 apart, and where the figures are from."""
+
+    flops: float
+    half_flops: float
+    source: str
+
+
+def assumed_rate(device: jax.Device) -> Rate | None:
+    """What a device of this kind may be expected to do; None for a kind that is not known."""
+    if device.platform == "cpu":
+        return Rate(CPU_CORE, CPU_CORE, "what small networks reach on one CPU core")
+    found = next((peaks for kind, peaks in PEAKS.items() if device.device_kind.startswith(kind)), None)
+    if found is None:
+        return None
+    return Rate(*(UTILISATION * peak for peak in found), f"{UTILISATION:.0%} of the maker's figures")

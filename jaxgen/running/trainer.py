@@ -19,20 +19,29 @@ from jaxgen.reporting.events import EventWriter
 from jaxgen.reporting.terminal import Progress, Work
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Stopped
-from jaxgen.running.estimate import Memory, lowered_with_memory, memory, shapes_of
+from jaxgen.running.compiled import CompiledMemory
+from jaxgen.running.estimate import device_bytes, memory, shapes_of, warning
 from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
-from jaxgen.running.room import device_bytes, warning
 from jaxgen.running.trained import load_start
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.feeds import BetweenFeed, Feed, Span, StreamedFeed, TracedFeed, spans
+from jaxgen.training.feeds import (
+    BetweenFeed,
+    Feed,
+    ManyShapes,
+    Span,
+    StreamedFeed,
+    TracedFeed,
+    in_one_shape,
+    spans,
+)
 from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, evaluations
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
-from jaxgen.training.shapes import ManyShapes, ProgramByShape, in_one_shape
+from jaxgen.training.program import ProgramByShape, Run
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics, Variables
 
@@ -58,7 +67,7 @@ class Trainer:
         self._watched: list[float] = []  # the figures that `stop` looks at
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
-        self._program: Callable[..., tuple[TrainState, Metrics]] | None = None
+        self._program: Run | None = None
         self._compile_seconds = 0.0
         self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
@@ -128,7 +137,7 @@ class Trainer:
         shapes = shapes_of(assembly)
         if not rollback:
             self._tell_layout(shapes)
-        self._warn_if_large(memory(assembly, shapes))
+        self._warn_if_large(memory(assembly, shapes).total)
         restored = self._checkpoints.restore(shapes, self.say)
         if restored is None:
             self._looks.refuse_other_metrics()
@@ -213,7 +222,7 @@ class Trainer:
                 self._checkpoint(step, state)
         return state, step
 
-    def _profiled(self) -> contextlib.AbstractContextManager[Callable[..., tuple[TrainState, Metrics]]]:
+    def _profiled(self) -> contextlib.AbstractContextManager[Run]:
         """The program, traced for the steps that were asked for; after a rollback not once more."""
         steps, self._profile = self._profile if leads() else 0, 0
         if not steps:
@@ -250,34 +259,32 @@ class Trainer:
             )
         return TracedFeed(source, devices)
 
-    def _compile(self, state: TrainState, feed: Feed, step: int) -> Callable[..., tuple[TrainState, Metrics]]:
+    def _compile(self, state: TrainState, feed: Feed, step: int) -> Run:
         """The training program, compiled before the first call so that its time stands apart; one for each shape."""
         if not isinstance(self.assembly.source, ManyShapes):
             return self._compiled(state, feed.example(state), isinstance(feed, TracedFeed), step)
 
-        def compiled(state: TrainState, batches: Any) -> Callable[..., tuple[TrainState, Metrics]]:
+        def compiled(state: TrainState, batches: Any) -> Run:
             with self._stopwatch.paused():
                 return self._compiled(state, batches, False, int(self.assembly.devices.fetch(state).step))
 
         return ProgramByShape(compiled)
 
-    def _compiled(
-        self, state: TrainState, batches: Any, traced: bool, step: int
-    ) -> Callable[..., tuple[TrainState, Metrics]]:
+    def _compiled(self, state: TrainState, batches: Any, traced: bool, step: int) -> Run:
         assembly = self.assembly
         began = time.perf_counter()
         with self._goodput.spending(Cause.COMPILE):
-            lowered, needed = lowered_with_memory(assembly, state, batches, traced)
-            self._warn_if_large(needed)
-            program = lowered.compile()
+            program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
+        if (held := CompiledMemory.of(program)) is not None:
+            self._warn_if_large(held.peak)
         now = time.perf_counter()
         self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
         self.folder.summarise({"compile_seconds": self._compile_seconds})
         return program
 
-    def _warn_if_large(self, needed: Memory) -> None:
-        """Once, and as soon as it is known: the state before it is made, the rest before the program is compiled."""
+    def _warn_if_large(self, needed: int) -> None:
+        """Once, and as soon as it is known: of the state before it is made, of the rest once the program is there."""
         if not self._warned and (sentence := warning(needed, self._room)):
             self._warned = True
             self.say(sentence)

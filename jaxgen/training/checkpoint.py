@@ -16,11 +16,10 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from jaxgen.core.masks import path_of
-from jaxgen.core.state import TrainState
+from jaxgen.core.state import TrainState, with_keys, without_keys
 from jaxgen.errors import UserError
 from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
 from jaxgen.training.folder import evaluations
-from jaxgen.training.keys import with_keys, without_keys
 from jaxgen.training.processes import several
 
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained

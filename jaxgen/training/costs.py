@@ -1,4 +1,12 @@
-"""What a traced program costs, read off its jaxpr without compiling it: floating-point operations and memory."""
+"""What a traced program costs, read off its jaxpr without compiling it: floating-point operations and memory.
+
+JAX's own `Lowered.cost_analysis()` agrees within 0.5 % where there is no loop, but counts a loop's body once: of a
+step of configs/rnn/digits.py it tells 2.04 of 3.11 GFLOP, of the transformer's with `scan` 1.09 of 3.19. It tells
+neither memory nor which products are of bfloat16, and takes 0.7 to 1.6 s with the lowering, this 0.03 to 0.14 s.
+`Compiled.memory_analysis()` is exact and is used wherever a program is compiled anyway (running/compiled.py); compiling
+the digits' steps takes 9 to 25 s, too long for `describe`. The temporary memory that XLA plans for them is 0.9 to 2.2
+times what is told here. (jax 0.10.2, two CPU cores.)
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 import math

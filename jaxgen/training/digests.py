@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from jaxgen.core.masks import path_of
-from jaxgen.core.state import TrainState
-from jaxgen.training.keys import without_keys
+from jaxgen.core.state import TrainState, without_keys
 
 
 def plain_shapes(state: TrainState) -> TrainState:

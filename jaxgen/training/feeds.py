@@ -1,9 +1,9 @@
-"""What a call of the program is fed: a traced source itself, or batches that the host has made ready."""
+"""The calls of a run, and what each is fed: a traced source itself, or batches that the host has made ready."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,30 @@ def spans(step: int, steps: int, most: int, events: tuple[int, ...]) -> Iterator
         count = min(most, end - step)
         yield step, count
         step += count
+
+
+@runtime_checkable
+class ManyShapes(Protocol):
+    """A streamed source whose batches are of a few shapes."""
+
+    def same_shape_until(self, state: Any, number: int) -> int:
+        """The first batch after `number` that may be of another shape."""
+
+
+def in_one_shape(calls: Iterator[Span], source: ManyShapes, source_state: Any, draws: int) -> Iterator[Span]:
+    """The calls, cut where the shape may change; a step that draws batches of two shapes is a call of its own."""
+    state = jax.tree.map(jnp.copy, source_state)  # the run's own is donated to its first call
+
+    def cut() -> Iterator[Span]:
+        for step, count in calls:
+            end = step + count
+            while step < end:
+                until = source.same_shape_until(state, step * draws) // draws
+                stop = min(end, max(step + 1, until))
+                yield step, stop - step
+                step = stop
+
+    return cut()
 
 
 class Feed(Protocol):

@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.core.mean import Mean
-from jaxgen.core.state import TrainState
+from jaxgen.core.state import TrainState, is_key
 from jaxgen.errors import UserError
-from jaxgen.training.keys import is_key
 from jaxgen.types import Metrics
 
 SKIPPED, SPENT = "skipped", "patience_spent"  # metrics: the share of updates skipped; whether patience has run out

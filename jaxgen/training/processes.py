@@ -13,8 +13,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgen.core.state import is_key, with_keys, without_keys
 from jaxgen.errors import UserError
-from jaxgen.training.keys import is_key, with_keys, without_keys
 
 _SILENT = 30  # seconds after which a process that gives no sign of life counts as dead
 

@@ -9,9 +9,8 @@ from typing import Any
 import jax
 
 from jaxgen.core.state import TrainState
+from jaxgen.training.program import Run
 from jaxgen.types import Metrics
-
-Program = Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]
 
 
 class Profiled:
@@ -23,7 +22,7 @@ class Profiled:
 
     def __init__(
         self,
-        program: Program,
+        program: Run,
         steps: int,
         folder: Path,
         say: Callable[[str], None],

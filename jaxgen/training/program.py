@@ -65,3 +65,17 @@ def make_run(
         return jax.lax.fori_loop(0, count, body, (state, nothing))
 
     return run
+
+
+class ProgramByShape:
+    """A program that is compiled, for each shape that batches come in, when the first of them comes."""
+
+    def __init__(self, compiled: Callable[[TrainState, Any], Run]):
+        self._compiled = compiled
+        self._programs: dict[Any, Run] = {}
+
+    def __call__(self, state: TrainState, batches: Any, count: Any) -> tuple[TrainState, Metrics]:
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batches))
+        if shapes not in self._programs:
+            self._programs[shapes] = self._compiled(state, batches)
+        return self._programs[shapes](state, batches, count)

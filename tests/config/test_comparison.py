@@ -11,10 +11,8 @@ from jaxgen.families.toy import Adam, Experiment, Network, Sgd, Task
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
-from jaxgen.config.document import from_document, to_document
+from jaxgen.config.document import to_document
 from jaxgen.config.reading import load_experiment
-from jaxgen.data.pictures import Pictures
-from jaxgen.data.text import Text
 
 
 def toy(**fields):
@@ -118,14 +116,3 @@ def experiment():
     assert differences(first, load("len(text)", "3")) == [changed]
     changed = "anything.1: the source of mine.py:reward has changed"
     assert differences(first, load("return 1", "return 2")) == [changed]
-
-
-def test_a_class_that_has_moved_is_the_same_under_its_old_name():
-    document = to_document({"data": Pictures(), "text": Text()})
-    text = json.dumps(document).replace("jaxgen.data.pictures.", "jaxgen.data.sets.")
-    text = text.replace("jaxgen.data.residence.", "jaxgen.data.sets.")
-    for place in ("jaxgen.data.sets.Characters", "jaxgen.data.text.Characters"):
-        before = json.loads(text.replace("jaxgen.data.text.Text", place))
-        assert before != document and differences(before, document) == []
-        assert from_document(before["dict"]["text"]) == Text()
-    assert from_document(before["dict"]["data"]) == Pictures()

@@ -19,9 +19,9 @@ from jaxgen.data.tokenizers import BytePairs, Bytes, Words
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.running.train_run import train_run
+from jaxgen.training.feeds import in_one_shape
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
-from jaxgen.training.shapes import in_one_shape
 from jaxgen.types import Spec
 from tests.commands.test_resume import end_of
 from tests.data.batches import batch_at

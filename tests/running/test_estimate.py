@@ -15,8 +15,8 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.running import trainer
 from jaxgen.running.assembly import assemble
 from jaxgen.running.command_line import Changes, chosen_experiment
-from jaxgen.running.estimate import lowered_with_memory, memory, shapes_of
-from jaxgen.running.room import device_bytes, told, warning
+from jaxgen.running.compiled import compile_for
+from jaxgen.running.estimate import device_bytes, memory, shapes_of, told, warning
 from jaxgen.running.train_run import train_run
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
@@ -54,20 +54,22 @@ def test_the_state_takes_what_was_told(parallel):
     assert found.gradients == found.parameters
 
 
-def test_data_that_live_on_the_device_are_counted_before_the_program_is_compiled():
+def test_data_that_live_on_the_device_are_among_what_the_program_holds():
     assembly = assembled(parallel=Parallel(data=1))
-    shapes = shapes_of(assembly)
+    state = memory(assembly, shapes_of(assembly))
     data = sum(leaf.nbytes for leaf in jax.tree.leaves(assembly.source))
-    (_, needed) = lowered_with_memory(assembly, shapes, assembly.source, traced=True)
-    assert data > 64 * 1437 and needed.others == memory(assembly, shapes).others + data
+    held = compile_for(assembly, shapes_of(assembly)).memory
+    assert data > 64 * 1437
+    assert held.arguments >= state.parameters + state.optimiser + state.averages + data
+    assert held.peak > held.arguments
 
 
 def test_a_run_that_does_not_fit_is_warned_of_once_and_goes_on(tmp_path, capsys, monkeypatch):
     data, adam = Pictures(batch_size=16), {"histogram": AdamW()}
     assembly = assemble(Experiment(Histogram(), data, adam, 2, every=Every(2, 2, 2, 2), parallel=Parallel(data=1)))
     needed = memory(assembly, shapes_of(assembly)).total
-    assert warning(memory(assembly, shapes_of(assembly)), None) is None
-    assert warning(memory(assembly, shapes_of(assembly)), needed) is None
+    assert warning(needed, None) is None
+    assert warning(needed, needed) is None
     for name, there_is, times in (("small", needed - 1, 1), ("middle", needed, 1), ("large", 2**40, 0)):
         monkeypatch.setattr(trainer, "device_bytes", lambda there_is=there_is: there_is)
         assert train_run(assembly.experiment, tmp_path / name, lambda: False) == 2

@@ -24,7 +24,7 @@ def duel(trainable=Everything(), **how) -> Game:
     task = Duel().sized(Pictures().spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     optimisers = {"left": ADAM, "right": AdamW(1e-2, weight_decay=0.1)}
-    return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, moves, **how)
+    return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, trainable, **how)
 
 
 @functools.cache
