@@ -64,6 +64,7 @@ class Trainer:
         self._stopped: Callable[[], bool] = lambda: False
         self._looks = Looks(assembly, lambda: self._stopped())
         self._work: Callable[..., Work] = Work
+        self._interrupted = False  # whether a look was left undone
         self._watched: list[float] = []  # the figures that `stop` looks at
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
@@ -100,7 +101,7 @@ class Trainer:
             with self._writer(step) as self._events:
                 for look in due:
                     look(step, state)
-        while step < self.experiment.steps and not self._ended():
+        while step < self.experiment.steps and not self._interrupted and not self._ended():
             try:
                 with self._writer(step) as self._events:
                     return self._train(state, step)
@@ -204,20 +205,17 @@ class Trainer:
         calls = functools.partial(self._calls, state, step)
         with self._stopwatch.paused():
             if self._shows_start:
-                self._checkpoint(0, state)  # from here on the run needs no other folder: a killed one goes on from this
+                self._checkpoint(0, state)  # from here on the run needs no other folder
                 self._evaluate(0, state)
                 self._sample(0, state)
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
-            timed, read, watch = TimedFeed(feed, self._goodput), self._read, self._stopwatch
+            timed, how = TimedFeed(feed, self._goodput), (self._read, hooks, self._stopwatch, self._stopped)
             self._work = self._progress.work
-
-            def stopped() -> bool:
-                return self._stopped() or self._ended()
-
+            ended = lambda: self._interrupted or self._ended()  # noqa: E731
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
-                state, step = fit(program, state, timed, calls(), experiment.steps, read, hooks, watch, stopped)
+                state, step = fit(program, state, timed, calls(), experiment.steps, *how, ended)
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
@@ -320,8 +318,16 @@ class Trainer:
         if self._events is not None:
             self._events.scalars(step, split, values)
 
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """A look that a stop may leave undone: the run then ends, and makes up for it when it goes on."""
+        try:
+            yield
+        except Stopped:
+            self._interrupted = True
+
     def _evaluate(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.EVALUATION), contextlib.suppress(Stopped):
+        with self._goodput.spending(Cause.EVALUATION), self._interruptible():
             figures = self._looks.figures(state, self._work)
             if step and self.experiment.stop:
                 self._watched.append(figures[self.experiment.stop.metric])
@@ -330,7 +336,7 @@ class Trainer:
             self._log(step, self._looks.split, figures)
 
     def _sample(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.SAMPLING), contextlib.suppress(Stopped):
+        with self._goodput.spending(Cause.SAMPLING), self._interruptible():
             artefact = self._looks.samples(state, self._work)
             self.folder.write(f"samples/{step}.{artefact.suffix}", artefact.content)
             if self._events is not None:

@@ -93,7 +93,7 @@ class Checkpoints:
         for step in self.steps():
             with contextlib.suppress(Exception):  # said when it is restored
                 if self._content(step)["record"]["regular"]:
-                    values[step] = evaluations(self._run)[step][self._best.metric]
+                    values[step] = float(evaluations(self._run)[step][self._best.metric])
         return values
 
     def evaluated(self, step: int, figures: Mapping[str, float]) -> None:

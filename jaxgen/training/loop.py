@@ -73,11 +73,13 @@ def fit(
     hooks: tuple[Hook, ...],
     stopwatch: Stopwatch,
     stopped: Callable[[], bool],
+    ended: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainState, int]:
     """Run the calls, at least one. Returns the state and the step that it stands at.
 
     `read(step, metrics)` gets each call's metrics after the next call has been dispatched, so that the device never
-    waits for the host; before a hook, which looks at the state, nothing is left unread.
+    waits for the host; before a hook, which looks at the state, nothing is left unread. `stopped` is asked once a call,
+    `ended` after hooks.
     """
     late: tuple[int, Metrics] | None = None
     step = 0
@@ -96,7 +98,7 @@ def fit(
             with stopwatch.paused():
                 for hook in due:
                     hook.act(step, state)
-            stopping = stopping or stopped()  # a hook may have been told to, or have found that it is time
+            stopping = stopping or ended()  # a hook was stopped in the middle, or has found that it is time
         if stopping:
             break
     return state, step

@@ -27,11 +27,11 @@ def kept(folder) -> list[int]:
 
 @pytest.mark.parametrize("lower", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_run_that_is_stopped_on_its_way_keeps_the_same_checkpoints(lower, tmp_path):
-    """The best test line of the steps with a checkpoint, and the end; what a stop saved at others is not chosen."""
+    """The best validation of the steps with a checkpoint, and the end; what a stop saved at others is not chosen."""
     choice = choosing(Best("nats_per_example", lower))
     assert train_run(choice, tmp_path / "whole", lambda: False) == 20
     lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
-    losses = {line["step"]: line["nats_per_example"] for line in lines if line["split"] == "test"}
+    losses = {line["step"]: line["nats_per_example"] for line in lines if line["split"] == "validation"}
     assert sorted(losses) == list(range(2, 21, 2))
     best = (min if lower else max)(range(4, 21, 4), key=losses.get)
     assert kept(tmp_path / "whole") == sorted({best, 20})

@@ -7,8 +7,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from jaxgen.running.comparison import figures_of
-from jaxgen.running.data_info import DATA
 
 from jaxgen.commands.score import score
 from jaxgen.data.text import Text
@@ -17,6 +15,9 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
+from jaxgen.running.bounded import Sampling
+from jaxgen.running.data_info import DATA
+from jaxgen.running.figures import figures_of
 from jaxgen.running.study import measured
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
@@ -64,11 +65,13 @@ def again(experiment):
 def test_without_its_text_a_run_is_sampled_and_scored(trained, capsys):
     experiment, folder, _ = trained
     loaded = load_trained(folder, None, silent)
-    data = loaded.assembly.experiment.data
-    assert data == experiment.data and data.decode(data.encode("the dog sat")) == "the dog sat"
-    prompt = np.tile(data.encode("the cat"), (2, 1))
-    made = loaded.assembly.sample(loaded.variables, 2, {"tokens": prompt}, jax.random.key(0))["tokens"]
-    assert data.decode(np.asarray(made)[0]).startswith("the cat")
+    data, presentation = loaded.assembly.data, loaded.assembly.presentation
+    codec = data.codec("made")
+    assert data == experiment.data and codec.decode(codec.encode("the dog sat")) == "the dog sat"
+    request = presentation.request(["the cat", "the dog sat"], None)
+    shown = presentation.show(Sampling(loaded.assembly)(loaded.variables, request, jax.random.key(0)))
+    first, second = shown.content.decode().split("\n\n――――――――\n\n")
+    assert first.startswith("the cat") and second.startswith("the dog sat")
     assert score(str(folder), None, (), ["the cat sat on the mat"], ()) == 0
     assert json.loads(capsys.readouterr().out)["log_prob_nats"] < 0
     with pytest.raises(UserError, match="neither a builtin text nor a file"):
@@ -89,7 +92,7 @@ def test_what_experiments_are_made_of_measures_a_finished_run(trained, text, cap
 def test_a_resumed_run_trains_no_byte_pairs_again(trained, text):
     """What it reads is what was kept: other merges in the file are taken as they are, for the text has not changed."""
     experiment, folder, _ = trained
-    path = folder / VOCABULARY
+    path = folder / DATA
     before = path.read_text()
     held = json.loads(before)
     held["vocabulary"]["byte_pairs"]["model"]["merges"] = []
@@ -98,7 +101,7 @@ def test_a_resumed_run_trains_no_byte_pairs_again(trained, text):
     assert train_run(more, folder, lambda: False) == 4
     assert json.loads(path.read_text()) == held
     loaded = load_trained(folder, None, silent)
-    assert len(loaded.assembly.experiment.data.encode("the")) == 3
+    assert len(loaded.assembly.data.codec("made").encode("the")) == 3
     path.write_text(before)
 
 
@@ -117,18 +120,21 @@ def test_a_run_that_starts_from_another_knows_the_tokens_by_its_vocabulary(train
     other = tmp_path / "other.txt"
     other.write_text("a dog and a log, a cat and a mat. " * 50)
     data = dataclasses.replace(experiment.data, name=str(other))
-    assert data.vocabulary.document() != json.loads((folder / VOCABULARY).read_text())["vocabulary"]
+    assert data.vocabulary.document() != json.loads((folder / DATA).read_text())["vocabulary"]
     tuned = dataclasses.replace(experiment, data=dataclasses.replace(data), start=str(folder), steps=2)
     assert train_run(tuned, tmp_path / "tuned", lambda: False) == 2
-    kept = json.loads((tmp_path / "tuned" / VOCABULARY).read_text())
-    assert kept["vocabulary"] == json.loads((folder / VOCABULARY).read_text())["vocabulary"]
+    kept = json.loads((tmp_path / "tuned" / DATA).read_text())
+    assert kept["vocabulary"] == json.loads((folder / DATA).read_text())["vocabulary"]
 
 
-@pytest.mark.parametrize("content", ["[]", '{"text_sha256": "", "vocabulary": {"words": []}}'])
+DAMAGED = '{"spec": {}, "class_names": {}, "text_sha256": "", "vocabulary": {"words": []}}'
+
+
+@pytest.mark.parametrize("content", ["[]", DAMAGED])
 def test_a_damaged_vocabulary_is_named(trained, content):
-    path = trained[1] / VOCABULARY
+    path = trained[1] / DATA
     before = path.read_text()
     path.write_text(content)
-    with pytest.raises(UserError, match=VOCABULARY):
+    with pytest.raises(UserError, match=DATA):
         load_trained(trained[1], None, silent)
     path.write_text(before)

@@ -62,7 +62,7 @@ DEAR = ("transformer", "vae", "diffusion")
 
 @pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in DEAR)) for f in FAMILIES])
 def test_every_familys_losses_are_sums_over_rows(family):
-    batch = {name: jnp.asarray(array) for name, array in batch_of(8).items()}
+    batch = jax.tree.map(jnp.asarray, batch_of(8))
     batch["weight"] = jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])
     parts_are_the_whole(task_of(family), lively(family), batch)
 

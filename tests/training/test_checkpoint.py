@@ -1,6 +1,8 @@
 """Checkpoints come back bit for bit; a damaged one is named, put aside, and the newest whole one restored."""
 # SPDX-License-Identifier: Apache-2.0
 
+import json
+import math
 import shutil
 from pathlib import Path
 
@@ -197,8 +199,12 @@ def test_the_best_is_kept_beside_the_newest_whoever_opens_the_folder_in_between(
     for steps in ((1, 2, 3), (4, 5, 6)):
         checkpoints = Checkpoints(tmp_path, keep=2, best=Best("loss", lower))
         for step in steps:
-            figures = {} if FIGURES[step] is None else {"figures": {"loss": FIGURES[step]}}
-            checkpoints.save(step, state_at(step), RECORD | figures)
+            checkpoints.save(step, state_at(step), RECORD | {"regular": True})
+            if (figure := FIGURES[step]) is not None:
+                checkpoints.evaluated(step, {"loss": figure})
+                line = {"step": step, "split": "validation", "loss": None if math.isnan(figure) else figure}
+                with open(tmp_path / "metrics.jsonl", "a") as file:
+                    file.write(json.dumps(line) + "\n")
         checkpoints.close()
     assert Checkpoints(tmp_path, keep=None).steps() == kept
     assert Checkpoints(tmp_path, keep=None, best=Best("loss", lower)).best() == kept[-1]

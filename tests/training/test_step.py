@@ -28,9 +28,9 @@ def duel(trainable=Everything(), **how) -> Game:
 
 
 @functools.cache
-def built(parallel: Parallel, moves, loops: bool):
+def built(parallel: Parallel, trainable, loops: bool):
     """The compiled program of a duel; most tests share one."""
-    game, devices, source = duel(moves), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
+    game, devices, source = duel(trainable), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
     init = jax.jit(lambda key, source: init_state(game, key, lambda moving: source))
     feed, key = devices.put_feed(source, traced=True), source.init(jax.random.key(9), None)
     state = devices.put_state(init(jax.random.key(0), key))
@@ -40,7 +40,7 @@ def built(parallel: Parallel, moves, loops: bool):
 @functools.cache
 def trained(parallel: Parallel, counts=(3, 4), trainable=Everything(), loops=True):
     """The first parameters, the state after some calls as host arrays, and the last call's metrics."""
-    init, key, devices, feed, program = built(parallel, moves, loops)
+    init, key, devices, feed, program = built(parallel, trainable, loops)
     state = init(jax.random.key(0), key)
     first = jax.tree.map(np.asarray, state.params)
     state = devices.put_state(state)
@@ -108,7 +108,7 @@ def test_a_step_learns_from_the_augmented_batch_and_draws_anew_in_the_next():
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     game = make_game(task, shapes.params, {"histogram": ADAM}, {}, 20, BATCH, augment=data.augment)
     state = init_state(game, jax.random.key(0))
-    batch = {"image": data.arrays("train")["image"][:BATCH], "row": np.arange(BATCH, dtype=np.int32)}
+    batch = data.first("train", BATCH) | {"row": np.arange(BATCH, dtype=np.int32)}
     step = jax.jit(lambda state: take_step(game, state, lambda *_: (batch, None), lambda tree: tree)[1]["loss"].value)
     loss = jax.jit(lambda batch: task.loss(state.variables, batch, None)[0].value)
     keys = [jax.random.fold_in(jax.random.fold_in(state.key, 2**31), number) for number in range(2)]
