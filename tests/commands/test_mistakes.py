@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -114,12 +115,18 @@ def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["sample", "--given", "11"], "there is no such class; give numbers from 0 to 9"),
+        (["sample", "--given", "11"], "there is no class '11'; did you mean '1'?"),
+        (["sample", "--given", "Makefile"], "there is no class "),
+        (["sample", "--set", "task.generator.width=8"], "was fixed when the run was trained"),
+        (["sample", "--set", "task.sampler.truncaton=2"], "did you mean 'truncation'"),
+        (["sample", "--set", "task.sampler.truncation=-1"], "truncation is -1.0; give 0 or more"),
+        (["evaluate", "--set", "evaluate.examples=0"], "evaluate.examples is 0"),
+        (["evaluate", "--split", "validation"], "has no validation split"),
         (["sample", "--count", "0"], "--count is 0"),
         (["sample", "--out", "/no/such/folder/x.png"], "give another --out"),
-        (["score", "nothing.png"], "there is no picture nothing.png"),
+        (["score", "nothing.png"], "there is no file nothing.png"),
         (["score", "Makefile"], "is no picture that can be read"),
-        (["score", "Makefile", "--label", "1", "--label", "2"], "1 examples and 2 labels"),
+        (["score", "Makefile", "--given", "1", "--given", "2"], "1 examples and 2 given"),
     ],
 )
 def test_a_mistake_in_looking_at_a_run(run, arguments, sentence):
@@ -129,17 +136,44 @@ def test_a_mistake_in_looking_at_a_run(run, arguments, sentence):
 
 def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     out = tmp_path / "seven.png"
-    process = jaxgen("sample", "--workdir", run, "--given", "7", "--count", "1", "--out", out)
+    process = jaxgen("sample", "--workdir", run, "--given", "7", "--out", out)
     assert process.returncode == 0 and out.read_bytes().startswith(b"\x89PNG")
-    process = jaxgen("score", "--workdir", run, out, "--label", "7")
+    process = jaxgen("score", "--workdir", run, out, "--given", "7")
     assert 0 < json.loads(process.stdout)["probability_real"] < 1
-    process = jaxgen("evaluate", "--workdir", run)
+    process = jaxgen("evaluate", "--workdir", run, "--set", "evaluate.examples=100", "task.sampler.truncation=0.5")
     assert process.returncode == 0, process.stderr
     figures = json.loads(process.stdout.splitlines()[-1])
     assert figures["split"] == "test" and 0 <= figures["recognised_fraction"] <= 1
     page = tmp_path / "page.html"
     assert jaxgen("report", "--workdir", run, "--out", page).returncode == 0
     assert "real digits" in page.read_text()
+
+
+def test_a_run_is_sampled_wherever_it_lies_and_without_a_right_to_write(run, tmp_path):
+    """Moved, read-only, and asked from another folder: what it needs of its data lies in it."""
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run, moved)
+    (moved / "samples").rename(tmp_path / "samples")
+    (moved / "samples").symlink_to("/proc/self")  # what a disk that may only be read answers
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "jaxgen.cli", "sample", "--workdir", str(moved), "--given", "-", "--out", "x.png"]
+    process = subprocess.run(command, cwd=tmp_path, env=environment, input="3\n", capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert "give another --out" in told(jaxgen("sample", "--workdir", moved))
+
+
+def test_a_prompt_is_continued_and_an_empty_one_refused(tmp_path):
+    text = "configs/rnn/python_docs.py"
+    process = jaxgen(*train_small(text, tmp_path / "run", "steps=6"))
+    assert process.returncode == 0, process.stderr
+    asked = ["sample", "--workdir", tmp_path / "run", "--given"]
+    process = jaxgen(*asked, "The string", "A", "--count", "2", "--set", "task.sampler.top_p=0.9")
+    assert process.returncode == 0, process.stderr
+    samples = process.stdout.split("\n\n――――――――\n\n")
+    assert len(samples) == 4 and [sample.startswith("The string") for sample in samples] == [True, False] * 2
+    assert "the text is empty" in told(jaxgen(*asked, ""))
+    assert "does not occur in the data" in told(jaxgen(*asked, "\N{SNOWMAN}"))
 
 
 def test_a_disk_that_is_full_while_saving(tmp_path):
