@@ -8,7 +8,11 @@ setup(
     version="0.1.0",
     description="RNNs, Transformers, GANs, VAEs and diffusion models in one fast JAX house",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.13",
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)),
+    ],
+    python_requires=">=3.11,<3.15",
     packages=find_packages(include=["jaxgen", "jaxgen.*"]),
     package_data={"jaxgen.metrics": ["weights/*.safetensors"]},
     install_requires=[
