@@ -105,7 +105,7 @@ def test_tuning_comes_to_the_known_optimum():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda task: ScoreFunction(Ink(), kl=-1.0), "rewards.kl_coef"),
+        (lambda task: ScoreFunction(Ink(), kl_coef=-1.0), "rewards.kl_coef"),
         (lambda task: ScoreFunction(Ink(), group=1), "rewards.group"),
         (lambda task: ScoreFunction(Ink(), group=5).check(task, 64), "divide"),
         (lambda task: ClassProbability(10).prepare(Spec(image=(8, 8, 1), levels=17, classes=10)), "give 0 to 9"),

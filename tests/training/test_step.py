@@ -24,13 +24,13 @@ def duel(trainable=Everything(), **how) -> Game:
     task = Duel().sized(Pictures().spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     optimisers = {"left": ADAM, "right": AdamW(1e-2, weight_decay=0.1)}
-    return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, moves, **how)
+    return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, trainable, **how)
 
 
 @functools.cache
-def built(parallel: Parallel, moves, loops: bool):
+def built(parallel: Parallel, trainable, loops: bool):
     """The compiled program of a duel; most tests share one."""
-    game, devices, source = duel(moves), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
+    game, devices, source = duel(trainable), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
     init = jax.jit(lambda key, source: init_state(game, key, lambda moving: source))
     feed, key = devices.put_feed(source, traced=True), source.init(jax.random.key(9), None)
     state = devices.put_state(init(jax.random.key(0), key))
@@ -40,7 +40,7 @@ def built(parallel: Parallel, moves, loops: bool):
 @functools.cache
 def trained(parallel: Parallel, counts=(3, 4), trainable=Everything(), loops=True):
     """The first parameters, the state after some calls as host arrays, and the last call's metrics."""
-    init, key, devices, feed, program = built(parallel, moves, loops)
+    init, key, devices, feed, program = built(parallel, trainable, loops)
     state = init(jax.random.key(0), key)
     first = jax.tree.map(np.asarray, state.params)
     state = devices.put_state(state)
