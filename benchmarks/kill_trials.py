@@ -1,13 +1,13 @@
 """Runs killed at random moments and resumed: every byte of their end is held against a run that nothing disturbed.
 
-    python benchmarks/kill_trials.py [--trials 100] [--seed 0] [--folder DIR]
+    python benchmarks/kill_trials.py [--trials 100] [--seed 0] [--level N] [--folder DIR]
 
 The trials go round the five families, their digits in the device's memory and streamed from the host's, one and four
 virtual devices. Each begins a small run, kills it (SIGKILL) at a moment drawn evenly from the undisturbed run's life,
 start and end included, or in three rounds of five from what comes after compiling; every third one twice; and lets the
 same command end it. Compared are the digests of all parameters, optimisers, averages, keys and the source's state, the
 open window of the log, metrics.jsonl and every sample. A JSON line a trial on stdout, then a table; the exit code is 1
-when a byte differed. Programs are compiled at LLVM's optimisation level 0 and kept.
+when a byte differed. Programs are compiled as users' are, or at LLVM's optimisation level --level, and kept.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -46,6 +46,7 @@ class Cell:
     family: str
     residence: str
     devices: int
+    level: int | None  # of LLVM's optimisation; None is what users have
 
     def command(self, folder: Path) -> list[str]:
         settings = [*SMALL[self.family], *OFTEN, f"data.residence={self.residence}"]
@@ -53,7 +54,9 @@ class Cell:
         return ["-m", "jaxgen.cli", "train", "--config", config, "--workdir", str(folder), "--set", *settings]
 
     def begin(self, folder: Path) -> subprocess.Popen:
-        flags = f"--xla_force_host_platform_device_count={self.devices} --xla_backend_optimization_level=0"
+        flags = f"--xla_force_host_platform_device_count={self.devices}"
+        if self.level is not None:
+            flags += f" --xla_backend_optimization_level={self.level}"
         environment = os.environ | {"XLA_FLAGS": flags}
         command = [sys.executable, *self.command(folder)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
@@ -163,10 +166,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100, help="in all (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the moments (%(default)s)")
+    parser.add_argument("--level", type=int, help="LLVM's optimisation level (what users have)")
     parser.add_argument("--folder", type=Path, help="where the runs are kept (a temporary folder)")
     options = parser.parse_args()
     chance, began = random.Random(options.seed), time.perf_counter()
-    cells = [Cell(*parts) for parts in itertools.product(SMALL, ("DEVICE", "HOST"), (1, 4))]
+    cells = [Cell(*parts, options.level) for parts in itertools.product(SMALL, ("DEVICE", "HOST"), (1, 4))]
     undisturbed: dict[Cell, tuple[tuple[float, float], dict]] = {}
     done: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,6 +1,7 @@
 """The `jaxgen` command as a user runs it: whole processes."""
 # SPDX-License-Identifier: Apache-2.0
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,13 @@ def begin(*arguments: str, **options) -> subprocess.Popen:
     """Start, to be signalled."""
     command = [sys.executable, "-m", "jaxgen.cli", *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def as_users() -> dict[str, str]:
+    """The environment without the compiler setting that tests/conftest.py adds: programs compiled as users' are."""
+    flags = os.environ["XLA_FLAGS"].split()
+    kept = [flag for flag in flags if not flag.startswith("--xla_backend_optimization_level")]
+    return os.environ | {"XLA_FLAGS": " ".join(kept)}
 
 
 def train_small(config: str, workdir: Path, *more: str) -> list[str]:

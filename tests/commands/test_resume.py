@@ -10,7 +10,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.commands.command import SMALL, begin, jaxgen, start_of, train_small
+from tests.commands.command import SMALL, as_users, begin, jaxgen, start_of, train_small
 
 
 def end_of(run: Path) -> tuple:
@@ -60,9 +60,11 @@ def lines(run: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def kill_after(arguments: list[str], run: Path, number: int, wait: float, how: signal.Signals) -> int:
+def kill_after(
+    arguments: list[str], run: Path, number: int, wait: float, how: signal.Signals, env: dict[str, str] | None = None
+) -> int:
     """Signal the run a little after it has written `number` more lines; its exit code (0 when it was done before)."""
-    process, before = begin(*arguments), lines(run)
+    process, before = begin(*arguments, env=env), lines(run)
     while process.poll() is None and lines(run) < before + number:
         time.sleep(0.002)
     time.sleep(wait)
@@ -81,6 +83,19 @@ def test_killed_anywhere_and_resumed(whole, tmp_path, seed):
     process = jaxgen(*arguments)
     assert process.returncode == 0, process.stderr
     assert end_of(run) == expected
+
+
+def test_killed_and_resumed_as_users_programs_are_compiled(tmp_path):
+    """The other tests pin LLVM's optimisation level; this one's processes are compiled as a user's are."""
+    env, config = as_users(), QUICK[0]
+    arguments = train_small(config, tmp_path / "run")
+    whole = jaxgen(*train_small(config, tmp_path / "whole"), env=env)
+    assert whole.returncode == 0, whole.stderr
+    # a checkpoint every 6 steps, as a line: at the fourth line that of step 6 is whole, as the save of 12 waits for it
+    assert kill_after(arguments, tmp_path / "run", 4, 0.0, signal.SIGKILL, env) == -signal.SIGKILL
+    resumed = jaxgen(*arguments, env=env)
+    assert resumed.returncode == 0 and "going on from step" in resumed.stderr, resumed.stderr
+    assert end_of(tmp_path / "run") == end_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -83,7 +83,7 @@ def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, AdamW]:
 def stepped(task: Any, variables: Variables, trainable: Any, source: Any, steps: int) -> tuple[TrainState, TrainState]:
     """The state before and after some steps on batches of `source` (a traced one, or one batch over and over)."""
     averages = {"slow": EMA(100.0)}
-    game = make_game(task, variables.params, optimisers_of(task), averages, steps, BATCH, moves)
+    game = make_game(task, variables.params, optimisers_of(task), averages, steps, BATCH, trainable)
     rows = jnp.arange(BATCH)
     if isinstance(source, dict):
         begun = init_state(game, KEY, start=variables)
@@ -111,7 +111,7 @@ def changed(before: Any, after: Any) -> dict[str, bool]:
 
 def owned(trainable: Any, params: Any) -> set[str]:
     """The paths of the leaves that a mask lets move."""
-    return {path for path, own in zip(paths(params), jax.tree.leaves(moves(params)), strict=True) if own}
+    return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
 def tuning_of(family: str) -> ScoreFunction | Pathwise:
@@ -242,13 +242,13 @@ def test_a_ragged_batch_weighs_its_rows(family):
 
 @every_family
 def test_frozen_is_frozen_in_a_fine_tuning(family):
-    task, moves = task_of(family), Matching(FAMILIES[family].last)
-    before, after = stepped(task, lively(family), moves, batch_of(), 3)
-    moving = owned(moves, before.params)
+    task, trainable = task_of(family), Matching(FAMILIES[family].last)
+    before, after = stepped(task, lively(family), trainable, batch_of(), 3)
+    moving = owned(trainable, before.params)
     assert {path for path, has in changed(before.params, after.params).items() if has} == moving
     assert moving != set(paths(before.params))
     assert set(paths(after.averages["slow"])) == moving  # what is frozen has no average beside itself
-    for turn in restrict(task.turns(), moves, before.params):
+    for turn in restrict(task.turns(), trainable, before.params):
         moments = [leaf for leaf in jax.tree.leaves(after.opt_state[turn.name]) if leaf.ndim]
         own, _ = split(before.params, turn.trainable(before.params))
         assert sum(leaf.size for leaf in moments) == 2 * sum(leaf.size for leaf in jax.tree.leaves(own))
@@ -257,10 +257,10 @@ def test_frozen_is_frozen_in_a_fine_tuning(family):
 @every_family
 def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     task, tuning = task_of(family), tuning_of(family)
-    moves = Matching(FAMILIES[family].last.removeprefix("^discriminator/|"))
+    trainable = Matching(FAMILIES[family].last.removeprefix("^discriminator/|"))
     source = Samples.of(task, tuning, BATCH)
-    before, after = stepped(TunedGame(task, tuning), lively(family), moves, source, 2)
-    moving = owned(moves, before.params)
+    before, after = stepped(TunedGame(task, tuning), lively(family), trainable, source, 2)
+    moving = owned(trainable, before.params)
     assert {path for path, has in changed(before.params, after.params).items() if has} == moving
     assert not any(changed(before.source["start"], after.source["start"]).values())
     assert set(paths(after.source["start"])) == moving
