@@ -28,11 +28,11 @@ TRANSFORMER = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8))
 DIFFUSION = Diffusion(DiffusionTransformer(width=8, blocks=1, heads=2), sigma_max=3.0)
 GAN = Gan(Generator(width=8, blocks=1, latent=4), Discriminator(width=8, blocks=1))
 VAE = Vae(Encoder(width=8, blocks=1), Decoder(width=8, blocks=1, latent=3), Prior(layers=2, width=8))
-CASES = {
-    "rnn's temperature": (RNN, lambda value: TokenSampler(temperature=value), "temperature", (0.0, 2.0)),
+CASES = {  # a task, its sampler by one number, the number's name, and its least and largest value
+    "rnn's temperature": (RNN, TokenSampler, "temperature", (0.0, 2.0)),
     "transformer's temperature": (
         TRANSFORMER,
-        lambda value: TokenSampler(temperature=value),
+        TokenSampler,
         "temperature",
         (0.0, 2.0),
     ),

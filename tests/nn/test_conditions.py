@@ -1,4 +1,4 @@
-"""What is given, as a network sees it: a row of a table, hidden or absent alike; what is not given is drawn or refused."""
+"""What is given as a network sees it: a row of a table, hidden or absent alike; what is missing is drawn or refused."""
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
