@@ -16,6 +16,7 @@ from jaxgen.core.task import Likelihood, Task
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel, TokenSampler
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+from jaxgen.families.transformer.network import Transformer
 from jaxgen.types import Clip, Extra, Framing, Spec, Tokens, Variables
 from tests.given import asked, cut, labels_of, pictures, values_of
 
