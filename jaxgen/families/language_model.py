@@ -211,7 +211,7 @@ class LanguageModel:
         def step(token: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
             return self.network.apply({"params": variables.params}, token, carry, condition, method="step")
 
-        how = knobs["temperature"], self.sampler.top_k, knobs.get("top_p"), known
+        how = knobs["temperature"], self.sampler.top_k, knobs.get("top_p"), known, prompt.shape[1] - 1
         drawn, log_prob = generate(step, carry, prompt[:, -1], length, row_keys(drawing, row), *how)
         tokens = jnp.concatenate([prompt, drawn], axis=1)  # [B, P+L]
         value = drawn.reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens

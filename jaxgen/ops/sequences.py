@@ -56,7 +56,8 @@ def _nucleus(log_probs: jax.Array, top_p: jax.Array | float) -> jax.Array:
     order = jnp.argsort(-log_probs, axis=-1)
     ranked = jnp.exp(jnp.take_along_axis(log_probs, order, axis=-1))
     before = jnp.cumsum(ranked, axis=-1) - ranked  # of the likelier ones: the first is always kept
-    keep = jnp.take_along_axis(before < top_p, jnp.argsort(order, axis=-1), axis=-1)
+    reached = (before >= top_p) & (jnp.asarray(top_p) < 1)  # a sum rounds to 1 before the last tokens are in it
+    keep = jnp.take_along_axis(~reached, jnp.argsort(order, axis=-1), axis=-1)
     return jax.nn.log_softmax(jnp.where(keep, log_probs, -jnp.inf), axis=-1)
 
 
@@ -86,12 +87,14 @@ def generate(
     top_k: int | None = None,
     top_p: jax.Array | float | None = None,
     known: tuple[jax.Array, jax.Array] | None = None,
+    place: int = 0,
 ) -> tuple[jax.Array, jax.Array]:
     """(tokens [B, length] int32, their log-probabilities [B, length] nats) that follow `first_token` [B], in one scan.
 
     `step` gives the logits after a token. Row b draws from `keys[b]` alone, so that it comes out the same in any batch.
     The log-probabilities are those of the distribution that was drawn from. `known` (tokens [B, length], where [B,
-    length]) are tokens that stand already: they are read in their places, and their log-probability is 0.
+    length]) are tokens that stand already: they are read in their places, and their log-probability is 0. `place` is
+    how many tokens stand before `first_token`: what is drawn depends on a token's place in the whole sequence.
     """
 
     def advance(state, place):
@@ -105,5 +108,5 @@ def generate(
         return (token, carry), (token, log_prob)
 
     fixed = None if known is None else (known[0].T, known[1].T)
-    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), (jnp.arange(length), fixed))
+    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), (place + jnp.arange(length), fixed))
     return tokens.T, log_prob.T

@@ -137,6 +137,7 @@ def lowers_everywhere(task):
     platforms = ["cpu", "cuda", "tpu"]
     program = Parallel(data=1).place(BATCH, task.layout()).program(game, state, traced=True, loops=True)
     step = export.export(program, platforms=platforms)(state, source, jax.numpy.int32(1))
-    draw = export.export(jax.jit(lambda v, key: task.sample(v, 4, {}, key)), platforms=platforms)(variables, KEY)
+    request = {"row": jax.numpy.arange(4)}
+    draw = export.export(jax.jit(task.sample), platforms=platforms)(variables, request, KEY)
     for exported in (step, draw):
         assert exported.platforms == tuple(platforms) and len(exported.mlir_module_serialized) > 10_000

@@ -31,6 +31,7 @@ from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Variables
 from tests.commands.command import ROOT
+from tests.given import asked
 
 BATCH, KEY = 16, jax.random.key(0)
 
@@ -72,8 +73,7 @@ def lively(family: str) -> Variables:
 
 @functools.cache
 def batch_of(size: int = BATCH) -> dict[str, Any]:
-    arrays = Pictures().arrays("train")
-    return {name: array[:size] for name, array in arrays.items()} | {"row": np.arange(size)}
+    return Pictures().first("train", size) | {"row": np.arange(size)}
 
 
 def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, AdamW]:
@@ -202,13 +202,13 @@ def test_the_same_key_draws_the_same_sample_whatever_is_drawn_beside_it(family):
 
     @functools.partial(jax.jit, static_argnums=0)
     def draw(count, key):
-        return task.sample(lively(family), count, {"label": label[:count]}, key)
+        return task.sample(lively(family), asked(label[:count]), key)["made"]["value"]
 
     whole, again, part, other = draw(6, KEY), draw(6, KEY), draw(3, KEY), draw(6, jax.random.key(1))
-    assert whole["image"].dtype == jnp.uint8 and whole["image"].shape == (6, 8, 8, 1) and whole["image"].max() <= 16
-    assert np.array_equal(whole["image"], again["image"]) and not np.array_equal(whole["image"], other["image"])
-    np.testing.assert_allclose(np.float32(part["image"]), np.float32(whole["image"][:3]), atol=1)
-    assert np.mean(part["image"] == whole["image"][:3]) > 0.98  # a rounding may fall the other way
+    assert whole.dtype == jnp.uint8 and whole.shape == (6, 8, 8, 1) and whole.max() <= 16
+    assert np.array_equal(whole, again) and not np.array_equal(whole, other)
+    np.testing.assert_allclose(np.float32(part), np.float32(whole[:3]), atol=1)
+    assert np.mean(part == whole[:3]) > 0.98  # a rounding may fall the other way
 
 
 @every_family
@@ -270,20 +270,21 @@ def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
 
 @every_family
 def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
-    task, variables, given = task_of(family), lively(family), {"row": jnp.arange(BATCH)}
+    task, variables, labelled = task_of(family), lively(family), asked(jnp.arange(BATCH) % 10)
     if isinstance(task, Policy):
-        for label in ({}, {"label": jnp.arange(BATCH) % 10}):
-            trajectory = jax.jit(lambda given: task.rollout(variables, given, KEY))({**given, **label})
+        for request in ({"row": jnp.arange(BATCH)}, labelled):
+            trajectory = jax.jit(lambda request: task.rollout(variables, request, KEY))(request)
             score = jax.jit(task.score)(variables, trajectory)
             assert score.shape == trajectory.log_prob.shape and score.shape[0] == BATCH
             np.testing.assert_allclose(score, trajectory.log_prob, rtol=1e-5, atol=1e-5 * float(np.abs(score).max()))
-            assert trajectory.example["image"].dtype == jnp.uint8
+            assert trajectory.example["made"]["value"].dtype == jnp.uint8
     else:
-        label = jnp.arange(BATCH) % 10
-        drawn = jax.jit(lambda: task.draw(variables, {**given, "label": label}, KEY))()["image"]
-        sampled = jax.jit(lambda: task.sample(variables, BATCH, {"label": label}, KEY))()["image"]
+        drawn, sampled = (
+            jax.jit(lambda how=how: how(variables, labelled, KEY))()["made"]["value"]
+            for how in (task.draw, task.sample)
+        )
         assert np.mean(np.abs(drawn - np.float32(sampled)) < 1e-3) > 0.99
-        free = jax.jit(task.draw)(variables, {"row": jnp.arange(400)}, KEY)["label"]
+        free = jax.jit(task.draw)(variables, {"row": jnp.arange(400)}, KEY)["given"]["class"]["value"]
         assert np.bincount(free, minlength=10).min() > 15  # of classes drawn evenly
 
 

@@ -12,17 +12,18 @@ from jaxgen.data.documents import pack
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.families.transformer.network import Transformer
-from jaxgen.types import Extra, Spec, Variables
+from jaxgen.types import Extra, Framing, Spec, Tokens, Variables
 
 V, T = 7, 11
-SPEC = Spec(length=T, vocabulary=V, packed=True)
+SPEC = Spec(Tokens(T, V, framing=Framing.PACKED))
 NETWORKS = {
     "lstm": RecurrentNetwork(width=6, embedding=4, layers=2, token_shifts=(1, 3), head=5),
     "gru": RecurrentNetwork(cell=Cell.GRU, width=6, embedding=4),
     "transformer": Transformer(width=8, blocks=2, heads=2, hidden=12, token_shifts=(1, 2)),
 }
 DOCUMENTS = [np.random.default_rng(size).integers(0, V, size).astype(np.int32) for size in (5, 3, 12, 2, 7, 4)]
-ROWS = {**pack(DOCUMENTS, T), "row": np.arange(3)}
+MADE = pack(DOCUMENTS, T)["made"]
+ROWS = {"made": MADE, "row": np.arange(3)}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -36,22 +37,22 @@ def world(request):
 
 def alone(document):
     """A document in a row of its own, as long as all the others for the sake of one program."""
-    return pack([document], T)
+    return pack([document], T)["made"]
 
 
 def test_logits_are_those_of_each_document_alone(world):
     task, variables = world
     apply = jax.jit(lambda tokens, *segment: task.network.apply({"params": variables.params}, tokens, *segment)[0])
-    packed = apply(ROWS["tokens"][:, :-1], None, None, None, ROWS["segment"][:, :-1])
+    packed = apply(MADE["value"][:, :-1], None, None, None, MADE["segment"][:, :-1])
     found = 0
-    for row, segment in enumerate(ROWS["segment"]):
+    for row, segment in enumerate(MADE["segment"]):
         for number in range(1, segment.max() + 1):
             places = np.flatnonzero(segment[:-1] == number)
-            document = ROWS["tokens"][row][segment == number]
-            lone = apply(alone(document)["tokens"][:, :-1], None, None, None)
+            document = MADE["value"][row][segment == number]
+            lone = apply(alone(document)["value"][:, :-1], None, None, None)
             np.testing.assert_allclose(packed[row, places], lone[0, : len(places)], atol=1e-5, rtol=1e-5)
             found += len(document) - 1
-    assert found == sum(len(document) - 1 for document in DOCUMENTS) and len(ROWS["tokens"]) == 3 < len(DOCUMENTS)
+    assert found == sum(len(document) - 1 for document in DOCUMENTS) and len(MADE["value"]) == 3 < len(DOCUMENTS)
 
 
 def test_losses_and_gradients_are_the_sums_over_the_documents(world):
@@ -64,8 +65,8 @@ def test_losses_and_gradients_are_the_sums_over_the_documents(world):
         return mean.total, (mean.weight, task.log_prob(Variables(params, Extra()), batch, None).sum())
 
     lone = [alone(document) for document in DOCUMENTS]
-    together = {name: np.concatenate([batch[name] for batch in lone]) for name in lone[0]} | {"row": np.arange(6)}
-    packed = {name: np.concatenate([array, np.zeros_like(array)]) for name, array in ROWS.items()}  # one program
+    together = {"made": jax.tree.map(lambda *parts: np.concatenate(parts), *lone), "row": np.arange(6)}
+    packed = jax.tree.map(lambda array: np.concatenate([array, np.zeros_like(array)]), ROWS)  # one program
     (of_packed, (weight, log_prob)), gradient = total(variables.params, packed)
     (of_lone, (lone_weight, _)), other = total(variables.params, together)
     np.testing.assert_allclose([of_packed, -log_prob], [of_lone] * 2, rtol=1e-5)
@@ -77,5 +78,5 @@ def test_evaluation_counts_each_target_once(world):
     task, variables = world
     weight = jnp.array([1.0, 0.0, 1.0])
     sums, rows = jax.jit(task.evaluate, static_argnums=2)(variables, {**ROWS, "weight": weight}, None)
-    assert rows is None and sums["nats"].weight == ROWS["mask"][[0, 2]].sum()
+    assert rows is None and sums["nats"].weight == MADE["mask"][[0, 2]].sum()
     assert task.rows(3) is None

@@ -28,7 +28,7 @@ from tests.families.test_contract import FAMILIES, KEY, batch_of, changed, every
 
 NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
 WITH_BLOCKS = ("transformer", "vae", "diffusion")
-BATCH = {name: np.asarray(array) for name, array in batch_of(8).items()}
+BATCH = jax.tree.map(np.asarray, batch_of(8))
 
 
 @functools.cache

@@ -1,11 +1,13 @@
 """Tokens are drawn from exactly the distribution that is told, and generation is the model's own chain."""
 # SPDX-License-Identifier: Apache-2.0
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
@@ -54,11 +56,53 @@ def test_temperature_zero_is_the_limit_of_cold():
     np.testing.assert_allclose(np.exp(tempered(jnp.array([1.0, 5.0, 5.0]), 0.0, None)), [0, 0.5, 0.5])
 
 
-@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (1.0, 5), (0.5, None), (2.0, 3), (0.0, None)])
-def test_tokens_fall_as_told(temperature, top_k):
+@settings(max_examples=60)
+@given(
+    st.lists(st.floats(-3, 3, width=32), min_size=4, max_size=4),
+    st.sampled_from([0.5, 1.0, 2.0]),
+    st.floats(0.02, 0.99),
+)
+def test_top_p_keeps_the_smallest_set_that_reaches_it(logits, temperature, top_p):
+    """Of all sets of tokens; of those of one size the likeliest."""
+    weights = np.exp(np.array(logits) / temperature)
+    probabilities = weights / weights.sum()
+    sets = [list(some) for size in range(1, 5) for some in itertools.combinations(range(4), size)]
+    sums = [probabilities[some].sum() for some in sets]
+    assume(np.abs(np.subtract(sums, top_p)).min() > 1e-5)
+    assume(np.abs(np.subtract.outer(probabilities, probabilities) + np.eye(4)).min() > 1e-5)
+    enough = [some for some, total in zip(sets, sums, strict=True) if total >= top_p]
+    best = min(enough, key=lambda some: (len(some), -probabilities[some].sum()))
+    expected = np.zeros(4)
+    expected[best] = probabilities[best] / probabilities[best].sum()
+    np.testing.assert_allclose(np.exp(tempered(jnp.array(logits), temperature, None, top_p)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])
+def test_top_p_of_one_changes_nothing(temperature):
+    for logits in (LOGITS, jnp.array([0.0, -20.0, -40.0, 1.0]), jnp.array([1.0, 5.0, 5.0])):
+        plain = tempered(logits, temperature, None)
+        for top_p in (None, 1.0, jnp.float32(1.0)):
+            np.testing.assert_allclose(tempered(logits, temperature, None, top_p), plain, atol=1e-6)
+
+
+def test_top_p_is_of_what_top_k_and_temperature_leave():
+    kept = np.exp(tempered(LOGITS, 1.0, 2, 0.6))  # of the two likeliest, each about half
+    np.testing.assert_allclose(kept, np.array([0, 0, 1, np.exp(-0.1), 0]) / (1 + np.exp(-0.1)), rtol=1e-5)
+    assert np.exp(tempered(LOGITS, 1.0, 2, 0.5)).tolist() == [0, 0, 1, 0, 0]
+    assert np.exp(tempered(LOGITS, 0.0, None, 0.9)).tolist() == [0, 0, 1, 0, 0]
+    cold = jax.jit(lambda temperature, top_p: tempered(LOGITS, temperature, None, top_p))
+    np.testing.assert_allclose(np.exp(cold(0.0, 0.9)), [0, 0, 1, 0, 0])
+    np.testing.assert_allclose(cold(1.5, 0.8), tempered(LOGITS, 1.5, None, 0.8), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(1.0, None, None), (1.0, 5, None), (0.5, None, None), (2.0, 3, None), (0.0, None, None), (2.0, 4, 0.9)],
+)
+def test_tokens_fall_as_told(temperature, top_k, top_p):
     keys = row_keys(jax.random.key(1), jnp.arange(4000))
-    tokens, log_prob = draw_token(keys, jnp.tile(LOGITS, (4000, 1)), temperature, top_k)
-    probabilities = np.exp(tempered(LOGITS, temperature, top_k))
+    tokens, log_prob = draw_token(keys, jnp.tile(LOGITS, (4000, 1)), temperature, top_k, top_p)
+    probabilities = np.exp(tempered(LOGITS, temperature, top_k, top_p))
     assert even(np.bincount(tokens, minlength=5), probabilities)
     np.testing.assert_allclose(np.exp(log_prob), probabilities[tokens], rtol=1e-4)
 
@@ -86,6 +130,28 @@ def test_a_row_comes_out_the_same_in_any_batch():
     assert len({tuple(row) for row in whole.tolist()}) > 1
     shorter, _ = generate(markov(table), jnp.zeros(6), jnp.zeros(6, jnp.int32), 4, keys)
     assert np.array_equal(whole[:, :4], shorter)
+
+
+def test_what_is_known_is_kept_and_the_rest_is_drawn_after_it():
+    table = jnp.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3], [0.3, 0.3, 0.4]])
+    keys, first = row_keys(jax.random.key(0), jnp.arange(3000)), jnp.zeros(3000, jnp.int32)
+    wanted = jax.random.randint(jax.random.key(1), (3000, 3), 0, 3)
+    chain = lambda where: generate(markov(table), jnp.zeros(3000), first, 3, keys, known=(wanted, where))  # noqa: E731
+    whole, log_prob = chain(jnp.ones((3000, 3), bool))
+    assert np.array_equal(whole, wanted) and not np.any(log_prob)
+    tokens, log_prob = chain(jnp.tile(jnp.array([False, True, False]), (3000, 1)))
+    assert np.array_equal(tokens[:, 1], wanted[:, 1]) and not np.any(log_prob[:, 1])
+    np.testing.assert_allclose(log_prob[:, 2], jnp.log(table)[tokens[:, 1], tokens[:, 2]], rtol=1e-5)
+    assert even(np.bincount(tokens[:, 0], minlength=3), table[0])
+    for before in range(3):
+        assert even(np.bincount(np.asarray(tokens[:, 2])[tokens[:, 1] == before], minlength=3), table[before])
+
+
+def test_a_sequence_that_goes_on_from_its_middle_comes_out_the_same():
+    table, keys = jnp.full((3, 3), 1 / 3), row_keys(jax.random.key(0), jnp.arange(6))
+    whole, _ = generate(markov(table), jnp.zeros(6), jnp.zeros(6, jnp.int32), 9, keys)
+    rest, _ = generate(markov(table), jnp.zeros(6), whole[:, 3], 5, keys, place=4)
+    assert np.array_equal(rest, whole[:, 4:])
 
 
 @settings(max_examples=40)

@@ -17,9 +17,10 @@ from jaxgen.ops.levels import to_unit
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.types import Spec, Variables
+from tests.given import pictures, values_of
 
 KEY, ROWS = jax.random.key(0), jnp.arange(12)
-SPEC = Spec(image=(2, 2, 1), levels=5, classes=3)
+SPEC = pictures((2, 2, 1), levels=5, classes=3)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Near:
         return {"wanted": np.float32(3)}
 
     def __call__(self, prepared: Any, example: Any) -> jax.Array:
-        return jnp.exp(-((example["image"].astype(jnp.float32) - prepared["wanted"]) ** 2).mean(axis=(1, 2, 3)))
+        return jnp.exp(-((values_of(example).astype(jnp.float32) - prepared["wanted"]) ** 2).mean(axis=(1, 2, 3)))
 
 
 def generator(seed: int) -> tuple[Gan, Variables]:
@@ -48,9 +49,9 @@ def test_the_turns_gradient_is_the_objectives_and_its_value_too():
 
     def objective(params):
         key = jax.random.fold_in(KEY, 5)
-        image, before = (task.draw(Variables(p), {"row": ROWS}, key)["image"] for p in (params, start.params))
+        image, before = (values_of(task.draw(Variables(p), {"row": ROWS}, key)) for p in (params, start.params))
         distance = ((to_unit(image, 5) - to_unit(before, 5)) ** 2).mean(axis=(1, 2, 3))
-        return (Near()({"wanted": 3.0}, {"image": image}) - 0.7 * distance).mean()
+        return (Near()({"wanted": 3.0}, {"made": {"value": image}}) - 0.7 * distance).mean()
 
     def loss(params):
         return TunedGame(task, tuning).loss(Variables(params), batch, jax.random.key(99))[0].value
@@ -69,7 +70,7 @@ def test_a_run_that_has_not_moved_has_no_distance():
     source = Samples.of(task, Pathwise(Near()), 12)
     batch, _ = jax.jit(source.next)(source.init(KEY, variables.params), variables, jnp.int32(0), ROWS)
     assert not np.any(batch["squared_distance"]) and 0 < float(batch["reward"].mean()) < 1
-    whole = source.examples(variables, {"row": ROWS}, jax.random.fold_in(KEY, 0))["image"]
+    whole = values_of(source.examples(variables, {"row": ROWS}, jax.random.fold_in(KEY, 0)))
     assert whole.dtype == jnp.uint8 and np.abs(whole - batch["start"]).max() < 1e-5
 
 

@@ -16,7 +16,8 @@ from jaxgen.ops.advantages import leave_one_out
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
-from jaxgen.types import Spec, Variables
+from jaxgen.types import Variables
+from tests.given import pictures
 from tests.rewards.worlds import EVERY, NETWORKS, SPEC, Ink, log_probs, policy
 
 KEY = jax.random.key(0)
@@ -33,7 +34,7 @@ def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
     """Every pair of pictures as a group of two, weighed by how likely the policy draws it."""
     (task, variables), (_, start) = policy(kind), policy(kind, seed=8)
     tuning = ScoreFunction(Ink(), kl_coef=0.3, group=2)
-    reward = Ink()(Ink().prepare(SPEC), {"image": EVERY})
+    reward = Ink()(Ink().prepare(SPEC), {"made": {"value": EVERY}})
     exact_gradient = jax.jit(jax.grad(lambda params: objective(task, Variables(params), start, reward, tuning.kl_coef)))
     exact = exact_gradient(variables.params)
 
@@ -42,8 +43,8 @@ def test_the_mean_gradient_over_all_groups_is_the_exact_one(kind):
     returns = reward - tuning.kl_coef * (log_p - log_probs(task, start))
     likely = jnp.exp(log_p)[pair].reshape(-1, 2).prod(axis=1).repeat(2)
     tokens = np.concatenate([np.full((512, 1), 2, np.int32), EVERY.reshape(16, 4)[pair]], axis=1)
-    given = {"row": np.arange(512), "label": np.full(512, SPEC.classes)}
-    trajectory = Trajectory(given, tokens, jnp.zeros((512, 4)), {"image": EVERY[pair]})
+    request, example = {"row": np.arange(512), "given": {}}, {"given": {}, "made": {"value": EVERY[pair]}}
+    trajectory = Trajectory(request, tokens, jnp.zeros((512, 4)), example)
     batch = {
         "trajectory": trajectory,
         "advantage": leave_one_out(returns[pair], 2) * likely * 256,
@@ -64,9 +65,9 @@ def test_a_batch_holds_what_its_names_say(kind):
     state = source.init(KEY, start.params)
     batch, after = jax.jit(source.next)(state, variables, jnp.int32(0), jnp.arange(4096))
     assert jax.tree.structure(after) == jax.tree.structure(state)
-    place = np.asarray(batch["trajectory"].example["image"]).reshape(-1, 4) @ [8, 4, 2, 1]
+    place = np.asarray(batch["trajectory"].example["made"]["value"]).reshape(-1, 4) @ [8, 4, 2, 1]
     log_p, log_start = log_probs(task, variables), log_probs(task, start)
-    reward = Ink()(source.prepared, {"image": EVERY})
+    reward = Ink()(source.prepared, {"made": {"value": EVERY}})
     np.testing.assert_allclose(batch["reward"], reward[place], rtol=1e-5)
     np.testing.assert_allclose(batch["kl_nats"], (log_p - log_start)[place], atol=2e-5)
     returns = batch["reward"] - 0.3 * batch["kl_nats"]
@@ -83,7 +84,7 @@ def test_tuning_comes_to_the_known_optimum():
     task, start = policy("rnn")
     tuning = ScoreFunction(Ink(), kl_coef=0.5, group=8)
     source, loss, optimiser = Samples.of(task, tuning, 256), TunedGame(task, tuning).loss, optax.adam(2e-2)
-    state, reward = source.init(KEY, start.params), Ink()(Ink().prepare(SPEC), {"image": EVERY})
+    state, reward = source.init(KEY, start.params), Ink()(Ink().prepare(SPEC), {"made": {"value": EVERY}})
 
     @jax.jit
     def tune(params, moments):
@@ -108,7 +109,7 @@ def test_tuning_comes_to_the_known_optimum():
         (lambda task: ScoreFunction(Ink(), kl_coef=-1.0), "rewards.kl_coef"),
         (lambda task: ScoreFunction(Ink(), group=1), "rewards.group"),
         (lambda task: ScoreFunction(Ink(), group=5).check(task, 64), "divide"),
-        (lambda task: ClassProbability(10).prepare(Spec(image=(8, 8, 1), levels=17, classes=10)), "give 0 to 9"),
+        (lambda task: ClassProbability(10).prepare(pictures((8, 8, 1), levels=17, classes=10)), "give 0 to 9"),
         (lambda task: ClassProbability(1).prepare(SPEC), "8x8"),
         (lambda task: ScoreFunction(Ink()).check(object(), 64), "Pathwise"),
     ],

@@ -14,8 +14,9 @@ from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.types import Spec, Variables
+from tests.given import pictures
 
-SPEC = Spec(image=(2, 2, 1), levels=2, classes=3)
+SPEC = pictures((2, 2, 1), levels=2, classes=3)
 EVERY = np.array(list(itertools.product(range(2), repeat=4)), np.uint8).reshape(16, 2, 2, 1)
 NETWORKS = {
     "rnn": RecurrentNetwork(width=6, embedding=4),
@@ -33,7 +34,7 @@ class Ink:
         return {"bonus": np.float32(self.bonus)}
 
     def __call__(self, prepared: Any, example: Any) -> jax.Array:
-        pixels = example["image"].reshape(-1, 4).astype(jnp.float32)
+        pixels = example["made"]["value"].reshape(-1, 4).astype(jnp.float32)
         wanted = (pixels == jnp.array([1.0, 0, 0, 1])).all(axis=1)
         return pixels.mean(axis=1) + prepared["bonus"] * wanted
 
@@ -41,7 +42,7 @@ class Ink:
 @functools.cache
 def policy(kind: str, seed: int = 7) -> tuple[LanguageModel, Variables]:
     """A sized task and parameters none of which is zero."""
-    task = LanguageModel(NETWORKS[kind]).sized(SPEC)
+    task = LanguageModel(NETWORKS[kind], condition_dropout=0.1).sized(SPEC)
     variables = jax.jit(task.init)(jax.random.key(0))
     leaves, tree = jax.tree.flatten(variables.params)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
@@ -51,4 +52,4 @@ def policy(kind: str, seed: int = 7) -> tuple[LanguageModel, Variables]:
 
 def log_probs(task: LanguageModel, variables: Variables) -> jax.Array:
     """[16] nats of every picture, of no class."""
-    return jax.jit(task.log_prob)(variables, {"image": EVERY, "row": np.arange(16)}, jax.random.key(0))
+    return jax.jit(task.log_prob)(variables, {"made": {"value": EVERY}, "row": np.arange(16)}, jax.random.key(0))

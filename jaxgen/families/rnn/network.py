@@ -123,8 +123,8 @@ class RecurrentNetwork(nn.Module):
     ) -> tuple[jax.Array, Carry]:
         """Logits [B, T, V] of what follows each of `tokens` [B, T], and the state after the last.
 
-        `carry` None begins at the beginning. `keys` [B] draw each row's
-        dropout; None drops nothing. Where `segment` [B, T] changes a document begins that knows nothing of the last.
+        `carry` None begins at the beginning. `keys` [B] draw each row's dropout; None drops nothing. Where `segment`
+        [B, T] changes a document begins that knows nothing of the last.
         """
         carry = self.carry(len(tokens), tokens.shape[1]) if carry is None else carry
         shown, after = self._shown(tokens, carry, segment)

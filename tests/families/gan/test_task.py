@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from jaxgen.core.masks import Everything, Matching, paths, split
 from jaxgen.core.task import Critic, Likelihood, Task
@@ -14,13 +15,14 @@ from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import Loss
 from jaxgen.families.gan.network import Discriminator, Generator
-from jaxgen.families.gan.task import Gan
+from jaxgen.families.gan.task import Gan, LatentSampler
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
-from jaxgen.types import Spec
+from jaxgen.types import Spec, Tokens
+from tests.given import asked, cut, labels_of, pictures, values_of
 
 KEY = jax.random.key(5)
-DIGITS = Spec(image=(8, 8, 1), levels=17, classes=10)
+DIGITS = pictures((8, 8, 1), levels=17, classes=10)
 SMALL = Gan(Generator(width=16, blocks=1, latent=4), Discriminator(width=16, blocks=1, features=8))
 CONVOLVING = Gan(
     Generator(width=16, blocks=1, channels=(8, 4), stage_blocks=1, latent=4),
@@ -38,9 +40,8 @@ def shaken(task: Gan, seed: int = 0):
 
 
 def batch_of(count: int, start: int = 0):
-    train = digits()["train"]
     rows = jnp.arange(start, start + count)
-    return {"image": jnp.asarray(train["image"])[rows], "label": jnp.asarray(train["label"])[rows], "row": rows}
+    return jax.tree.map(jnp.asarray, cut(digits()["train"], slice(start, start + count))) | {"row": rows}
 
 
 def test_it_keeps_the_contracts_it_can_and_no_other():
@@ -80,7 +81,7 @@ def test_a_cut_batch_gives_the_whole_batchs_sums():
     variables = shaken(task)
     losses = jax.jit(lambda part: [turn.loss(variables, part, KEY) for turn in task.turns()])
     batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
-    parts = [{field: array[cut] for field, array in batch.items()} for cut in (slice(0, 4), slice(4, 8))]
+    parts = [cut(batch, rows) for rows in (slice(0, 4), slice(4, 8))]
     whole, first, second = (losses(part) for part in (batch, *parts))
     summed = jax.tree.map(jnp.add, first, second)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(summed), strict=True):
@@ -90,43 +91,46 @@ def test_a_cut_batch_gives_the_whole_batchs_sums():
 def test_samples_follow_key_label_and_row_alone():
     task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 3
-    sample = jax.jit(lambda label, key: task.sample(variables, len(label), {"label": label}, key)["image"])
-    pictures = sample(label, KEY)
-    np.testing.assert_array_equal(pictures, sample(label, KEY))
-    np.testing.assert_array_equal(pictures[:5], sample(label[:5], KEY))
-    assert np.any(pictures != sample(label, jax.random.key(6)))
-    assert np.any(pictures != sample((label + 1) % 3, KEY))
-    rows = {"row": jnp.arange(4, 8), "label": label[4:8]}
-    whole = task.generate(variables.params, {"row": jnp.arange(12), "label": label}, KEY)
+    sample = jax.jit(lambda label, key: values_of(task.sample(variables, asked(label), key)))
+    drawn = sample(label, KEY)
+    np.testing.assert_array_equal(drawn, sample(label, KEY))
+    np.testing.assert_array_equal(drawn[:5], sample(label[:5], KEY))
+    assert np.any(drawn != sample(label, jax.random.key(6)))
+    assert np.any(drawn != sample((label + 1) % 3, KEY))
+    rows = asked(label[4:8], jnp.arange(4, 8))
+    whole = task.generate(variables.params, asked(label), KEY)
     np.testing.assert_allclose(task.generate(variables.params, rows, KEY), whole[4:8], atol=1e-5)
 
 
 def test_without_labels_given_every_class_is_drawn_alike():
     task = SMALL.sized(DIGITS)
-    drawn = task.sample(task.init(KEY), 40, {}, KEY)
-    np.testing.assert_array_equal(np.bincount(drawn["label"]), np.full(10, 4))
-    assert drawn["image"].dtype == jnp.uint8 and int(drawn["image"].max()) <= 16
+    drawn = jax.jit(task.sample)(task.init(KEY), {"row": jnp.arange(1000)}, KEY)
+    counts = np.bincount(labels_of(drawn), minlength=10)
+    assert ((counts - 100) ** 2 / 100).sum() < chi2.isf(1e-4, 9)
+    assert values_of(drawn).dtype == jnp.uint8 and int(values_of(drawn).max()) <= 16
 
 
 @pytest.mark.parametrize("image", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (8, 12, 2)])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_sizes_come_from_the_data(image, classes):
-    task = CONVOLVING.sized(Spec(image=image, levels=256, classes=classes))
+    task = CONVOLVING.sized(pictures(image, levels=256, classes=classes))
     variables = jax.eval_shape(task.init, KEY)
     batch = task.spec.batch(2)
     mean, _ = jax.eval_shape(task.discriminator_loss, variables, batch, KEY)
-    drawn = jax.eval_shape(lambda v: task.sample(v, 2, {}, KEY), variables)
-    assert mean.total.shape == () and drawn["image"].shape == (2, *image)
-    assert ("label" in drawn) == (classes > 0) == any("class" in path for path in paths(variables.params))
+    drawn = jax.eval_shape(task.sample, variables, {"row": jnp.arange(2)}, KEY)
+    assert mean.total.shape == () and values_of(drawn).shape == (2, *image)
+    assert bool(drawn["given"]) == (classes > 0) == any("condition" in path for path in paths(variables.params))
 
 
 def test_data_that_do_not_suit_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="9x8 cannot be halved"):
-        CONVOLVING.sized(Spec(image=(9, 8, 1), levels=17))
+        CONVOLVING.sized(pictures((9, 8, 1), levels=17))
     with pytest.raises(UserError, match="no"):
-        SMALL.sized(Spec(length=16, vocabulary=30))
+        SMALL.sized(Spec(Tokens(16, 30)))
     with pytest.raises(UserError, match="gamma"):
         Gan(gamma=-1.0)
+    with pytest.raises(UserError, match=r"sampler\.truncation"):
+        LatentSampler(truncation=-1.0)
 
 
 def test_parameters_are_a_function_of_the_key():
@@ -146,16 +150,14 @@ def test_the_zero_branches_make_the_first_network_linear_in_its_blocks():
 
 def trained(task: Gan, steps: int, trainable=Everything()):
     """The states before and after `steps` steps on batches of 64 digits."""
-    train = digits()["train"]
-    images, labels = jnp.asarray(train["image"]), jnp.asarray(train["label"])
+    train = jax.tree.map(jnp.asarray, digits()["train"])
     adam = AdamW(learning_rate=1e-3, b1=0.0, b2=0.99)
     optimisers = {turn.name: adam for turn in task.turns()}
-    game = make_game(task, jax.eval_shape(task.init, KEY).params, optimisers, {}, steps, 64, moves)
+    game = make_game(task, jax.eval_shape(task.init, KEY).params, optimisers, {}, steps, 64, trainable)
 
     def draw(source, variables, number):
         row = jnp.arange(64)
-        index = (number * 64 + row) % len(labels)
-        return {"image": images[index], "label": labels[index], "row": row}, source
+        return cut(train, (number * 64 + row) % len(labels_of(train))) | {"row": row}, source
 
     first = init_state(game, KEY)
     advance = jax.jit(lambda s: jax.lax.fori_loop(0, steps, lambda _, s: take_step(game, s, draw, lambda t: t)[0], s))
@@ -163,19 +165,19 @@ def trained(task: Gan, steps: int, trainable=Everything()):
 
 
 def held_out():
-    batch = {name: jnp.asarray(array)[:200] for name, array in digits()["test"].items()}
+    batch = jax.tree.map(jnp.asarray, cut(digits()["test"], slice(200)))
     return batch | {"row": jnp.arange(200), "weight": jnp.ones(200)}
 
 
 def test_the_generator_learns_its_classes():
     task, batch = Gan().sized(DIGITS), held_out()
     first, last = trained(task, 150)
-    train, label = digits()["train"], np.asarray(batch["label"])
-    means = np.stack([train["image"][train["label"] == digit].mean(axis=0) for digit in range(10)])
+    train, label = digits()["train"], np.asarray(labels_of(batch))
+    means = np.stack([values_of(train)[labels_of(train) == digit].mean(axis=0) for digit in range(10)])
 
     @jax.jit
     def distances(variables):
-        image = task.sample(variables, 200, {"label": batch["label"]}, KEY)["image"].astype(jnp.float32)
+        image = values_of(task.sample(variables, asked(label), KEY)).astype(jnp.float32)
         return jnp.abs(image[:, None] - means).mean(axis=(2, 3, 4))  # [200, 10] to each class's mean picture
 
     nearest = [np.asarray(distances(state.variables)).argmin(axis=1) for state in (first, last)]

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+from tests.given import seen
 
 B, T, V = 3, 9, 5
 PLAIN = RecurrentNetwork(width=6, embedding=4, vocabulary=V)
 NETWORKS = {
     "plain": PLAIN,
     "gru": PLAIN.clone(cell=Cell.GRU, layers=2),
-    "all": PLAIN.clone(layers=2, token_shifts=(1, 2, 4), head=7, dropout=0.4, classes=2, positions=T),
+    "all": PLAIN.clone(layers=2, token_shifts=(1, 2, 4), head=7, dropout=0.4, positions=T),
 }
 
 
@@ -40,7 +41,7 @@ def lively(network):
 
 def inputs(network):
     tokens = jax.random.randint(jax.random.key(2), (B, T), 0, V)
-    return tokens, network.carry(B, 0), jnp.array([0, 1, 1]) if network.classes else None
+    return tokens, network.carry(B, 0), seen([0, 1, 1], 2) if network.positions else None
 
 
 def close(left, right):
@@ -48,9 +49,9 @@ def close(left, right):
 
 
 def test_steps_give_the_logits_of_the_parallel_pass(network):
-    variables, (tokens, carry, label) = lively(network), inputs(network)
-    whole, after = apply(network, variables, tokens, carry, label)
-    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, label, method="step"))
+    variables, (tokens, carry, condition) = lively(network), inputs(network)
+    whole, after = apply(network, variables, tokens, carry, condition)
+    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, condition, method="step"))
     for t in range(T):
         logits, carry = step(tokens[:, t], carry)
         close(logits, whole[:, t])
@@ -58,18 +59,18 @@ def test_steps_give_the_logits_of_the_parallel_pass(network):
 
 
 def test_two_halves_are_the_whole(network):
-    variables, (tokens, carry, label) = lively(network), inputs(network)
-    whole, after = apply(network, variables, tokens, carry, label)
-    first, between = apply(network, variables, tokens[:, :2], carry, label)
-    second, end = apply(network, variables, tokens[:, 2:], between, label)
+    variables, (tokens, carry, condition) = lively(network), inputs(network)
+    whole, after = apply(network, variables, tokens, carry, condition)
+    first, between = apply(network, variables, tokens[:, :2], carry, condition)
+    second, end = apply(network, variables, tokens[:, 2:], between, condition)
     close((jnp.concatenate([first, second], axis=1), end), (whole, after))
 
 
 def test_nothing_sees_the_future(network):
-    variables, (tokens, carry, label) = lively(network), inputs(network)
+    variables, (tokens, carry, condition) = lively(network), inputs(network)
     other = tokens.at[:, 5].set((tokens[:, 5] + 1) % V)
-    before, _ = apply(network, variables, tokens, carry, label)
-    after, _ = apply(network, variables, other, carry, label)
+    before, _ = apply(network, variables, tokens, carry, condition)
+    after, _ = apply(network, variables, other, carry, condition)
     assert np.array_equal(before[:, :5], after[:, :5])
     assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
 
@@ -83,21 +84,21 @@ def test_context_counts_back_from_the_predicted_token():
     variables = lively(network)
     variables["params"]["layer_0"]["recurrent"] *= 0
     variables["params"]["layer_0"]["bias"] = variables["params"]["layer_0"]["bias"].at[6:12].set(-1e9)  # forget all
-    tokens, carry, label = inputs(network)
-    logits, _ = apply(network, variables, tokens, carry, label)  # logits t are of token t+1, and see token t-2 alone
+    tokens, carry, condition = inputs(network)
+    logits, _ = apply(network, variables, tokens, carry, condition)  # logits t, of token t+1, see token t-2 alone
     for moved, changed in [(0, 2), (4, 6)]:
-        other, _ = apply(network, variables, tokens.at[:, moved].set((tokens[:, moved] + 1) % V), carry, label)
+        other, _ = apply(network, variables, tokens.at[:, moved].set((tokens[:, moved] + 1) % V), carry, condition)
         assert np.flatnonzero(np.abs(other - logits).max((0, 2)) > 1e-6).tolist() == [changed]
 
 
 def test_dropout_is_a_rows_own_and_keeps_the_mean():
     network = NETWORKS["all"]
-    variables, (tokens, carry, label) = lively(network), inputs(network)
+    variables, (tokens, carry, condition) = lively(network), inputs(network)
     keys = jax.random.split(jax.random.key(5), B)
-    whole, _ = apply(network, variables, tokens, carry, label, keys)
-    lone = jax.tree.map(lambda leaf: leaf[1:2], (tokens, carry, label, keys))
+    whole, _ = apply(network, variables, tokens, carry, condition, keys)
+    lone = jax.tree.map(lambda leaf: leaf[1:2], (tokens, carry, condition, keys))
     close(apply(network, variables, *lone)[0], whole[1:2])
-    quiet, _ = apply(network, variables, tokens, carry, label)
+    quiet, _ = apply(network, variables, tokens, carry, condition)
     assert np.abs(whole - quiet).max() > 1e-2
     linear = PLAIN.clone(layers=0, dropout=0.5)  # its logits are linear in what is dropped, and see no past
     variables = lively(linear)

@@ -3,6 +3,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +12,20 @@ import pytest
 
 from jaxgen.core.masks import Matching
 from jaxgen.errors import UserError
-from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.language_model import LanguageModel, TokenSampler
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
-from jaxgen.types import Extra, Spec, Variables
+from jaxgen.types import Extra, Framing, Spec, Tokens, Variables
+from tests.given import asked, cut, pictures, seen, values_of
 
 B, T, V = 3, 9, 5
 PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
-ALL = PLAIN.clone(token_shifts=(1, 2, 4), dropout=0.4, classes=2, positions=T)
+ALL = PLAIN.clone(token_shifts=(1, 2, 4), dropout=0.4, positions=T)
 NETWORKS = {"plain": PLAIN, "all": ALL, "scanned": ALL.clone(scan=True, remat=Remat.FULL)}
 TOKENS = jax.random.randint(jax.random.key(2), (B, T), 0, V)
-PICTURES = Spec(image=(2, 2, 1), levels=3, classes=2)
-TEXT = Spec(length=4, vocabulary=3, continues=True)
+PICTURES = pictures((2, 2, 1), levels=3, classes=2)
+TEXT = Spec(Tokens(4, 3, framing=Framing.STREAM))
 KEY = jax.random.key(0)
 
 
@@ -37,8 +39,9 @@ def network(request):
     return NETWORKS[request.param]
 
 
-def label_of(network):
-    return jnp.array([0, 1, 2]) if network.classes else None
+def condition_of(network):
+    """Of two classes, and of any."""
+    return seen([0, 1, 2], 2) if network.positions else None
 
 
 def lively(shapes):
@@ -49,7 +52,7 @@ def lively(shapes):
 
 
 def variables_of(network):
-    return lively(jax.eval_shape(network.init, KEY, TOKENS, None, label_of(network)))
+    return lively(jax.eval_shape(network.init, KEY, TOKENS, None, condition_of(network)))
 
 
 def close(left, right):
@@ -57,10 +60,10 @@ def close(left, right):
 
 
 def test_steps_give_the_logits_of_the_parallel_pass(network):
-    variables, label = variables_of(network), label_of(network)
-    whole, nothing = apply(network, variables, TOKENS, None, label)
+    variables, condition = variables_of(network), condition_of(network)
+    whole, nothing = apply(network, variables, TOKENS, None, condition)
     assert nothing is None and np.ptp(whole) > 1
-    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, label, method="step"))
+    step = jax.jit(lambda token, carry: network.apply(variables, token, carry, condition, method="step"))
     carry = network.carry(B, T)
     for t in range(T):
         logits, carry = step(TOKENS[:, t], carry)
@@ -70,18 +73,18 @@ def test_steps_give_the_logits_of_the_parallel_pass(network):
 
 @pytest.mark.parametrize("cut", [1, 5])
 def test_a_prompt_in_two_parts_is_the_prompt(network, cut):
-    variables, label, start = variables_of(network), label_of(network), network.carry(B, T + 3)
-    whole, after = apply(network, variables, TOKENS, start, label)
-    close(whole, apply(network, variables, TOKENS, None, label)[0])
-    first, between = apply(network, variables, TOKENS[:, :cut], start, label)
-    second, end = apply(network, variables, TOKENS[:, cut:], between, label)
+    variables, condition, start = variables_of(network), condition_of(network), network.carry(B, T + 3)
+    whole, after = apply(network, variables, TOKENS, start, condition)
+    close(whole, apply(network, variables, TOKENS, None, condition)[0])
+    first, between = apply(network, variables, TOKENS[:, :cut], start, condition)
+    second, end = apply(network, variables, TOKENS[:, cut:], between, condition)
     close((jnp.concatenate([first, second], axis=1), end), (whole, after))
 
 
 def test_nothing_sees_the_future(network):
-    variables, label = variables_of(network), label_of(network)
-    before, _ = apply(network, variables, TOKENS, None, label)
-    after, _ = apply(network, variables, TOKENS.at[:, 5].set((TOKENS[:, 5] + 1) % V), None, label)
+    variables, condition = variables_of(network), condition_of(network)
+    before, _ = apply(network, variables, TOKENS, None, condition)
+    after, _ = apply(network, variables, TOKENS.at[:, 5].set((TOKENS[:, 5] + 1) % V), None, condition)
     assert np.array_equal(before[:, :5], after[:, :5])
     assert np.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
 
@@ -91,13 +94,13 @@ def test_the_carried_state_has_the_batch_leading(network):
 
 
 def test_a_row_is_the_same_in_any_batch_and_beams_can_be_reordered(network):
-    variables, label, order = variables_of(network), label_of(network), jnp.array([2, 0, 0])
-    chosen = None if label is None else label[order]
+    variables, condition, order = variables_of(network), condition_of(network), jnp.array([2, 0, 0])
+    chosen = cut(condition, order)
     keys = jax.random.split(jax.random.key(5), B)
-    whole, _ = apply(network, variables, TOKENS, None, label, keys)
+    whole, _ = apply(network, variables, TOKENS, None, condition, keys)
     close(apply(network, variables, TOKENS[order], None, chosen, keys[order])[0], whole[order])
-    whole, carry = apply(network, variables, TOKENS[:, :4], network.carry(B, T), label)
-    went_on, _ = apply(network, variables, TOKENS[:, 4:], carry, label)
+    whole, carry = apply(network, variables, TOKENS[:, :4], network.carry(B, T), condition)
+    went_on, _ = apply(network, variables, TOKENS[:, 4:], carry, condition)
     carry = jax.tree.map(lambda leaf: leaf[order], carry)
     close(apply(network, variables, TOKENS[order, 4:], carry, chosen)[0], went_on[order])
 
@@ -111,24 +114,24 @@ def test_context_counts_back_from_the_predicted_token():
         assert np.flatnonzero(np.abs(other - logits).max((0, 2)) > 1e-6).tolist() == [changed]
 
 
-def test_every_label_and_no_label_has_a_row_of_its_own():
+def test_every_class_and_any_class_has_a_row_of_its_own():
     network = NETWORKS["all"]
     variables = variables_of(network)
-    logits, _ = apply(network, variables, jnp.tile(TOKENS[:1], (3, 1)), None, jnp.arange(3))
+    logits, _ = apply(network, variables, jnp.tile(TOKENS[:1], (3, 1)), None, seen(np.arange(3), 2))
     assert all(np.abs(logits[i] - logits[j]).max() > 1e-2 for i, j in itertools.combinations(range(3), 2))
-    assert variables["params"]["label"]["embedding"].shape == (3, 2 * 8)  # a scale and a shift for each feature
+    assert variables["params"]["condition"]["kernel"].shape == (3, 2 * 8)  # a scale and a shift for each feature
 
 
 def test_dropout_draws_for_each_row_and_layer_and_nothing_without_keys():
     network = NETWORKS["all"]
-    variables, label = variables_of(network), label_of(network)
-    quiet, _ = apply(network, variables, TOKENS, None, label)
+    variables, condition = variables_of(network), condition_of(network)
+    quiet, _ = apply(network, variables, TOKENS, None, condition)
     one, other = (
-        apply(network, variables, TOKENS, None, label, jax.random.split(jax.random.key(s), B)) for s in (5, 6)
+        apply(network, variables, TOKENS, None, condition, jax.random.split(jax.random.key(s), B)) for s in (5, 6)
     )
     assert min(np.abs(one[0] - quiet).max(), np.abs(one[0] - other[0]).max()) > 1e-2
     none = network.clone(dropout=0.0)
-    close(apply(none, variables, TOKENS, None, label, jax.random.split(jax.random.key(5), B))[0], quiet)
+    close(apply(none, variables, TOKENS, None, condition, jax.random.split(jax.random.key(5), B))[0], quiet)
 
 
 def model(spec):
@@ -140,10 +143,12 @@ def model(spec):
 def test_the_probabilities_of_all_sequences_sum_to_one(spec):
     task, variables = model(spec)
     rest = np.array(list(itertools.product(range(3), repeat=4)))
-    for first in range(3):  # the label of a picture (the last: of any class), the first letter of a text
-        pictures = {"image": rest.astype(np.uint8).reshape(-1, 2, 2, 1), "label": np.full(81, first)}
-        texts = {"tokens": np.concatenate([np.full((81, 1), first), rest], axis=1)}
-        log_prob = task.log_prob(variables, (pictures if spec is PICTURES else texts) | {"row": np.arange(81)}, KEY)
+    for first in range(3):  # the class of a picture (the last: of any), the first letter of a text
+        own = asked(np.full(81, first)) if first < 2 and spec is PICTURES else {"row": np.arange(81)}
+        image = rest.astype(np.uint8).reshape(-1, 2, 2, 1)
+        text = np.concatenate([np.full((81, 1), first), rest], axis=1)
+        batch = own | {"made": {"value": image if spec is PICTURES else text}}
+        log_prob = task.log_prob(variables, batch, KEY)
         assert abs(np.exp(log_prob).sum() - 1) < 1e-5 and np.ptp(log_prob) > 1
 
 
@@ -151,17 +156,20 @@ def test_the_probabilities_of_all_sequences_sum_to_one(spec):
 def test_a_cold_sample_is_the_likeliest_token_each_time(spec):
     task, variables = model(spec)
     prompt = jnp.array([[2, 0, 1]])
-    made = LanguageModel(task.network, temperature=0.0, spec=spec).sample(variables, 1, {"tokens": prompt}, KEY)
+    cold = replace(task, sampler=TokenSampler(temperature=0.0))
+    request = asked([1]) if spec is PICTURES else {"row": jnp.arange(1), "made": {"value": prompt}}
+    made = values_of(cold.sample(variables, request, KEY))
     start = jnp.full((1, 1), 3) if spec is PICTURES else prompt
-    tokens = made["image"].reshape(1, 4) if spec is PICTURES else made["tokens"][:, 3:]
+    tokens = made.reshape(1, 4) if spec is PICTURES else made[:, 3:]
     read = jnp.concatenate([start, tokens.astype(jnp.int32)], axis=1)[:, :-1]
-    logits, _ = task.network.apply({"params": variables.params}, read, None, made.get("label"))
+    condition = seen([1], 2) if spec is PICTURES else None
+    logits, _ = task.network.apply({"params": variables.params}, read, None, condition)
     assert logits[0, -4:].argmax(-1).tolist() == tokens[0].tolist()
 
 
 def test_an_untrained_network_holds_all_tokens_equally_likely():
     task = LanguageModel(Transformer(width=8, blocks=1, heads=2, hidden=8)).sized(PICTURES)
-    batch = {"image": np.ones((2, 2, 2, 1), np.uint8), "label": np.zeros(2, np.int32), "row": np.arange(2)}
+    batch = asked(np.zeros(2, np.int32)) | {"made": {"value": np.ones((2, 2, 2, 1), np.uint8)}}
     np.testing.assert_allclose(task.log_prob(task.init(KEY), batch, KEY), -4 * np.log(3), rtol=1e-6)
 
 
@@ -185,7 +193,12 @@ def test_the_last_layers_are_a_question_of_paths():
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
-    [({"width": 30}, "width"), ({"heads": 0}, "heads"), ({"heads": 64}, "even"), ({"context": (0, 1)}, "context")],
+    [
+        ({"width": 30}, "width"),
+        ({"heads": 0}, "heads"),
+        ({"heads": 64}, "even"),
+        ({"token_shifts": (0, 1)}, "token_shifts"),
+    ],
 )
 def test_a_users_mistake_is_told_in_a_sentence(fields, sentence):
     with pytest.raises(UserError, match=sentence):

@@ -15,14 +15,16 @@ from jaxgen.core.task import Likelihood, Reparameterised, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
-from jaxgen.families.vae.task import Vae
+from jaxgen.families.vae.task import LatentSampler, Vae
+from jaxgen.nn.conditions import condition_of
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
-from jaxgen.types import Extra, Spec, Variables
+from jaxgen.types import Extra, Spec, Tokens, Variables
+from tests.given import asked, cut, labels_of, pictures, seen, values_of
 
 KEY = jax.random.key(5)
-DIGITS = Spec(image=(8, 8, 1), levels=17, classes=10)
-TINY = Spec(image=(1, 2, 1), levels=3, classes=2)  # nine pictures
+DIGITS = pictures((8, 8, 1), levels=17, classes=10)
+TINY = pictures((1, 2, 1), levels=3, classes=2)  # nine pictures
 SMALL = Vae(
     Encoder(width=16, blocks=1, dropout=0.2),
     Decoder(width=16, blocks=1, dropout=0.2, latent=4, components=2),
@@ -41,9 +43,8 @@ def shaken(task: Vae, seed: int = 0):
 
 
 def batch_of(count: int, start: int = 0):
-    train = digits()["train"]
     rows = jnp.arange(start, start + count)
-    return {"image": jnp.asarray(train["image"])[rows], "label": jnp.asarray(train["label"])[rows], "row": rows}
+    return jax.tree.map(jnp.asarray, cut(digits()["train"], slice(start, start + count))) | {"row": rows}
 
 
 def tiny(latent: int, prior: Prior | None):
@@ -53,7 +54,7 @@ def tiny(latent: int, prior: Prior | None):
     variables = shaken(task)
     near = jax.tree.map(lambda leaf: 0.3 * leaf, variables.params["encoder"])  # posteriors not far from the true ones
     variables = variables.replace(params=dict(variables.params) | {"encoder": near})
-    return task, variables, {"image": image, "label": np.ones(9, np.int32), "row": np.arange(9)}
+    return task, variables, asked(np.ones(9, np.int32)) | {"made": {"value": image}}
 
 
 def exact_log_prob(task, variables, batch, points=200, reach=12.0):
@@ -61,11 +62,11 @@ def exact_log_prob(task, variables, batch, points=200, reach=12.0):
     axis = np.linspace(-reach, reach, points)
     z = np.stack(np.meshgrid(*[axis] * task.decoder.latent), -1).reshape(-1, task.decoder.latent).astype(np.float32)
     cell = (axis[1] - axis[0]) ** task.decoder.latent
-    first, second = batch["image"].reshape(9, 2).T
+    first, second = values_of(batch).reshape(9, 2).T
 
     @jax.jit
     def summed():
-        there = {"label": jnp.ones(len(z), jnp.int32)}
+        there = seen(jnp.ones(len(z), jnp.int32), 2)
         prior = task.prior_log_prob(variables.params, z, there)
         likelihood = task.likelihood(variables.params, z, there)
         of_level = jax.vmap(lambda level: likelihood.log_prob(level, 3))(jnp.arange(3))[:, :, 0, :, 0]  # [3, N, 2]
@@ -117,8 +118,8 @@ def test_the_loss_is_the_bound_of_one_sample_in_the_mean(latent, prior):
 
 def test_samples_follow_the_exact_likelihood():
     task, variables, batch = tiny(2, Prior(layers=2, width=8))
-    labels = np.ones(20_000, np.int32)
-    drawn = jax.jit(lambda: task.sample(variables, 20_000, {"label": labels}, KEY)["image"])()
+    request = asked(np.ones(20_000, np.int32))
+    drawn = jax.jit(lambda: values_of(task.sample(variables, request, KEY)))()
     counts = np.bincount(np.asarray(drawn).reshape(-1, 2) @ [3, 1], minlength=9)
     expected = np.exp(exact_log_prob(task, variables, batch)[0]) * 20_000
     assert ((counts - expected) ** 2 / expected).sum() < chi2.isf(1e-4, 8)
@@ -130,15 +131,15 @@ def test_every_leaf_learns_and_a_cut_batch_gives_the_whole_batchs_sums():
     batch = batch_of(8) | {"weight": jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])}
 
     @jax.jit
-    def part(cut):
+    def part(rows):
         def total(params):
-            mean, aux = task.loss(variables.replace(params=params), cut, KEY)
+            mean, aux = task.loss(variables.replace(params=params), rows, KEY)
             return mean.total, (mean, aux.metrics)
 
         return jax.grad(total, has_aux=True)(variables.params)
 
     whole = part(batch)
-    halves = [part({name: array[cut] for name, array in batch.items()}) for cut in (slice(0, 4), slice(4, 8))]
+    halves = [part(cut(batch, rows)) for rows in (slice(0, 4), slice(4, 8))]
     summed = jax.tree.map(jnp.add, *halves)
     for path, leaf in zip(paths(whole[0]), jax.tree.leaves(whole[0]), strict=True):
         assert float(jnp.abs(leaf).max()) > 0, path
@@ -157,13 +158,13 @@ def test_the_loss_needs_no_weight_and_its_parts_sum_to_it():
 def test_a_draw_is_the_sample_and_has_a_gradient():
     task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 10
-    given = {"row": jnp.arange(12), "label": label}
-    sample = jax.jit(lambda: task.sample(variables, 12, {"label": label}, KEY))()
-    drawn = jax.jit(task.draw)(variables, given, KEY)
-    assert sample["image"].dtype == jnp.uint8 and int(sample["image"].max()) <= 16
-    np.testing.assert_array_equal(drawn["image"], sample["image"])
-    np.testing.assert_array_equal(drawn["label"], label)
-    total = lambda params: task.draw(variables.replace(params=params), given, KEY)["image"].sum()  # noqa: E731
+    request = asked(label)
+    sample = values_of(jax.jit(lambda: task.sample(variables, request, KEY))())
+    drawn = jax.jit(task.draw)(variables, request, KEY)
+    assert sample.dtype == jnp.uint8 and int(sample.max()) <= 16
+    np.testing.assert_array_equal(values_of(drawn), sample)
+    np.testing.assert_array_equal(labels_of(drawn), label)
+    total = lambda params: values_of(task.draw(variables.replace(params=params), request, KEY)).sum()  # noqa: E731
     gradient = jax.jit(jax.grad(total))(variables.params)
     for part in ("decoder", "prior"):
         assert any(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(gradient[part]))
@@ -173,7 +174,7 @@ def test_a_draw_is_the_sample_and_has_a_gradient():
 def test_samples_follow_key_label_and_row_alone():
     task = SMALL.sized(DIGITS)
     variables, label = shaken(task), jnp.arange(12) % 3
-    draw = jax.jit(lambda row, label, key: task.draw(variables, {"row": row, "label": label}, key)["image"])
+    draw = jax.jit(lambda row, label, key: values_of(task.draw(variables, asked(label, row), key)))
     pictures = draw(jnp.arange(12), label, KEY)
     np.testing.assert_array_equal(pictures, draw(jnp.arange(12), label, KEY))
     np.testing.assert_allclose(pictures[4:8], draw(jnp.arange(4, 8), label[4:8], KEY), atol=1)
@@ -181,15 +182,17 @@ def test_samples_follow_key_label_and_row_alone():
     assert np.any(pictures != draw(jnp.arange(12), (label + 1) % 3, KEY))
 
 
-def test_without_labels_a_sample_takes_turns_and_a_draw_takes_any():
+def test_classes_that_are_not_given_are_drawn_evenly_by_row_or_pictures_are_of_any():
     task = SMALL.sized(DIGITS)
     variables = shaken(task)
-    sampled, draw = jax.jit(lambda: task.sample(variables, 40, {}, KEY))()["label"], jax.jit(task.draw)
-    np.testing.assert_array_equal(np.bincount(sampled), np.full(10, 4))
-    label = draw(variables, {"row": jnp.arange(1000)}, KEY)["label"]
-    counts = np.bincount(label, minlength=10)
-    assert ((counts - 100) ** 2 / 100).sum() < chi2.isf(1e-4, 9)
-    np.testing.assert_array_equal(label[7:9], draw(variables, {"row": jnp.array([7, 8])}, KEY)["label"])
+    for how in (task.sample, task.draw):
+        draw = jax.jit(how)
+        label = labels_of(draw(variables, {"row": jnp.arange(1000)}, KEY))
+        counts = np.bincount(label, minlength=10)
+        assert ((counts - 100) ** 2 / 100).sum() < chi2.isf(1e-4, 9)
+        np.testing.assert_array_equal(label[7:9], labels_of(draw(variables, {"row": jnp.array([7, 8])}, KEY)))
+    free = replace(task, condition_dropout=0.1)
+    assert jax.jit(free.draw)(variables, {"row": jnp.arange(3)}, KEY)["given"] == {}
 
 
 def test_the_likelihood_knows_the_label_and_the_row_alone():
@@ -197,11 +200,10 @@ def test_the_likelihood_knows_the_label_and_the_row_alone():
     variables, batch, log_prob = shaken(task), batch_of(8), jax.jit(task.log_prob)
     nats = log_prob(variables, batch, KEY)
     assert nats.shape == (8,) and bool(jnp.isfinite(nats).all())
-    part = {name: array[2:5] for name, array in batch.items()}
-    np.testing.assert_allclose(log_prob(variables, part, KEY), nats[2:5], rtol=1e-5)
-    other = log_prob(variables, batch | {"label": (batch["label"] + 1) % 10}, KEY)
+    np.testing.assert_allclose(log_prob(variables, cut(batch, slice(2, 5)), KEY), nats[2:5], rtol=1e-5)
+    other = log_prob(variables, batch | asked((labels_of(batch) + 1) % 10), KEY)
     assert float(jnp.abs(other - nats).max()) > 0.1
-    any_class = log_prob(variables, batch | {"label": jnp.full(8, 10)}, KEY)
+    any_class = log_prob(variables, batch | {"given": {}}, KEY)
     assert bool(jnp.isfinite(any_class).all())
 
 
@@ -210,7 +212,7 @@ def test_decoding_gives_the_mean_of_what_would_be_drawn():
     variables, batch = shaken(task), batch_of(3)
     z = task.encode(variables, batch)
     picture = task.decode(variables, z, batch)
-    likelihood = task.likelihood(variables.params, z, batch)
+    likelihood = task.likelihood(variables.params, z, condition_of(DIGITS, batch))
     drawn = jax.vmap(lambda key: likelihood.draw(key, 17))(jax.random.split(KEY, 2000))
     assert z.shape == (3, 4) and picture.shape == (3, 8, 8, 1)
     assert float(jnp.abs(drawn.mean(axis=0) - picture).max()) < 6 * 16 / 2 / np.sqrt(2000)
@@ -284,19 +286,19 @@ def test_the_figures_of_a_split():
 @pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("prior", [None, Prior()])
 def test_sizes_come_from_the_data(image, classes, prior):
-    task = replace(SMALL, prior=prior).sized(Spec(image=image, levels=256, classes=classes))
+    task = replace(SMALL, prior=prior).sized(pictures(image, levels=256, classes=classes))
     variables = jax.eval_shape(task.init, KEY)
     batch = task.spec.batch(2)
     mean, _ = jax.eval_shape(task.loss, variables, batch, KEY)
-    drawn = jax.eval_shape(lambda v: task.sample(v, 2, {}, KEY), variables)
-    assert mean.total.shape == () and drawn["image"].shape == (2, *image)
-    assert ("label" in drawn) == (classes > 0) == any("class" in path for path in paths(variables.params))
+    drawn = jax.eval_shape(task.sample, variables, {"row": jnp.arange(2)}, KEY)
+    assert mean.total.shape == () and values_of(drawn).shape == (2, *image)
+    assert bool(drawn["given"]) == (classes > 0) == any("condition" in path for path in paths(variables.params))
     assert set(variables.params) == {"encoder", "decoder"} | ({"prior"} if prior else set())
 
 
 def test_mistakes_are_told_in_a_sentence():
     with pytest.raises(UserError, match="choose data with pictures"):
-        SMALL.sized(Spec(length=16, vocabulary=30))
+        SMALL.sized(Spec(Tokens(16, 30)))
     for change, match in (
         ({"condition_dropout": 1.0}, "condition_dropout"),
         ({"importance_samples": 0}, "importance_samples"),
@@ -306,3 +308,5 @@ def test_mistakes_are_told_in_a_sentence():
     ):
         with pytest.raises(UserError, match=match):
             replace(SMALL, **change)
+    with pytest.raises(UserError, match=r"sampler\.temperature"):
+        LatentSampler(temperature=-0.1)
