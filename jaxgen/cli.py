@@ -1,4 +1,4 @@
-"""The `jaxgen` command: its words, and its exit codes. `--help` answers without importing jax."""
+"""The `jaxgen` command: its arguments and its exit codes. `--help` answers without importing jax."""
 # SPDX-License-Identifier: Apache-2.0
 
 import os

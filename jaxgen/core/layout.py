@@ -1,4 +1,4 @@
-"""How parameters lie over a mesh's `fsdp` and `tensor` axes: rules of (path pattern, axes), a wing's own."""
+"""How parameters lie over a mesh's `fsdp` and `tensor` axes: rules of (path pattern, axes), each family's own."""
 # SPDX-License-Identifier: Apache-2.0
 
 import re

@@ -1,2 +1,2 @@
-"""Linen blocks that two wings or more are built of."""
+"""Linen modules that two families or more use: attention, conditions, precision, rematerialisation."""
 # SPDX-License-Identifier: Apache-2.0

@@ -14,7 +14,7 @@ class Precision(enum.Enum):
     """What a network computes in (mixed precision, arXiv 1710.03740).
 
     bfloat16 has float32's range (arXiv 1905.12322), so that no loss is scaled.
-    Either way parameters and optimiser, norms, softmaxes, an RNN's gates and cell, what the network answers and every
+    Either way parameters and optimiser, norms, softmaxes, an RNN's gates and cell, a network's outputs and every
     loss are float32. BFLOAT16 is for products and for the activations between them, which are what memory and time go
     to on an accelerator; a kernel's gradient is rounded to it once, when it has been summed. Laws that speak of 1e-5
     hold in FLOAT32.
@@ -30,7 +30,7 @@ class Precision(enum.Enum):
 
     @property
     def product(self) -> Callable[..., jax.Array]:
-        """The `dot_general` of a float32 Dense layer that answers: it multiplies in this precision and rounds nothing.
+        """The `dot_general` of the last, float32 Dense layer: it multiplies in this precision and rounds nothing.
 
         Rounded to bfloat16 a picture's levels near 1 would be half a level of 256 apart.
         """

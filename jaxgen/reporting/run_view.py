@@ -151,7 +151,7 @@ def _long_label(run: RunView) -> str:
 
 
 def _family(experiment: dict) -> str:
-    """The wing whose network or task the document names: `jaxgen.families.WING.FILE.TYPE`."""
+    """The family whose network or task the document names: `jaxgen.families.FAMILY.FILE.TYPE`."""
     found = re.search(r"\bjaxgen\.families\.([a-z]+)\.", json.dumps(experiment))
     return found[1] if found else ""
 

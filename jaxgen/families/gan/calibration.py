@@ -2,8 +2,8 @@
 
 A relativistic D knows differences alone: its output has no zero. With outputs N(m_r, v) on reals and N(m_f, v) on fakes
 that are equally frequent, the posterior probability of `real` is sigmoid((m_r - m_f) (x - (m_r + m_f) / 2) / v).
-The moments come from training batches: p is calibrated between training pictures and fakes, and a D that has learned
-its training set by heart gives held-out reals less.
+The moments come from training batches: p is calibrated between training pictures and fakes, and a D that overfits
+its training set gives held-out reals less.
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -52,7 +52,7 @@ class Transformer(nn.Module):
     predicts: (1,) is the plain decoder, and 8 is the pixel above in a picture 8 wide. `dropout` acts on the embeddings
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
-    axis, no mask can tell them apart, and a run that starts from one without `scan`, or the other way, is rearranged.
+    axis, no mask can tell them apart, and a run that starts from one without `scan`, or the reverse, is rearranged.
     Each token that is drawn takes about twice as long then, for the loop moves all caches. The last two fields come
     from the data: `vocabulary` V and `positions` (a picture's pixels, each with an embedding of its own; 0: none).
     """

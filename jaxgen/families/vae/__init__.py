@@ -1,2 +1,2 @@
-"""The VAE wing: an encoder, a decoder, and a prior that may be learned."""
+"""The VAE family: an encoder, a decoder, and a prior that may be learned."""
 # SPDX-License-Identifier: Apache-2.0
