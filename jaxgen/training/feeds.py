@@ -96,7 +96,7 @@ class StreamedFeed:
         return self._devices.put_feed(self.stacked(step, count), traced=False)
 
     def stacked(self, step: int, count: int) -> tuple[dict[str, np.ndarray], ...]:
-        """For each draw of a step its batches [K, B, ...]; a short call repeats its last batch, which is not consumed."""
+        """For each draw of a step its batches [K, B, ...]; a short call repeats its last batch, unread."""
         if self._batches is None:
             self._batches = self._source.stream(self._state, step * self._draws, self._devices.rows)
         steps = [[next(self._batches) for _ in range(self._draws)] for _ in range(count)]
