@@ -11,6 +11,8 @@ from jaxgen.core.data import Traced
 from jaxgen.data.builtin import digits
 from jaxgen.data.clips import UNITS, MovingDigits
 from jaxgen.errors import UserError
+from tests.data.batches import given, same, types
+from tests.data.batches import made as made_of
 
 DATA = MovingDigits(batch_size=16, frames=12, size=20, most=2, fastest=3.0)
 SIDE = 8  # of a digit
@@ -35,13 +37,16 @@ def batch(made):
 def test_the_batch_is_what_the_spec_says(source, batch):
     assert isinstance(source, Traced)
     shapes = DATA.spec().batch(16)
-    assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {k: (v.shape, v.dtype) for k, v in shapes.items()}
+    assert types(batch) == types(shapes)
 
 
 def test_positions_follow_a_simulation_step_by_step(batch):
     room = DATA.size - SIDE
     for row in range(16):
-        position, speed = batch["position"][row].astype(np.float64), batch["speed"][row].astype(np.float64)
+        position, speed = (
+            batch["made"]["position"][row].astype(np.float64),
+            batch["made"]["speed"][row].astype(np.float64),
+        )
         assert (position * UNITS % 1 == 0).all() and np.abs(speed).max() <= DATA.fastest
         assert position.min() >= 0 and position.max() <= room
         for frame in range(1, DATA.frames):
@@ -52,18 +57,20 @@ def test_positions_follow_a_simulation_step_by_step(batch):
 
 
 def test_pixels_are_the_brighter_of_the_digits_at_these_positions(batch):
-    images, labels = digits()["train"]["image"], digits()["train"]["label"]
+    images, labels = made_of(digits()["train"]), given(digits()["train"])
     for row in range(16):
-        corners = np.floor(batch["position"][row] + 0.5).astype(int)  # [T, N, 2]
-        present = batch["labels"][row] >= 0
+        corners = np.floor(batch["made"]["position"][row] + 0.5).astype(int)  # [T, N, 2]
+        present = batch["made"]["kind"][row] >= 0
         assert present[0]
         layers = []
         for digit in np.flatnonzero(present):
-            own = [label == batch["labels"][row, digit] for label in labels]
+            own = [label == batch["made"]["kind"][row, digit] for label in labels]
             layers.append([clip_of(image, corners[:, digit]) for image in images[np.array(own)]])
         first, second = layers if present.all() else (layers[0], [np.zeros_like(layers[0][0])])
         assert any(
-            np.array_equal(batch["clip"][row], np.maximum(a, b)) for a in candidates(batch, row, first) for b in second
+            np.array_equal(batch["made"]["value"][row], np.maximum(a, b))
+            for a in candidates(batch, row, first)
+            for b in second
         )
 
 
@@ -76,21 +83,21 @@ def clip_of(image, corners):
 
 def candidates(batch, row, layer):
     """Those that are nowhere brighter than the clip: few."""
-    return [one for one in layer if (one <= batch["clip"][row]).all()]
+    return [one for one in layer if (one <= batch["made"]["value"][row]).all()]
 
 
 def test_a_rows_clip_is_the_same_alone_and_on_several_devices(made, source, batch):
     alone = made(jnp.int32(3), jnp.array([5, 11]))
-    assert all(np.array_equal(alone[name], batch[name][[5, 11]]) for name in batch)
+    assert same(alone, jax.tree.map(lambda array: array[[5, 11]], batch))
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
     rows = jax.device_put(jnp.arange(16), NamedSharding(mesh, PartitionSpec("data")))
     spread = made(jnp.int32(3), rows)
-    assert all(np.array_equal(spread[name], batch[name]) for name in batch)
-    assert not np.array_equal(made(jnp.int32(4), rows)["clip"], batch["clip"])
+    assert same(spread, batch)
+    assert not np.array_equal(made_of(made(jnp.int32(4), rows)), made_of(batch))
 
 
 def test_one_and_two_digits_come_alike_often_in_all_classes(source):
-    labels_of = jax.jit(lambda rows: source.next(jax.random.key(7), None, jnp.int32(0), rows)[0]["labels"])
+    labels_of = jax.jit(lambda rows: source.next(jax.random.key(7), None, jnp.int32(0), rows)[0]["made"]["kind"])
     labels = np.asarray(labels_of(jnp.arange(4000)))
     assert abs((labels[:, 1] >= 0).mean() - 0.5) < 0.03 and (labels[:, 0] >= 0).all()
     assert set(labels[:, 1].tolist()) == set(range(-1, 10))
@@ -99,11 +106,11 @@ def test_one_and_two_digits_come_alike_often_in_all_classes(source):
 def test_an_evaluation_is_always_the_same_and_of_held_out_digits():
     data = MovingDigits(batch_size=8, frames=2, size=16, most=1, evaluated=20)
     one, two = data.evaluation("test"), data.evaluation("test")
-    assert all(np.array_equal(one[name], two[name]) for name in one) and one["weight"].sum() == 20
-    assert one["clip"].shape == (3, 8, 2, 16, 16, 1)
-    held_out = {image.tobytes() for image in digits()["test"]["image"]}
-    corner = np.floor(one["position"][0, 0, 0, 0] + 0.5).astype(int)
-    seen = one["clip"][0, 0, 0, corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE]
+    assert same(one, two) and one["weight"].sum() == 20
+    assert one["made"]["value"].shape == (3, 8, 2, 16, 16, 1)
+    held_out = {image.tobytes() for image in made_of(digits()["test"])}
+    corner = np.floor(one["made"]["position"][0, 0, 0, 0] + 0.5).astype(int)
+    seen = one["made"]["value"][0, 0, 0, corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE]
     assert seen.tobytes() in held_out
 
 

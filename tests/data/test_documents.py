@@ -12,8 +12,9 @@ from jaxgen.data.documents import Separated, pack
 def test_each_token_is_a_target_once_and_of_its_own_document(sizes, length):
     starts = np.cumsum([0, *sizes])
     documents = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=False)]  # all distinct
-    rows = pack(documents, length)
-    given_, told = rows["tokens"][:, :-1][rows["mask"]], rows["tokens"][:, 1:][rows["mask"]]
+    rows = pack(documents, length)["made"]
+    tokens, mask = rows["value"], rows["mask"]
+    given_, told = tokens[:, :-1][mask], tokens[:, 1:][mask]
     assert sorted(told.tolist()) == sorted(token for document in documents for token in document[1:].tolist())
     assert (told == given_ + 1).all()  # the one before it in its own document
     segment = rows["segment"]

@@ -13,7 +13,9 @@ from jaxgen.data import pictures
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
 from jaxgen.errors import UserError
-from tests.data.batches import batch_at
+from jaxgen.types import Framing, Label, Spec, Tokens, Unit
+from jaxgen.types import Image as Size
+from tests.data.batches import batch_at, given, made, same
 
 
 def colour(number: int) -> tuple[int, int, int]:
@@ -36,15 +38,16 @@ def numbers(images: np.ndarray) -> list[int]:
 
 def test_classes_are_the_subfolders_and_one_in_ten_is_held_out(tmp_path):
     data = Pictures(name=str(folder_of(tmp_path)))
-    assert data.spec().image == (4, 6, 3) and data.spec().classes == 2
+    assert data.spec() == Spec(Size(4, 6, 3, 256), (("class", Label(2)),))
+    assert data.class_names() == {"class": ("cats", "dogs")}
     parts = {split: data.arrays(split) for split in ("train", "test")}
-    seen = {split: numbers(arrays["image"]) for split, arrays in parts.items()}
+    seen = {split: numbers(made(arrays)) for split, arrays in parts.items()}
     assert len(seen["test"]) == 2 and sorted(seen["train"] + seen["test"]) == list(range(20))
     for split, arrays in parts.items():
-        assert [number % 2 for number in seen[split]] == arrays["label"].tolist()
-        assert all((image == colour(number)).all() for image, number in zip(arrays["image"], seen[split], strict=True))
+        assert [number % 2 for number in seen[split]] == given(arrays).tolist()
+        assert all((image == colour(number)).all() for image, number in zip(made(arrays), seen[split], strict=True))
     again = Pictures(name=str(tmp_path), train="train[:50%]", test="train[50%:]")
-    assert numbers(again.arrays("train")["image"]) + numbers(again.arrays("test")["image"]) == seen["train"]
+    assert numbers(made(again.arrays("train"))) + numbers(made(again.arrays("test"))) == seen["train"]
 
 
 def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
@@ -52,8 +55,8 @@ def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
         (tmp_path / split).mkdir()
         folder_of(tmp_path / split, count)
     data = Pictures(name=str(tmp_path))
-    assert numbers(data.arrays("test")["image"]) == [0, 2, 1] and data.arrays("test")["label"].tolist() == [0, 0, 1]
-    assert len(data.arrays("train+test")["image"]) == 8
+    assert numbers(made(data.arrays("test"))) == [0, 2, 1] and given(data.arrays("test")).tolist() == [0, 0, 1]
+    assert len(made(data.arrays("train+test"))) == 8
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -69,13 +72,10 @@ def test_wherever_the_pictures_live_the_batches_are_the_same(workers, tmp_path):
         expected = batch_at(host, key, number)
         inside = resident.next(key, None, np.uint32(number), rows)[0]
         found = next(stream)
-        for kind in expected:
-            np.testing.assert_array_equal(found[kind], expected[kind])
-            np.testing.assert_array_equal(inside[kind], expected[kind])
+        assert same(found, expected) and same(inside, expected)
     parts = [next(disk.stream(key, 4, some)) for some in np.array_split(rows, 2)]  # two processes
     whole = batch_at(host, key, 4)
-    for kind in whole:
-        np.testing.assert_array_equal(np.concatenate([part[kind] for part in parts]), whole[kind])
+    assert same(jax.tree.map(lambda *cut: np.concatenate(cut), *parts), whole)
 
 
 def test_a_large_split_is_evaluated_in_parts_of_the_very_same_rows(tmp_path, monkeypatch):
@@ -84,9 +84,8 @@ def test_a_large_split_is_evaluated_in_parts_of_the_very_same_rows(tmp_path, mon
     monkeypatch.setattr(pictures, "_PART", 2 * 4 * 4 * 6 * 3)  # two batches
     whole, parts = data.evaluation("test"), list(data.evaluation_parts("test"))
     assert [part["weight"].sum() for part in parts] == [8, 8, 7] and {part["row"].shape for part in parts} == {(2, 4)}
-    for name, array in whole.items():
-        assert array.dtype == parts[0][name].dtype
-        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), array)
+    assert same(jax.tree.map(lambda *each: np.concatenate(each), *parts), whole)
+    assert all(a.dtype == b.dtype for a, b in zip(jax.tree.leaves(parts[0]), jax.tree.leaves(whole), strict=True))
 
 
 def test_other_sizes_modes_and_see_through_ones_are_made_alike(tmp_path):
@@ -94,8 +93,8 @@ def test_other_sizes_modes_and_see_through_ones_are_made_alike(tmp_path):
     Image.new("L", (12, 8), 77).save(tmp_path / "b.png")
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "c.png")
     data = Pictures(name=str(tmp_path), size=4, train="train+test")
-    assert data.spec().image == (4, 4, 3) and data.spec().classes == 0
-    found = sorted(tuple(image[0, 0].tolist()) for image in data.arrays("train")["image"])
+    assert data.spec() == Spec(Size(4, 4, 3, 256))
+    found = sorted(tuple(image[0, 0].tolist()) for image in made(data.arrays("train")))
     assert found == [(1, 2, 3), (77, 77, 77), (255, 255, 255)]
 
 
@@ -104,9 +103,10 @@ def test_captions_come_as_bytes(tmp_path):
     lines = [json.dumps({"file": f"{number:03}.png", "caption": f"n° {number}"}) for number in range(4)]
     (tmp_path / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
     data = Pictures(name=str(tmp_path), train="train+test", caption_length=6)
-    assert data.spec().source_length == 6 and data.spec().source_vocabulary == 256
+    assert dict(data.spec().given)["caption"] == Tokens(6, 256, Unit.BYTE, Framing.SOURCE)
     arrays = data.arrays("train")
-    for number, source, mask in zip(numbers(arrays["image"]), arrays["source"], arrays["source_mask"], strict=True):
+    caption = arrays["given"]["caption"]
+    for number, source, mask in zip(numbers(made(arrays)), caption["value"], caption["mask"], strict=True):
         assert bytes(source[mask].tolist()).decode() == f"n° {number}"
 
 
@@ -142,7 +142,7 @@ def test_a_bad_picture_is_refused_by_name_or_stood_in_for(spoil, residence, tmp_
     with pytest.raises(UserError, match=sentence):
         batch(0)
     data, found = batch(1)
-    assert len(set(numbers(np.asarray(found["image"])))) == 19
+    assert len(set(numbers(np.asarray(made(found))))) == 19
     assert data.bad.count == 1 and "skipped 1 bad example" in list(data.remarks(data.source()))[-1]
 
 
@@ -159,6 +159,17 @@ def test_wrong_captions_are_named_by_line(line, sentence, tmp_path):
     (folder_of(tmp_path, 3, ()) / "captions.jsonl").write_bytes(line)
     with pytest.raises(UserError, match=sentence):
         Pictures(name=str(tmp_path), train="train+test").arrays("train")
+
+
+def test_a_picture_more_moves_no_other_into_or_out_of_validation(tmp_path):
+    def split(folder):
+        data = Pictures(name=str(folder), train="train+test").with_validation()
+        return {part: set(numbers(made(data.arrays(part)))) for part in ("train", "validation")}
+
+    before = split(folder_of(tmp_path, 60))
+    assert 0 < len(before["validation"]) < 15 and not before["train"] & before["validation"]
+    after = split(folder_of(tmp_path, 61))
+    assert all(before[part] == after[part] - {60} for part in before)
 
 
 def test_a_folder_without_pictures_and_an_empty_split(tmp_path):

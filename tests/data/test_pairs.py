@@ -22,9 +22,8 @@ from jaxgen.running.train_run import train_run
 from jaxgen.training.feeds import in_one_shape
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
-from jaxgen.types import Spec
 from tests.commands.test_resume import end_of
-from tests.data.batches import batch_at
+from tests.data.batches import batch_at, made, types, words_of
 from tests.worlds import Dictionary
 
 WORDS = {"a": "un", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le"}
@@ -55,6 +54,10 @@ def pairs(folder, **fields):
     return Pairs(**{"train": train, "test": test, **choices, **fields})
 
 
+def source_of(batch):
+    return batch["given"]["source"]
+
+
 def test_batches_hold_what_the_lines_say(folder):
     data, source = pairs(folder), pairs(folder).source()
     english, french = sentences(180)
@@ -62,19 +65,19 @@ def test_batches_hold_what_the_lines_say(folder):
     state, found, shapes = source.init(jax.random.key(0), None), [], set()
     for number in range(source._batches):
         batch = batch_at(source, state, number)
-        shapes.add(batch["source"].shape)
-        assert (batch["tokens"][:, 0] == data.spec().vocabulary).all()  # "start"
+        shapes.add(source_of(batch)["value"].shape)
+        assert (made(batch)[:, 0] == data.spec().made.vocabulary).all()  # "start"
         for row in np.flatnonzero(batch["weight"]):
-            tokens, mask = batch["tokens"][row], batch["mask"][row]
-            given_ = data.vocabularies[0].decode(batch["source"][row][batch["source_mask"][row]])
-            assert tokens[1:][mask][-1] == data.spec().vocabulary - 1  # "end", and it is told
-            assert data.decode(tokens) == data.decode(tokens[1:][mask])
-            found.append((given_, data.decode(tokens)))
+            tokens, mask = made(batch)[row], batch["made"]["mask"][row]
+            given_ = data.codec("source").decode(source_of(batch)["value"][row][source_of(batch)["mask"][row]])
+            assert tokens[1:][mask][-1] == data.spec().made.vocabulary - 1  # "end", and it counts
+            assert words_of(data, tokens) == words_of(data, tokens[1:][mask])
+            found.append((given_, words_of(data, tokens)))
     assert sorted(found) == expected  # each pair has its turn once in an epoch
     assert shapes == {(8, 4), (8, 8), (8, 16)}
     epochs = [[batch_at(source, state, source._batches * epoch + number) for number in range(3)] for epoch in (0, 1)]
     assert any(
-        not np.array_equal(*sources) for sources in zip(*[[b["source"] for b in e] for e in epochs], strict=True)
+        not np.array_equal(*sources) for sources in zip(*[[source_of(b)["value"] for b in e] for e in epochs], strict=True)
     )
 
 
@@ -83,24 +86,24 @@ def test_batches_hold_what_the_lines_say(folder):
 def test_no_call_holds_two_shapes_and_an_epoch_is_every_pair_once(sizes, batch_size, run_, most):
     offsets = np.cumsum([0, *sizes])
     arrays = tuple(
-        {"tokens": np.tile(np.arange(start, start + size)[:, None], bucket + 1)}
+        {"made": {"value": np.tile(np.arange(start, start + size)[:, None], bucket + 1)}}
         for bucket, (start, size) in enumerate(zip(offsets, sizes, strict=False))
     )
-    source = BucketedPairs(arrays, Spec(), batch_size, run_)
+    source = BucketedPairs(arrays, None, batch_size, run_)
     state, total = source.init(jax.random.key(1), None), source._batches
     calls = [(step, min(most, 2 * total - step)) for step in range(0, 2 * total, most)]
     cut = list(in_one_shape(iter(calls), source, state, 1))
     assert [step for start, count in cut for step in range(start, start + count)] == list(range(2 * total))
     assert all(count <= min(most, run_) for _, count in cut)
     for start, count in cut:
-        assert len({batch_at(source, state, number)["tokens"].shape for number in range(start, start + count)}) == 1
+        assert len({made(batch_at(source, state, number)).shape for number in range(start, start + count)}) == 1
     for epoch in (0, 1):
         batches = [batch_at(source, state, epoch * total + number) for number in range(total)]
-        seen = np.concatenate([batch["tokens"][:, 0][batch["weight"] > 0] for batch in batches])
+        seen = np.concatenate([made(batch)[:, 0][batch["weight"] > 0] for batch in batches])
         assert sorted(seen.tolist()) == list(range(sum(sizes)))
     # processes see parts of one batch
-    parts = [next(source.stream(state, 1, rows))["tokens"] for rows in np.array_split(np.arange(batch_size), 2)]
-    assert np.array_equal(np.concatenate(parts), batch_at(source, state, 1)["tokens"])
+    parts = [made(next(source.stream(state, 1, rows))) for rows in np.array_split(np.arange(batch_size), 2)]
+    assert np.array_equal(np.concatenate(parts), made(batch_at(source, state, 1)))
 
 
 def experiment(folder, **fields):
@@ -136,26 +139,29 @@ def test_a_run_compiles_once_a_shape_learns_and_resumes_exactly(folder, tmp_path
     assert 0 < train_run(experiment(folder), stopped, lambda: calls.append(0) or len(calls) == 9) < 60
     assert train_run(experiment(folder), stopped, lambda: False) == 60
     assert end_of(stopped) == end_of(whole)
-    assert (whole / "samples" / "60.txt").read_text()
-    assert {"source", "target"} == json.loads((whole / "vocabulary.json").read_text())["vocabulary"].keys()
+    shown = (whole / "samples" / "60.txt").read_text().split("\n\n――――――――\n\n")
+    for (english, french), text in zip(zip(*sentences(180), strict=True), shown, strict=False):
+        assert english and french  # what was given stands above what was made of it
+        source, target = text.split("\n")
+        assert target.split()[: len(source.split())] == [WORDS[word] for word in source.split()]
+    kept = json.loads((whole / "data.json").read_text())
+    assert {"source", "target"} == kept["vocabulary"].keys()
 
 
 def test_a_shared_vocabulary_or_two(folder):
     shared = pairs(folder, tokens=BytePairs(size=300), source_tokens=None, buckets=(64,))
     source, target = shared.vocabularies
-    assert source is target and shared.spec().source_vocabulary == shared.spec().vocabulary - 1
-    assert shared.decode(shared.encode(" le chat voit ")) == "le chat voit"
+    assert source is target and dict(shared.spec().given)["source"].vocabulary == shared.spec().made.vocabulary - 1
+    assert shared.codec("made").decode(shared.codec("source").encode("le chat voit")) == "le chat voit"
     for data in (shared, pairs(folder)):
         given_ = data.with_vocabulary(json.loads(json.dumps(data.vocabulary_document())))
         assert given_ == data and given_.spec() == data.spec()
     assert from_document(to_document(shared)) == shared
     changed = set_fields(shared, ["train=a.en,a.de", "buckets=8,32", "source_tokens=Bytes"])
     assert changed.train == ("a.en", "a.de") and changed.buckets == (8, 32) and changed.source_tokens == Bytes()
-    batch = shared.spec().batch(8)
-    made = batch_at(shared.source(), jax.random.key(0), 0)
-    assert {name: (made[name].shape, made[name].dtype) for name in batch} == {
-        name: (shape.shape, shape.dtype) for name, shape in batch.items()
-    }
+    batch = batch_at(shared.source(), jax.random.key(0), 0)
+    assert batch.pop("weight").shape == (8,)
+    assert types(batch) == types(shared.spec().batch(8))
 
 
 BAD = {
@@ -181,7 +187,7 @@ def test_a_bad_line_is_named_or_left_out(kind, tmp_path):
         Pairs(train=files, **choices).source()
     data = Pairs(train=files, **choices, skip_bad=2)  # the test's are bad at the same place
     for _ in range(2):
-        assert sum(len(arrays["tokens"]) for arrays in data.source().arrays) == 2
+        assert sum(len(made(arrays)) for arrays in data.source().arrays) == 2
     assert data.bad.count == (1 if kind == "long" else 2)  # once in each of the two splits, when it has been read
     data.evaluation("test")
     assert data.bad.count == 2 and data.bad.told() in list(data.remarks(data.source()))
@@ -211,8 +217,8 @@ def test_multi30k_is_read_whole():
     files = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
     named = {split: (str(multi30k / f"{name}.en.gz"), str(multi30k / f"{name}.de.gz")) for split, name in files.items()}
     data = Pairs(**named, tokens=BytePairs(4000), buckets=(16, 32, 96))
-    sizes = [len(arrays["tokens"]) for arrays in data.source().arrays]
+    sizes = [len(made(arrays)) for arrays in data.source().arrays]
     assert sum(sizes) == 29_000 and min(sizes) > 0 and data.bad.count == 0
     evaluated = data.evaluation("validation")
     assert evaluated["weight"].sum() == 1_014
-    assert data.decode(evaluated["tokens"][0, 0]).startswith("Eine Gruppe von Männern lädt Baumwolle")
+    assert words_of(data, made(evaluated)[0, 0]).startswith("Eine Gruppe von Männern lädt Baumwolle")

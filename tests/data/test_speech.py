@@ -14,7 +14,8 @@ from scipy.io import wavfile
 from jaxgen.data.residence import Residence
 from jaxgen.data.speech import Sounds, Speech
 from jaxgen.errors import UserError
-from tests.data.batches import batch_at
+from jaxgen.types import Framing, Label, Spec, Wave
+from tests.data.batches import batch_at, given, made, same, types, words_of
 
 RATE = 8000
 
@@ -34,10 +35,16 @@ def folder_of(folder: Path, told: list[str], rate: int = RATE) -> Path:
     return folder
 
 
-def numbers(arrays: dict[str, np.ndarray]) -> list[int]:
+def wave_of(arrays: dict) -> dict[str, np.ndarray]:
+    """Of speech the wave is given, of sounds it is made."""
+    return arrays["given"].get("wave", arrays["made"])
+
+
+def numbers(arrays: dict) -> list[int]:
     """The recordings' numbers, from their lengths; their samples are looked at too."""
-    found = [int(length) - 100 for length in arrays["wave_length"]]
-    for row, number in zip(arrays["wave"], found, strict=True):
+    wave = wave_of(arrays)
+    found = [int(length) - 100 for length in wave["length"]]
+    for row, number in zip(wave["value"], found, strict=True):
         assert np.array_equal(row[: 100 + number], samples_of(number)) and not row[100 + number :].any()
     return found
 
@@ -46,14 +53,15 @@ def test_words_come_with_their_waves_and_one_in_ten_is_held_out(tmp_path):
     told = [f"n°{number}" for number in range(20)]
     data = Speech(name=str(folder_of(tmp_path, told)), batch_size=4)
     spec = data.spec()
-    assert (spec.wave, spec.rate, spec.length, spec.padded) == (119, RATE, 5, True)
+    assert dict(spec.given)["wave"] == Wave(119, RATE)
+    assert (spec.made.length, spec.made.framing) == (5, Framing.TARGET)
     seen = {}
     for split in ("train", "test"):
         arrays = data.arrays(split)
         seen[split] = numbers(arrays)
-        assert [data.decode(tokens) for tokens in arrays["tokens"]] == [told[number] for number in seen[split]]
-        assert arrays["mask"].sum(axis=1).tolist() == [len(told[number]) + 1 for number in seen[split]]
-        assert (arrays["tokens"][:, 0] == spec.vocabulary).all() and arrays["tokens"][:, 1:].max() < spec.vocabulary
+        assert [words_of(data, tokens) for tokens in made(arrays)] == [told[number] for number in seen[split]]
+        assert arrays["made"]["mask"].sum(axis=1).tolist() == [len(told[number]) + 1 for number in seen[split]]
+        assert (made(arrays)[:, 0] == spec.made.vocabulary).all() and made(arrays)[:, 1:].max() < spec.made.vocabulary
     assert len(seen["test"]) == 2 and sorted(seen["train"] + seen["test"]) == list(range(20))
     halves = Speech(name=str(tmp_path), train="train[:50%]", test="train[50%:]")
     assert numbers(halves.arrays("train")) + numbers(halves.arrays("test")) == seen["train"]
@@ -64,8 +72,8 @@ def test_words_come_with_their_waves_and_one_in_ten_is_held_out(tmp_path):
 def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
     folder_of(tmp_path / "train", ["0", "1", "1"]), folder_of(tmp_path / "test", ["1"])
     data = Sounds(name=str(tmp_path), classes=2)
-    assert data.arrays("train")["label"].tolist() == [0, 1, 1] and data.arrays("test")["label"].tolist() == [1]
-    assert data.spec().classes == 2 and data.spec().wave == 102
+    assert given(data.arrays("train")).tolist() == [0, 1, 1] and given(data.arrays("test")).tolist() == [1]
+    assert data.spec() == Spec(Wave(102, RATE), (("class", Label(2)),))
 
 
 def test_batches_are_alike_from_device_and_host_and_as_the_spec_says(tmp_path):
@@ -77,13 +85,12 @@ def test_batches_are_alike_from_device_and_host_and_as_the_spec_says(tmp_path):
     inside = jax.jit(lambda source, number: source.next(key, None, number, np.arange(5))[0])
     for number in range(3):
         batch, other = inside(device.source(), np.uint32(number)), batch_at(host.source(), key, number)
-        assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {k: (v.shape, v.dtype) for k, v in shapes.items()}
-        assert all(np.array_equal(batch[kind], other[kind]) for kind in shapes) and batch.keys() == other.keys()
+        assert types(batch) == types(shapes) and same(batch, other)
         for row in range(5):
-            samples = samples_of(int(batch["wave_length"][row]) - 100)
-            assert np.array_equal(batch["wave"][row, : len(samples)], samples.astype(np.float32) / 32768)
+            samples = samples_of(int(batch["made"]["length"][row]) - 100)
+            assert np.array_equal(made(batch)[row, : len(samples)], samples.astype(np.float32) / 32768)
     tested = device.evaluation("test")
-    assert tested["wave"].dtype == np.float32 and tested["weight"].sum() == 1
+    assert made(tested).dtype == np.float32 and tested["weight"].sum() == 1
     assert "11 recordings, 0.00 h at 8000 Hz" in next(device.remarks(device.source()))
 
 
@@ -107,14 +114,14 @@ def test_every_width_is_the_same_sound_and_channels_are_mixed(width, tmp_path):
         bits = 8 * np.dtype(width).itemsize
         wavfile.write(file, RATE, (levels * 2 ** (bits - 8) + (128 if width == "uint8" else 0)).astype(width))
     (tmp_path / "transcripts.tsv").write_text("a.wav\thello\na.wav\thello\n")
-    wave = Speech(name=str(tmp_path)).arrays("train")["wave"]
+    wave = given(Speech(name=str(tmp_path)).arrays("train"), "wave")
     assert wave.tolist() == [[256 * level for level in (-128, -32, 0, 64, 127)]]
 
 
 def test_floats_beyond_full_scale_are_cut(tmp_path):
     wavfile.write(tmp_path / "a.wav", RATE, np.array([-1.5, 0.5, 1.5], np.float32))
     (tmp_path / "transcripts.tsv").write_text("a.wav\thello\na.wav\thello\n")
-    assert Speech(name=str(tmp_path)).arrays("train")["wave"].tolist() == [[-32768, 16384, 32767]]
+    assert given(Speech(name=str(tmp_path)).arrays("train"), "wave").tolist() == [[-32768, 16384, 32767]]
 
 
 def test_another_rate_is_converted_when_that_is_asked_for(tmp_path):
@@ -122,9 +129,9 @@ def test_another_rate_is_converted_when_that_is_asked_for(tmp_path):
     wavfile.write(tmp_path / "a.wav", 16_000, tone.astype(np.float32))
     (tmp_path / "transcripts.tsv").write_text("a.wav\thello\na.wav\thello\n")
     data = Speech(name=str(tmp_path), rate=RATE, resample=True)
-    found = data.arrays("train")["wave"][0] / 32768
+    found = given(data.arrays("train"), "wave")[0] / 32768
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
-    assert data.spec().rate == RATE and found.shape == expected.shape
+    assert dict(data.spec().given)["wave"].rate == RATE and found.shape == expected.shape
     np.testing.assert_allclose(found[200:-200], expected[200:-200], atol=2e-3)  # the filter's own ends aside
 
 
@@ -283,11 +290,11 @@ def test_a_prepared_set_is_read_without_tensorflow(tmp_path):
     root = str(prepared_set(tmp_path, AUDIO))
     sounds, speech = Sounds(name="toy", data_dir=root), Speech(name="toy:1.0.0", data_dir=root)
     found = sounds.arrays("train")
-    assert found["label"].tolist() == [number % 3 for number in numbers(found)]
+    assert given(found).tolist() == [number % 3 for number in numbers(found)]
     assert sorted(numbers(found) + numbers(sounds.arrays("test"))) == list(range(10))
-    assert sounds.spec().classes == 3 and sounds.spec().rate == RATE
+    assert dict(sounds.spec().given)["class"] == Label(3) and sounds.spec().made.rate == RATE
     words = speech.arrays("train")
-    assert [speech.decode(tokens) for tokens in words["tokens"]] == [f"n°{number}" for number in numbers(words)]
+    assert [words_of(speech, tokens) for tokens in made(words)] == [f"n°{number}" for number in numbers(words)]
 
 
 @pytest.mark.parametrize(
@@ -312,6 +319,6 @@ prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_dat
 def test_spoken_digit_is_cut_as_its_authors_say():
     data = Sounds()
     train, test = data.arrays("train"), data.arrays("test")
-    assert data.spec().rate == 8000 and data.spec().classes == 10
-    assert np.bincount(train["label"]).tolist() == [270] * 10 and np.bincount(test["label"]).tolist() == [30] * 10
-    assert (train["wave_length"] > 0).all() and train["wave"].min() < -20_000
+    assert data.spec().made.rate == 8000 and dict(data.spec().given)["class"] == Label(10)
+    assert np.bincount(given(train)).tolist() == [270] * 10 and np.bincount(given(test)).tolist() == [30] * 10
+    assert (train["made"]["length"] > 0).all() and made(train).min() < -20_000

@@ -18,7 +18,8 @@ from jaxgen.data.residence import Residence
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words
 from jaxgen.errors import UserError
-from tests.data.batches import batch_at
+from jaxgen.types import Framing
+from tests.data.batches import batch_at, made, same, words_of
 
 prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets") / "tiny_shakespeare"
 shakespeare = pytest.mark.skipif(not prepared.is_dir(), reason="no prepared tiny_shakespeare in TFDS_DATA_DIR")
@@ -38,13 +39,13 @@ def test_three_files_of_words(files):
     data = Text(**files, tokens=Words(), batch_size=2, length=5)
     assert data.of("train")[0] == "the cat sat\non the mat\n" * 40
     assert set(data.vocabulary.words) == {"the", "cat", "sat", "on", "mat", "<unk>", "<eos>"}
-    test = data.evaluation("test")["tokens"]
-    assert data.decode(test[0, 0]).startswith("the <unk> sat\nthe")
+    test = made(data.evaluation("test"))
+    assert words_of(data, test[0, 0]).startswith("the <unk> sat\nthe")
     stream = np.concatenate([*test[:, 0, :-1]])
-    assert len(stream) >= 0.9 * (20 * 4 + 2) and data.evaluation("validation")["tokens"].max() < 7
-    assert data.spec().vocabulary == 7 and data.spec().continues
+    assert len(stream) >= 0.9 * (20 * 4 + 2) and made(data.evaluation("validation")).max() < 7
+    assert data.spec().made.vocabulary == 7 and data.spec().made.continues
     source = data.source()
-    assert np.array_equal(source.tokens[:8], data.encode("the cat sat\non the mat\n"))
+    assert np.array_equal(source.tokens[:8], data.codec("made").encode("the cat sat\non the mat\n"))
 
 
 def test_a_file_of_words_is_cut_between_lines(tmp_path):
@@ -69,19 +70,21 @@ def test_documents_of_a_file_are_packed_and_cut_between_documents(tmp_path):
     path.write_text("\n---\n".join(f"document {number} " + "x" * number for number in range(20)))
     data = Text(name=str(path), length=40, batch_size=4, documents=Separated("---"), tokens=Bytes())
     assert len(data.of("train")) == 18 and data.of("test")[-1] == "document 19 " + "x" * 19
-    spec, rows = data.spec(), data.packed("train")
-    assert spec.packed and not spec.continues
+    spec, rows = data.spec(), data.packed("train")["made"]
+    assert spec.made.framing is Framing.PACKED and not spec.made.continues
     assert spec.batch(4).keys() == data.source().arrays.keys() | {"row"}
-    assert all(rows[name].shape[1:] == spec.batch(4)[name].shape[1:] for name in rows)
+    assert all(rows[name].shape[1:] == spec.batch(4)["made"][name].shape[1:] for name in rows)
     assert f"18 documents in {len(rows['mask'])} rows of 40 + 1 tokens" in next(data.remarks(data.source()))
-    first = rows["tokens"][0][rows["segment"][0] == 1]
-    assert data.decode(first) in data.of("train")
+    first = rows["value"][0][rows["segment"][0] == 1]
+    assert words_of(data, first) in data.of("train")
     host = dataclasses.replace(data, residence=Residence.HOST).source()
     key, number, order = jax.random.key(0), jnp.int32(3), jnp.arange(4)
     streamed, resident = batch_at(host, key, 3), data.source().next(key, None, number, order)[0]
-    assert all(np.array_equal(streamed[name], resident[name]) for name in resident)
+    assert same(streamed, resident)
     evaluated = data.evaluation("test")
-    assert (evaluated["mask"].sum(axis=2) * evaluated["weight"]).sum() == sum(len(text) - 1 for text in data.of("test"))
+    assert (evaluated["made"]["mask"].sum(axis=2) * evaluated["weight"]).sum() == sum(
+        len(text) - 1 for text in data.of("test")
+    )
 
 
 @shakespeare
@@ -89,7 +92,7 @@ def test_nanogpts_tenth_of_tiny_shakespeare():
     """1,003,854 and 111,540 characters, 65 different ones: what nanoGPT's prepare.py prints."""
     data = Text(name="tiny_shakespeare", test="validation+test")
     assert len(data.of("train")[0]) == 1_003_854 and len(data.of("test")[0]) == 111_540
-    assert data.spec().vocabulary == 65
+    assert data.spec().made.vocabulary == 65
     assert data.of("validation")[0] == data.of("test")[0][:55_770]
     examples = Text(name="tiny_shakespeare", test="validation+test", documents=Examples())
     assert [len(text) for text in examples.of("test")] == [55_770, 55_770]

@@ -8,6 +8,8 @@ import pytest
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
+from jaxgen.types import Image, Label, Spec
+from tests.data.batches import given, made
 
 prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets") / "mnist"
 
@@ -15,10 +17,10 @@ prepared = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_dat
 @pytest.mark.skipif(not prepared.is_dir(), reason="no prepared mnist in TFDS_DATA_DIR")
 def test_mnist_is_read_without_tensorflow():
     data = Pictures(name="mnist")
-    assert data.spec().image == (28, 28, 1) and data.spec().levels == 256 and data.spec().classes == 10
+    assert data.spec() == Spec(Image(28, 28, 1, 256), (("class", Label(10)),))
     arrays = data.arrays("test")
-    assert arrays["image"].shape == (10_000, 28, 28, 1) and arrays["label"][:5].max() < 10
-    assert arrays["image"].mean() == pytest.approx(33.79, abs=0.01)  # MNIST's test mean, a known constant
+    assert made(arrays).shape == (10_000, 28, 28, 1) and given(arrays)[:5].max() < 10
+    assert made(arrays).mean() == pytest.approx(33.79, abs=0.01)  # MNIST's test mean, a known constant
 
 
 @pytest.mark.parametrize(

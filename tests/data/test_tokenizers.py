@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.core.mean import Mean
-from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, whole_lines
+from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
-from jaxgen.types import Spec, Unit
+from jaxgen.types import Spec, Tokens, Unit
 
 TEXT = "the cat sat on the mat \n the cat <unk> the dog \n\n Ünïcödé – the end \n"
 CHOICES = (Characters(), Bytes(), Words(), BytePairs(size=270))
@@ -133,7 +133,7 @@ def test_the_likelihood_is_told_in_the_units_of_the_tokens():
     task = LanguageModel(RecurrentNetwork(width=4, embedding=4))
     nats, told = Mean(jnp.float32(40 * math.log(8)), jnp.float32(40)), Mean(jnp.float32(60), jnp.float32(40))
     sums = {"nats": nats, "bytes": told}
-    figures = {unit: task.sized(Spec(length=4, vocabulary=3, unit=unit)).finish(sums) for unit in Unit}
+    figures = {unit: task.sized(Spec(Tokens(4, 3, unit))).finish(sums) for unit in Unit}
     assert figures[Unit.CHARACTER].keys() == {"nats_per_token", "bits_per_character", "perplexity"}
     assert figures[Unit.BYTE]["bits_per_byte"] == pytest.approx(3)
     assert figures[Unit.WORD]["perplexity_per_word"] == pytest.approx(8)
@@ -144,10 +144,10 @@ def test_bits_per_byte_are_all_nats_over_all_bytes():
     """An untrained network holds all tokens equally likely, so that its bits are known."""
     vocabulary = FITTED[BytePairs]
     tokens = vocabulary.encode("the cat sat on the mat the cat sat")
-    sizes = {"length": len(tokens) - 1, "vocabulary": vocabulary.size}
-    spec = Spec(**sizes, unit=vocabulary.unit, token_bytes=vocabulary.token_bytes)
+    spec = Spec(Tokens(len(tokens) - 1, vocabulary.size, vocabulary.unit))
     task = LanguageModel(RecurrentNetwork(width=4, embedding=4)).sized(spec)
-    batch = {"tokens": tokens[None], "row": np.arange(1)}
+    batches = {"given": {}, "made": {"value": tokens[None, None]}}
+    batch = jax.tree.map(lambda array: array[0], with_bytes(batches, vocabulary)) | {"row": np.arange(1)}
     sums = jax.jit(lambda key: task.evaluate(task.init(key), batch, key)[0])(jax.random.key(0))
     told = len(vocabulary.decode(tokens[1:]).encode())
     assert sums["bytes"].total == pytest.approx(told)
