@@ -126,7 +126,8 @@ def test_no_module_knows_a_modality_but_those_whose_business_it_is(path):
     if place.startswith(KNOWING):
         return
     tree = ast.parse(path.read_text())
-    outside = [node for node in ast.walk(tree) if node not in sized(tree)]
+    inside = sized(tree)
+    outside = [node for node in ast.walk(tree) if node not in inside]
     asked = {name for node in outside for name in named(node)}
     used = {node.id for node in outside if isinstance(node, ast.Name)}
     imported = {
