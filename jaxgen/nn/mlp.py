@@ -2,18 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
+
+from jaxgen.nn.precision import Precision
 
 
 class MLP(nn.Module):
     """[..., D] -> [..., D], position by position, through GELU units `hidden` in number (eq. 2, arXiv 1706.03762)."""
 
     hidden: int
-    dtype: jnp.dtype = jnp.float32  # of products and of what comes back
+    precision: Precision = Precision.FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         flat = x.reshape(-1, x.shape[-1])  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
-        hidden = nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name="in")(flat))
-        return nn.Dense(x.shape[-1], dtype=self.dtype, name="out")(hidden).reshape(x.shape)
+        hidden = nn.gelu(self.precision.dense(self.hidden, name="in")(flat))
+        return self.precision.dense(x.shape[-1], name="out")(hidden).reshape(x.shape)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import attend, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
 
@@ -26,7 +27,7 @@ class SelfAttention(nn.Module):
     heads: int
     causal: bool = False
     rotary: bool = False
-    dtype: jnp.dtype = jnp.float32  # of products and of what comes back
+    precision: Precision = Precision.FLOAT32
 
     @nn.compact
     def __call__(
@@ -44,7 +45,7 @@ class SelfAttention(nn.Module):
         """
         size, length, width = x.shape
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
-        qkv = nn.Dense(3 * width, dtype=self.dtype, name="query_key_value")(flat)
+        qkv = self.precision.dense(3 * width, name="query_key_value")(flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
         positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]
         if self.rotary:
@@ -57,7 +58,7 @@ class SelfAttention(nn.Module):
         if segment is not None:
             mask = same_segment(segment) if mask is None else mask & same_segment(segment)
         y = attend(q, k, v, mask).reshape(-1, width)
-        return nn.Dense(width, dtype=self.dtype, name="out")(y).reshape(x.shape), cache
+        return self.precision.dense(width, name="out")(y).reshape(x.shape), cache
 
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:

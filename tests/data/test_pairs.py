@@ -77,7 +77,8 @@ def test_batches_hold_what_the_lines_say(folder):
     assert shapes == {(8, 4), (8, 8), (8, 16)}
     epochs = [[batch_at(source, state, source._batches * epoch + number) for number in range(3)] for epoch in (0, 1)]
     assert any(
-        not np.array_equal(*sources) for sources in zip(*[[source_of(b)["value"] for b in e] for e in epochs], strict=True)
+        not np.array_equal(*sources)
+        for sources in zip(*[[source_of(b)["value"] for b in e] for e in epochs], strict=True)
     )
 
 

@@ -140,6 +140,24 @@ def test_an_answer_is_rounded_nowhere_and_its_gradients_products_are_of_halves()
     assert len(kinds) >= 3 and all(kind == {jnp.dtype("bfloat16")} for kind in kinds)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_product_of_halves_is_summed_in_float32_to_any_order(dtype):
+    """Of activations and of answers; a gradient penalty trains by second derivatives."""
+    x = jax.random.uniform(KEY, (4, 512, 16), dtype)
+    kernel = jax.random.normal(jax.random.key(1), (16, 3), dtype)
+
+    def derivatives(precision, x, kernel):
+        answer = lambda *both: precision.product(*both, (((2,), (0,)), ((), ()))).astype(jnp.float32)  # noqa: E731
+        first = jax.grad(lambda *both: (answer(*both) ** 3).sum(), argnums=(0, 1))
+        second = jax.grad(lambda *both: sum((part.astype(jnp.float32) ** 2).mean() for part in first(*both)), (0, 1))
+        return jax.grad(lambda *both: answer(*both).sum(), argnums=(0, 1))(x, kernel), second(x, kernel)
+
+    expected = derivatives(Precision.FLOAT32, x.astype(jnp.float32), kernel.astype(jnp.float32))
+    found = jax.jit(derivatives, static_argnums=0)(Precision.BFLOAT16, x, kernel)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == dtype and np.abs(a.astype(jnp.float32) - b).max() < 0.02 * np.abs(b).max()
+
+
 @pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in FAMILIES), ("diffusion", "PRODUCTS")])
 def test_rematerialisation_gives_the_same_gradients(family, remat):
     params, fields = lively(family).params, f"remat={remat}"

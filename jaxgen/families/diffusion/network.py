@@ -26,21 +26,21 @@ class Block(nn.Module):
 
     heads: int
     expansion: int
-    dtype: jnp.dtype
+    precision: Precision
 
     @nn.compact
     def __call__(self, x: jax.Array, kept: jax.Array | float, condition: jax.Array) -> tuple[jax.Array, None]:
         """`kept` scales what the two branches add: [B, 2, D] where features are dropped, or 1."""
         width = x.shape[-1]
         zeros = nn.initializers.zeros
-        modulation = nn.Dense(6 * width, dtype=self.dtype, kernel_init=zeros, name="modulation")(condition)
+        modulation = self.precision.dense(6 * width, kernel_init=zeros, name="modulation")(condition)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation[:, None], 6, axis=-1)  # [B, 1, D]
         kept = jnp.broadcast_to(kept, (len(x), 2, width)).astype(x.dtype)
         kept_1, kept_2 = jnp.split(kept, 2, axis=1)  # [B, 1, D]
-        attention = SelfAttention(self.heads, dtype=self.dtype, name="attention")
+        attention = SelfAttention(self.heads, precision=self.precision, name="attention")
         branch, _ = attention(_normed(x) * (1 + scale_1) + shift_1)
         x = x + gate_1 * kept_1 * branch
-        branch = MLP(self.expansion * width, self.dtype, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
+        branch = MLP(self.expansion * width, self.precision, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
         return x + gate_2 * kept_2 * branch, None
 
 
@@ -84,13 +84,13 @@ class DiffusionTransformer(nn.Module):
         keys: jax.Array | None = None,
     ) -> Float[Array, "B H W C outputs"]:
         """`keys` [B] draw each row's dropout; None drops nothing."""
-        dtype = self.precision.dtype
-        condition = nn.Dense(self.width, dtype=dtype, name="noise_in")(_waves(c_noise))
-        condition = nn.Dense(self.width, dtype=dtype, name="noise_out")(nn.silu(condition))  # [B, D]
+        dtype, dense = self.precision.dtype, self.precision.dense
+        condition = dense(self.width, name="noise_in")(_waves(c_noise))
+        condition = dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
         if given is not None:
             condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
         condition = nn.silu(condition)
-        tokens = nn.Dense(self.width, dtype=dtype, name="from_patch")(self._patches(x))  # [B, T, D]
+        tokens = dense(self.width, name="from_patch")(self._patches(x))  # [B, T, D]
         tokens += self.param("position", _small, tokens.shape[1:]).astype(dtype)
         tokens = self._through_blocks(tokens, self._kept(keys), condition)
         final = _Final(self.patch**2 * x.shape[-1] * self.outputs, self.precision, name="final")
@@ -98,7 +98,7 @@ class DiffusionTransformer(nn.Module):
 
     def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
         """[B, T, D] through every block, in one loop where they are stacked."""
-        sizes = self.heads, self.expansion, self.precision.dtype
+        sizes = self.heads, self.expansion, self.precision
         if self.scan:
             loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast))
             return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept), condition)[0]
@@ -138,10 +138,9 @@ class _Final(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, condition: jax.Array) -> jax.Array:
         zeros = nn.initializers.zeros
-        dtype, product = self.precision.dtype, self.precision.product
-        modulation = nn.Dense(2 * tokens.shape[-1], dtype=dtype, kernel_init=zeros, name="modulation")(condition)
+        modulation = self.precision.dense(2 * tokens.shape[-1], kernel_init=zeros, name="modulation")(condition)
         shift, scale = jnp.split(modulation[:, None], 2, axis=-1)
-        out = nn.Dense(self.features, kernel_init=zeros, dot_general=product, name="out")
+        out = self.precision.output(self.features, kernel_init=zeros, name="out")
         return out(_normed(tokens) * (1 + scale) + shift)
 
 

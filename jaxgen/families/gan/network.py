@@ -41,7 +41,7 @@ class Block(nn.Module):
 
     depth: int
     expansion: int
-    dtype: jnp.dtype
+    precision: Precision
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -49,18 +49,18 @@ class Block(nn.Module):
         pictures = x.ndim == 4
         gain = self.depth ** (-1 / 4 if pictures else -1 / 2)
         kernel_init = nn.initializers.variance_scaling(2 * gain**2 / (1 + _SLOPE**2), "fan_in", "normal")
-        hidden = nn.leaky_relu(nn.Dense(width, dtype=self.dtype, kernel_init=kernel_init)(x), _SLOPE)
+        hidden = nn.leaky_relu(self.precision.dense(width, kernel_init=kernel_init)(x), _SLOPE)
         if pictures:
-            convolution = nn.Conv(width, (3, 3), dtype=self.dtype, kernel_init=kernel_init)
+            convolution = nn.Conv(width, (3, 3), dtype=self.precision.dtype, kernel_init=kernel_init)
             hidden = nn.leaky_relu(convolution(hidden), _SLOPE)
         zeros = nn.initializers.zeros
-        return x + nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=zeros)(hidden)
+        return x + self.precision.dense(x.shape[-1], use_bias=False, kernel_init=zeros)(hidden)
 
 
 def _blocks(network: "Generator | Discriminator") -> Iterator[Block]:
     """The blocks of a network, one after another, numbered through its trunk and its stages."""
     depth, block = network.blocks + network.stage_blocks * len(network.channels), network.remat.of(Block)
-    return (block(depth, network.expansion, network.precision.dtype, name=f"Block_{n}") for n in itertools.count())
+    return (block(depth, network.expansion, network.precision, name=f"Block_{n}") for n in itertools.count())
 
 
 def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -87,8 +87,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it."""
-        dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
-        to_picture = functools.partial(nn.Dense, dot_general=self.precision.product, name="to_picture")
+        dense, to_picture = self.precision.dense, functools.partial(self.precision.output, name="to_picture")
         blocks = _blocks(self)
         if condition is not None:
             embedding = Conditioned(self.latent, _unit_embedding, name="condition")(condition)
@@ -127,8 +126,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], condition: Condition | None) -> Float[Array, "B"]:
-        dense = functools.partial(nn.Dense, dtype=self.precision.dtype)
-        answer = functools.partial(nn.Dense, use_bias=False, dot_general=self.precision.product)
+        dense, output = self.precision.dense, functools.partial(self.precision.output, use_bias=False)
         blocks, x = _blocks(self), picture
         sizes = resolutions(picture.shape[1:], len(self.channels))
         for size, channels in zip(reversed(sizes), reversed(self.channels), strict=True):
@@ -139,7 +137,7 @@ class Discriminator(nn.Module):
         for _ in range(self.blocks):
             x = next(blocks)(x)
         if condition is None:
-            return answer(1, name="to_output")(x)[:, 0]
-        features = answer(self.features, name="to_features")(x)
+            return output(1, name="to_output")(x)[:, 0]
+        features = output(self.features, name="to_features")(x)
         embedding = Conditioned(self.features, _unit_embedding, name="condition")(condition)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

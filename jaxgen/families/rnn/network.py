@@ -35,7 +35,7 @@ class RecurrentLayer(nn.Module):
 
     cell: Cell
     width: int
-    dtype: jnp.dtype = jnp.float32  # of the products' operands
+    precision: Precision = Precision.FLOAT32
 
     @nn.compact
     def __call__(self, x: jax.Array, state: Any, going: jax.Array | None = None) -> tuple[jax.Array, Any]:
@@ -43,8 +43,8 @@ class RecurrentLayer(nn.Module):
         recurrent = self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width))
-        inputs = x.astype(self.dtype) @ kernel.astype(self.dtype) + bias  # [B, T, gates * width]
-        recurrent = recurrent.astype(self.dtype)
+        inputs = self.precision.product(x, kernel, (((2,), (0,)), ((), ()))) + bias  # [B, T, gates * width]
+        recurrent = recurrent.astype(self.precision.dtype)
         if self.cell is Cell.LSTM:
             return lstm(inputs, recurrent, state, going)
         return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state, going)
@@ -132,18 +132,18 @@ class RecurrentNetwork(nn.Module):
         if condition is not None:
             shown = shown + Conditioned(self.embedding, name="condition")(condition)[:, None]
         shown = x = dropped(shown, self.dropout, numbered(keys, self.layers))
-        layer_class, dtype, states = self.remat.of(RecurrentLayer), self.precision.dtype, []
+        layer_class, states = self.remat.of(RecurrentLayer), []
         for number in range(self.layers):
-            layer = layer_class(self.cell, self.width, dtype, name=f"layer_{number}")
+            layer = layer_class(self.cell, self.width, self.precision, name=f"layer_{number}")
             x, state = layer(x, carry["layers"][number], going)
             x = dropped(x, self.dropout, numbered(keys, number))
             states.append(state)
         if self.head:
-            x = nn.relu(nn.Dense(self.head, dtype=dtype, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
+            x = nn.relu(self.precision.dense(self.head, name="hidden")(jnp.concatenate([x, shown], axis=-1)))
             x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         # zeros: an untrained network holds every token equally likely
         zeros = nn.initializers.zeros
-        logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
+        logits = self.precision.output(self.vocabulary, kernel_init=zeros, name="head")(x)
         return logits, after | {"layers": tuple(states)}
 
     def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:

@@ -27,7 +27,7 @@ class Block(nn.Module):
     heads: int
     hidden: int
     dropout: float
-    dtype: jnp.dtype
+    precision: Precision
 
     @nn.compact
     def __call__(
@@ -38,10 +38,10 @@ class Block(nn.Module):
         keys: jax.Array | None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache | None]:
-        attention = SelfAttention(self.heads, causal=True, rotary=True, dtype=self.dtype, name="attention")
+        attention = SelfAttention(self.heads, causal=True, rotary=True, precision=self.precision, name="attention")
         y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position, segment)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
-        y = MLP(self.hidden, self.dtype, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
+        y = MLP(self.hidden, self.precision, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
         return x + dropped(y, self.dropout, numbered(keys, 1)), cache
 
 
@@ -127,7 +127,7 @@ class Transformer(nn.Module):
         x = nn.RMSNorm(name="final_norm")(x)
         # zeros: an untrained network holds every token equally likely
         zeros = nn.initializers.zeros
-        logits = nn.Dense(self.vocabulary, kernel_init=zeros, dot_general=self.precision.product, name="head")(x)
+        logits = self.precision.output(self.vocabulary, kernel_init=zeros, name="head")(x)
         return logits, None if carry is None else after | {"blocks": caches}
 
     def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:
@@ -146,7 +146,7 @@ class Transformer(nn.Module):
         """[B, T, D] through all blocks, each compiled for itself, and their caches."""
         block, after = self.remat.of(Block), []
         for number in range(self.blocks):
-            this = block(self.heads, self.hidden, self.dropout, self.precision.dtype, name=f"block_{number}")
+            this = block(self.heads, self.hidden, self.dropout, self.precision, name=f"block_{number}")
             x, cache = this(x, caches and caches[number], position, numbered(keys, number), segment)
             after.append(cache)
         return x, tuple(after)
@@ -161,7 +161,7 @@ class Transformer(nn.Module):
     ) -> tuple[jax.Array, Cache | None]:
         """The same in one loop, with the caches of all blocks in one, [B, L, ...]."""
         loop = self.remat.scanned(Block, self.blocks, (1, nn.broadcast, 1, nn.broadcast), out_axes=1)
-        blocks = loop(self.heads, self.hidden, self.dropout, self.precision.dtype, name="blocks")
+        blocks = loop(self.heads, self.hidden, self.dropout, self.precision, name="blocks")
         return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
 
     def _embedded(self, ids: jax.Array, count: int, name: str) -> jax.Array:

@@ -22,13 +22,13 @@ class Block(nn.Module):
     """A residual branch of two dense layers that adds nothing at first."""
 
     dropout: float
-    dtype: jnp.dtype
+    precision: Precision
 
     @nn.compact
     def __call__(self, x: Float[Array, "B D"], keys: jax.Array | None) -> tuple[Float[Array, "B D"], None]:
-        hidden = nn.silu(nn.Dense(x.shape[-1], dtype=self.dtype)(nn.LayerNorm()(x)))
+        hidden = nn.silu(self.precision.dense(x.shape[-1])(nn.LayerNorm()(x)))
         hidden = dropped(hidden, self.dropout, keys)
-        return x + nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(hidden), None
+        return x + self.precision.dense(x.shape[-1], kernel_init=nn.initializers.zeros)(hidden), None
 
 
 class Trunk(nn.Module):
@@ -46,16 +46,16 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: Condition | None, keys: jax.Array | None) -> jax.Array:
-        dtype, block = self.precision.dtype, self.remat.of(Block)
-        x = nn.Dense(self.width, dtype=dtype, name="input")(x)  # [B, D]
+        block = self.remat.of(Block)
+        x = self.precision.dense(self.width, name="input")(x)  # [B, D]
         if condition is not None:
-            x = x + Conditioned(self.width, name="condition")(condition).astype(dtype)
+            x = x + Conditioned(self.width, name="condition")(condition).astype(x.dtype)
         if self.scan:
             loop = self.remat.scanned(Block, self.blocks, 1)
-            x, _ = loop(self.dropout, dtype, name="blocks")(x, numbered_each(keys, self.blocks))
+            x, _ = loop(self.dropout, self.precision, name="blocks")(x, numbered_each(keys, self.blocks))
         else:
             for number in range(self.blocks):
-                x, _ = block(self.dropout, dtype, name=f"block_{number}")(x, numbered(keys, number))
+                x, _ = block(self.dropout, self.precision, name=f"block_{number}")(x, numbered(keys, number))
         return nn.silu(nn.LayerNorm(name="norm")(x))
 
 
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         how = self.precision, self.remat, self.scan
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), condition, keys)
-        x = nn.Dense(2 * self.latent, dot_general=self.precision.product, name="posterior")(x)
+        x = self.precision.output(2 * self.latent, name="posterior")(x)
         mean, log_std = jnp.split(x, 2, axis=-1)
         return mean, _bounded(log_std, _LARGEST_LOG_STD)
 
@@ -106,8 +106,7 @@ class Decoder(nn.Module):
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
         x, size = trunk(z, condition, keys), math.prod(self.image) * self.components
         kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
-        product = self.precision.product
-        x = nn.Dense(3 * size, kernel_init=kernel_init, dot_general=product, name="likelihood")(x)
+        x = self.precision.output(3 * size, kernel_init=kernel_init, name="likelihood")(x)
         logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
         half = (self.levels - 1) / 2
         spread = jnp.linspace(-1.0, 1.0, self.components + 2)[1:-1]  # equal components would stay equal
