@@ -94,14 +94,14 @@ def contestant(name: str, begin) -> Contestant:
     def prepare(compiling) -> Work:
         batches = begin()
         seen = [next(batches) for _ in range(READ // BATCH)]
-        labels = np.concatenate([np.asarray(batch["label"]) for batch in seen])
-        pixels = sum(np.asarray(batch["image"]).astype(np.float64).sum() for batch in seen)
+        labels = np.concatenate([np.asarray(batch["given"]["class"]["value"]) for batch in seen])
+        pixels = sum(np.asarray(batch["made"]["value"]).astype(np.float64).sum() for batch in seen)
         results = {"pixels": pixels, "labels": np.bincount(labels)}
         steps = READ // BATCH
 
         def read(count: int) -> None:
             for batch in itertools.islice(batches, count):
-                assert len(batch["label"]) == BATCH
+                assert len(batch["made"]["value"]) == BATCH
 
         return Work(lambda: read(steps), steps, results, lambda: read(BACKLOG))
 

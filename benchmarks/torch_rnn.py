@@ -24,7 +24,8 @@ class Network(nn.Module):
         self.token_shifts, self.start = network.token_shifts, network.vocabulary
         tables = [params[f"token_{back}"] for back in network.token_shifts]
         self.tokens = nn.ModuleList([_embedding(table) for table in tables])
-        self.label, self.position = _embedding(params["label"]), _embedding(params["position"])
+        self.label = _embedding({"embedding": params["condition"]["kernel"]})  # a class's row of the one-hot product
+        self.position = _embedding(params["position"])
         layer = params["layer_0"]
         self.lstm = nn.LSTM(network.embedding, network.width, batch_first=True)
         copies = (("weight_ih_l0", "kernel"), ("weight_hh_l0", "recurrent"), ("bias_ih_l0", "bias"))
@@ -59,9 +60,10 @@ class Steps:
         options = {"betas": (adam.b1, adam.b2), "eps": adam.eps, "weight_decay": adam.weight_decay}
         self._optimiser = torch.optim.AdamW(self._params, lr=0.0, fused=True, **options)
         self._rates = np.asarray(adam.learning_rate.build(assembly.experiment.steps)(jnp.arange(BATCHES))).tolist()
-        source = assembly.source
-        arrays = {name: torch.from_numpy(np.array(array)).long() for name, array in source.arrays.items()}
-        self._tokens, self._labels = arrays["image"].flatten(1), arrays["label"]
+        arrays = assembly.source.arrays
+        pictures, labels = arrays["made"]["value"], arrays["given"]["class"]["value"]
+        self._tokens = torch.from_numpy(np.array(pictures)).long().flatten(1)
+        self._labels = torch.from_numpy(np.array(labels)).long()
         self._rows, self._number = _rows(assembly, len(self._tokens)), 0
 
     def step(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,15 +13,16 @@ from jaxgen import metrics
 from jaxgen.data.builtin import digits
 from jaxgen.metrics.features import decode, encode, load, log_probabilities
 from jaxgen.metrics.train_digits_cnn import augment, train
+from tests.data.batches import given, made
 
 WEIGHTS = Path(metrics.__file__).parent / "weights" / "digits-cnn.safetensors"
 
 
 def test_the_shipped_net_recognises_held_out_digits():
     test = digits()["test"]
-    probabilities = load("digits").probabilities(test["image"])
+    probabilities = load("digits").probabilities(made(test))
     assert probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert np.mean(probabilities.argmax(axis=1) == test["label"]) >= 0.985
+    assert np.mean(probabilities.argmax(axis=1) == given(test)) >= 0.985
 
 
 def test_the_name_is_the_hash_of_a_small_file():
@@ -40,14 +41,14 @@ def test_a_set_without_a_net_has_none():
 
 
 def test_an_answer_depends_on_its_own_picture_alone_and_not_on_its_type():
-    net, images = load("digits"), digits()["test"]["image"][:6]
+    net, images = load("digits"), made(digits()["test"])[:6]
     assert net.features(images)[2:3] == pytest.approx(net.features(images[2:3]), abs=1e-5)
     assert (net.features(images) == net.features(images.astype(np.float32))).all()
 
 
 def test_a_reward_can_differentiate_through_it():
     """A short step along the gradient makes the asked digit likelier by what the gradient promises."""
-    params, images = load("digits").params, digits()["test"]["image"][:8].astype(np.float32)
+    params, images = load("digits").params, made(digits()["test"])[:8].astype(np.float32)
     reward = jax.jit(lambda x: log_probabilities(params, x)[jnp.arange(8), jnp.arange(8)])
     gradient = np.asarray(jax.jit(jax.grad(lambda x: reward(x).sum()))(images))
     length = np.sqrt(np.sum(gradient**2, axis=(1, 2, 3)))
@@ -67,12 +68,12 @@ def test_augmentation_moves_a_picture_by_a_pixel_at_most():
 
 def test_training_repeats_itself_to_the_byte():
     examples = digits()["train"]
-    once, again = (encode(train(examples["image"], examples["label"], steps=12)) for _ in range(2))
+    once, again = (encode(train(made(examples), given(examples), steps=12)) for _ in range(2))
     assert once == again
 
 
 @pytest.mark.slow
 def test_the_whole_training_reaches_its_figure():
     sets = digits()
-    net = decode(encode(train(sets["train"]["image"], sets["train"]["label"])))
-    assert np.mean(net.probabilities(sets["test"]["image"]).argmax(axis=1) == sets["test"]["label"]) >= 0.985
+    net = decode(encode(train(made(sets["train"]), given(sets["train"]))))
+    assert np.mean(net.probabilities(made(sets["test"])).argmax(axis=1) == given(sets["test"])) >= 0.985

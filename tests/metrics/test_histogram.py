@@ -10,6 +10,7 @@ import pytest
 from jaxgen.data.builtin import digits
 from jaxgen.metrics.histogram import histogram_bits_per_dim, histogram_nats, sample_histogram
 from jaxgen.metrics.likelihood import bits_per_dim
+from tests.data.batches import given, made
 
 
 def test_a_uniform_picture_costs_the_logarithm_of_its_levels():
@@ -40,6 +41,6 @@ def test_samples_have_their_class_frequencies_and_no_ties_between_pixels():
 
 def test_bits_per_dim_of_digits():
     train, test = digits()["train"], digits()["test"]
-    bits = histogram_bits_per_dim(train["image"], train["label"], test["image"], test["label"], levels=17)
+    bits = histogram_bits_per_dim(made(train), given(train), made(test), given(test), levels=17)
     assert bits["bits_per_dim[unconditional]"] == pytest.approx(2.431, abs=0.001)
     assert bits["bits_per_dim[given class]"] == pytest.approx(2.204, abs=0.001)

@@ -9,15 +9,16 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.features import load
 from jaxgen.metrics.sample_quality import draw_measures, picture_measures, reference_rows
 from jaxgen.metrics.two_sample import two_sample_accuracy
+from tests.data.batches import given, made
 
 NET = load("digits")
 TRAIN, TEST = digits()["train"], digits()["test"]
-SMALL = TEST["image"][:60], TEST["label"][:60]
+SMALL = made(TEST)[:60], given(TEST)[:60]
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return reference_rows(TRAIN["image"], TRAIN["label"], TEST["image"], TEST["label"], NET, seed=0, draws=2)
+    return reference_rows(made(TRAIN), given(TRAIN), made(TEST), given(TEST), NET, seed=0, draws=2)
 
 
 def test_a_model_has_room_between_the_floor_and_half_the_histograms_distance(rows):
@@ -44,7 +45,7 @@ def test_the_held_out_pictures_themselves_are_at_no_distance():
 
 
 def test_several_draws_give_the_mean_and_the_spread_of_each():
-    (reference, labels), first = SMALL, TRAIN["image"][:60]
+    (reference, labels), first = SMALL, made(TRAIN)[:60]
     second = np.random.default_rng(0).integers(17, size=first.shape, dtype=np.uint8)
     apart = [draw_measures(draw, labels, reference, NET, levels=17) for draw in (first, second)]
     together = picture_measures(np.concatenate([first, second]), np.tile(labels, 2), reference, NET)
@@ -59,7 +60,7 @@ def test_wrong_and_missing_classes_show():
     images, labels = SMALL
     wrong = draw_measures(images, (labels + 1) % 10, images, NET, levels=17)
     assert wrong["recognised_fraction"] < 0.05
-    sevens = np.repeat(TRAIN["image"][TRAIN["label"] == 7][:1], 60, axis=0)
+    sevens = np.repeat(made(TRAIN)[given(TRAIN) == 7][:1], 60, axis=0)
     assert draw_measures(sevens, labels, images, NET, levels=17)["classes_drawn"] == 1
     unasked = draw_measures(sevens, None, images, NET, levels=17)
     assert unasked["classes_drawn"] == 1 and "recognised_fraction" not in unasked
@@ -74,7 +75,7 @@ def test_without_a_net_pixels_are_measured():
 
 
 def test_the_forest_sees_a_single_level_of_noise():
-    images, noise = TRAIN["image"][:200], np.random.default_rng(0).normal(size=(100, 8, 8, 1))
+    images, noise = made(TRAIN)[:200], np.random.default_rng(0).normal(size=(100, 8, 8, 1))
     assert two_sample_accuracy(np.clip(np.round(images[:100] + noise), 0, 16), images[100:]) > 0.9
 
 
