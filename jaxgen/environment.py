@@ -18,7 +18,6 @@ def set_up_jax() -> None:
     from absl import logging
 
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
-    sys.unraisablehook = _pass_over_closed_loops
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -26,12 +25,6 @@ def set_up_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _pass_over_closed_loops(unraisable) -> None:
-    """When a save fails, writes beside it end after Orbax has closed their event loop; the failure itself is told."""
-    if str(unraisable.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(unraisable)
 
 
 def facts() -> dict[str, Any]:

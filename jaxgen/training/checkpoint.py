@@ -4,6 +4,8 @@
 import contextlib
 import math
 import os
+import sys
+from asyncio import base_events
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,6 +57,8 @@ class Checkpoints:
         self.folder, self._run = folder / "checkpoints", folder
         self._damaged = folder / "damaged"
         self._keep, self._writable = keep, keep is not None
+        if self._writable and not isinstance(sys.unraisablehook, _LateWrites):
+            sys.unraisablehook = _LateWrites(sys.unraisablehook)
         alone = _alone()
         if self._writable and alone:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -238,6 +242,29 @@ class Checkpoints:
                 f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: mend that (make "
                 "room, where the disk is full) and run the same command again"
             ) from error
+
+
+@dataclass(frozen=True)
+class _LateWrites:
+    """Passes over what TensorStore's threads cannot report, and hands all else on to the hook `before` it.
+
+    Orbax gathers the writes of a checkpoint's arrays in an event loop of its own and closes it at the first that fails;
+    it offers no way to wait for the others. Each that ends later finds the loop closed and Python prints a traceback,
+    beside the sentence that tells of the failure. Such a call comes from no Python code, and so it is told apart.
+    """
+
+    before: Callable[[Any], object]
+
+    def __call__(self, unraisable: Any) -> None:
+        error, begun = unraisable.exc_value, unraisable.exc_traceback
+        late = (
+            isinstance(error, RuntimeError)
+            and str(error) == "Event loop is closed"
+            and begun is not None
+            and begun.tb_frame.f_code is base_events.BaseEventLoop.call_soon_threadsafe.__code__
+        )
+        if not late:
+            self.before(unraisable)
 
 
 class _Kept(PreservationPolicy):

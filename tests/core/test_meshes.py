@@ -15,13 +15,16 @@ from tests.commands.command import ROOT
 TWO = """
 import json, sys
 import jax, numpy as np
+from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
-from tests.families.test_contract import BATCH, Parallel, Pictures, task_of, trained, tuning_of
-family, found = sys.argv[1], []
-for rewarded in (False, True):
-    task, source = task_of(family), Pictures(batch_size=BATCH).source()
-    if rewarded:
-        source, task = Samples.of(task, tuning_of(family), BATCH), TunedGame(task, tuning_of(family))
+from tests.families.test_contract import BATCH, Parallel, Pictures, task_of, trained
+from tests.rewards.worlds import Ink, policy
+found, family = [], sys.argv[1]
+small, tuning = policy(family)[0], ScoreFunction(Ink(), group=4)
+for task, source in (
+    (task_of(family), Pictures(batch_size=BATCH).source()),
+    (TunedGame(small, tuning), Samples.of(small, tuning, BATCH)),
+):
     for parallel in (Parallel(data=1), Parallel(data=1, fsdp=2), Parallel(data=1, tensor=2)):
         metrics, params = trained(task, parallel, source, eps=1.0)
         figures = {name: [float(step[name].value) for step in metrics] for name in metrics[0]}

@@ -1,10 +1,13 @@
 """Checkpoints come back bit for bit; a damaged one is named, put aside, and the newest whole one restored."""
 # SPDX-License-Identifier: Apache-2.0
 
+import asyncio
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -242,3 +245,23 @@ def test_a_damaged_one_that_was_asked_for_is_named_and_so_are_the_others(tmp_pat
         checkpoints.restore(jax.eval_shape(state_at, 0), print, 2)
     assert checkpoints.restore(jax.eval_shape(state_at, 0), print, 1) is not None
     checkpoints.close()
+
+
+def test_only_writes_that_end_after_a_failed_save_are_passed_over(tmp_path, monkeypatch):
+    """They call the closed loop from no Python code; the same call by a program, or another error, is told."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    for _ in range(2):  # the second adds nothing
+        Checkpoints(tmp_path, keep=1).close()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="Event loop is closed") as caught:
+        loop.call_soon_threadsafe(print)
+    ours, late = caught.value.__traceback__, caught.value.__traceback__.tb_next
+    others = (
+        SimpleNamespace(exc_value=caught.value, exc_traceback=ours),
+        SimpleNamespace(exc_value=ValueError("Event loop is closed"), exc_traceback=late),
+    )
+    for unraisable in (SimpleNamespace(exc_value=caught.value, exc_traceback=late), *others):
+        sys.unraisablehook(unraisable)
+    assert told == list(others)
