@@ -8,7 +8,7 @@ from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import never
 from jaxgen.running.figures import figures_of
-from jaxgen.running.trained import load_trained
+from jaxgen.running.trained import CHANGEABLE, load_trained
 from jaxgen.training.folder import finite, merge_summary
 
 
@@ -20,10 +20,14 @@ def evaluate_run(
     which: str | None = None,
     stopped: Callable[[], bool] = never,
 ) -> dict[str, int | float | str | None]:
-    """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json."""
+    """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json.
+
+    Not those of other settings than the run's own: another sampler, or some of the examples.
+    """
     trained = load_trained(workdir, config, say, settings, which)
     figures = {name: finite(value) for name, value in figures_of(trained, split, stopped).items()}
-    if split == "test" and which is None:
+    looked_at_otherwise = any(setting.startswith(CHANGEABLE) for setting in settings)
+    if split == "test" and which is None and not looked_at_otherwise:
         try:
             merge_summary(trained.folder, figures)
         except UserError as error:  # a run that may only be read has been evaluated all the same

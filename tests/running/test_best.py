@@ -5,9 +5,11 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxgen.errors import UserError
-from jaxgen.experiment import Every, Experiment
+from jaxgen.experiment import Every, Experiment, Patience
 from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Best
 from tests.commands.test_resume import end_of
@@ -45,3 +47,25 @@ def test_a_run_that_is_stopped_on_its_way_keeps_the_same_checkpoints(lower, tmp_
 def test_a_metric_that_is_not_there_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match=r"best.metric is 'nats_per_exmple', .*did you mean 'nats_per_example'"):
         train_run(choosing(Best("nats_per_exmple")), tmp_path, lambda: False)
+
+
+@given(st.lists(st.floats(0, 10), max_size=12), st.integers(1, 4), st.booleans())
+def test_patience_is_spent_when_the_best_lies_so_many_evaluations_back(values, evaluations, lower):
+    signed = values if lower else [-value for value in values]
+    since_best = len(values) - 1 - signed.index(min(signed)) if values else 0  # the first of equals
+    spent = Patience("loss", evaluations, lower).spent(values)
+    assert spent == (since_best >= evaluations and len(values) > evaluations)
+
+
+def test_a_run_ends_where_validation_gets_no_better_and_looks_at_no_test_split(tmp_path, capsys):
+    """Higher counts as better here, and this loss falls: the third evaluation after the first is the last."""
+    patient = dataclasses.replace(experiment(), every=OFTEN, stop=Patience("nats_per_example", 3, lower=False))
+    assert train_run(patient, tmp_path / "whole", lambda: False) == 8
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["split"] for line in lines} == {"train", "validation"}
+    assert "ended at step 8: 3 evaluations gave no better nats_per_example" in capsys.readouterr().err
+    for _ in range(2):
+        train_run(patient, tmp_path / "stopped", stop_after(2))
+    assert train_run(patient, tmp_path / "stopped", lambda: False) == 8
+    assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
+    assert train_run(patient, tmp_path / "whole", lambda: False) == 8  # and it stays ended
