@@ -106,7 +106,7 @@ def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:
     data = experiment.data
     held: dict[str, Any] = {"name": data.name, "spec": encoded(info.spec, "data")}
     held["class_names"] = dict(info.class_names)
-    if isinstance(data, Digested):
+    if isinstance(data, Digested) and experiment.rewards is None:  # under a reward no example is trained on
         held["splits"] = data.split_digests()
     if isinstance(data, HasVocabulary):
         held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}

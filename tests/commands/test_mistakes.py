@@ -142,6 +142,9 @@ def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     assert 0 < json.loads(process.stdout)["probability_real"] < 1
     process = jaxgen("evaluate", "--workdir", run, "--set", "evaluate.examples=100", "task.sampler.truncation=0.5")
     assert process.returncode == 0, process.stderr
+    assert "recognised_fraction" not in (run / "summary.json").read_text()  # they are not the run's own figures
+    process = jaxgen("evaluate", "--workdir", run)
+    assert process.returncode == 0, process.stderr
     figures = json.loads(process.stdout.splitlines()[-1])
     assert figures["split"] == "test" and 0 <= figures["recognised_fraction"] <= 1
     page = tmp_path / "page.html"

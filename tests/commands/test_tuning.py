@@ -59,7 +59,7 @@ def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path)
         (GAN, ["task.generator.width=64"], "generator/Block_0/Dense_0/kernel is float32[128,256] there and float32["),
         (GAN_REWARD, ["rewards.reward.target=10"], "there is no such class; give 0 to 9"),
         (GAN_REWARD, ["rewards.distance_coef=-1"], "rewards.distance_coef is -1"),
-        (GAN_REWARD, ["rewards.reward.chozen=1"], "did you mean 'chosen'"),
+        (GAN_REWARD, ["rewards.reward.tarrget=1"], "did you mean 'target'"),
         (GAN_REWARD, ["data.name=emoji"], "the digits net, which needs 8x8 pictures"),
     ],
     ids=["family", "shape", "class", "hold", "name", "data"],
@@ -88,7 +88,7 @@ class Mine:
         return {}
 
     def __call__(self, prepared, example):
-        ink = example["image"].mean(axis=(1, 2, 3))
+        ink = example["made"]["value"].mean(axis=(1, 2, 3))
         return RETURNED
 
 def experiment():

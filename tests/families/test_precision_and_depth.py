@@ -96,7 +96,9 @@ def test_bfloat16_is_for_products_and_what_is_learned_stays_float32(family):
     assert not in_halves(backward) & {"exp", "log", "log1p", "rsqrt", "sqrt", "scatter-add", "cumsum"}
     products = [eqn for eqn in operations if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
     half = [eqn for eqn in products if {var.aval.dtype for var in eqn.invars} == {jnp.dtype("bfloat16")}]
-    # in float32: the VAE's density, the mean over levels of diffusion, R1 and R2's way back to float32 pictures
+    # in float32: what a condition chooses, whose product asks for the highest precision; the VAE's density, the
+    # mean over levels of diffusion, R1 and R2's gradients with respect to float32 pictures
+    products = [eqn for eqn in products if "HIGHEST" not in str(eqn.params.get("precision"))]
     assert len(half) >= {"vae": 10, "diffusion": len(products) - 1, "gan": 20}.get(family, len(products))
 
 
