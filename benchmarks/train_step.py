@@ -84,7 +84,8 @@ def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Ro
         _uncompared(contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps))
         for count in dict.fromkeys((1, several))
     ]
-    tokens, vocabulary = experiment.data.encode(experiment.data.of("train")[0]), experiment.data.spec().vocabulary
+    data = experiment.data
+    tokens, vocabulary = data.codec("made").encode(data.of("train")[0]), data.spec().made.vocabulary
     contestants = list(ours)
     for name, folder in peer.items():
         module = importlib.import_module({"nanogpt": "nanogpt", "flax": "flax_lm1b"}[name])

@@ -48,6 +48,7 @@ class Pairs:
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
+    kept: tuple[Vocabulary, Vocabulary] | None = field(init=False, repr=False, compare=False, default=None)  # given
 
     def __post_init__(self):
         if self.batch_size < 1 or self.steps_a_shape < 1:
@@ -79,7 +80,7 @@ class Pairs:
         if self.holds_out:
             return self
         given = copy.copy(self)
-        for name in ("_lines", "_held"):
+        for name in ("_lines", "_held", "vocabularies"):
             vars(given).pop(name, None)
         object.__setattr__(given, "holds_out", True)
         return given
@@ -111,6 +112,8 @@ class Pairs:
     @functools.cached_property
     def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
         """The source's and the target's; one and the same where they share it."""
+        if self.kept is not None:
+            return self.kept
         texts, others = ([[line[side] for line in lines] for side in (1, 2)] for lines in self._fitted_to())
         if self.source_tokens is None:
             shared = self.tokens.fit([*texts[0], *texts[1]], [*others[0], *others[1]])
@@ -134,13 +137,15 @@ class Pairs:
     def with_vocabulary(self, document: dict[str, Any]) -> "Pairs":
         """These data with the vocabularies that `vocabulary_document` told, whatever the files have become."""
         given = copy.copy(self)
-        vars(given).pop("_held", None)
+        for name in ("_held", "vocabularies"):
+            vars(given).pop(name, None)
         if self.source_tokens is None:
             shared = self.tokens.read(document.get("shared", {}))
-            vars(given)["vocabularies"] = shared, shared
+            kept = shared, shared
         else:
             source, target = (document.get(side, {}) for side in ("source", "target"))
-            vars(given)["vocabularies"] = self.source_tokens.read(source), self.tokens.read(target)
+            kept = self.source_tokens.read(source), self.tokens.read(target)
+        object.__setattr__(given, "kept", kept)
         return given
 
     def codec(self, name: str) -> Vocabulary:

@@ -120,6 +120,11 @@ class Pictures:
             return True
         return in_validation(example) == (split == "validation")
 
+    def _refuse_empty(self, split: str, count: int) -> None:
+        """UserError where a hash sets no example aside, or every one."""
+        if not count:
+            raise UserError(f"{self.train!r} of {self.name} has too few pictures to set some aside: {split} is empty")
+
     def examples(self, split: str) -> RandomAccess:
         """The pictures of a split on disk, decoded as they are asked for."""
         expression, keep = self._expression(split), functools.partial(self._kept, split)
@@ -127,6 +132,7 @@ class Pictures:
             examples = self._folder.examples(expression, self.bad, keep)
         else:
             examples = read_pictures(self._builder, expression, self.size, self.bad, keep)
+        self._refuse_empty(split, len(examples))
         if split == "train" and self.fraction < 1:
             return Chosen(examples, range(max(1, round(self.fraction * len(examples)))))
         return examples
@@ -137,6 +143,7 @@ class Pictures:
             return self._selected(_decoded(self, split), False)
         arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
         keep = np.array([self._kept(split, example.tobytes()) for example in arrays["made"]["value"]])
+        self._refuse_empty(split, keep.sum())
         return self._selected(arrays if keep.all() else chosen_from(arrays, keep), split == "train")
 
     def first(self, split: str, count: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.data.bad import BadExamples
-from jaxgen.data.examples import BadExample, Chosen, Tolerant
+from jaxgen.data.examples import BadExample, Chosen, RandomAccess, Tolerant
 from jaxgen.data.scaling import fitted
-from jaxgen.data.splits import no_such_split
+from jaxgen.data.splits import no_such_split, rows_of
 from jaxgen.errors import UserError, nearest
 from jaxgen.types import Image as ImageSize
 from jaxgen.types import Label, Spec
@@ -124,12 +124,14 @@ def class_names(builder: Any) -> dict[str, tuple[str, ...]]:
 def read_pictures(
     builder: Any, expression: str, size: int | None, bad: BadExamples, keep: Callable[[str], bool]
 ) -> Tolerant:
-    """The pictures of a split expression whose places are to be kept, decoded as they are asked for."""
-    examples = split_of(builder, expression)
-    places = [place for place in range(len(examples)) if keep(f"{expression} {place}")]
-    if len(places) < len(examples):
-        examples = Chosen(examples, places)
-    return Tolerant(_Pictures(examples, f"{builder.info.name} {expression}", picture_spec(builder, size)), bad)
+    """The pictures of a split expression that are to be kept, each named by its split and place there."""
+    name, raw = builder.info.name, split_of(builder, expression)
+    examples: RandomAccess = _Pictures(raw, f"{name} {expression}", picture_spec(builder, size))
+    sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
+    parts = rows_of(expression, sizes, name)
+    names = (f"{split} {place}" for split, first, end in parts for place in range(first, end))
+    places = [place for place, one in enumerate(names) if keep(one)]
+    return Tolerant(Chosen(examples, places) if len(places) < len(raw) else examples, bad)
 
 
 @dataclass(frozen=True)

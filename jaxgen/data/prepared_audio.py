@@ -123,7 +123,8 @@ class PreparedAudio:
                 raise BadExample(place, "its samples have more than 16 bits")
             samples = whole / FULL
         channels = int(dict(enumerate(kind["shape"]["dimensions"])).get(1, 1))
-        return Recording(place, words, int(kind["sampleRate"]), samples.reshape(-1, channels))
+        name = f"{record.split} {record.number}"
+        return Recording(place, words, int(kind["sampleRate"]), samples.reshape(-1, channels), name)
 
 
 def _number(example: Mapping[str, Any]) -> int:

@@ -110,7 +110,11 @@ class Recordings:
     @functools.cached_property
     def samples(self) -> int:
         """N, which all recordings are padded to."""
-        return self._most or max(len(samples) for split in ("train", "test") for _, samples in self.good(split))
+        return self._most or max(len(samples) for _, samples in self.padded_to())
+
+    def padded_to(self) -> list[Kept]:
+        """The recordings of all splits, whose longest everything is padded to."""
+        return [*self._read(self.train), *self._read(self.test)]
 
     @property
     def _most(self) -> int | None:
@@ -126,16 +130,23 @@ class Recordings:
         expression = {"train": self.train, "validation": self.train, "test": self.test}.get(split, split)
         if split == "validation" and not self.holds_out:
             raise UserError(f"{self.name} has no validation split; name another")
+        found = self._read(expression)
+        if not self.holds_out or split not in ("train", "validation"):
+            return found
+        chosen = [one for one in found if in_validation(one[0].name) == (split == "validation")]
+        if not chosen:
+            raise UserError(f"none of the {len(found)} recordings of {self.name} is left for {split}; give more")
+        return chosen
+
+    def _read(self, expression: str) -> list[Kept]:
+        """The recordings of a split expression that can be used; UserError without any."""
         if expression not in self._held:
             most = self._most if expression in (self.train, self.test) else self.samples
             found = (self._kept(one, most) for one in self._places(expression))
             self._held[expression] = [one for one in found if one is not None]
-        found = self._held[expression]
-        if self.holds_out and split in ("train", "validation"):
-            found = [one for one in found if in_validation(one[0].place) == (split == "validation")]
-        if not found:
+        if not self._held[expression]:
             raise UserError(f"no recording of the split {expression!r} of {self.name} can be used; give others")
-        return found
+        return self._held[expression]
 
     def with_validation(self) -> "Recordings":
         """These data with a "validation" split: a tenth of the training recordings, chosen by a hash."""

@@ -5,7 +5,7 @@ import copy
 import functools
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,16 +68,19 @@ class Speech(Recordings):
     """
 
     tokens: Tokenizer = Characters()
+    kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
 
     told: ClassVar[str] = "text"
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """Fitted to the words of the training split; `with_vocabulary` puts a kept one in its place."""
-        return self.tokens.fit(*self._fitted_to())
+        return self.tokens.fit(*self._fitted_to()) if self.kept is None else self.kept
 
     def _fitted_to(self) -> tuple[list[str], list[str]]:
-        texts, others = ([one.told for one, _ in self.good(split)] for split in ("train", "test"))
+        texts = [one.told for one, _ in self.good("train")]
+        splits = ("validation", "test") if self.holds_out else ("test",)
+        others = [one.told for split in splits for one, _ in self.good(split)]
         return texts, others if isinstance(self.tokens, Characters) else []
 
     def text_digest(self) -> str:
@@ -90,18 +93,28 @@ class Speech(Recordings):
     def with_vocabulary(self, document: dict[str, Any]) -> "Speech":
         """These data with the vocabulary that `vocabulary_document` told, whatever the words have become."""
         given = copy.copy(self)
-        vars(given)["vocabulary"] = self.tokens.read(document)
-        vars(given).pop("longest", None)
+        object.__setattr__(given, "kept", self.tokens.read(document))
+        given._forget()
         return given
+
+    def with_validation(self) -> "Speech":
+        given = super().with_validation()
+        if given is not self:
+            given._forget()
+        return given
+
+    def _forget(self) -> None:
+        """What is fitted to the words is fitted anew."""
+        for name in ("vocabulary", "longest"):
+            vars(self).pop(name, None)
 
     def codec(self, name: str) -> Vocabulary:
         return self.vocabulary
 
     @functools.cached_property
     def longest(self) -> int:
-        """T: the most tokens of a recording of both splits, the end counted."""
-        texts = (one.told for split in ("train", "test") for one, _ in self.good(split))
-        return 1 + max(len(self.vocabulary.encode(text)) for text in texts)
+        """T: the most tokens of a recording of any split, the end counted."""
+        return 1 + max(len(self.vocabulary.encode(one.told)) for one, _ in self.padded_to())
 
     def arrays(self, split: str) -> dict[str, Any]:
         """Waves [n, N] int16, and their words as tokens [n, T+1] with a mask [n, T]."""

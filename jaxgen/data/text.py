@@ -52,6 +52,7 @@ class Text:
     skip_bad: int = 0
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
+    kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
 
     def __post_init__(self):
         if self.batch_size < 1 or self.length < 1:
@@ -96,7 +97,8 @@ class Text:
         if self.holds_out:
             return self
         given = copy.copy(self)
-        vars(given).pop("texts", None)
+        for name in ("texts", "vocabulary"):
+            vars(given).pop(name, None)
         object.__setattr__(given, "holds_out", True)
         return given
 
@@ -158,7 +160,7 @@ class Text:
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """Fitted to the training text; `with_vocabulary` puts a kept one in its place."""
-        return self.tokens.fit(*self._fitted_to())
+        return self.tokens.fit(*self._fitted_to()) if self.kept is None else self.kept
 
     def _fitted_to(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         others = [text for split in self.texts if split != "train" for text in self.texts[split]]
@@ -177,7 +179,8 @@ class Text:
     def with_vocabulary(self, document: dict[str, Any]) -> "Text":
         """These data with the vocabulary that `vocabulary.document()` wrote, whatever the text has become."""
         given = copy.copy(self)
-        vars(given)["vocabulary"] = self.tokens.read(document)
+        object.__setattr__(given, "kept", self.tokens.read(document))
+        vars(given).pop("vocabulary", None)
         return given
 
     def codec(self, name: str) -> Vocabulary:

@@ -20,6 +20,7 @@ class Line(NamedTuple):
     """A good line of `transcripts.tsv`."""
 
     place: str
+    name: str  # the file's path as it is written
     file: Path
     told: str
 
@@ -45,7 +46,7 @@ class WavFolder:
     def read(self, line: Line) -> Recording:
         """BadExample when the line's file is no whole wav."""
         rate, samples = read_wave(line.file)
-        return Recording(f"{line.file} ({line.place})", line.told, rate, samples)
+        return Recording(f"{line.file} ({line.place})", line.told, rate, samples, line.name)
 
     def _lines(self, folder: Path) -> list[Line]:
         listed, lines = folder / TRANSCRIPTS, []
@@ -58,7 +59,7 @@ class WavFolder:
             elif not (file := folder / columns[0].strip()).is_file():
                 self.bad.refuse(place, f"it names {columns[0].strip()}, which is not there")
             else:
-                lines.append(Line(place, file, columns[1].strip()))
+                lines.append(Line(place, columns[0].strip(), file, columns[1].strip()))
         if not lines:
             raise UserError(f"{listed} names no recording; give a line FILE tab TEXT for each")
         return lines

@@ -21,6 +21,7 @@ class Recording(NamedTuple):
     told: str
     rate: int  # Hz
     samples: np.ndarray  # [N] or [N, channels] float64, full scale from -1 to 1
+    name: str = ""  # which of its set it is, wherever the set lies and whatever else is in it
 
 
 def read_wave(file: Path | IO[bytes]) -> tuple[int, np.ndarray]:
@@ -55,7 +56,7 @@ def as_samples(recording: Recording, rate: int, resample: bool) -> np.ndarray:
     A polyphase filter resamples (scipy's `resample_poly`). BadExample for a recording of another rate, unless that is
     asked for, and for one without a sample or with one that is no number.
     """
-    place, _, own, samples = recording
+    place, _, own, samples, _ = recording
     if not samples.size:
         raise BadExample(place, "it holds no sample")
     if not np.isfinite(samples).all():

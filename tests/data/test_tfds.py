@@ -1,10 +1,14 @@
 """A TFDS set is read by its name, and an unknown or unprepared one is one sentence."""
 # SPDX-License-Identifier: Apache-2.0
 
+import io
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as Drawing
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
@@ -21,6 +25,68 @@ def test_mnist_is_read_without_tensorflow():
     arrays = data.arrays("test")
     assert made(arrays).shape == (10_000, 28, 28, 1) and given(arrays)[:5].max() < 10
     assert made(arrays).mean() == pytest.approx(33.79, abs=0.01)  # MNIST's test mean, a known constant
+
+
+def prepared_set(root: Path, sizes: dict[str, int]) -> str:
+    """A set as TFDS leaves it on disk: `toy` 1.0.0, each picture's red its number, of three classes."""
+    import tensorflow_datasets as tfds
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    folder = root / "toy" / "1.0.0"
+    folder.mkdir(parents=True)
+    features = {"image": tfds.features.Image(shape=(4, 4, 3)), "label": tfds.features.ClassLabel(names=["a", "b", "c"])}
+    tfds.features.FeaturesDict(features).save_config(str(folder))
+    pattern = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    splits = [
+        {"name": split, "shardLengths": [str(size)], "numBytes": "1", "filepathTemplate": pattern}
+        for split, size in sizes.items()
+    ]
+    info = {"name": "toy", "version": "1.0.0", "fileFormat": "array_record", "splits": splits}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    for split, size in sizes.items():
+        writer = ArrayRecordWriter(str(folder / f"toy-{split}.array_record-00000-of-00001"), "group_size:1")
+        for number in range(size):
+            png, example = io.BytesIO(), tf_example_pb2.Example()
+            Drawing.new("RGB", (4, 4), (number, 0, 0)).save(png, "PNG")
+            example.features.feature["image"].bytes_list.value.append(png.getvalue())
+            example.features.feature["label"].int64_list.value.append(number % 3)
+            writer.write(example.SerializeToString())
+        writer.close()
+    return str(root)
+
+
+def numbers(data: Pictures, split: str) -> list[int]:
+    arrays = data.arrays(split)
+    found = made(arrays)[:, 0, 0, 0].tolist()
+    assert given(arrays).tolist() == [number % 3 for number in found]
+    return found
+
+
+def test_a_prepared_set_and_its_validation_split_are_read_without_tensorflow(tmp_path):
+    root = prepared_set(tmp_path, {"train": 100, "test": 5})
+    data = Pictures(name="toy", data_dir=root)
+    assert data.spec() == Spec(Image(4, 4, 3, 256), (("class", Label(3)),))
+    assert data.class_names() == {"class": ("a", "b", "c")}
+    assert numbers(data, "train") == list(range(100)) and numbers(data, "test") == list(range(5))
+    held = data.with_validation()
+    train, validation = numbers(held, "train"), numbers(held, "validation")
+    assert 0 < len(validation) < 25 and sorted(train + validation) == list(range(100))
+    for expression in ("train[:60%]", "train[30%:]", "train[30%:]+train[:10%]"):  # fewer examples move no other one
+        fewer = Pictures(name="toy", data_dir=root, train=expression)
+        assert set(numbers(fewer.with_validation(), "validation")) == set(validation) & set(numbers(fewer, "train"))
+    digests = held.split_digests()
+    sizes = [digests[split]["examples"] for split in ("train", "validation", "test")]
+    assert sizes == [len(train), len(validation), 5]
+    first = held.first("validation", 2)
+    assert np.array_equal(made(first)[:, 0, 0, 0], validation[:2])
+
+
+def test_too_few_pictures_to_set_some_aside_are_one_sentence(tmp_path):
+    data = Pictures(name="toy", data_dir=prepared_set(tmp_path, {"train": 1, "test": 5})).with_validation()
+    with pytest.raises(UserError, match=r"'train' of toy has too few pictures to set some aside: \w+ is empty"):
+        for split in ("train", "validation"):
+            data.arrays(split)
 
 
 @pytest.mark.parametrize(
