@@ -1,7 +1,6 @@
 """Moving digits: clips made inside the program, in which digits bounce around with known positions and speeds."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from flax import struct
 
 from jaxgen.data.pictures import Pictures
+from jaxgen.data.splits import holding_out
 from jaxgen.errors import UserError
 from jaxgen.ops.motion import bounced, placed
 from jaxgen.ops.rows import row_keys
@@ -99,11 +99,7 @@ class MovingDigits:
 
     def with_validation(self) -> "MovingDigits":
         """These data with a "validation" split, of digits that are not trained on."""
-        if self.holds_out:
-            return self
-        given = copy.copy(self)
-        object.__setattr__(given, "holds_out", True)
-        return given
+        return holding_out(self)
 
     def spec(self) -> Spec:
         pictures = self._pictures.spec()

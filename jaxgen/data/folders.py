@@ -71,7 +71,7 @@ class PictureFolder:
             given.append(("caption", Tokens(self.caption_length, 256, Unit.BYTE, Framing.SOURCE)))
         return Spec(ImageSize(*side, 3, 256), tuple(given))
 
-    def examples(self, expression: str, bad: BadExamples, keep: Callable[[str], bool]) -> Tolerant:
+    def examples(self, expression: str, bad: BadExamples, keep: Callable[[str], bool] | None) -> Tolerant:
         """The pictures of a split expression whose paths are to be kept.
 
         UserError when there are none, or more bad ones than are tolerated.
@@ -83,12 +83,12 @@ class PictureFolder:
         captions = tuple(self.captions.get(file, "") for file in files) if self.captions else None
         return Tolerant(_Files(tuple(files), self._labels(files), captions, self.spec()), bad)
 
-    def files(self, expression: str, keep: Callable[[str], bool]) -> list[Path]:
+    def files(self, expression: str, keep: Callable[[str], bool] | None) -> list[Path]:
         """The pictures' paths of a split expression that are to be kept."""
         sizes = {split: len(files) for split, files in self.splits.items()}
         parts = rows_of(expression, sizes, str(self.path))
         files = [file for split, first, end in parts for file in self.splits[split][first:end]]
-        return [file for file in files if keep(str(file.relative_to(self.path)))]
+        return [file for file in files if keep is None or keep(str(file.relative_to(self.path)))]
 
     def _labels(self, files: list[Path]) -> tuple[int, ...] | None:
         if not self.classes:

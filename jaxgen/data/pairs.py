@@ -17,7 +17,7 @@ from jaxgen.data.bad import BadExamples
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
 from jaxgen.data.sources import padded_batches
-from jaxgen.data.splits import in_validation
+from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Batch, Framing, Key, Spec, Tokens
@@ -77,13 +77,7 @@ class Pairs:
 
     def with_validation(self) -> "Pairs":
         """These data with a "validation" split: their own, or a tenth of the training pairs, chosen by a hash."""
-        if self.holds_out:
-            return self
-        given = copy.copy(self)
-        for name in ("_lines", "_held", "vocabularies"):
-            vars(given).pop(name, None)
-        object.__setattr__(given, "holds_out", True)
-        return given
+        return holding_out(self, "_lines", "_held", "vocabularies")
 
     def _aligned(self, split: str, source: str, target: str) -> Iterator[Line]:
         """The good lines of two files."""

@@ -1,10 +1,9 @@
 """Sets of pictures as an experiment names them: builtin ones, TFDS's and the user's folders, and their batches."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jaxgen.data.parts import PaddedParts
 from jaxgen.data.prepared import class_names, picture_builder, picture_spec, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
-from jaxgen.data.splits import in_validation, part_of
+from jaxgen.data.splits import holding_out, in_validation, part_of
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.errors import UserError
 from jaxgen.ops.augmentation import cropped, flipped
@@ -101,11 +100,7 @@ class Pictures:
 
     def with_validation(self) -> "Pictures":
         """These data with a "validation" split: the one named, or a tenth of the training split by a hash."""
-        if self.validation is not None or self.holds_out:
-            return self
-        given = copy.copy(self)
-        object.__setattr__(given, "holds_out", True)
-        return given
+        return self if self.validation is not None else holding_out(self)
 
     def _expression(self, split: str) -> str:
         if split == "validation" and self.validation is None:
@@ -114,11 +109,11 @@ class Pictures:
             return self.train
         return {"train": self.train, "validation": self.validation, "test": self.test}.get(split, split)
 
-    def _kept(self, split: str, example: str | bytes) -> bool:
-        """Whether an example of the split's expression belongs to the split."""
+    def _keep(self, split: str) -> Callable[[str | bytes], bool] | None:
+        """Whether an example of the split's expression belongs to the split; None where all do."""
         if not self.holds_out or split not in ("train", "validation"):
-            return True
-        return in_validation(example) == (split == "validation")
+            return None
+        return lambda example: in_validation(example) == (split == "validation")
 
     def _refuse_empty(self, split: str, count: int) -> None:
         """UserError where a hash sets no example aside, or every one."""
@@ -127,7 +122,7 @@ class Pictures:
 
     def examples(self, split: str) -> RandomAccess:
         """The pictures of a split on disk, decoded as they are asked for."""
-        expression, keep = self._expression(split), functools.partial(self._kept, split)
+        expression, keep = self._expression(split), self._keep(split)
         if self._folder:
             examples = self._folder.examples(expression, self.bad, keep)
         else:
@@ -142,9 +137,10 @@ class Pictures:
         if self.name not in _BUILTIN:
             return self._selected(_decoded(self, split), False)
         arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
-        keep = np.array([self._kept(split, example.tobytes()) for example in arrays["made"]["value"]])
-        self._refuse_empty(split, keep.sum())
-        return self._selected(arrays if keep.all() else chosen_from(arrays, keep), split == "train")
+        if keep := self._keep(split):
+            arrays = chosen_from(arrays, np.array([keep(one.tobytes()) for one in arrays["made"]["value"]]))
+            self._refuse_empty(split, size_of(arrays))
+        return self._selected(arrays, split == "train")
 
     def first(self, split: str, count: int) -> dict[str, Any]:
         """The first of `arrays`, as many as there are up to `count`; of a set on disk no others are decoded."""
@@ -192,9 +188,9 @@ class Pictures:
             arrays = self.arrays(split)
             digest = hashlib.sha256(arrays["made"]["value"].tobytes()).hexdigest()
             return {"examples": size_of(arrays), "sha256": digest}
-        expression, keep = self._expression(split), functools.partial(self._kept, split)
+        expression = self._expression(split)
         if self._folder:
-            files = self._folder.files(expression, keep)
+            files = self._folder.files(expression, self._keep(split))
             names = "\n".join(str(file.relative_to(self._folder.path)) for file in files)
         else:
             names = f"{self._builder.info.full_name} {expression}"

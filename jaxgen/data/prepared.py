@@ -122,16 +122,19 @@ def class_names(builder: Any) -> dict[str, tuple[str, ...]]:
 
 
 def read_pictures(
-    builder: Any, expression: str, size: int | None, bad: BadExamples, keep: Callable[[str], bool]
+    builder: Any, expression: str, size: int | None, bad: BadExamples, keep: Callable[[str], bool] | None
 ) -> Tolerant:
-    """The pictures of a split expression that are to be kept, each named by its split and place there."""
-    name, raw = builder.info.name, split_of(builder, expression)
-    examples: RandomAccess = _Pictures(raw, f"{name} {expression}", picture_spec(builder, size))
-    sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
-    parts = rows_of(expression, sizes, name)
-    names = (f"{split} {place}" for split, first, end in parts for place in range(first, end))
-    places = [place for place, one in enumerate(names) if keep(one)]
-    return Tolerant(Chosen(examples, places) if len(places) < len(raw) else examples, bad)
+    """The pictures of a split expression that are to be kept, each named by its split and place there; None: all."""
+    name = builder.info.name
+    examples: RandomAccess = _Pictures(
+        split_of(builder, expression), f"{name} {expression}", picture_spec(builder, size)
+    )
+    if keep is not None:
+        sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
+        parts = rows_of(expression, sizes, name)
+        names = (f"{split} {place}" for split, first, end in parts for place in range(first, end))
+        examples = Chosen(examples, [place for place, one in enumerate(names) if keep(one)])
+    return Tolerant(examples, bad)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-import copy
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from jaxgen.data.examples import BadExample, chosen_from
 from jaxgen.data.prepared_audio import PreparedAudio
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
-from jaxgen.data.splits import in_validation, rows_of
+from jaxgen.data.splits import holding_out, in_validation, rows_of
 from jaxgen.data.wav_folders import WavFolder
 from jaxgen.data.waves import FULL, Recording, as_samples
 from jaxgen.errors import UserError
@@ -150,11 +149,7 @@ class Recordings:
 
     def with_validation(self) -> "Recordings":
         """These data with a "validation" split: a tenth of the training recordings, chosen by a hash."""
-        if self.holds_out:
-            return self
-        given = copy.copy(self)
-        object.__setattr__(given, "holds_out", True)
-        return given
+        return holding_out(self)
 
     def _kept(self, one: Any, most: int | None) -> Kept | None:
         """A recording read and checked; None where it is bad and that is tolerated."""

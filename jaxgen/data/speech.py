@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgen.data.examples import BadExample
 from jaxgen.data.recordings import Kept, Recordings
+from jaxgen.data.splits import holding_out
 from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, with_bytes
 from jaxgen.data.wav_folders import WavFolder
 from jaxgen.data.waves import Recording
@@ -94,19 +95,12 @@ class Speech(Recordings):
         """These data with the vocabulary that `vocabulary_document` told, whatever the words have become."""
         given = copy.copy(self)
         object.__setattr__(given, "kept", self.tokens.read(document))
-        given._forget()
+        for name in ("vocabulary", "longest"):
+            vars(given).pop(name, None)
         return given
 
     def with_validation(self) -> "Speech":
-        given = super().with_validation()
-        if given is not self:
-            given._forget()
-        return given
-
-    def _forget(self) -> None:
-        """What is fitted to the words is fitted anew."""
-        for name in ("vocabulary", "longest"):
-            vars(self).pop(name, None)
+        return holding_out(self, "vocabulary", "longest")
 
     def codec(self, name: str) -> Vocabulary:
         return self.vocabulary

@@ -1,9 +1,10 @@
 """Parts of a set by TFDS's expressions: `train`, `train[:90%]`, `validation+test`; for sets that TFDS does not hold."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.errors import UserError
 
+D = TypeVar("D")
 _HELD_OUT = 10  # one in so many is for the test, where nothing says which are
 
 
@@ -55,6 +57,17 @@ def in_validation(example: str | bytes) -> bool:
     """
     content = example.encode("utf-8", "surrogatepass") if isinstance(example, str) else example
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % _HELD_OUT == 0
+
+
+def holding_out(data: D, *fitted: str) -> D:
+    """A copy of data whose `holds_out` is true, without the cached attributes `fitted`; itself where it is already."""
+    if data.holds_out:
+        return data
+    given = copy.copy(data)
+    for name in fitted:
+        vars(given).pop(name, None)
+    object.__setattr__(given, "holds_out", True)
+    return given
 
 
 def held_out(everything: Sequence[Any]) -> dict[str, list[Any]]:

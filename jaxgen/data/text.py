@@ -19,7 +19,7 @@ from jaxgen.data.files import read_text
 from jaxgen.data.prepared import read_texts, text_builder
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
-from jaxgen.data.splits import in_validation
+from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Key, Spec, Tokens
@@ -94,13 +94,7 @@ class Text:
 
         Of documents it is chosen by a hash; of a stream it is the last tenth.
         """
-        if self.holds_out:
-            return self
-        given = copy.copy(self)
-        for name in ("texts", "vocabulary"):
-            vars(given).pop(name, None)
-        object.__setattr__(given, "holds_out", True)
-        return given
+        return holding_out(self, "texts", "vocabulary")
 
     def _held_out(self, train: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         if self.documents is not None:

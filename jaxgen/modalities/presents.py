@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -80,8 +80,3 @@ class Measured(Protocol):
 def counted(arrays: Arrays) -> int:
     """N of arrays [N, ...]."""
     return len(next(iter(arrays.values())))
-
-
-def stacked(examples: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Examples of equal shapes as arrays [N, ...]."""
-    return {name: np.stack([np.asarray(example[name]) for example in examples]) for name in examples[0]}

@@ -27,25 +27,19 @@ class TokensPresents:
         """Texts as rows: of a SOURCE padded to its length with a `mask`; else as long as the longest, each whole."""
         encoded = [self._encoded(word) for word in words]
         if self.tokens.framing is Framing.SOURCE:
-            return self._padded(encoded)
+            return self._source(encoded)
         if any(len(tokens) < 2 for tokens in encoded):
             raise UserError(f"a text needs at least two {self._units} to be scored: the first one is given")
         if self.tokens.framing is Framing.TARGET:
             return self._targets(encoded)
-        length = max(map(len, encoded))
-        value = np.stack([np.pad(tokens, (0, length - len(tokens))) for tokens in encoded])
-        if all(len(tokens) == length for tokens in encoded):
-            return {"value": value}
-        return {"value": value, "mask": np.stack([np.arange(1, length) < len(tokens) for tokens in encoded])}
+        value, own = _padded(encoded, max(map(len, encoded)))
+        return {"value": value} if own.all() else {"value": value, "mask": own[:, 1:]}
 
     def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """Prompts [N, P], and where they are known if they are not of one length."""
         encoded = [self._encoded(word) for word in words]
-        length = max(map(len, encoded))
-        value = np.stack([np.pad(tokens, (0, length - len(tokens))) for tokens in encoded])
-        if all(len(tokens) == length for tokens in encoded):
-            return {"value": value}
-        return {"value": value, "known": np.stack([np.arange(length) < len(tokens) for tokens in encoded])}
+        value, own = _padded(encoded, max(map(len, encoded)))
+        return {"value": value} if own.all() else {"value": value, "known": own}
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [self._text(tokens, mask) for tokens, mask in zip(arrays["value"], self._masks(arrays), strict=True)]
@@ -67,12 +61,12 @@ class TokensPresents:
             raise UserError("the text is empty; give at least one word, or leave --given out")
         return tokens
 
-    def _padded(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def _source(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         length = self.tokens.length
         if (longest := max(map(len, encoded))) > length:
             raise UserError(f"a text has {longest} {self._units}, and the model reads {length}; give less")
-        value = np.stack([np.pad(tokens, (0, length - len(tokens))) for tokens in encoded])
-        return {"value": value, "mask": np.stack([np.arange(length) < len(tokens) for tokens in encoded])}
+        value, own = _padded(encoded, length)
+        return {"value": value, "mask": own}
 
     def _targets(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """From "start" to "end", padded with ends that do not count."""
@@ -95,3 +89,9 @@ class TokensPresents:
             made = [token for token in tokens.tolist() if token != end + 1]
             tokens = np.asarray(made[: made.index(end) if end in made else None], np.int32)
         return self.meaning.codec.decode(tokens)
+
+
+def _padded(encoded: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Texts as rows [N, length], and where [N, length] each row's own tokens are."""
+    value = np.stack([np.pad(tokens, (0, length - len(tokens))) for tokens in encoded])
+    return value, np.stack([np.arange(length) < len(tokens) for tokens in encoded])

@@ -56,8 +56,8 @@ class Evaluation:
                 for number in range(count * self._halvings):
                     if stopped():
                         raise Stopped
-                    place = divmod(number, self._halvings)
-                    rows, sums = self._run(variables, rows, batches, place, key)
+                    place = np.array(divmod(number, self._halvings), np.int32)
+                    rows, sums = self._program(variables, rows, batches, place, key)
                     total = added(total, sums)
                     progress.done(min(whole, progress.count + max(1, size // self._halvings)))
         return total
@@ -115,29 +115,14 @@ class Evaluation:
             return
         size, devices = jax.tree.leaves(batches)[0].shape[1], self._assembly.devices
         while True:
-            lowered = _part_of(make_evaluation(self._assembly.task), self._halvings)
-            program = jax.jit(lowered).lower(variables, rows, batches, np.zeros(2, np.int32), key).compile()
+            evaluate = make_evaluation(self._assembly.task, self._halvings)
+            program = evaluate.lower(variables, rows, batches, np.zeros(2, np.int32), key).compile()
             half = size // (2 * self._halvings)
             divides = size % (2 * self._halvings) == 0 and half % devices.parts == 0
             if rows is not None or not divides or _fits(program):
                 self._program = program
                 return
             self._halvings *= 2
-
-    def _run(self, variables: Variables, rows: Any, batches: Batch, place: tuple[int, int], key: Key) -> Any:
-        return self._program(variables, rows, batches, np.asarray(place, np.int32), key)
-
-
-def _part_of(evaluate: Callable, parts: int) -> Callable:
-    """`evaluate` of one of `parts` parts of batch place[0]: rows place[1], place[1] + parts, ..."""
-
-    def one(variables: Variables, rows: Any, batches: Batch, place: jax.Array, key: Key) -> Any:
-        if parts == 1:
-            return evaluate(variables, rows, batches, place[0], key)
-        cut = jax.tree.map(lambda array: array[place[0]].reshape(-1, parts, *array.shape[2:])[:, place[1]], batches)
-        return evaluate(variables, rows, jax.tree.map(lambda array: array[None], cut), 0, key)
-
-    return one
 
 
 def _first(batches: Batch, examples: int | None) -> Batch:

@@ -72,7 +72,6 @@ class Trainer:
         self._compile_seconds = 0.0
         self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
-        self._shows_start = False  # what another run has learned, before this one changes it
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""
@@ -98,7 +97,9 @@ class Trainer:
     def _train_or_roll_back(self) -> tuple[TrainState, int]:
         state, step = self._begin()
         if due := self._look_back(step):
-            with self._writer(step) as self._events:
+            with self._stopwatch.paused(), self._writer(step) as self._events:
+                if self._saved is None:
+                    self._checkpoint(step, state)  # from here on the run needs no other folder
                 for look in due:
                     look(step, state)
         while step < self.experiment.steps and not self._interrupted and not self._ended():
@@ -145,7 +146,6 @@ class Trainer:
             start = self._start()
             first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
             state, record, step = assembly.devices.begin(first, assembly.key, start), {}, 0
-            self._shows_start = start is not None
         else:
             state, record = restored
             step = self._saved = int(state.step)
@@ -181,7 +181,10 @@ class Trainer:
         return patience is not None and patience.spent(self._watched)
 
     def _look_back(self, step: int) -> list[Callable[[int, TrainState], None]]:
-        """What the run has seen of itself before `step`, and what of that step a killed run had no time to look at."""
+        """What is still to be looked at of `step`: all of a start's weights, and what a killed run had no time for.
+
+        It also recalls the figures that `stop` looks at.
+        """
         every, stop, path = self.experiment.every, self.experiment.stop, self.folder.path
         lines = evaluations(path)
         figures = [line.get(stop.metric) for at, line in lines.items() if at > 0] if stop else []
@@ -189,9 +192,11 @@ class Trainer:
         figures, evaluated, sampled = json.loads(told(json.dumps(known).encode())) if several() else known
         self._watched = [math.nan if value is None else value for value in figures]
         at_end, due = step == self.experiment.steps, []
-        if step and not evaluated and (at_end or step % every.evaluate == 0):
+        if not step and self.experiment.start is None:
+            return due  # there is nothing to see of fresh weights
+        if not evaluated and (at_end or step % every.evaluate == 0):
             due.append(self._evaluate)
-        if step and not sampled and (at_end or step % every.sample == 0):
+        if not sampled and (at_end or step % every.sample == 0):
             due.append(self._sample)
         return due
 
@@ -204,10 +209,6 @@ class Trainer:
         )
         calls = functools.partial(self._calls, state, step)
         with self._stopwatch.paused():
-            if self._shows_start:
-                self._checkpoint(0, state)  # from here on the run needs no other folder
-                self._evaluate(0, state)
-                self._sample(0, state)
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:

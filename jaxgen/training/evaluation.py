@@ -19,11 +19,17 @@ from jaxgen.types import Batch, Key, Variables
 Sample = Callable[[Variables, Batch, Key], Batch]
 
 
-def make_evaluation(task: Task) -> jax.stages.Wrapped:
-    """(variables, row state, batches [n, B, ...], number, key) -> (row state, sums) of batch `number`."""
+def make_evaluation(task: Task, parts: int = 1) -> jax.stages.Wrapped:
+    """(variables, row state, batches [n, B, ...], place [2], key) -> (row state, sums) of one part of a batch.
 
-    def evaluate(variables: Variables, rows: Any, batches: Batch, number: jax.Array, key: Key) -> tuple[Any, Any]:
-        batch = jax.tree.map(lambda array: array[number], batches)
+    Part p of batch n, at place (n, p), holds the rows p, p + `parts`, ...: cut so, a batch that lies over devices stays
+    where it lies.
+    """
+
+    def evaluate(variables: Variables, rows: Any, batches: Batch, place: jax.Array, key: Key) -> tuple[Any, Any]:
+        batch = jax.tree.map(lambda array: array[place[0]], batches)
+        if parts > 1:
+            batch = jax.tree.map(lambda array: array.reshape(-1, parts, *array.shape[1:])[:, place[1]], batch)
         present = variables.replace(extra=variables.extra.replace(rows=rows))
         sums, rows = task.evaluate(present, batch, key)
         return rows, sums

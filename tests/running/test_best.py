@@ -12,8 +12,10 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment, Patience
 from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Best
+from jaxgen.training.parallel import Compiler
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
+from tests.running.test_trainer import small
 
 OFTEN = Every(log=5, evaluate=2, sample=20, checkpoint=4)
 
@@ -69,3 +71,16 @@ def test_a_run_ends_where_validation_gets_no_better_and_looks_at_no_test_split(t
     assert train_run(patient, tmp_path / "stopped", lambda: False) == 8
     assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
     assert train_run(patient, tmp_path / "whole", lambda: False) == 8  # and it stays ended
+
+
+def test_a_stop_in_the_look_at_a_start_is_made_up_for(tmp_path):
+    """Its weights are saved before they are looked at; what was not seen then is seen when the run goes on."""
+    start = dataclasses.replace(small("configs/rnn/digits.py", Compiler.JIT), steps=4)
+    assert train_run(start, tmp_path / "start", lambda: False) == 4
+    tuned = dataclasses.replace(start, start=str(tmp_path / "start"))
+    assert train_run(tuned, tmp_path / "whole", lambda: False) == 4
+    assert train_run(tuned, tmp_path / "stopped", stop_after(0)) == 0
+    assert kept(tmp_path / "stopped") == [0] and not (tmp_path / "stopped" / "metrics.jsonl").exists()
+    assert train_run(tuned, tmp_path / "stopped", lambda: False) == 4
+    assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
+    assert (tmp_path / "whole" / "samples" / "0.png").exists()
