@@ -234,7 +234,8 @@ class Trainer:
         params = self.assembly.devices.fetch(state).params
         parameters, moving = size_of(params), self.assembly.game.moving_size(params)
         speed = {"steps": step, "train_seconds": seconds, "parameters": parameters}
-        rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds}
+        # a run that is stopped in its first look has trained for no time
+        rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds} if seconds else {}
         frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
         self.folder.summarise(speed | rate | frozen)
 
