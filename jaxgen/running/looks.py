@@ -1,8 +1,11 @@
 """What a run shows of itself between its steps: its figures on a held-out split, and samples."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import functools
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -10,45 +13,105 @@ from jaxgen.core.state import TrainState
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.assembly import Assembly
-from jaxgen.running.bounded import Evaluation, Sampling, refuse_other_metric
+from jaxgen.running.bounded import Evaluation, Sampling, Stopped, refuse_other_metric
+from jaxgen.running.run_log import RunLog
 from jaxgen.training.evaluation import on_one_device
+from jaxgen.training.folder import evaluations
+from jaxgen.training.goodput import Cause, Goodput
+from jaxgen.training.processes import several, told
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
 
 class Looks:
-    """Both programs compile when they are first asked for, and once.
+    """`evaluate` and `sample` are hooks of the loop; their programs compile when they are first asked for, and once.
 
     The split is "validation" where the experiment chooses a checkpoint or its end by figures, so that the test split
     has no part in that; else "test".
     """
 
-    def __init__(self, assembly: Assembly, stopped: Callable[[], bool]):
-        self._assembly, self._stopped = assembly, stopped
-        experiment = assembly.experiment
-        self.split = "test" if experiment.best is None and experiment.stop is None else "validation"
+    def __init__(
+        self,
+        assembly: Assembly,
+        log: RunLog,
+        goodput: Goodput,
+        evaluated: Callable[[int, dict[str, float]], None],
+        stopped: Callable[[], bool],
+    ):
+        self._assembly, self._experiment, self._log = assembly, assembly.experiment, log
+        self._goodput, self._evaluated, self._stopped = goodput, evaluated, stopped
+        self._interrupted = False  # whether one was left undone
+        self._watched: list[float] = []  # the figures that `stop` looks at
+        self.split = "test" if self._experiment.best is None and self._experiment.stop is None else "validation"
+        self.work: Callable[..., Work] = Work  # where their progress is shown
 
     def refuse_other_metrics(self) -> None:
         """UserError where `best` or `stop` name no figure: told before anything is trained."""
         for field in ("best", "stop"):
-            if (choice := getattr(self._assembly.experiment, field)) is not None:
+            if (choice := getattr(self._experiment, field)) is not None:
                 refuse_other_metric(choice.metric, self._evaluation, f"{field}.metric")
 
-    def figures(self, state: TrainState, work: Callable[..., Work]) -> dict[str, float]:
-        return self._evaluation.figures(self._variables(state), self._stopped, work)
+    def evaluate(self, step: int, state: TrainState) -> None:
+        with self._goodput.spending(Cause.EVALUATION), self._interruptible():
+            figures = self._evaluation.figures(self._variables(state), self._stopped, self.work)
+            if step and self._experiment.stop:
+                self._watched.append(figures[self._experiment.stop.metric])
+            self._evaluated(step, figures)
+            self._log.metrics(step, self.split, figures)
 
-    def samples(self, state: TrainState, work: Callable[..., Work]) -> Artefact:
+    def sample(self, step: int, state: TrainState) -> None:
+        with self._goodput.spending(Cause.SAMPLING), self._interruptible():
+            self._log.samples(step, self._samples(state))
+
+    def ended(self) -> bool:
+        """Whether the run ends before its last step: a stop cut a look off, or the figures stopped getting better."""
+        return self._interrupted or self.spent()
+
+    def spent(self) -> bool:
+        """Whether the validation figures have stopped getting better, where the experiment ends then."""
+        patience = self._experiment.stop
+        return patience is not None and patience.spent(self._watched)
+
+    def due(self, step: int) -> list[Callable[[int, TrainState], None]]:
+        """What is still to be shown of `step`: all of a start's weights, and what a killed run had no time for.
+
+        It also recalls the figures that `stop` looks at.
+        """
+        every, stop, path = self._experiment.every, self._experiment.stop, self._log.folder.path
+        lines = evaluations(path)
+        figures = [line.get(stop.metric) for at, line in lines.items() if at > 0] if stop else []
+        known = figures, step in lines, any(path.glob(f"samples/{step}.*"))
+        figures, evaluated, sampled = json.loads(told(json.dumps(known).encode())) if several() else known
+        self._watched = [math.nan if value is None else value for value in figures]
+        at_end, due = step == self._experiment.steps, []
+        if not step and self._experiment.start is None:
+            return due  # there is nothing to see of fresh weights
+        if not evaluated and (at_end or step % every.evaluate == 0):
+            due.append(self.evaluate)
+        if not sampled and (at_end or step % every.sample == 0):
+            due.append(self.sample)
+        return due
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """What a stop may leave undone: the run then ends, and makes up for it when it goes on."""
+        try:
+            yield
+        except Stopped:
+            self._interrupted = True
+
+    def _samples(self, state: TrainState) -> Artefact:
         assembly = self._assembly
         variables, key = on_one_device(self._variables(state)), jax.random.fold_in(assembly.key, 4)
-        return assembly.presentation.show(self._sampling(variables, self._request, key, self._stopped, work))
+        return assembly.presentation.show(self._sampling(variables, self._request, key, self._stopped, self.work))
 
     def _variables(self, state: TrainState) -> Variables:
         devices = self._assembly.devices
-        return devices.together(averaged(devices.fetch(state), self._assembly.experiment.shown))
+        return devices.together(averaged(devices.fetch(state), self._experiment.shown))
 
     @functools.cached_property
     def _evaluation(self) -> Evaluation:
-        return Evaluation(self._assembly, self.split, self._assembly.experiment.evaluate.examples)
+        return Evaluation(self._assembly, self.split, self._experiment.evaluate.examples)
 
     @functools.cached_property
     def _request(self) -> dict:

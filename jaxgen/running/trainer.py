@@ -3,7 +3,6 @@
 
 import contextlib
 import functools
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +14,13 @@ from jaxgen.core.data import Between, Remarking, Streamed
 from jaxgen.core.masks import size_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
-from jaxgen.reporting.events import EventWriter
-from jaxgen.reporting.terminal import Progress, Work
+from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
-from jaxgen.running.bounded import Stopped
 from jaxgen.running.compiled import CompiledMemory
 from jaxgen.running.estimate import device_bytes, memory, shapes_of, warning
 from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
+from jaxgen.running.run_log import RunLog
 from jaxgen.running.trained import load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
@@ -35,11 +33,11 @@ from jaxgen.training.feeds import (
     in_one_shape,
     spans,
 )
-from jaxgen.training.folder import METRICS, STOPPED, TIMING, FollowedFolder, RunFolder, evaluations
+from jaxgen.training.folder import STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
-from jaxgen.training.processes import Vote, leads, several, told, told_tree
+from jaxgen.training.processes import Vote, leads, several, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
@@ -62,10 +60,8 @@ class Trainer:
         kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
         self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
         self._stopped: Callable[[], bool] = lambda: False
-        self._looks = Looks(assembly, lambda: self._stopped())
-        self._work: Callable[..., Work] = Work
-        self._interrupted = False  # whether a look was left undone
-        self._watched: list[float] = []  # the figures that `stop` looks at
+        self._log = RunLog(folder)
+        self._looks = Looks(assembly, self._log, self._goodput, self._evaluated, lambda: self._stopped())
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Run | None = None
@@ -79,7 +75,7 @@ class Trainer:
             self.folder.drop(STOPPED)
             self._stopped = Vote(stopped) if several() else stopped
             state, step = self._train_or_roll_back()
-            if self._ended():
+            if self._looks.spent():
                 patience = self.experiment.stop
                 self.say(f"ended at step {step}: {patience.evaluations} evaluations gave no better {patience.metric}")
             self._summarise(state, step)
@@ -96,23 +92,20 @@ class Trainer:
 
     def _train_or_roll_back(self) -> tuple[TrainState, int]:
         state, step = self._begin()
-        if due := self._look_back(step):
-            with self._stopwatch.paused(), self._writer(step) as self._events:
+        if due := self._looks.due(step):
+            with self._stopwatch.paused(), self._log.events_from(step):
                 if self._saved is None:
                     self._checkpoint(step, state)  # from here on the run needs no other folder
                 for look in due:
                     look(step, state)
-        while step < self.experiment.steps and not self._interrupted and not self._ended():
+        while step < self.experiment.steps and not self._looks.ended():
             try:
-                with self._writer(step) as self._events:
+                with self._log.events_from(step):
                     return self._train(state, step)
             except PatienceSpent as error:
                 spent = error.turn, error.step  # not the error: its frames hold a whole state
             state, step = self._roll_back(*spent)
         return state, step
-
-    def _writer(self, step: int) -> contextlib.AbstractContextManager[EventWriter | None]:
-        return EventWriter(self.folder.path / "events", resumed_at=step) if leads() else contextlib.nullcontext()
 
     def _roll_back(self, turn: str, step: int) -> tuple[TrainState, int]:
         """The newest whole checkpoint with fresh draws; UserError, and a report, when that has been tried too often.
@@ -175,37 +168,12 @@ class Trainer:
         started = load_start(self.assembly, self.say) if leads() else None
         return told_tree(started, jax.eval_shape(self.assembly.task.init, self.assembly.key))
 
-    def _ended(self) -> bool:
-        """Whether the validation figures have stopped getting better, where the experiment ends then."""
-        patience = self.experiment.stop
-        return patience is not None and patience.spent(self._watched)
-
-    def _look_back(self, step: int) -> list[Callable[[int, TrainState], None]]:
-        """What is still to be looked at of `step`: all of a start's weights, and what a killed run had no time for.
-
-        It also recalls the figures that `stop` looks at.
-        """
-        every, stop, path = self.experiment.every, self.experiment.stop, self.folder.path
-        lines = evaluations(path)
-        figures = [line.get(stop.metric) for at, line in lines.items() if at > 0] if stop else []
-        known = figures, step in lines, any(path.glob(f"samples/{step}.*"))
-        figures, evaluated, sampled = json.loads(told(json.dumps(known).encode())) if several() else known
-        self._watched = [math.nan if value is None else value for value in figures]
-        at_end, due = step == self.experiment.steps, []
-        if not step and self.experiment.start is None:
-            return due  # there is nothing to see of fresh weights
-        if not evaluated and (at_end or step % every.evaluate == 0):
-            due.append(self._evaluate)
-        if not sampled and (at_end or step % every.sample == 0):
-            due.append(self._sample)
-        return due
-
     def _train(self, state: TrainState, step: int) -> tuple[TrainState, int]:
         every, experiment = self.experiment.every, self.experiment
         hooks = (  # saved first: whatever becomes of the others, the step is not lost
             Hook(every.checkpoint, self._checkpoint),
-            Hook(every.evaluate, self._evaluate),
-            Hook(every.sample, self._sample),
+            Hook(every.evaluate, self._looks.evaluate),
+            Hook(every.sample, self._looks.sample),
         )
         calls = functools.partial(self._calls, state, step)
         with self._stopwatch.paused():
@@ -213,10 +181,9 @@ class Trainer:
             self._program = self._program or self._compile(state, feed, step)
         with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
             timed, how = TimedFeed(feed, self._goodput), (self._read, hooks, self._stopwatch, self._stopped)
-            self._work = self._progress.work
-            ended = lambda: self._interrupted or self._ended()  # noqa: E731
+            self._looks.work = self._progress.work
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
-                state, step = fit(program, state, timed, calls(), experiment.steps, *how, ended)
+                state, step = fit(program, state, timed, calls(), experiment.steps, *how, self._looks.ended)
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
@@ -301,7 +268,7 @@ class Trainer:
         since_step, since_seconds = self._logged_at
         rate = (step - since_step) * self.assembly.game.batch_size / max(seconds - since_seconds, 1e-9)
         self._logged_at = step, seconds
-        self._log(step, "train", values)
+        self._log.metrics(step, "train", values)
         self.folder.log(TIMING, {"step": step, "seconds": seconds, "examples_per_second": rate})
         losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
         self._progress.update(step, losses, rate)
@@ -315,38 +282,13 @@ class Trainer:
                 "one for every example, and run the same command again"
             )
 
-    def _log(self, step: int, split: str, values: dict[str, float]) -> None:
-        self.folder.log(METRICS, {"step": step, "split": split, **values})
-        if self._events is not None:
-            self._events.scalars(step, split, values)
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """A look that a stop may leave undone: the run then ends, and makes up for it when it goes on."""
-        try:
-            yield
-        except Stopped:
-            self._interrupted = True
-
-    def _evaluate(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.EVALUATION), self._interruptible():
-            figures = self._looks.figures(state, self._work)
-            if step and self.experiment.stop:
-                self._watched.append(figures[self.experiment.stop.metric])
-            if self._regular(step):
-                self._checkpoints.evaluated(step, figures)
-            self._log(step, self._looks.split, figures)
-
-    def _sample(self, step: int, state: TrainState) -> None:
-        with self._goodput.spending(Cause.SAMPLING), self._interruptible():
-            artefact = self._looks.samples(state, self._work)
-            self.folder.write(f"samples/{step}.{artefact.suffix}", artefact.content)
-            if self._events is not None:
-                self._events.artefact(step, "samples", artefact)
-
     def _checkpoint(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.CHECKPOINT):
             self._save(step, state)
+
+    def _evaluated(self, step: int, figures: dict[str, float]) -> None:
+        if self._regular(step):
+            self._checkpoints.evaluated(step, figures)
 
     def _regular(self, step: int) -> bool:
         return step % self.experiment.every.checkpoint == 0 or step == self.experiment.steps

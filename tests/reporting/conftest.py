@@ -1,6 +1,8 @@
-"""Made-up run folders that look like real ones: a run of each family on the digits."""
+"""Run folders of the shipped experiments on the digits, with figures that are made up and told beforehand."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -9,8 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxgen.config.document import to_document
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.masks import Matching
+from jaxgen.experiment import Experiment
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NET = "digits-cnn-1a2b"
 # family, parameters, train seconds, examples/s, compile seconds, samples/s, bits/dim, bound,
 # recognised, Fréchet (net), Fréchet (pixels), precision, recall, two-sample accuracy
@@ -40,18 +47,10 @@ def run_folder(parent: Path, family: str, images: np.ndarray, name: str | None =
     summary = {"steps": 3000, **dict(zip(NAMES, FIGURES[family], strict=True))}
     summary |= {f"{name}/spread": 0.02 * summary[name] for name in summary if "[" in name}
     summary |= {f"diversity[{NET}]": 1.3 - summary[f"precision[{NET}]"] / 2, "classes_drawn": 10.0}
-    network = part(f"families.{family}.network.Network", width=64, layers=2, activation={"function": "jax.nn.gelu"})
-    residence = {"type": "jaxgen.data.residence.Residence", "member": "DEVICE"}
-    experiment = part(
-        "experiment.Experiment",
-        task=part(f"families.{family}.task.Task", network=network, dropout=0.1),
-        data=part("data.pictures.Pictures", name="digits", batch_size=64, residence=residence),
-        optimisers={"dict": {"main": part("training.optimisers.AdamW", rate=0.001, betas=[0.9, 0.999])}},
-        steps=3000,
-    )
+    experiment = experiment_of(family)
     environment = {"python": "3.11.7", "versions": {"jax": "0.10.2", "flax": "0.12.8"}, "devices": ["cpu:0", "cpu:1"],
                    "git_commit": "4f1c2e7"}  # fmt: skip
-    (folder / "experiment.json").write_text(json.dumps(experiment))
+    (folder / "experiment.json").write_text(json.dumps(to_document(experiment)))
     (folder / "environment.json").write_text(json.dumps(environment))
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in metrics(family)))
@@ -64,34 +63,33 @@ def run_folder(parent: Path, family: str, images: np.ndarray, name: str | None =
 
 def tuned_folder(start: Path, way: str, images: np.ndarray) -> Path:
     """A whole run folder that starts from another, tuned by "data" or toward a "reward"."""
-    family = json.loads((start / "experiment.json").read_text())["fields"]["task"]["type"].split(".")[2]
+    family = start.name.removesuffix("-digits")
     folder = run_folder(start.parent, family, images, f"{start.name}_{way}")
-    experiment = json.loads((folder / "experiment.json").read_text())
-    moves = part("core.masks.Matching", pattern="^head/")
-    reward = part("rewards.functions.ClassProbability", chosen=7)
-    rewards = part("rewards.pathwise.Pathwise", reward=reward, distance_coef=0.1) if way == "reward" else None
-    experiment["fields"] |= {"start": str(start), "moves": moves, "rewards": rewards}
-    experiment["fields"]["data"]["fields"]["name"] = "faded-digits" if way == "data" else "digits"
+    experiment = experiment_of(family, "digits" if way == "data" else "digits_reward")
+    if way == "data":
+        faded = dataclasses.replace(experiment.data, name="faded-digits")
+        experiment = dataclasses.replace(experiment, data=faded, trainable=Matching("^head/"))
+    experiment = dataclasses.replace(experiment, start=str(start))
     summary = json.loads((folder / "summary.json").read_text()) | {"steps": 300, "frozen_fraction": 0.801}
     lines = [line for line in metrics(family) if line["step"] <= 300]
     if way == "data":
         likelihood = {} if family == "gan" else {"bits_per_dim": 2.717}
-        lines.insert(0, {"step": 0, "split": "test", "p_fake": 0.39, "accuracy": 0.44, **likelihood})
-        summary |= {"p_fake": 0.46, "accuracy": 0.54} if family == "gan" else {}
+        lines.insert(0, {"step": 0, "split": "test", "p_fake": 0.39, "discriminator_accuracy": 0.44, **likelihood})
+        summary |= {"p_fake": 0.46, "discriminator_accuracy": 0.54} if family == "gan" else {}
     else:
         drift = {"kl_nats": 6.68} if family in ("rnn", "transformer") else {"squared_distance": 0.284}
         summary |= {"reward_at_start": 0.074, "reward": 0.997, **drift, "diversity": 0.694}
         lines = [line | {"reward": 1 - math.exp(-line["step"] / 60)} for line in lines if line["split"] == "train"]
-    (folder / "experiment.json").write_text(json.dumps(experiment))
+    (folder / "experiment.json").write_text(json.dumps(to_document(experiment)))
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     (folder / "samples" / "0.png").write_bytes(image_grid(levels_to_pixels(16 - images, 17), 10, 5))
     return folder
 
 
-def part(type_name: str, **fields: object) -> dict:
-    """A dataclass as experiment.json holds it."""
-    return {"type": f"jaxgen.{type_name}", "fields": fields}
+@functools.cache
+def experiment_of(family: str, config: str = "digits") -> Experiment:
+    return load_experiment(CONFIGS / family / f"{config}.py", Experiment)
 
 
 def metrics(family: str) -> list[dict]:

@@ -84,7 +84,8 @@ def test_results_carry_every_figure_and_are_strict_json(folders):
 def test_a_run_that_starts_from_another_says_so(tuned_folders, folders):
     by_data, by_reward = map(read_run, tuned_folders[:2])
     assert (by_data.start, by_data.tuned_by, by_reward.tuned_by) == ("rnn-digits", "data", "reward")
-    assert by_data.before == {"p_fake": 0.39, "accuracy": 0.44, "bits_per_dim": 2.717} and by_reward.before == {}
+    assert by_data.before == {"p_fake": 0.39, "discriminator_accuracy": 0.44, "bits_per_dim": 2.717}
+    assert by_reward.before == {}
     assert by_data.after["bits_per_dim"] == 1.741 and by_data.samples != by_data.samples_before
     assert by_data.samples_before.content == (tuned_folders[0] / "samples" / "0.png").read_bytes()
     plain = read_run(folders[0])
@@ -133,12 +134,12 @@ def test_labels_are_all_different(folders):
 
 def test_fields_stand_under_the_names_that_set_takes(folders):
     fields = dict(rows(read_run(folders[2]).experiment))
-    assert fields["task"] == "jaxgen.families.gan.task.Task"
-    assert fields["task.network.width"] == "64"
-    assert fields["task.network.activation"] == "jax.nn.gelu"
-    assert fields["data.residence"] == "DEVICE"
-    assert fields["optimisers.main.betas"] == "[0.9, 0.999]"
-    assert fields["steps"] == "3000"
+    assert fields["task"] == "jaxgen.families.gan.task.Gan"
+    assert fields["task.generator.width"] == "128"
+    assert fields["task.generator.channels"] == "[]"
+    assert fields["data.residence"] == "AUTO"
+    assert fields["optimisers.generator.learning_rate.peak"] == "0.001"
+    assert fields["steps"] == "9000"
 
 
 def test_fields_of_the_other_wrappers():

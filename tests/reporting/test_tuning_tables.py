@@ -38,7 +38,7 @@ def test_plain_runs_are_compared_and_the_others_stand_below(plain, tuned, tmp_pa
     assert tables(shown)[:2] == tables(alone)
     by_data, by_reward = tables(shown)[2:]
     likelihood, accuracy = (next(head for head in by_data["RNNrnn-digits_data"] if head.startswith(word))
-                            for word in ("Likelihood", "accuracy"))  # fmt: skip
+                            for word in ("Likelihood", "discriminator accuracy"))  # fmt: skip
     assert [row[likelihood] for row in by_data.values()] == ["2.72 → 1.74", "2.72 → 1.70", DASH, "≤ 2.72 → ≤ 1.86",
                                                              "≤ 2.72 → ≤ 1.96"]  # fmt: skip
     assert by_data["GANgan-digits_data"][accuracy] == "0.440 → 0.540"
@@ -62,7 +62,7 @@ def test_each_tuning_stands_under_its_start_with_both_pictures(plain, tuned, tmp
     links = [attributes["href"][1:] for _, attributes in shown.tags if "href" in attributes]
     assert len(ids) == len(set(ids)) == 15 and set(links) == set(ids)
     assert "script" not in {tag for tag, _ in shown.tags}
-    assert "toward class probability (chosen 7)" in shown.text and "80.1\u00a0% frozen" in shown.text
+    assert "toward class probability (target 7)" in shown.text and "80.1\u00a0% frozen" in shown.text
 
 
 def test_headline_and_lede_speak_of_the_plain_runs(plain, tuned):
