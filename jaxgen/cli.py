@@ -117,7 +117,7 @@ def _sample(options) -> int:
     from jaxgen.commands.sample import sample
 
     run = options.workdir, options.config, options.set, options.checkpoint
-    return sample(*run, options.given, options.count, options.out, options.seed)
+    return sample(*run, options.given, options.count, options.out, options.seed, options.attention)
 
 
 def _evaluate(options) -> int:
@@ -180,11 +180,12 @@ def _parser():
         nargs="+",
         default=[],
         metavar="WORD_OR_FILE",
-        help="what to make samples for: class names or numbers, prompts; a file is read, - is standard input",
+        help="what to make samples for: class names or numbers, prompts, sentences (a file's lines), files; - is stdin",
     )
     verb.add_argument("--count", type=int, help="how many for each given (1), or in all without any (80)")
     where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout)"
     verb.add_argument("--out", metavar="FILE", help=where)
+    verb.add_argument("--attention", metavar="FILE.png", help="also draw what each token made attends to in the given")
     verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same examples (%(default)s)")
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")

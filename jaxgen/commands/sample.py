@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from jaxgen.atomic_write import write_whole
+from jaxgen.core.task import Attending
 from jaxgen.errors import UserError
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
@@ -25,12 +26,18 @@ def sample(
     count: int | None,
     out: str | None,
     seed: int,
+    attention: str | None = None,
 ) -> int:
-    """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where."""
+    """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where.
+
+    `attention` names a PNG for the attention maps of the samples.
+    """
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
     trained = load_trained(Path(workdir), config, say, settings, which)
-    presentation = trained.assembly.presentation
+    task, presentation = trained.assembly.task, trained.assembly.presentation
+    if attention is not None and not isinstance(task, Attending):
+        raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
     request = presentation.request(given, count)
     try:
         with Stop("after these samples") as stop:
@@ -38,17 +45,22 @@ def sample(
     except Stopped:
         say("stopped; nothing was written")
         return 128 + stop.signal
-    return _write(presentation.show(samples), out, trained.folder)
-
-
-def _write(artefact: Artefact, out: str | None, folder: Path) -> int:
+    if attention is not None:
+        weights = jax.device_get(jax.jit(task.attention)(trained.variables, samples))
+        _write(presentation.attention(samples, weights), Path(attention), "--attention")
+    lines = presentation.lines(samples)
+    artefact = presentation.show(samples) if lines is None else Artefact("txt", "\n".join(lines).encode())
     if out is None and artefact.is_text:
         sys.stdout.write(artefact.content.decode() + "\n")
         return 0
-    path = Path(out) if out is not None else folder / "samples" / f"sample.{artefact.suffix}"
+    path = Path(out) if out is not None else trained.folder / "samples" / f"sample.{artefact.suffix}"
+    _write(artefact, path, "--out")
+    print(path)
+    return 0
+
+
+def _write(artefact: Artefact, path: Path, option: str) -> None:
     try:
         write_whole(path, artefact.content)
     except OSError as error:
-        raise UserError(f"{path} could not be written ({error.strerror}); give another --out") from None
-    print(path)
-    return 0
+        raise UserError(f"{path} could not be written ({error.strerror}); give another {option}") from None

@@ -92,6 +92,14 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class Attending(Protocol):
+    """A family whose network looks at the places of what is given one by one."""
+
+    def attention(self, variables: Variables, samples: Batch) -> jax.Array:
+        """[B, T, S]: how much each place of what was made attends to each place of what was given."""
+
+
+@runtime_checkable
 class Critic(Protocol):
     """A family that tells real from made."""
 

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.emoji_names import EmojiNames, Line
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
 from jaxgen.data.sources import padded_batches
@@ -22,23 +23,23 @@ from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Batch, Framing, Key, Spec, Tokens
 
-Line = tuple[str, str, str]  # where it stands, its source, its target
 Encoded = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two files line by line, gzipped or not: what is given, the "source", and what is made of it.
+    """Sentences, and what is made of each: two files line by line, gzipped or not, or an embedded corpus.
 
-    Both sides share the vocabulary of `tokens`, fitted to both, unless the source has `source_tokens` of its own. A
+    What is given is the "source". Both sides share the vocabulary of `tokens`, fitted to both, unless the source has
+    `source_tokens` of its own. A
     target begins with the token `vocabulary`, "start", and ends with the last one of the vocabulary, "end". A pair goes
     into the smallest of `buckets` that holds both sides, the end counted, and is padded to it: there are never more
     shapes than buckets. Lines that are empty, too long, no UTF-8 or without a partner are bad: up to `skip_bad` of them
     are left out. At most `steps_a_shape` batches of one shape follow each other.
     """
 
-    train: tuple[str, str]  # files, the source's first
-    test: tuple[str, str]
+    train: tuple[str, str] | EmojiNames  # files, the source's first; or a corpus that has all splits
+    test: tuple[str, str] | None = None
     validation: tuple[str, str] | None = None
     batch_size: int = 64
     buckets: tuple[int, ...] = (16, 32, 64)  # tokens
@@ -57,14 +58,20 @@ class Pairs:
             )
         if not self.buckets or list(self.buckets) != sorted(set(self.buckets)) or self.buckets[0] < 2:
             raise UserError(f"data.buckets is {self.buckets}; give lengths from 2 on, each longer than the one before")
+        if isinstance(self.train, EmojiNames) != (self.test is None):
+            raise UserError("data.test names the files of the test split; give it with data.train's, and only then")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
 
     @property
     def name(self) -> str:
+        if isinstance(self.train, EmojiNames):
+            return str(self.train)
         return " and ".join(Path(path).name for path in self.train)
 
     @functools.cached_property
     def _lines(self) -> dict[str, list[Line]]:
+        if isinstance(self.train, EmojiNames):
+            return self.train.lines()
         files = {"train": self.train, "validation": self.validation, "test": self.test}
         lines = {split: list(self._aligned(split, *pair)) for split, pair in files.items() if pair is not None}
         if "validation" in lines or not self.holds_out:

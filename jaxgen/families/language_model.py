@@ -16,6 +16,8 @@ from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
+from jaxgen.families.token_samplers import TokenSampler
 from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_tokens
 from jaxgen.ops.rows import integers, row_keys
@@ -58,27 +60,6 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class TokenSampler:
-    """How tokens are drawn: at `temperature`, from the `top_k` likeliest, from the likeliest that make up `top_p`."""
-
-    temperature: float = 1.0  # 0: the likeliest token
-    top_k: int | None = None  # none: all
-    top_p: float | None = None  # nucleus sampling, arXiv 1904.09751; none: all
-
-    def __post_init__(self):
-        if self.temperature < 0:
-            raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the likeliest token) or more")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"sampler.top_k is {self.top_k}; give at least 1, or none for all tokens")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"sampler.top_p is {self.top_p}; give a probability above 0, up to 1, or none")
-
-    def knobs(self) -> dict[str, float]:
-        nucleus = {} if self.top_p is None else {"top_p": self.top_p}
-        return {"temperature": self.temperature} | nucleus
-
-
-@dataclass(frozen=True)
 class LanguageModel:
     """Maximum likelihood, one token after another.
 
@@ -111,10 +92,7 @@ class LanguageModel:
                 sizes, vocabulary, positions = {"picture": None, "unit": tokens.unit}, tokens.vocabulary, 0
             case _:
                 raise UserError("a LanguageModel learns pictures or running text; give data=Pictures(...) or Text(...)")
-        if self.sampler.top_k is not None and self.sampler.top_k > vocabulary:
-            raise UserError(
-                f"sampler.top_k is {self.sampler.top_k}, but these data have {vocabulary} tokens; give no more"
-            )
+        self.sampler.check_vocabulary(vocabulary)
         network = self.network.clone(vocabulary=vocabulary, positions=positions)
         return replace(self, network=network, spec=spec, **sizes)
 
@@ -146,7 +124,7 @@ class LanguageModel:
         hiding, dropping = jax.random.split(key)
         condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, batch["row"]))
         log_prob, rows = self._read(variables, batch, condition, row_keys(dropping, batch["row"]))
-        return _mean(-log_prob, batch), Aux(rows=rows)
+        return mean_over_tokens(-log_prob, batch), Aux(rows=rows)
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats, exact: of a picture under what is given, or of the tokens after their first, from the beginning.
@@ -155,42 +133,21 @@ class LanguageModel:
         """
         tokens = self._tokens(batch)
         logits, _ = self._apply(variables, tokens, None, condition_of(self.spec, batch), None, batch)
-        return _masked(token_log_prob(logits, tokens[:, 1:]), batch).sum(axis=1)
+        return masked(token_log_prob(logits, tokens[:, 1:]), batch).sum(axis=1)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Carry | None]:
         log_prob, rows = self._read(variables, batch, condition_of(self.spec, batch), None)
-        sums = {"nats": _mean(-log_prob, batch)}
-        if self.unit is Unit.SUBWORD:
-            sums["bytes"] = _mean(batch["made"]["bytes"], batch)
-        return sums, rows
+        return likelihood_sums(log_prob, batch, self.unit), rows
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
-        nats = sums["nats"].value
-        figures, bits = {"nats_per_token": nats}, nats / math.log(2)
-        match self.unit:
-            case None:
-                return figures | {"bits_per_dim": bits}
-            case Unit.CHARACTER:
-                return figures | {"bits_per_character": bits, "perplexity": jnp.exp(nats)}
-            case Unit.BYTE:
-                return figures | {"bits_per_byte": bits}
-            case Unit.WORD:  # with the ends of lines among the words, as the benchmarks count them
-                return figures | {"perplexity_per_word": jnp.exp(nats)}
-            case Unit.SUBWORD:
-                return figures | {"bits_per_byte": bits / sums["bytes"].value, "perplexity": jnp.exp(nats)}
+        return likelihood_figures(sums, self.unit)
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """Pictures [B, H, W, C], or texts [B, P+L]: the prompt and what follows; see `rollout`."""
         return self.rollout(variables, request, key).example
 
     def check_policy(self) -> None:
-        sampler = self.sampler
-        if sampler.temperature == 0 or sampler.top_k is not None or sampler.top_p is not None:
-            raise UserError(
-                f"under task.sampler (temperature {sampler.temperature}, top_k {sampler.top_k}, top_p {sampler.top_p}) "
-                "some tokens have no probability, and tuning by ScoreFunction needs one for each; set temperature "
-                "above 0, and top_k and top_p to none"
-            )
+        self.sampler.check_density()
         check_any_kind(self.spec, self.condition_dropout)
 
     def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
@@ -287,21 +244,3 @@ class LanguageModel:
             variables.extra.rows,
         )
 
-
-def _mean(nats: jax.Array, batch: Batch) -> Mean:
-    """The mean over the tokens of `nats` [B, T] in the rows that weigh.
-
-    Summed row by row: thousands of nearly equal terms in one sum all round the same way, and differently on each device
-    count (law 2).
-    """
-    size, length = nats.shape
-    weight = batch.get("weight", jnp.ones(size))
-    if "mask" not in batch["made"]:
-        return Mean.of(nats.mean(axis=1), weight * length)
-    counts = batch["made"]["mask"].sum(axis=1)
-    return Mean.of(_masked(nats, batch).sum(axis=1) / jnp.maximum(counts, 1), weight * counts)
-
-
-def _masked(nats: jax.Array, batch: Batch) -> jax.Array:
-    """`nats` [B, T] with nothing at the targets that do not count."""
-    return jnp.where(batch["made"]["mask"], nats, 0.0) if "mask" in batch["made"] else nats

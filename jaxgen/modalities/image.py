@@ -73,7 +73,9 @@ class ImagePresents:
         seen = net.probabilities(image).argmax(axis=1)
         return {"diversity": diversity(net.features(image), seen, net.features(real["made"]["value"]), labels)}
 
-    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float]]:
+    def references(
+        self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
+    ) -> dict[str, dict[str, float]]:
         if _classes(train) is None:
             return {}
         sets = train["made"]["value"], _classes(train), real["made"]["value"], _classes(real)

@@ -24,6 +24,15 @@ def text_of(word: str) -> str:
         raise UserError(f"{word} cannot be read ({error.strerror}); give another file") from None
 
 
+def lines_of(word: str) -> list[tuple[str, str]]:
+    """(where it stands, the line) of every line of a file or of standard input; else the word itself, one line."""
+    if word != "-" and not os.path.isfile(word):
+        return [("the text given", word)]
+    name = "standard input" if word == "-" else word
+    lines = text_of(word).split("\n")
+    return [(f"line {number} of {name}", line.removesuffix("\r")) for number, line in enumerate(lines, 1)]
+
+
 def file_of(word: str, kind: str) -> Path | IO[bytes]:
     """The file that a word names, or standard input; `kind` says in the error what it should hold."""
     if word == "-":

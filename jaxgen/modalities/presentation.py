@@ -17,15 +17,18 @@ from jaxgen.modalities.presents import (
     Arrays,
     Continues,
     Enumerable,
+    InPieces,
     Meaning,
     Measured,
+    OnePerLine,
     OwnModality,
     Presents,
     counted,
 )
-from jaxgen.modalities.tokens import TokensPresents
+from jaxgen.modalities.tokens import text_presents
 from jaxgen.modalities.wave import WavePresents
 from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.attention_maps import attention_maps
 from jaxgen.types import Batch, Clip, Image, Label, Modality, Spec, Tokens, Wave
 
 WITHOUT_GIVEN = 80  # samples where nothing is said
@@ -38,7 +41,7 @@ def presents(modality: Modality, meaning: Meaning) -> Presents:
         case Label():
             return LabelPresents(modality, meaning)
         case Tokens():
-            return TokensPresents(modality, meaning)
+            return text_presents(modality, meaning)
         case Image():
             return ImagePresents(modality, meaning)
         case Wave():
@@ -70,11 +73,13 @@ class Presentation:
             raise UserError(f"--count is {count}; give at least 1")
         if not words:
             return self._unasked(count or WITHOUT_GIVEN)
-        rows = len(words) * (count or 1)
         if self.given:
             name, reader = self._first("--given")
-            return _request(rows, {name: _in_turn(reader.read(words), rows)}, None)
+            arrays = reader.read(words)
+            rows = counted(arrays) * (count or 1)
+            return _request(rows, {name: _in_turn(arrays, rows)}, None)
         if isinstance(self.made, Continues):
+            rows = len(words) * (count or 1)
             return _request(rows, {}, _in_turn(self.made.begin(words), rows))
         raise UserError("these data give nothing to make samples for; leave --given out")
 
@@ -123,9 +128,31 @@ class Presentation:
 
     def show(self, samples: Batch) -> Artefact:
         """Samples in one file, with what was given for each."""
+        return self.made.show(samples["made"], self._captions(samples))
+
+    def lines(self, samples: Batch) -> list[str] | None:
+        """Samples a line each, without what was given; None where they are none that can be written so."""
+        return self.made.lines(samples["made"]) if isinstance(self.made, OnePerLine) else None
+
+    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
+        """Figures of rows that are no models; none where samples are not measured."""
+        if not isinstance(self.made, Measured):
+            return {}
+        return self.made.references(train, real, (self._captions(train), self._captions(real)))
+
+    def attention(self, samples: Batch, weights: np.ndarray) -> Artefact:
+        """A picture of `weights` [N, T, S] from what was made to what was given, place by place."""
+        name, reader = self._first("--attention")
+        if not (isinstance(reader, InPieces) and isinstance(self.made, InPieces)):
+            raise UserError(f"--attention shows sequences, and {name} here is none; leave it out")
+        made, given = self.made.pieces(samples["made"]), reader.pieces(samples["given"][name])
+        maps = [rows[: len(down), : len(across)] for rows, down, across in zip(weights, made, given, strict=True)]
+        return Artefact("png", attention_maps(maps, made, given))
+
+    def _captions(self, samples: Batch) -> list[str] | None:
+        """What was given for each."""
         captions = [self.given[name].captions(arrays) for name, arrays in samples["given"].items()]
-        beside = [", ".join(parts) for parts in zip(*captions, strict=True)] if captions else None
-        return self.made.show(samples["made"], beside)
+        return [", ".join(parts) for parts in zip(*captions, strict=True)] if captions else None
 
 
 def _request(rows: int, given: Mapping[str, Arrays], made: Arrays | None) -> dict[str, Any]:

@@ -67,14 +67,34 @@ class Measured(Protocol):
 
     draws: int  # sets of samples, each as large as the held-out one
 
-    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float]:
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float | str]:
         """Figures of sets of samples, each drawn under what is given in the held-out examples `real`."""
 
     def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
         """How various samples are within a class, beside held-out examples."""
 
-    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float]]:
-        """Figures of rows that are no models, by their names: training examples, and a simple baseline."""
+    def references(
+        self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
+    ) -> dict[str, dict[str, float | str]]:
+        """Figures of rows that are no models, by their names: training examples, and a simple baseline.
+
+        `captions` tell what is given for the training and for the held-out examples.
+        """
+
+
+@runtime_checkable
+class OnePerLine(Protocol):
+    """A modality whose samples can be written a line each."""
+
+    def lines(self, arrays: Arrays) -> list[str]: ...
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """A modality of sequences, whose places can be told apart: what an attention map is labelled with."""
+
+    def pieces(self, arrays: Arrays) -> list[list[str]]:
+        """A short text for each place of each example."""
 
 
 def counted(arrays: Arrays) -> int:

@@ -1,4 +1,4 @@
-"""Texts: sentences that are given, prompts that are continued, samples as text."""
+"""Texts: prompts that are continued, sentences that are given, sentences that are made for them."""
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Sequence
@@ -7,42 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxgen.errors import UserError
-from jaxgen.modalities.inputs import text_of
+from jaxgen.metrics.translation import nearest_translations, translation_measures
+from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
-from jaxgen.types import Framing, Tokens
+from jaxgen.types import Batch, Framing, Tokens
 
 _BETWEEN = "\n\n――――――――\n\n"
 
 
 @dataclass(frozen=True)
-class TokensPresents:
-    """Tokens of one vocabulary."""
+class Texts:
+    """What every kind of text shares."""
 
     tokens: Tokens
     meaning: Meaning
     shown = 4
 
-    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        """Texts as rows: of a SOURCE padded to its length with a `mask`; else as long as the longest, each whole."""
-        encoded = [self._encoded(word) for word in words]
-        if self.tokens.framing is Framing.SOURCE:
-            return self._source(encoded)
-        if any(len(tokens) < 2 for tokens in encoded):
-            raise UserError(f"a text needs at least two {self._units} to be scored: the first one is given")
-        if self.tokens.framing is Framing.TARGET:
-            return self._targets(encoded)
-        value, own = _padded(encoded, max(map(len, encoded)))
-        return {"value": value} if own.all() else {"value": value, "mask": own[:, 1:]}
-
-    def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        """Prompts [N, P], and where they are known if they are not of one length."""
-        encoded = [self._encoded(word) for word in words]
-        value, own = _padded(encoded, max(map(len, encoded)))
-        return {"value": value} if own.all() else {"value": value, "known": own}
-
     def captions(self, arrays: Arrays) -> list[str]:
-        return [self._text(tokens, mask) for tokens, mask in zip(arrays["value"], self._masks(arrays), strict=True)]
+        return [self._text(tokens) for tokens in arrays["value"]]
 
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         texts = self.captions(arrays)
@@ -54,41 +37,137 @@ class TokensPresents:
     def _units(self) -> str:
         return f"{self.tokens.unit.value}s"
 
-    def _encoded(self, word: str) -> np.ndarray:
-        text = text_of(word)
+    def _encoded(self, text: str) -> np.ndarray:
         tokens = self.meaning.codec.encode(text)
         if not len(tokens):
             raise UserError("the text is empty; give at least one word, or leave --given out")
         return tokens
 
-    def _source(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        length = self.tokens.length
-        if (longest := max(map(len, encoded))) > length:
-            raise UserError(f"a text has {longest} {self._units}, and the model reads {length}; give less")
-        value, own = _padded(encoded, length)
+    def _text(self, tokens: np.ndarray) -> str:
+        return self.meaning.codec.decode(tokens)
+
+
+@dataclass(frozen=True)
+class TextPresents(Texts):
+    """Running text."""
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """Texts as rows as long as the longest, each whole."""
+        encoded = [self._encoded(text_of(word)) for word in words]
+        if any(len(tokens) < 2 for tokens in encoded):
+            raise UserError(f"a text needs at least two {self._units} to be scored: the first one is given")
+        value, own = _padded(encoded, max(map(len, encoded)))
+        return {"value": value} if own.all() else {"value": value, "mask": own[:, 1:]}
+
+    def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """Prompts [N, P], and where they are known if they are not of one length."""
+        encoded = [self._encoded(text_of(word)) for word in words]
+        value, own = _padded(encoded, max(map(len, encoded)))
+        return {"value": value} if own.all() else {"value": value, "known": own}
+
+
+@dataclass(frozen=True)
+class SourcePresents(Texts):
+    """Sentences that are given. A file's lines, and standard input's, are a sentence each."""
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """Padded to the model's length, with a `mask`."""
+        value, own = _padded(self._sentences(words), self.tokens.length)
         return {"value": value, "mask": own}
 
-    def _targets(self, encoded: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def _sentences(self, words: Sequence[str]) -> list[np.ndarray]:
+        return [self._sentence(place, line) for word in words for place, line in lines_of(word)]
+
+    def _sentence(self, place: str, line: str) -> np.ndarray:
+        if not line.strip():
+            raise UserError(f"{place} is empty; give a sentence")
+        tokens, length = self._encoded(line.strip()), self.tokens.length
+        if len(tokens) > length:
+            raise UserError(f"{place} has {len(tokens)} {self._units}, and the model reads {length}; give less")
+        return tokens
+
+    def captions(self, arrays: Arrays) -> list[str]:
+        return [self._text(tokens[own]) for tokens, own in zip(arrays["value"], arrays["mask"], strict=True)]
+
+    def pieces(self, arrays: Arrays) -> list[list[str]]:
+        """The text of each place of each row."""
+        return [
+            [self._text(tokens[place : place + 1]) for place in np.flatnonzero(own)]
+            for tokens, own in zip(arrays["value"], arrays["mask"], strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class TargetPresents(Texts):
+    """Sentences that are made for what is given, measured against references."""
+
+    draws = 1
+
+    def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """From "start" to "end", padded with ends that do not count."""
-        length, end = max(map(len, encoded)) + 1, self.tokens.vocabulary - 1
+        encoded, end = [self._encoded(text_of(word)) for word in words], self._end
+        length = max(map(len, encoded)) + 1
         value = np.full((len(encoded), length + 1), end, np.int32)
         value[:, 0] = end + 1
         for row, tokens in enumerate(encoded):
             value[row, 1 : len(tokens) + 1] = tokens
         return {"value": value, "mask": np.stack([np.arange(length) <= len(tokens) for tokens in encoded])}
 
-    def _masks(self, arrays: Arrays) -> Sequence[np.ndarray | None]:
-        given = self.tokens.framing is Framing.SOURCE and "mask" in arrays
-        return arrays["mask"] if given else [None] * len(arrays["value"])
+    def lines(self, arrays: Arrays) -> list[str]:
+        """A line for each; with alternatives a line for each of them, its row's number and its score before it."""
+        if "alternatives" not in arrays:
+            return [_one_line(text) for text in self.captions(arrays)]
+        return [
+            f"{row}\t{score:.4f}\t{_one_line(self._text(tokens))}"
+            for row, (several, scores) in enumerate(zip(arrays["alternatives"], arrays["scores"], strict=True), 1)
+            for tokens, score in zip(several, scores, strict=True)
+            if np.isfinite(score)
+        ]
 
-    def _text(self, tokens: np.ndarray, mask: np.ndarray | None) -> str:
-        if mask is not None:
-            tokens = tokens[mask]
-        if self.tokens.framing is Framing.TARGET:
-            end = self.tokens.vocabulary - 1
-            made = [token for token in tokens.tolist() if token != end + 1]
-            tokens = np.asarray(made[: made.index(end) if end in made else None], np.int32)
-        return self.meaning.codec.decode(tokens)
+    def pieces(self, arrays: Arrays) -> list[list[str]]:
+        """The text of each token of each row up to its end."""
+        return [[*(self._text(token[None]) for token in self._own(row)), "<end>"] for row in arrays["value"]]
+
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float | str]:
+        """BLEU, chrF and exact matches of the first set of samples."""
+        return translation_measures(self.captions(drawn[0]["made"]), self.captions(real["made"]))
+
+    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+        return {}
+
+    def references(
+        self, train: Batch, real: Batch, captions: tuple[Sequence[str], Sequence[str]]
+    ) -> dict[str, dict[str, float | str]]:
+        """The figures of the translations of the nearest training sentences."""
+        nearest = nearest_translations(captions[0], self.captions(train["made"]), captions[1])
+        if nearest is None:
+            return {}
+        return {"nearest training sentence": translation_measures(nearest, self.captions(real["made"]))}
+
+    @property
+    def _end(self) -> int:
+        return self.tokens.vocabulary - 1
+
+    def _own(self, tokens: np.ndarray) -> np.ndarray:
+        """A row's tokens before its first end, without "start"."""
+        tokens = tokens[tokens != self._end + 1]
+        ends = np.flatnonzero(tokens == self._end)
+        return tokens[: ends[0]] if len(ends) else tokens
+
+    def _text(self, tokens: np.ndarray) -> str:
+        return self.meaning.codec.decode(self._own(tokens))
+
+
+_OF_FRAMING = {Framing.SOURCE: SourcePresents, Framing.TARGET: TargetPresents}  # the others are running text
+
+
+def text_presents(tokens: Tokens, meaning: Meaning) -> Texts:
+    """How tokens are presented, by their framing."""
+    return _OF_FRAMING.get(tokens.framing, TextPresents)(tokens, meaning)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _padded(encoded: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgen.errors import UserError
 from jaxgen.ops.rows import integers, uniform
-from jaxgen.types import Arrays, Batch, Key, Label, Modality, Spec
+from jaxgen.types import Arrays, Batch, Framing, Key, Label, Modality, Spec, Tokens
 
 
 @struct.dataclass
@@ -26,6 +26,14 @@ class Condition:
     """What is given, as a network sees it."""
 
     vector: Float[Array, "B D"]
+
+
+@struct.dataclass
+class Sequence:
+    """What is given as a sequence, whose places a network may look at one by one."""
+
+    values: Int[Array, "B S"]  # tokens
+    mask: Bool[Array, "B S"]  # the places that are an example's own
 
 
 @runtime_checkable
@@ -77,6 +85,23 @@ def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = Non
         else:
             parts.append(_flagged(_features(modality, arrays), hidden))
     return Condition(jnp.concatenate(parts, axis=-1))
+
+
+def sequence_size(spec: Spec, kind: str) -> int:
+    """S's vocabulary, where one sentence is given; UserError where a `kind` task is given anything else."""
+    match spec.given:
+        case ((_, Tokens(framing=Framing.SOURCE) as tokens),):
+            return tokens.vocabulary
+    raise UserError(f"a {kind} is given one sentence for each that it makes; give data=Pairs(...)")
+
+
+def sequence_of(spec: Spec, batch: Batch) -> Sequence:
+    """The one sequence that is given; UserError where it is missing."""
+    ((name, _),) = spec.given
+    arrays = batch.get("given", {}).get(name)
+    if arrays is None:
+        raise UserError(f"this model makes nothing without a {name}; give one with --given")
+    return Sequence(arrays["value"], arrays["mask"])
 
 
 def _features(modality: Modality, arrays: Arrays) -> Float[Array, "B D"]:

@@ -1,12 +1,13 @@
-"""Multi-head self-attention, over a whole sequence or over what goes on from a cache."""
+"""Multi-head attention: of a sequence to itself, whole or going on from a cache, and to another sequence."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
 
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.attention import attend, causal_mask, rotate, same_segment
+from jaxgen.ops.attention import attend, attention_weights, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
 
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
@@ -59,6 +60,50 @@ class SelfAttention(nn.Module):
             mask = same_segment(segment) if mask is None else mask & same_segment(segment)
         y = attend(q, k, v, mask).reshape(-1, width)
         return self.precision.dense(width, name="out")(y).reshape(x.shape), cache
+
+
+@struct.dataclass
+class Attended:
+    """A sequence of S places made ready to be attended to: keys and values, once for all that ask."""
+
+    key: jax.Array  # [B, S, H, D]
+    value: jax.Array  # [B, S, H, D]
+    mask: jax.Array  # [B, S], true for the places that may be seen
+
+
+class CrossAttention(nn.Module):
+    """Attention of one sequence to another with `heads` heads of together `width` features (arXiv 1706.03762, 3.2.3).
+
+    Where it asks for the "intermediates" collection, "weights" [N, T, S] are kept there, the mean over the heads.
+    """
+
+    heads: int
+    width: int
+    precision: Precision = Precision.FLOAT32
+
+    def setup(self):
+        self.query = self.precision.dense(self.width)
+        self.key_value = self.precision.dense(2 * self.width)
+        self.out = self.precision.dense(self.width)
+
+    def attended(self, sequence: jax.Array, mask: jax.Array) -> Attended:
+        """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S] are not seen."""
+        size, length, features = sequence.shape
+        both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
+        key, value = jnp.split(both, 2, axis=2)
+        return Attended(key, value, mask)
+
+    def __call__(self, x: jax.Array, to: Attended) -> jax.Array:
+        """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side."""
+        count, length, features = x.shape
+        rows = len(to.mask)
+        q = self.query(x.reshape(-1, features)).reshape(rows, count // rows * length, self.heads, -1)
+        mask = to.mask[:, None, None]  # [B, 1, 1, S]
+        if self.is_mutable_collection("intermediates"):
+            weights = attention_weights(q, to.key, mask).mean(axis=1)
+            self.sow("intermediates", "weights", weights.reshape(count, length, -1))
+        y = attend(q, to.key, to.value, mask)
+        return self.out(y.reshape(-1, self.width)).reshape(count, length, self.width)
 
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:

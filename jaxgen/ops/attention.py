@@ -16,11 +16,16 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = No
     `q` [B, T, H, D] asks, `k` and `v` [B, S, H, D] answer; returns [B, T, H, D]. `mask` [B or 1, 1, T, S] is true where
     a query may see a key (None: everywhere); a query that may see none sees all of them evenly.
     """
+    weights = attention_weights(q, k, mask).astype(v.dtype)
+    return jnp.einsum("bhts,bshd->bthd", weights, v)
+
+
+def attention_weights(q: jax.Array, k: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """[B, H, T, S] float32: how much of each key `attend` gives each query; they sum to 1 over the keys."""
     scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
     if mask is not None:
         scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)  # [B, H, T, S]
-    return jnp.einsum("bhts,bshd->bthd", weights, v)
+    return jax.nn.softmax(scores, axis=-1)
 
 
 def causal_mask(positions: jax.Array, length: int) -> jax.Array:

@@ -89,9 +89,9 @@ def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
             info = DataInfo.of(data)
         except UserError:
             continue  # a run of the user's own classes, or none any more, is reported without reference rows
-        made = Presentation.of(info.spec, info.meanings(data)).made
-        if isinstance(made, Measured) and isinstance(data, Finite):
+        presentation = Presentation.of(info.spec, info.meanings(data))
+        if isinstance(presentation.made, Measured) and isinstance(data, Finite):
             train, held_out = data.first("train", _REFERENCE), data.first("test", _MEASURED)
-            if found := made.references(train, held_out):
+            if found := presentation.references(train, held_out):
                 return found
     return {}

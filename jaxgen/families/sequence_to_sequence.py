@@ -1,0 +1,208 @@
+"""The task of encoder and decoder: a sequence made for a sentence that is given, as in translation.
+
+It belongs to no family: a family brings the network, which encodes the given and gives the next tokens' logits.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.core.layout import Rule
+from jaxgen.core.mean import Mean
+from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
+from jaxgen.errors import UserError
+from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
+from jaxgen.families.token_samplers import BeamSearch, TokenSampler
+from jaxgen.nn.conditions import Sequence, sequence_of, sequence_size
+from jaxgen.ops.decoding import beam_search, draw_until
+from jaxgen.ops.rows import row_keys
+from jaxgen.ops.sequences import tempered, token_log_prob
+from jaxgen.types import Batch, Extra, Framing, Key, Spec, Tokens, Unit, Variables
+
+Memory = Any  # what a network has of the given; every leaf with the batch leading
+Carry = Any  # what it keeps of the tokens so far; every leaf with the batch leading
+
+
+class Network(Protocol):
+    """A Linen module of an encoder and a decoder, whose two sizes come from the data; token V is "start".
+
+    A decoder's rows are N: the B sentences given, or several for each of them, side by side.
+    """
+
+    source_vocabulary: int
+    vocabulary: int  # V
+    layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
+
+    def __call__(self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
+
+    def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory: ...
+
+    def carry(self, memory: Memory, beams: int, length: int) -> Carry:
+        """The state before the first token of `beams` sequences for each row, with room for `length` tokens."""
+
+    def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Logits [N, T, V] of what follows each of `tokens` [N, T]."""
+
+    def step(self, memory: Memory, token: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+        """Logits [N, V] of what follows `token` [N], and the state after it."""
+
+
+@dataclass(frozen=True)
+class SequenceToSequence:
+    """Maximum likelihood of the sequence made, token by token, under the sentence given (teacher forcing).
+
+    `label_smoothing` is the share of each target that is spread over all tokens (arXiv 1512.00567); likelihoods and
+    `evaluate` know nothing of it. Translations are searched for, or drawn, by `sampler`.
+    """
+
+    network: Network
+    sampler: BeamSearch | TokenSampler = BeamSearch()
+    label_smoothing: float = 0.1
+    spec: Spec | None = None  # from the data
+    unit: Unit | None = None  # of the tokens made; from the data
+    bound = "exact"
+
+    def __post_init__(self):
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"label_smoothing is {self.label_smoothing}; give a share from 0 up to, not including, 1")
+
+    def sized(self, spec: Spec) -> "SequenceToSequence":
+        source = sequence_size(spec, "SequenceToSequence")
+        match spec.made:
+            case Tokens(framing=Framing.TARGET) as tokens:
+                vocabulary = tokens.vocabulary
+            case _:
+                raise UserError("a SequenceToSequence makes a sentence for one that is given; give data=Pairs(...)")
+        if isinstance(self.sampler, TokenSampler):
+            self.sampler.check_vocabulary(vocabulary)
+        network = self.network.clone(source_vocabulary=source, vocabulary=vocabulary)
+        return replace(self, network=network, spec=spec, unit=tokens.unit)
+
+    @property
+    def length(self) -> int:
+        """T: the tokens that a sequence has at most, its end among them."""
+        return self.spec.made.length
+
+    @property
+    def end(self) -> int:
+        return self.network.vocabulary - 1
+
+    @property
+    def start(self) -> int:
+        return self.network.vocabulary
+
+    def init(self, key: Key) -> Variables:
+        nothing = Sequence(jnp.zeros((1, 2), jnp.int32), jnp.ones((1, 2), bool))
+        return Variables(self.network.init(key, nothing, jnp.zeros((1, 1), jnp.int32))["params"], Extra())
+
+    def rows(self, batch_size: int) -> None:
+        return None
+
+    def layout(self) -> tuple[Rule, ...]:
+        return self.network.layout
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn("likelihood", self.loss),)
+
+    def absorb(self, shared: Any, statistics: Any) -> Any:
+        return shared
+
+    def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
+        """The mean over tokens of the smoothed cross-entropy, nats; `nats_per_token` is the one without smoothing."""
+        tokens = batch["made"]["value"]
+        logits = self._logits(variables, batch, row_keys(key, batch["row"]))
+        nats = -token_log_prob(logits, tokens[:, 1:])  # [B, T]
+        metrics = {"nats_per_token": mean_over_tokens(nats, batch)}
+        even = jax.nn.logsumexp(logits, axis=-1) - logits.mean(axis=-1)  # the cross-entropy of all tokens alike
+        smoothed = (1 - self.label_smoothing) * nats + self.label_smoothing * even
+        return mean_over_tokens(smoothed, batch), Aux(metrics)
+
+    def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """[B] nats, exact: of the sequence made, its end counted, under what is given."""
+        return masked(self._log_prob(variables, batch), batch).sum(axis=1)
+
+    def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
+        return likelihood_sums(self._log_prob(variables, batch), batch, self.unit), None
+
+    def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
+        return likelihood_figures(sums, self.unit)
+
+    def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """What is made for each row: tokens [B, T+1] from "start" on, ends after the end.
+
+        A beam gives "score" [B] too, and where it tells several, "alternatives" [B, best, T+1] and "scores" [B, best].
+        """
+        if isinstance(self.sampler, TokenSampler):
+            return self.rollout(variables, request, key).example
+        memory, step = self._encoded(variables, request)
+        width, rows = self.sampler.width, len(request["row"])
+        carry = self.network.carry(memory, width, self.length)
+        penalty = knobs_of(self.sampler, request)["length_penalty"]
+        how = rows, width, self.start, self.end, self.length, penalty
+        tokens, _, score = beam_search(step, carry, *how)
+        tokens = jnp.pad(tokens, ((0, 0), (0, 0), (1, 0)), constant_values=self.start)  # [B, W, T+1]
+        made = {"value": tokens[:, 0], "score": score[:, 0]}
+        if (best := self.sampler.best) > 1:
+            made |= {"alternatives": tokens[:, :best], "scores": score[:, :best]}
+        return {"given": dict(request["given"]), "made": made}
+
+    def check_policy(self) -> None:
+        if not isinstance(self.sampler, TokenSampler):
+            raise UserError(
+                "task.sampler searches with a beam, and tuning by ScoreFunction draws; give sampler=TokenSampler()"
+            )
+        self.sampler.check_density()
+
+    def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
+        """An episode for each of request["row"] [B]: an action a token up to the end, after which all are certain."""
+        memory, step = self._encoded(variables, request)
+        knobs = knobs_of(self.sampler, request)
+        first = jnp.full(len(request["row"]), self.start, jnp.int32)
+        how = knobs["temperature"], self.sampler.top_k, knobs.get("top_p")
+        carry, keys = self.network.carry(memory, 1, self.length), row_keys(key, request["row"])
+        drawn, log_prob = draw_until(step, carry, first, self.end, self.length, keys, *how)
+        tokens = jnp.concatenate([first[:, None], drawn], axis=1)  # [B, T+1]
+        example = {"given": dict(request["given"]), "made": {"value": tokens}}
+        return Trajectory({"row": request["row"], "given": example["given"]}, tokens, log_prob, example)
+
+    def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
+        """[B, T] nats of the tokens drawn, all in one parallel pass; what is certain has none."""
+        tokens, sampler = trajectory.actions, self.sampler
+        given = sequence_of(self.spec, trajectory.request)
+        logits = self.network.apply({"params": variables.params}, given, tokens[:, :-1])
+        log_probs = tempered(logits, sampler.temperature, sampler.top_k, sampler.top_p)
+        log_prob = jnp.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
+        place = jnp.arange(self.length)
+        certain = (tokens[:, :-1] == self.end) | (place == self.length - 1)  # after the end, and the last of all
+        return jnp.where(certain, 0.0, log_prob)
+
+    def attention(self, variables: Variables, samples: Batch) -> jax.Array:
+        """[B, T, S]: how much each token made attends to each place given, the mean over heads and layers."""
+        given, tokens = sequence_of(self.spec, samples), samples["made"]["value"][:, :-1]
+        how = {"mutable": ["intermediates"]}
+        _, kept = self.network.apply({"params": variables.params}, given, tokens, **how)
+        weights = jax.tree.leaves(kept["intermediates"])
+        return sum(weights) / len(weights)
+
+    def _encoded(self, variables: Variables, request: Batch) -> tuple[Memory, Any]:
+        """What the network has of the given, and its step from token to token."""
+
+        def apply(method: str, *arguments: Any) -> Any:
+            return self.network.apply({"params": variables.params}, *arguments, method=method)
+
+        memory = apply("encode", sequence_of(self.spec, request))
+        return memory, lambda token, carry: apply("step", memory, token, carry)
+
+    def _logits(self, variables: Variables, batch: Batch, keys: jax.Array | None) -> jax.Array:
+        """[B, T, V] of all targets."""
+        tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)
+        return self.network.apply({"params": variables.params}, given, tokens[:, :-1], keys)
+
+    def _log_prob(self, variables: Variables, batch: Batch) -> jax.Array:
+        """[B, T] nats of every target."""
+        return token_log_prob(self._logits(variables, batch, None), batch["made"]["value"][:, 1:])

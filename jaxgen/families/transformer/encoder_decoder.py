@@ -1,0 +1,161 @@
+"""An encoder over a given sentence and a decoder that attends to it, for translation."""
+# SPDX-License-Identifier: Apache-2.0
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
+from jaxgen.errors import UserError
+from jaxgen.nn.conditions import Sequence
+from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.mlp import MLP
+from jaxgen.nn.multi_head_attention import Attended, Cache, CrossAttention, SelfAttention, empty_cache
+from jaxgen.nn.precision import Precision
+from jaxgen.nn.remat import Remat
+
+Memory = tuple[Attended, ...]  # a decoder block's each
+Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "position" [N]
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention over one's own places, then an MLP, each added to what it read through a norm."""
+
+    heads: int
+    hidden: int
+    dropout: float
+    precision: Precision
+
+    @nn.compact
+    def __call__(self, x: jax.Array, segment: jax.Array, keys: jax.Array | None) -> jax.Array:
+        attention = SelfAttention(self.heads, rotary=True, precision=self.precision, name="attention")
+        y, _ = attention(nn.RMSNorm(name="attention_norm")(x), segment=segment)
+        x = x + dropped(y, self.dropout, numbered(keys, 0))
+        y = MLP(self.hidden, self.precision, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
+        return x + dropped(y, self.dropout, numbered(keys, 1))
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention, attention to the encoder's places, an MLP, each added to what it read through a norm."""
+
+    heads: int
+    width: int
+    hidden: int
+    dropout: float
+    precision: Precision
+
+    def setup(self):
+        self.attention_norm, self.cross_norm, self.mlp_norm = nn.RMSNorm(), nn.RMSNorm(), nn.RMSNorm()
+        self.attention = SelfAttention(self.heads, causal=True, rotary=True, precision=self.precision)
+        self.cross = CrossAttention(self.heads, self.width, self.precision)
+        self.mlp = MLP(self.hidden, self.precision)
+
+    def attended(self, encoded: jax.Array, mask: jax.Array) -> Attended:
+        return self.cross.attended(encoded, mask)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        memory: Attended,
+        cache: Cache | None = None,
+        position: jax.Array | None = None,
+        keys: jax.Array | None = None,
+    ) -> tuple[jax.Array, Cache | None]:
+        y, cache = self.attention(self.attention_norm(x), cache, position)
+        x = x + dropped(y, self.dropout, numbered(keys, 0))
+        x = x + dropped(self.cross(self.cross_norm(x), memory), self.dropout, numbered(keys, 1))
+        return x + dropped(self.mlp(self.mlp_norm(x)), self.dropout, numbered(keys, 2)), cache
+
+
+class TransformerEncoderDecoder(nn.Module):
+    """Logits of the next token of a sentence after each of its tokens, under the sentence that is given.
+
+    The encoder and decoder of arXiv 1706.03762 with the norm before each layer (arXiv 2002.04745) and rotary positions
+    (arXiv 2104.09864). `dropout` acts on the embeddings and on what each layer adds, with one mask a row, all along the
+    sentence. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V is "start".
+    """
+
+    width: int = 256
+    encoder_blocks: int = 3
+    blocks: int = 3  # of the decoder
+    heads: int = 4
+    hidden: int = 512
+    dropout: float = 0.1
+    precision: Precision = Precision.FLOAT32
+    remat: Remat = Remat.NONE
+    source_vocabulary: int = 0
+    vocabulary: int = 0
+
+    layout = (
+        Rule(r"(query_key_value|query|key_value|mlp/in|head)/kernel$", COLUMN),
+        Rule(r"(query_key_value|query|key_value|mlp/in|head)/bias$", ("tensor",)),
+        Rule(r"(attention|cross|mlp)/out/kernel$|embedding$", ROW),
+        Rule(r"(attention|cross|mlp)/out/bias$|norm/scale$", WHOLE),
+    )
+
+    def __post_init__(self):
+        if self.heads < 1 or self.width < 1 or self.width % (2 * self.heads):
+            raise UserError(
+                f"width is {self.width} and heads {self.heads}; give each head an even number of features, such as "
+                f"width={max(2 * self.heads, 2) * 8}"
+            )
+        super().__post_init__()
+
+    def setup(self):
+        how = self.dropout, self.precision
+        encoder, decoder = self.remat.of(EncoderBlock), self.remat.of(DecoderBlock)
+        self.source_token = nn.Embed(self.source_vocabulary, self.width)
+        self.encoder_block = [encoder(self.heads, self.hidden, *how) for _ in range(self.encoder_blocks)]
+        self.encoder_norm = nn.RMSNorm()
+        self.token = nn.Embed(self.vocabulary + 1, self.width)
+        self.block = [decoder(self.heads, self.width, self.hidden, *how) for _ in range(self.blocks)]
+        self.final_norm = nn.RMSNorm()
+        # zeros: an untrained network holds every token equally likely
+        self.head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
+
+    def __call__(self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
+        memory = self.encode(given, numbered(keys, 0))
+        return self.decode(memory, tokens, numbered(keys, 1))
+
+    def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory:
+        """What the decoder attends to of each row of `given`."""
+        segment = given.mask.astype(jnp.int32)  # what is padded is a segment of its own
+        x = self.source_token(given.values).astype(self.precision.dtype)
+        x = dropped(x, self.dropout, numbered(keys, self.encoder_blocks))
+        for number, block in enumerate(self.encoder_block):
+            x = block(x, segment, numbered(keys, number))
+        x = self.encoder_norm(x).astype(self.precision.dtype)
+        return tuple(block.attended(x, given.mask) for block in self.block)
+
+    @nn.nowrap
+    def carry(self, memory: Memory, beams: int, length: int) -> Carry:
+        """The state before the first token of `beams` sentences for each row, with room for `length` tokens."""
+        count = beams * len(memory[0].mask)
+        cache = empty_cache(count, length, self.heads, self.width, self.precision.dtype)
+        return {"blocks": (cache,) * self.blocks, "position": jnp.zeros(count, jnp.int32)}
+
+    def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+        """Logits [N, T, V] after each of `tokens` [N, T], N being B or a multiple of it, a row's own side by side."""
+        return self._decoded(memory, tokens, None, keys)[0]
+
+    def step(self, memory: Memory, token: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
+        """Logits [N, V] of what follows `token` [N], and the state after it."""
+        logits, carry = self._decoded(memory, token[:, None], carry, None)
+        return logits[:, 0], carry
+
+    def _decoded(
+        self, memory: Memory, tokens: jax.Array, carry: Carry | None, keys: jax.Array | None
+    ) -> tuple[jax.Array, Carry | None]:
+        x = self.token(tokens).astype(self.precision.dtype)  # rounded after they are looked up
+        x = dropped(x, self.dropout, numbered(keys, self.blocks))
+        caches, position = ((None,) * self.blocks, None) if carry is None else (carry["blocks"], carry["position"])
+        after = []
+        for number, (block, attended) in enumerate(zip(self.block, memory, strict=True)):
+            x, cache = block(x, attended, caches[number], position, numbered(keys, number))
+            after.append(cache)
+        size, length, width = x.shape
+        logits = self.head(self.final_norm(x).reshape(-1, width)).reshape(size, length, -1)
+        return logits, None if carry is None else {"blocks": tuple(after), "position": position + length}
