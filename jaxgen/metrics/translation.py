@@ -40,13 +40,14 @@ def nearest_translations(
 def edit_distances(text: str, codes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """[N] the Levenshtein distances of a text from N others, whose code points are `codes` [N, L] and lengths [N]."""
     count, longest = codes.shape
-    places = np.arange(longest + 1, dtype=np.int32)
-    before = np.tile(places, (count, 1))  # from no character of the text to the first l of the other
+    codes = np.ascontiguousarray(codes.T)  # [L, N]: each operation runs along the texts
+    places = np.arange(longest + 1, dtype=np.int16)[:, None]
+    before = np.tile(places, (1, count))  # from no character of the text to the first l of the other
     for place, character in enumerate(text, 1):
-        best = np.minimum(before[:, :-1] + (codes != ord(character)), before[:, 1:] + 1)
-        best = np.concatenate([np.full((count, 1), place, np.int32), best], axis=1)
-        before = np.minimum.accumulate(best - places, axis=1) + places  # and what is inserted after the best
-    return before[np.arange(count), sizes]
+        best = np.minimum(before[:-1] + (codes != ord(character)), before[1:] + 1)
+        best = np.concatenate([np.full((1, count), place, np.int16), best])
+        before = np.minimum.accumulate(best - places) + places  # and what is inserted after the best
+    return before[sizes, np.arange(count)]
 
 
 def _padded(texts: Sequence[str]) -> np.ndarray:
