@@ -20,8 +20,10 @@ SKIPPED, SPENT = "skipped", "patience_spent"  # metrics: the share of updates sk
 class Guard:
     """When an update is skipped, and what follows when skipping does not help.
 
-    An update whose loss or gradient is not finite is always skipped. `norm_limit` skips those too whose gradient, of
-    the leaves that the turn moves and before any clip, has a larger norm than that; None lets any finite one through.
+    An update whose loss or gradient is not finite is always skipped, and so is one that would write a number that is
+    not finite into the state where a finite one stood: parameters, the optimiser's state, statistics, row state.
+    `norm_limit` skips those too whose gradient, of the leaves that the turn moves and before any clip, has a larger
+    norm than that; None lets any finite one through.
     After `patience` updates of one turn skipped in a row, the run goes back to its newest whole checkpoint (its start,
     where there is none) and on from there with fresh noise and, where the source has a key, a fresh order of the data.
     A run does that at most `rollbacks` times; then it stops with a report in its folder.
@@ -40,11 +42,22 @@ class Guard:
                 "1 and no negative number of rollbacks"
             )
 
-    def accepts(self, loss: Mean, norm: jax.Array) -> jax.Array:
-        """Whether the update may be taken; a scalar, the same on every device: both are of the whole batch."""
+    def accepts(self, loss: Mean, norm: jax.Array, spoilt: jax.Array) -> jax.Array:
+        """Whether the update may be taken; a scalar, the same on every device: all three are of the whole batch."""
         limit = math.inf if self.norm_limit is None else self.norm_limit
         # a norm that is no number, and an infinite one, are never below; a finite one always is below infinity
-        return jnp.isfinite(loss.total) & jnp.isfinite(norm) & (norm <= limit)
+        return jnp.isfinite(loss.total) & jnp.isfinite(norm) & (norm <= limit) & (spoilt == 0)
+
+
+def spoilt(new: Any, old: Any) -> jax.Array:
+    """How many leaves of `new` hold a number that is not finite where `old` has a finite one."""
+
+    def of(new: jax.Array, old: jax.Array) -> jax.Array:
+        if new is old or not jnp.issubdtype(new.dtype, jnp.inexact):
+            return jnp.int32(0)
+        return jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new)).astype(jnp.int32)
+
+    return sum(jax.tree.leaves(jax.tree.map(of, new, old)), jnp.int32(0))
 
 
 def chosen(taken: jax.Array, new: Any, old: Any) -> Any:
