@@ -49,7 +49,8 @@ class Cosine:
 
     def build(self, updates: int) -> optax.Schedule:
         falling = _after_warmup(updates, self.warmup)
-        return _warmed_up(self.peak, self.warmup, optax.cosine_decay_schedule(self.peak, falling, self.floor))
+        cosine = optax.cosine_decay_schedule(self.peak, falling, self.floor)
+        return _warmed_up(self.peak, self.warmup, _to_floor(self, falling, cosine))
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,12 @@ def _after_warmup(updates: int, warmup: int) -> int:
 
 
 def _line(of: Linear | WarmupStableDecay, updates: int) -> optax.Schedule:
-    return optax.linear_schedule(of.peak, of.floor * of.peak, updates)
+    return _to_floor(of, updates, optax.linear_schedule(of.peak, of.floor * of.peak, updates))
+
+
+def _to_floor(of: Cosine | Linear | WarmupStableDecay, updates: int, falling: optax.Schedule) -> optax.Schedule:
+    """`falling` with the floor itself, not rounded, at its end."""
+    return optax.join_schedules([falling, optax.constant_schedule(of.floor * of.peak)], [updates])
 
 
 def _warmed_up(peak: float, warmup: int, after: optax.Schedule) -> optax.Schedule:

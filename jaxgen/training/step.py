@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.core.masks import Everything, Selection, join, size_of, split, union
+from jaxgen.core.masks import Everything, Selection, join, paths, size_of, split, union
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Aux, Task, Turn, restrict
@@ -196,10 +196,12 @@ def take_turn(
 
 def _spoilt(new: Any, old: Any, reduce: Reduce) -> jax.Array:
     """`guard.spoilt` of (parameters, optimiser's state, Extra), the same on every device: only rows differ there."""
-    (*parts, extra), (*old_parts, old_extra) = new, old
-    rows = spoilt(extra.rows, old_extra.rows)
-    rows = rows if extra.rows is old_extra.rows else reduce(rows)
-    return spoilt((parts, extra.shared), (old_parts, old_extra.shared)) + rows
+    (params, opt_state, extra), (old_params, old_opt_state, old_extra) = new, old
+    whole = (params, opt_state, extra.shared), (old_params, old_opt_state, old_extra.shared)
+    found = spoilt(*whole, set(paths(params)))
+    if extra.rows is old_extra.rows:
+        return found
+    return found | (reduce(spoilt(extra.rows, old_extra.rows).astype(jnp.int32)) > 0)
 
 
 def move_averages(game: Game, state: TrainState, before: Mapping[str, jax.Array]) -> TrainState:
