@@ -15,7 +15,8 @@ from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:

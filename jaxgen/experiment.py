@@ -9,10 +9,10 @@ from typing import Any
 from jaxgen.core.masks import Everything, Selection
 from jaxgen.errors import UserError
 from jaxgen.rewards.tuned import Tuning
-from jaxgen.training.averages import EMA
+from jaxgen.training.averages import AnyAverage
 from jaxgen.training.checkpoint import Best
 from jaxgen.training.guard import Guard
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import AnyOptimiser
 from jaxgen.training.parallel import Parallel
 
 
@@ -72,9 +72,9 @@ class Experiment:
 
     task: Any  # a Task: a family's frozen dataclass of settings
     data: Any  # Pictures, Text, Pairs ...
-    optimisers: Mapping[str, AdamW]  # a turn's name -> its optimiser
+    optimisers: Mapping[str, AnyOptimiser]  # a turn's name -> its optimiser
     steps: int
-    averages: Mapping[str, EMA] = field(default_factory=dict)  # the first is what is evaluated and sampled
+    averages: Mapping[str, AnyAverage] = field(default_factory=dict)  # the first is what is evaluated and sampled
     steps_per_call: int = 20
     seed: int = 0
     every: Every = Every()

@@ -17,7 +17,8 @@ from jaxgen.families.diffusion.denoiser import Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion, Heun
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:

@@ -15,8 +15,9 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:

@@ -15,7 +15,9 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.groups import DecayOn
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
@@ -24,7 +26,13 @@ def experiment() -> Experiment:
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=32, length=64),
         optimisers={
-            "likelihood": AdamW(learning_rate=Cosine(peak=4e-3, warmup=100), b2=0.99, weight_decay=0.1, clip=1.0)
+            "likelihood": AdamW(
+                learning_rate=Cosine(peak=4e-3, warmup=100),
+                b2=0.99,
+                weight_decay=0.1,
+                decay_on=DecayOn.ALL,  # as the figures above were measured
+                clip=1.0,
+            )
         },
         averages={"slow": EMA(half_life=3_000)},
         steps=2000,

@@ -16,7 +16,9 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.groups import DecayOn
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
@@ -31,7 +33,13 @@ def experiment() -> Experiment:
         task=LanguageModel(network=network, condition_dropout=0.03),
         data=Pictures(name="digits", batch_size=64),
         optimisers={
-            "likelihood": AdamW(learning_rate=Cosine(peak=8e-3, warmup=100), b2=0.99, weight_decay=0.5, clip=1.0)
+            "likelihood": AdamW(
+                learning_rate=Cosine(peak=8e-3, warmup=100),
+                b2=0.99,
+                weight_decay=0.5,
+                decay_on=DecayOn.ALL,  # as the figures above were measured
+                clip=1.0,
+            )
         },
         averages={"slow": EMA(half_life=10_000)},
         steps=1000,

@@ -14,7 +14,9 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.groups import DecayOn
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
@@ -23,7 +25,13 @@ def experiment() -> Experiment:
         task=LanguageModel(network=network),
         data=Text(name="python-docs", batch_size=16, length=128),
         optimisers={
-            "likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, weight_decay=0.1, clip=1.0)
+            "likelihood": AdamW(
+                learning_rate=Cosine(peak=2e-3, warmup=100),
+                b2=0.99,
+                weight_decay=0.1,
+                decay_on=DecayOn.ALL,  # as the figures above were measured
+                clip=1.0,
+            )
         },
         averages={"slow": EMA(half_life=100)},
         steps=1000,

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jaxgen.types import Params
 
-_ONE, _STACK = re.compile(r"block_(\d+)"), "blocks"  # the names of one block, and of all in one
+_ONE = re.compile(r"block_(\d+)")  # the name of one block
+STACK = "blocks"  # of all in one
 
 
 def stacked(params: Params) -> Params:
@@ -24,7 +25,7 @@ def stacked(params: Params) -> Params:
     rest = {name: stacked(part) for name, part in params.items() if name not in ones}
     if not ones:
         return rest
-    return rest | {_STACK: jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params[name] for name in ones))}
+    return rest | {STACK: jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params[name] for name in ones))}
 
 
 def _alike(blocks: list[Params]) -> bool:
@@ -37,12 +38,12 @@ def unstacked(params: Params) -> Params:
     """Undo `stacked`."""
     if not isinstance(params, dict):
         return params
-    lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(params.get(_STACK))}
+    lengths = {leaf.shape[:1] for leaf in jax.tree.leaves(params.get(STACK))}
     if len(lengths) != 1 or lengths == {()}:
         return {name: unstacked(part) for name, part in params.items()}
-    rest = {name: unstacked(part) for name, part in params.items() if name != _STACK}
+    rest = {name: unstacked(part) for name, part in params.items() if name != STACK}
     ((length,),) = lengths
-    return rest | {f"block_{n}": jax.tree.map(lambda leaf, n=n: leaf[n], params[_STACK]) for n in range(length)}
+    return rest | {f"block_{n}": jax.tree.map(lambda leaf, n=n: leaf[n], params[STACK]) for n in range(length)}
 
 
 def arranged(params: Params, like: Params) -> Params:

@@ -40,7 +40,7 @@ def stopped_sentence(folder: Path, guard: Guard, turn: str, rollbacks: Sequence[
     saved = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no checkpoint yet"
     start = f", from these weights with --start {folder}" if kept else ""
     return (
-        f"the loss or the gradient of {turn!r} was not finite{limit} in {guard.patience} updates in a row up to step "
-        f"{rollbacks[-1]}{tries}, and {guard.rollbacks} rollbacks did not help; {saved}: try a lower "
+        f"the loss, the gradient or the update of {turn!r} was not finite{limit} in {guard.patience} updates in "
+        f"a row up to step {rollbacks[-1]}{tries}, and {guard.rollbacks} rollbacks did not help; {saved}: try a lower "
         f"optimisers.{turn}.learning_rate or a clip (optimisers.{turn}.clip=1) in another --workdir{start}"
     )

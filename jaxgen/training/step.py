@@ -10,14 +10,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.core.masks import Everything, Selection, join, size_of, split, union
+from jaxgen.core.masks import Everything, Selection, join, paths, size_of, split, union
 from jaxgen.core.mean import Mean
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Aux, Task, Turn, restrict
 from jaxgen.errors import UserError, nearest
 from jaxgen.training.accumulation import accumulated
-from jaxgen.training.averages import EMA
-from jaxgen.training.guard import SPENT, Guard, chosen, counted
+from jaxgen.training.averages import AnyAverage
+from jaxgen.training.guard import SPENT, Guard, chosen, counted, spoilt
+from jaxgen.training.optimisers import AnyOptimiser, Optimiser
 from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
@@ -39,7 +40,7 @@ class Game:
     task: Task
     turns: tuple[Turn, ...]
     optimisers: Mapping[str, optax.GradientTransformation]
-    averages: Mapping[str, EMA]
+    averages: Mapping[str, AnyAverage]
     batch_size: int
     guard: Guard = Guard()
     accumulate: int = 1  # parts that a batch's gradient is taken in
@@ -63,8 +64,8 @@ class Game:
 def make_game(
     task: Task,
     params: Params,
-    optimisers: Mapping[str, Any],
-    averages: Mapping[str, EMA],
+    optimisers: Mapping[str, AnyOptimiser],
+    averages: Mapping[str, AnyAverage],
     steps: int,
     batch_size: int,
     trainable: Selection = Everything(),
@@ -87,8 +88,25 @@ def make_game(
     missing = [turn.name for turn in turns if turn.name not in optimisers]
     if missing:
         raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
-    built = {turn.name: optimisers[turn.name].build(steps * turn.repeat) for turn in turns}
+    built = {turn.name: _built(turn.name, optimisers[turn.name], steps * turn.repeat) for turn in turns}
     return Game(task, turns, built, averages, batch_size, guard, accumulate, loops, augment)
+
+
+def _built(name: str, optimiser: AnyOptimiser, updates: int) -> optax.GradientTransformation:
+    """The turn's optimiser for so many updates; UserError where a user's own class is none."""
+    kind = type(optimiser).__name__
+    if not isinstance(optimiser, Optimiser):
+        raise UserError(
+            f"optimisers.{name} is a {kind}, which builds no optimiser; give one of training/optimisers.py, or a "
+            "frozen dataclass with build(updates) that returns an optax.GradientTransformation"
+        )
+    built = optimiser.build(updates)
+    if not isinstance(built, optax.GradientTransformation):
+        raise UserError(
+            f"optimisers.{name}: build(updates) of {kind} returns a {type(built).__name__}; let it return an "
+            "optax.GradientTransformation, such as optax.adam(1e-3)"
+        )
+    return built
 
 
 def init_state(
@@ -161,12 +179,10 @@ def take_turn(
         extra = extra.replace(shared=game.task.absorb(extra.shared, statistics))
     if aux.rows is not None:
         extra = extra.replace(rows=aux.rows)
-    taken = game.guard.accepts(mean, norm)
-    moved, opt_state, extra = chosen(
-        taken,
-        (optax.apply_updates(moving, updates), opt_state, extra),
-        (moving, state.opt_state[turn.name], state.extra),
-    )
+    old = moving, state.opt_state[turn.name], state.extra
+    new = optax.apply_updates(moving, updates), opt_state, extra
+    taken = game.guard.accepts(mean, norm, _spoilt(new, old, reduce))
+    moved, opt_state, extra = chosen(taken, new, old)
     skipped = jnp.where(taken, 0, state.skipped[turn.name] + 1)
     state = state.replace(
         params=join(moved, frozen),
@@ -176,6 +192,16 @@ def take_turn(
     )
     shown = counted({"loss": mean, **metrics, "gradient_norm": Mean.of(norm)}, taken)
     return state, shown | {SPENT: Mean.of(skipped == game.guard.patience)}
+
+
+def _spoilt(new: Any, old: Any, reduce: Reduce) -> jax.Array:
+    """`guard.spoilt` of (parameters, optimiser's state, Extra), the same on every device: only rows differ there."""
+    (params, opt_state, extra), (old_params, old_opt_state, old_extra) = new, old
+    whole = (params, opt_state, extra.shared), (old_params, old_opt_state, old_extra.shared)
+    found = spoilt(*whole, set(paths(params)))
+    if extra.rows is old_extra.rows:
+        return found
+    return found | (reduce(spoilt(extra.rows, old_extra.rows).astype(jnp.int32)) > 0)
 
 
 def move_averages(game: Game, state: TrainState, before: Mapping[str, jax.Array]) -> TrainState:

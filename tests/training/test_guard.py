@@ -1,33 +1,44 @@
 """A spoilt update leaves everything bit for bit as it was, is counted, and on any devices alike."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxgen.core.masks import paths
 from jaxgen.errors import UserError
 from jaxgen.training.averages import EMA
-from jaxgen.training.guard import Guard, redrawn
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.guard import Guard, redrawn, spoilt
+from jaxgen.training.optimisers import AdamW, AnyOptimiser
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state, make_game
-from tests.worlds import PoisonedDuel, PoisonedPictures
+from tests.worlds import Duel, PoisonedDuel, PoisonedPictures
 
 BATCH = 24
 poisoned = functools.partial(PoisonedPictures, batch_size=BATCH)
 WAYS = [Parallel(compiler=compiler, data=data) for compiler in Compiler for data in (1, 4)]
 
 
+ADAM = AdamW(1e-2, weight_decay=0.1)
+
+
 @functools.cache
-def built(parallel: Parallel, data: PoisonedPictures, guard: Guard):
+def built(
+    parallel: Parallel,
+    data: PoisonedPictures,
+    guard: Guard,
+    optimiser: AnyOptimiser = ADAM,
+    task: PoisonedDuel = PoisonedDuel(),
+):
     """A compiled program, what it is fed, and its first state."""
-    source, task = data.source(), PoisonedDuel().sized(data.spec())
+    source, task = data.source(), task.sized(data.spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    optimisers = {turn.name: AdamW(1e-2, weight_decay=0.1) for turn in task.turns()}
+    optimisers = {turn.name: optimiser for turn in task.turns()}
     game = make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, guard=guard)
     devices = parallel.place(BATCH)
     feed = devices.put_feed(source, traced=True)
@@ -40,9 +51,9 @@ def built(parallel: Parallel, data: PoisonedPictures, guard: Guard):
     return devices, feed, begin, devices.lower(game, begin(), feed, traced=True, loops=True).compile()
 
 
-def after(parallel: Parallel, data: PoisonedPictures, counts: tuple[int, ...], guard: Guard = Guard()):
+def after(parallel: Parallel, data: PoisonedPictures, counts: tuple[int, ...], guard: Guard = Guard(), **how):
     """For each call the state after it as host arrays, its key and source left out, and its metrics."""
-    devices, feed, begin, program = built(parallel, data, guard)
+    devices, feed, begin, program = built(parallel, data, guard, **how)
     state, found = begin(), []
     for count in counts:
         state, metrics = program(state, feed, np.int32(count))
@@ -147,3 +158,68 @@ def test_each_rollback_draws_anew_and_touches_keys_alone():
 def test_a_guard_that_cannot_be(fields, sentence):
     with pytest.raises(UserError, match=sentence):
         Guard(**fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Faulty:
+    """A user's own optimiser: in its third update a number that is not finite goes into the state, out of its own."""
+
+    where: str = "update"  # or "memory", which no parameter shows
+
+    def build(self, updates: int) -> optax.GradientTransformation:
+        def init(params):
+            return {"count": jnp.int32(0), "best": jnp.float32(jnp.inf), "memory": jax.tree.map(jnp.zeros_like, params)}
+
+        def update(gradient, state, params):
+            spoils = state["count"] == 2
+            fault = {"update": 0.0, "memory": 0.0} | {self.where: jnp.where(spoils, jnp.nan, 0.0)}
+            memory = jax.tree.map(lambda m: m + fault["memory"], state["memory"])
+            after = {"count": state["count"] + 1, "best": state["best"], "memory": memory}
+            return jax.tree.map(lambda g: -0.01 * g + fault["update"], gradient), after
+
+        return optax.GradientTransformation(init, update)
+
+
+@pytest.mark.parametrize(("parallel", "where"), [(WAYS[0], "update"), (WAYS[3], "memory")], ids=str)
+def test_a_number_of_an_own_optimiser_that_is_not_finite_is_skipped_and_counted(parallel, where):
+    """Its count is held with the rest, so that every later update is skipped too; its infinite `best` may stand."""
+    (before, _), (spoilt, metrics) = after(parallel, poisoned(), (1, 2), optimiser=Faulty(where))
+    assert {path for path in unequal(before, spoilt) if "left" in path} >= {"skipped/left"}
+    assert int(before.opt_state["left"]["count"]) == 2 and int(spoilt.opt_state["left"]["count"]) == 2
+    assert int(spoilt.skipped["left"]) == 4 and float(metrics["left/skipped"].total) == 4
+    assert np.array_equal(before.params["left"]["kernel"], spoilt.params["left"]["kernel"])
+    assert int(spoilt.opt_state["right"]["count"]) == 2 and int(spoilt.skipped["right"]) == 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((spoilt.params, spoilt.averages)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Overflowing(PoisonedDuel):
+    """A duel whose shared statistics, or the row state of one row, are spoilt in step 1 alone; its losses are sound."""
+
+    rows_too: bool = False
+
+    def loss(self, variables, batch, key):
+        mean, aux = Duel.loss(self, variables, batch, key)
+        poison = batch["poison"]  # [B]
+        if self.rows_too:
+            return mean, dataclasses.replace(aux, rows=aux.rows * poison[:, None])
+        return mean, dataclasses.replace(aux, statistics=aux.statistics * jnp.prod(poison))
+
+
+@pytest.mark.parametrize(("parallel", "rows_too"), [(WAYS[0], False), (WAYS[1], True), (WAYS[3], True)], ids=str)
+def test_statistics_and_row_state_that_are_not_finite_are_skipped_on_any_devices(parallel, rows_too):
+    data = poisoned(first=1, last=1)
+    (before, _), (spoilt, metrics) = after(parallel, data, (1, 1), task=Overflowing(rows_too=rows_too))
+    assert unequal(before, spoilt) == {"step", "skipped/left", "skipped/right"}
+    assert float(metrics["left/skipped"].total) == 2 and float(metrics["left/loss"].weight) > 0
+
+
+def test_what_was_not_finite_before_may_stay_so():
+    old = {"best": jnp.float32(jnp.inf), "kernel": jnp.ones(2), "count": jnp.int32(1)}
+    assert not bool(spoilt(old | {"kernel": jnp.zeros(2)}, old))
+    assert not bool(spoilt(old | {"best": jnp.float32(jnp.nan)}, old))
+    assert bool(spoilt(old | {"kernel": jnp.array([0, jnp.inf])}, old))
+    params, moments = {"a": jnp.ones((2, 2))}, {"mu": {"a": jnp.ones((2, 2))}, "row": {"a": jnp.ones(2)}}
+    bad = moments | {"mu": {"a": jnp.full((2, 2), jnp.nan)}}
+    assert bool(spoilt((params, bad), (params, moments), {"a"}))
+    assert not bool(spoilt((params, moments), (params, moments), {"a"}))

@@ -11,8 +11,9 @@ from jaxgen.core.masks import Everything, Matching, paths
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.schedules import Cosine
 from jaxgen.training.step import Game, init_state, make_game, take_step
 from tests.worlds import Duel, Histogram
 

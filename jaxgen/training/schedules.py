@@ -1,0 +1,147 @@
+"""Learning-rate schedules: rates by the number of the update, counted from 1, as descriptions that build optax's.
+
+With `warmup` w > 0 the rate rises in equal parts, so that update 1 has peak / w (not 0) and update w the peak. What
+falls reaches `floor` * peak at the run's last update. A run that ends within its warm-up never falls.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import optax
+
+from jaxgen.errors import UserError
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Any frozen dataclass with such a `build` is a learning rate."""
+
+    def build(self, updates: int) -> optax.Schedule:
+        """The rate of each update of a run of `updates`, as a function of the updates taken before it."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The peak from the warm-up's end on."""
+
+    peak: float
+    warmup: int = 0  # updates
+
+    def __post_init__(self):
+        _check(self.peak, self.warmup)
+
+    def build(self, updates: int) -> optax.Schedule:
+        return _warmed_up(self.peak, self.warmup, optax.constant_schedule(self.peak))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from the peak down to the floor (arXiv 1608.03983, without restarts)."""
+
+    peak: float
+    warmup: int = 0  # updates
+    floor: float = 0.0  # a share of the peak
+
+    def __post_init__(self):
+        _check(self.peak, self.warmup, self.floor)
+
+    def build(self, updates: int) -> optax.Schedule:
+        falling = _after_warmup(updates, self.warmup)
+        cosine = optax.cosine_decay_schedule(self.peak, falling, self.floor)
+        return _warmed_up(self.peak, self.warmup, _to_floor(self, falling, cosine))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A straight line from the peak down to the floor."""
+
+    peak: float
+    warmup: int = 0  # updates
+    floor: float = 0.0  # a share of the peak
+
+    def __post_init__(self):
+        _check(self.peak, self.warmup, self.floor)
+
+    def build(self, updates: int) -> optax.Schedule:
+        return _warmed_up(self.peak, self.warmup, _line(self, _after_warmup(updates, self.warmup)))
+
+
+@dataclass(frozen=True)
+class WarmupStableDecay:
+    """The peak held, then a straight line down to the floor in the last `decay` of the run (arXiv 2404.06395).
+
+    The line is that of arXiv 2405.18392. A run can be prolonged from a checkpoint of before the line's start.
+    """
+
+    peak: float
+    warmup: int = 0  # updates
+    decay: float = 0.2  # a share of the run's updates
+    floor: float = 0.0  # a share of the peak
+
+    def __post_init__(self):
+        _check(self.peak, self.warmup, self.floor)
+        if not 0 <= self.decay <= 1:
+            raise UserError(f"decay is {self.decay}; give the share of the run, from 0 to 1, in which the rate falls")
+
+    def build(self, updates: int) -> optax.Schedule:
+        room = _after_warmup(updates, self.warmup)
+        falling = min(round(self.decay * updates), room)
+        if falling == 0:
+            return _warmed_up(self.peak, self.warmup, optax.constant_schedule(self.peak))
+        held = optax.join_schedules([optax.constant_schedule(self.peak), _line(self, falling)], [room - falling])
+        return _warmed_up(self.peak, self.warmup, held)
+
+
+@dataclass(frozen=True)
+class InverseSquareRoot:
+    """The peak times sqrt(warmup / update) after the warm-up (arXiv 1706.03762, section 5.3): it has no end to reach.
+    """
+
+    peak: float
+    warmup: int = 1000  # updates
+
+    def __post_init__(self):
+        _check(self.peak, self.warmup)
+
+    def build(self, updates: int) -> optax.Schedule:
+        first = max(self.warmup, 1)
+        return _warmed_up(self.peak, self.warmup, lambda since: self.peak * jnp.sqrt(first / (first + since)))
+
+
+AnySchedule = Constant | Cosine | Linear | WarmupStableDecay | InverseSquareRoot | Schedule
+
+
+def rate_of(rate: float | AnySchedule, updates: int) -> Any:
+    """What optax takes as a learning rate: a number, or a function of the updates taken."""
+    return rate.build(updates) if isinstance(rate, Schedule) else rate
+
+
+def _check(peak: float, warmup: int, floor: float = 0.0) -> None:
+    if not (peak > 0 and warmup >= 0 and 0 <= floor <= 1):
+        raise UserError(
+            f"peak is {peak}, warmup {warmup}, floor {floor}; give a peak above 0, a warmup of 0 or more updates, and "
+            "a floor from 0 to 1 of the peak"
+        )
+
+
+def _after_warmup(updates: int, warmup: int) -> int:
+    """The updates after the one that has the peak, which is the first where there is no warm-up; at least 1."""
+    return max(updates - max(warmup, 1), 1)
+
+
+def _line(of: Linear | WarmupStableDecay, updates: int) -> optax.Schedule:
+    return _to_floor(of, updates, optax.linear_schedule(of.peak, of.floor * of.peak, updates))
+
+
+def _to_floor(of: Cosine | Linear | WarmupStableDecay, updates: int, falling: optax.Schedule) -> optax.Schedule:
+    """`falling` with the floor itself, not rounded, at its end."""
+    return optax.join_schedules([falling, optax.constant_schedule(of.floor * of.peak)], [updates])
+
+
+def _warmed_up(peak: float, warmup: int, after: optax.Schedule) -> optax.Schedule:
+    """peak / warmup, 2 peak / warmup ... then `after` of the updates since the one that has the peak."""
+    if warmup <= 1:
+        return after
+    return optax.join_schedules([lambda taken: peak * (taken + 1) / warmup, after], [warmup - 1])
