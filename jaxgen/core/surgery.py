@@ -1,14 +1,23 @@
-"""Parameters rearranged without a number changed: a network's blocks one by one, or stacked to be scanned over."""
+"""Parameters changed between two runs: the contract, and blocks rearranged one by one or stacked to be scanned over."""
 # SPDX-License-Identifier: Apache-2.0
 
 import re
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.types import Params
+from jaxgen.types import Key, Params
 
 _ONE, _STACK = re.compile(r"block_(\d+)"), "blocks"  # the names of one block, and of all in one
+
+
+class Surgery(Protocol):
+    """A frozen dataclass that changes parameters; experiment.json holds it. Traceable."""
+
+    def __call__(self, params: Params, key: Key) -> Params:
+        """The parameters after it, blocks one by one: a leaf that it drops comes from init. UserError where it cannot.
+        """
 
 
 def stacked(params: Params) -> Params:

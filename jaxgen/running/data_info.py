@@ -10,10 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.config.document import encoded, from_document
 from jaxgen.core.data import Data, HasVocabulary, Named, Validated
+from jaxgen.core.start import Start
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.modalities.presents import Meaning
 from jaxgen.training.folder import RunFolder, read_json
+from jaxgen.training.processes import leads
 from jaxgen.types import Spec
 
 DATA = "data.json"
@@ -90,13 +92,30 @@ def to_train(experiment: Experiment, workdir: Path) -> Experiment:
     if not isinstance(data, HasVocabulary):
         return experiment
     if kept is None:
-        return experiment if experiment.start is None else with_kept_vocabulary(experiment, Path(experiment.start))
+        return experiment if experiment.start is None else _with_start_s_vocabulary(experiment, experiment.start)
     if kept[0] != data.text_digest() and kept[1] != data.vocabulary_document():
         raise UserError(
             f"the training text has changed since {workdir} was begun, and with it the vocabulary; "
             "restore the text, or give another --workdir"
         )
     return with_kept_vocabulary(experiment, workdir)
+
+
+def _with_start_s_vocabulary(experiment: Experiment, start: Start) -> Experiment:
+    """The experiment with the vocabulary that its start was trained with."""
+    workdir = Path(start.run)
+    kept = _vocabulary(workdir)
+    if kept is None:
+        if start.fresh is not None or start.surgery or not leads():
+            return experiment  # what reads tokens may be anew; what is not will not fit
+        raise UserError(
+            f"start.run={start.run} keeps no vocabulary in {DATA}, and these data are text; start from a run on text, "
+            "or let start.fresh match what reads and writes tokens"
+        )
+    try:
+        return dataclasses.replace(experiment, data=experiment.data.with_vocabulary(kept[1]))
+    except UserError as error:
+        raise UserError(f"start.run={start.run}: {error}; give data the tokens that it was trained on") from None
 
 
 def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:

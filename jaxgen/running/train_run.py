@@ -13,6 +13,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.data_info import keep, to_train
+from jaxgen.running.start import keep_new_leaves, with_new_leaves
 from jaxgen.running.trained import material
 from jaxgen.running.trainer import Trainer
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
@@ -34,7 +35,7 @@ def train_run(
     document = to_document(experiment)
     agree_on(document)
     refuse_other(workdir, read_json(workdir / EXPERIMENT), document)
-    experiment = to_train(experiment, workdir)
+    experiment = with_new_leaves(to_train(experiment, workdir), workdir)
     assembly = assemble(experiment)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
@@ -43,6 +44,7 @@ def train_run(
             refuse_other(folder.path, folder.document(), document)  # a process before us may have begun another
         folder.describe(document, facts())
         keep(folder, experiment, assembly.info)
+        keep_new_leaves(folder, experiment)
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")

@@ -13,21 +13,18 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
-from jaxgen.core.masks import path_of
-from jaxgen.core.surgery import arranged
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.data_info import info_of, with_kept_vocabulary
+from jaxgen.running.start import with_new_leaves
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.digests import type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
 CHANGEABLE = ("task.sampler", "evaluate.")  # fields that say how a trained run is looked at
-_NAMED = 4  # leaves that do not fit, told one by one
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
         lines = [line for line in material(differences(document, experiment)) if not line.startswith(CHANGEABLE)]
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
-        return with_kept_vocabulary(experiment, workdir)
+        return with_new_leaves(with_kept_vocabulary(experiment, workdir), workdir)
     experiment = from_document(document)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{workdir / EXPERIMENT} describes no experiment; restore it, or train into another --workdir")
@@ -65,7 +62,7 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
                 f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields and "
                 "evaluate.examples can be changed here"
             )
-    return with_kept_vocabulary(set_fields(experiment, settings), workdir)
+    return with_new_leaves(with_kept_vocabulary(set_fields(experiment, settings), workdir), workdir)
 
 
 def load_trained(
@@ -119,37 +116,3 @@ def _fitting(experiment: Experiment) -> Parallel:
     except UserError:
         return Parallel()
     return experiment.parallel
-
-
-def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | None:
-    """The variables that a run starts from; None where it starts fresh. UserError when they do not fit its task."""
-    folder = assembly.experiment.start
-    if folder is None:
-        return None
-    started = load_trained(Path(folder), None, say)
-    shapes = jax.eval_shape(assembly.task.init, assembly.key)
-    variables = dataclasses.replace(started.variables, params=arranged(started.variables.params, shapes.params))
-    wanted, found = _leaves(shapes), _leaves(variables)
-    lines = [
-        f"{path} is {found.get(path, 'missing')} there and {wanted.get(path, 'missing')} here"
-        for path in dict.fromkeys([*wanted, *found])
-        if wanted.get(path) != found.get(path)
-    ]
-    if lines:
-        more = f", and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-        raise UserError(
-            f"start={folder} does not fit this task: {'; '.join(lines[:_NAMED])}{more}; start from a run of the same "
-            "family and sizes"
-        )
-    say(f"starting from {folder} at step {started.step}")
-    return jax.device_get(variables)  # bound to no device
-
-
-def _leaves(variables: Variables) -> dict[str, str]:
-    """A leaf's path -> its type: parameters, and the state that devices share."""
-    trees = {"": variables.params, "shared/": variables.extra.shared}
-    return {
-        prefix + path_of(keys): type_of(leaf)
-        for prefix, tree in trees.items()
-        for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
