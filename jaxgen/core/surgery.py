@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,14 @@ class Surgery(Protocol):
     def __call__(self, params: Params, key: Key) -> Params:
         """The parameters after it, blocks one by one: a leaf that it drops comes from init. UserError where it cannot.
         """
+
+
+@runtime_checkable
+class Suited(Protocol):
+    """A surgery after which not every network computes what the start's did."""
+
+    def check(self, task: Any) -> None:
+        """UserError where the new task's network would not."""
 
 
 def stacked(params: Params) -> Params:

@@ -15,7 +15,7 @@ import jax
 
 from jaxgen.core.masks import Mask, path_of, paths
 from jaxgen.core.start import OnlyNew, Start
-from jaxgen.core.surgery import arranged, stacked, unstacked
+from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
@@ -87,6 +87,9 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     start = assembly.experiment.start
     if start is None:
         return Started()
+    for surgery in start.surgery:
+        if isinstance(surgery, Suited):
+            surgery.check(assembly.task)
     saved, params, step = _saved(start, say)
     shapes = jax.eval_shape(assembly.task.init, assembly.key)
     key = jax.random.fold_in(assembly.key, 7)

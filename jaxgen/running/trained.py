@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.data_info import info_of, with_kept_vocabulary
+from jaxgen.running.resuming import material
 from jaxgen.running.start import with_new_leaves
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.folder import EXPERIMENT, read_json
@@ -102,11 +103,6 @@ def _step_of(which: str, checkpoints: Checkpoints, experiment: Experiment) -> in
     if not which.isdecimal() or int(which) not in steps:
         raise UserError(f"--checkpoint {which}: there is none; kept are {', '.join(map(str, steps))}")
     return int(which)
-
-
-def material(lines: Iterable[str]) -> list[str]:
-    """The differences between experiments that results depend on: not how a run is spread, nor where its data live."""
-    return [line for line in lines if not line.startswith(("parallel", "data.residence:", "data.workers:"))]
 
 
 def _fitting(experiment: Experiment) -> Parallel:

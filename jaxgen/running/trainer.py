@@ -146,6 +146,8 @@ class Trainer:
             step = self._saved = int(state.step)
             state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps
+            if self.experiment.best is not None and not done and not rollback:  # it may be another than before
+                self._looks.refuse_other_metrics()
             self.say(
                 f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
             )
