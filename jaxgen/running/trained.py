@@ -39,8 +39,8 @@ class Trained:
     step: int
 
 
-def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] = ()) -> Experiment:
-    """The experiment of a run folder; a config file (and its --set) is needed only for classes of the user's own.
+def read_experiment(workdir: Path, config: str | Experiment | None, settings: Sequence[str] = ()) -> Experiment:
+    """The experiment of a run folder; it, or its config file (and --set), is needed only for the user's own classes.
 
     `settings` may change how samples are drawn and how much is evaluated; UserError for what training has fixed.
     """
@@ -48,7 +48,8 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
     if document is None:
         raise UserError(f"{workdir} is no run: it has no {EXPERIMENT}; train into it first, or give another --workdir")
     if config is not None:
-        experiment = set_fields(load_experiment(config, Experiment), settings)
+        own = config if isinstance(config, Experiment) else load_experiment(config, Experiment)
+        experiment = set_fields(own, settings)
         lines = [line for line in material(differences(document, experiment)) if not line.startswith(CHANGEABLE)]
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
@@ -68,7 +69,7 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
 
 def load_trained(
     workdir: Path,
-    config: str | None,
+    config: str | Experiment | None,
     say: Callable[[str], None],
     settings: Sequence[str] = (),
     which: str | None = None,
