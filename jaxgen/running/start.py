@@ -15,7 +15,7 @@ import jax
 
 from jaxgen.core.masks import Mask, path_of, paths
 from jaxgen.core.start import OnlyNew, Start
-from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
+from jaxgen.core.surgery import Suited, stacked, unstacked
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
@@ -64,15 +64,18 @@ def with_new_leaves(experiment: Experiment, workdir: Path | None) -> Experiment:
     """
     if not isinstance(experiment.trainable, OnlyNew) or experiment.start is None:
         return experiment
+    found = _kept_or_unchanged(experiment.start, workdir) if leads() else None
+    unchanged = json.loads(told(json.dumps(found).encode()))
+    return dataclasses.replace(experiment, trainable=NewSince(tuple(unchanged.items())))
+
+
+def _kept_or_unchanged(start: Start, workdir: Path | None) -> Types:
     match read_json(workdir / START) if workdir is not None else None:
         case {"unchanged": dict(unchanged)}:
-            pass
+            return unchanged
         case None:
-            found = _unchanged(experiment.start) if leads() else None
-            unchanged = json.loads(told(json.dumps(found).encode()))
-        case _:
-            raise UserError(f"{workdir / START} is damaged; restore it from a copy")
-    return dataclasses.replace(experiment, trainable=NewSince(tuple(unchanged.items())))
+            return _unchanged(start)
+    raise UserError(f"{workdir / START} is damaged; restore it from a copy")
 
 
 def keep_new_leaves(folder: RunFolder, experiment: Experiment) -> None:
@@ -94,8 +97,8 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     shapes = jax.eval_shape(assembly.task.init, assembly.key)
     key = jax.random.fold_in(assembly.key, 7)
     changed = jax.device_get(_operated(start, params, key) if start.surgery else params)
-    dropped = set(paths(params)) - set(paths(changed))
-    found = _flat(arranged(changed, shapes.params))
+    dropped = set(paths(unstacked(params))) - set(paths(changed)) if start.surgery else set()
+    found = _flat(_arranged(changed, shapes.params))
     found = {path: leaf for path, leaf in found.items() if not _is_fresh(start, path, dropped)}
     wanted = _flat(shapes.params)
     if start.fresh is not None:
@@ -114,6 +117,16 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
         moments = carried(_flat(saved.get("opt_state", {})), state.opt_state, kept, set(wanted), start.run)
     say(f"starting from {start.run} at step {step}")
     return Started(variables, moments)
+
+
+def _arranged(params: Params, like: Params) -> Params:
+    """The parameters with their blocks stacked or one by one as in `like`, of which some leaves may lack here."""
+    wanted, as_they_are = set(paths(like)), lambda params: params
+    common = {
+        arrange: len(wanted & set(paths(jax.eval_shape(arrange, params))))
+        for arrange in (as_they_are, stacked, unstacked)
+    }
+    return max(common, key=common.get)(params)
 
 
 def _saved(start: Start, say: Callable[[str], None]) -> tuple[dict[str, Any], Params, int]:

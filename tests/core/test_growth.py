@@ -48,7 +48,7 @@ def assert_preserved(before, after, *surgeries):
     return params, grown
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(1, 30), st.sampled_from([0, 7]), st.integers(0, 99))
 def test_a_units_copies_share_what_it_gives(old, more, seed):
     unit, share = copied_units(jax.random.key(seed), old, old + more)

@@ -9,16 +9,21 @@ import jax
 import numpy as np
 import pytest
 
+from jaxgen.config.changes import set_fields
+from jaxgen.config.document import from_document, to_document
 from jaxgen.core.growth import GrowVocabulary, NewHead
 from jaxgen.core.masks import Matching, paths
 from jaxgen.core.start import OnlyNew, Start
+from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.rnn.growth import Widen as Rnn
 from jaxgen.families.transformer.growth import Deepen, Widen
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.running.assembly import assemble
+from jaxgen.running.command_line import started_from
 from jaxgen.running.data_info import DATA, to_train
 from jaxgen.running.start import START, load_start
 from jaxgen.running.study import measured
@@ -30,6 +35,7 @@ from jaxgen.training.optimisers import AdamW, Cosine
 from jaxgen.training.parallel import Parallel
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
+from tests.worlds import Duel
 
 NETWORK = Transformer(width=8, heads=2, hidden=8, blocks=1)
 
@@ -132,6 +138,15 @@ def test_a_new_head_comes_from_init(begun, tmp_path):
         assert (leaf == (fresh if path.startswith("head/") else shown)[path]).all()
 
 
+def test_a_start_is_stacked_where_the_task_scans(begun, tmp_path):
+    scanned = NETWORK.clone(blocks=2, scan=True)
+    _, start = first_of(begun, started(begun, scanned, surgery=(Deepen(), NewHead())), tmp_path)
+    shown = leaves(load_trained(begun[1], None, silent).variables.params)
+    found = leaves(start.variables.params)
+    np.testing.assert_array_equal(found["blocks/mlp/in/kernel"][0], shown["block_0/mlp/in/kernel"])
+    assert not found["blocks/mlp/out/kernel"][1].any() and not found["head/kernel"].any()
+
+
 def test_a_vocabulary_that_grows_by_what_a_new_text_has(begun, tmp_path):
     """Characters stand in code order, so that the start's move; the run keeps both texts' characters."""
     path = tmp_path / "other.txt"
@@ -149,8 +164,9 @@ def test_a_vocabulary_that_grows_by_what_a_new_text_has(begun, tmp_path):
 
 
 def test_a_run_of_the_users_own_classes_starts_another_in_experiments_too(tmp_path, capsys):
-    measured(experiment(), tmp_path / "own", lambda: False)
-    tuned = dataclasses.replace(experiment(), start=Start(str(tmp_path / "own"), moments=True), steps=2)
+    own = dataclasses.replace(experiment(), task=Duel(), data=Pictures(batch_size=24))
+    measured(own, tmp_path / "own", lambda: False)
+    tuned = dataclasses.replace(own, start=Start(str(tmp_path / "own"), moments=True), steps=2)
     measured(tuned, tmp_path / "run", lambda: False)
     steps = [json.loads(line)["step"] for line in capsys.readouterr().out.splitlines()]
     assert steps == [20, 2]
@@ -184,3 +200,18 @@ def test_a_start_without_a_vocabulary(begun, tmp_path):
 def test_a_folder_that_is_no_run(begun, tmp_path):
     with pytest.raises(UserError, match="is no run"):
         train_run(started((begun[0], tmp_path)), tmp_path / "run", lambda: False)
+
+
+def test_a_start_on_the_command_line_and_in_experiment_json():
+    plain = Experiment(AdamW(), AdamW(), {}, 1)
+    words = ["start=Start", "start.run=runs/a", "start.moments=true", "trainable=OnlyNew"]
+    changed = set_fields(plain, [*words, "start.fresh=Matching", "start.fresh.pattern=^head/"])
+    assert changed.start == Start("runs/a", fresh=Matching("^head/"), moments=True) and changed.trainable == OnlyNew()
+    assert started_from(changed.start, "runs/b") == dataclasses.replace(changed.start, run="runs/b")
+    assert started_from(None, "runs/b") == Start("runs/b")
+    surgeries = Deepen(2), Widen(hidden=12), GrowVocabulary(3, end=True), NewHead(), Rnn(width=9)
+    held = dataclasses.replace(changed, start=Start("runs/a", surgeries))
+    assert from_document(to_document(held)) == held
+    older = to_document(plain)
+    older["fields"]["start"] = "runs/a"  # before there were surgeries
+    assert from_document(older).start == Start("runs/a")
