@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxgen.core.masks import Everything, Selection
+from jaxgen.core.masks import Everything, Matching, Selection
+from jaxgen.core.start import OnlyNew, Start
 from jaxgen.errors import UserError
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import AnyAverage
@@ -82,14 +83,16 @@ class Experiment:
     best: Best | None = None  # a checkpoint that is kept beside them
     stop: Patience | None = None  # the end of the run before `steps`, where nothing gets better
     evaluate: Evaluated = Evaluated()
-    start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
-    trainable: Selection = Everything()  # what fine-tuning leaves on the board
+    start: Start | None = None  # another run whose weights this one starts from
+    trainable: Everything | Matching | OnlyNew | Selection = Everything()  # what a fine-tuning moves
     rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
     parallel: Parallel = Parallel()
     accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole
     guard: Guard = Guard()  # against updates that would spoil the parameters
 
     def __post_init__(self):
+        if isinstance(self.start, str):  # as experiment.json held it before there were surgeries
+            object.__setattr__(self, "start", Start(self.start))
         for name in ("steps", "steps_per_call", "keep", "accumulate"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; give at least 1")

@@ -15,6 +15,7 @@ import dataclasses
 from pathlib import Path
 
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.start import Start
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.diffusion.task import Heun
 from jaxgen.rewards.functions import ClassProbability
@@ -27,7 +28,7 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         trained,
         task=dataclasses.replace(trained.task, sampler=Heun()),  # what is drawn under no class is not guided to one
-        start="runs/diffusion",
+        start=Start("runs/diffusion"),
         rewards=ScoreFunction(ClassProbability(target=7), kl_coef=0.02, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": AdamW(learning_rate=7e-4, b2=0.99, clip=1.0)},

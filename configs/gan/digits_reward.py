@@ -17,6 +17,7 @@ from pathlib import Path
 
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.masks import Matching
+from jaxgen.core.start import Start
 from jaxgen.experiment import Every, Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise
@@ -27,7 +28,7 @@ def experiment() -> Experiment:
     trained = load_experiment(Path(__file__).with_name("digits.py"), Experiment)
     return dataclasses.replace(
         trained,
-        start="runs/gan",
+        start=Start("runs/gan"),
         trainable=Matching("^generator/"),
         rewards=Pathwise(ClassProbability(target=7), distance_coef=0.1),
         data=dataclasses.replace(trained.data, batch_size=128),

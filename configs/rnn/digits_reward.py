@@ -14,6 +14,7 @@ import dataclasses
 from pathlib import Path
 
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.start import Start
 from jaxgen.experiment import Every, Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
@@ -24,7 +25,7 @@ def experiment() -> Experiment:
     trained = load_experiment(Path(__file__).with_name("digits.py"), Experiment)
     return dataclasses.replace(
         trained,
-        start="runs/rnn",
+        start=Start("runs/rnn"),
         rewards=ScoreFunction(ClassProbability(target=7), kl_coef=0.05, group=16),
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": AdamW(learning_rate=1e-3, b2=0.99, clip=1.0)},

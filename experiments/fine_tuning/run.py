@@ -91,12 +91,14 @@ def row_of(out: Path, family: str, seed: int) -> dict:
 def runs_of(trained, family: str, out: Path, seed: int) -> dict:
     """The experiments: eight classes; two classes tuned from there; two classes from scratch, in as many steps."""
     from jaxgen.core.masks import Matching
+    from jaxgen.core.start import Start
 
     pattern, steps, _ = FAMILIES[family]
     new = shorter(trained, steps, only=NEW, fraction=0.1)
+    start = Start(str(out / f"{family}_{seed}_known"))
     return {
         "known": shorter(trained, trained.steps // 3, only=KNOWN),
-        "tuned": dataclasses.replace(new, start=str(out / f"{family}_{seed}_known"), trainable=Matching(pattern)),
+        "tuned": dataclasses.replace(new, start=start, trainable=Matching(pattern)),
         "scratch": new,
     }
 

@@ -66,6 +66,7 @@ def everything(out: Path, stop) -> None:
 def one_run(name: str, out: Path, stop) -> None:
     """Train, fine-tune or reward one family, and measure it."""
     from jaxgen.config.reading import load_experiment
+    from jaxgen.core.start import Start
     from jaxgen.experiment import Experiment
     from jaxgen.running.study import measured
 
@@ -74,7 +75,7 @@ def one_run(name: str, out: Path, stop) -> None:
     if kind == "faded":
         experiment = faded(experiment, family)
     if kind in ("faded", "reward"):
-        experiment = dataclasses.replace(experiment, start=str(out / family))
+        experiment = dataclasses.replace(experiment, start=Start(str(out / family)))
     measured(experiment, out / name, stop)
 
 

@@ -24,6 +24,7 @@ from jaxgen.running.estimate import (
     told,
     warning,
 )
+from jaxgen.running.start import with_new_leaves
 from jaxgen.training.checkpoint_size import checkpoint_bytes
 from jaxgen.training.folder import SUMMARY, read_json
 
@@ -31,7 +32,7 @@ from jaxgen.training.folder import SUMMARY, read_json
 def describe(config: str, changes: Changes, run: str | None = None, compiles: bool = False) -> int:
     """Print parameters, FLOPs, memory, checkpoint bytes and an estimate of the time, at the pace of `run` if named."""
     pace = None if run is None else _pace(Path(run))
-    for line in description(assemble(chosen_experiment(config, changes)), pace, compiles):
+    for line in description(assemble(with_new_leaves(chosen_experiment(config, changes), None)), pace, compiles):
         print(line)
     return 0
 

@@ -7,7 +7,7 @@ arguments of the compiled program, not constants baked into it, and no part of a
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -150,6 +150,16 @@ class Validated(Protocol):
 
     def with_validation(self) -> "Data":
         """These data with a "validation" split: their own, or a tenth of the training split, chosen by a hash."""
+
+
+@runtime_checkable
+class Located(Protocol):
+    """Data that can tell whether others, which lie elsewhere, are the same."""
+
+    places: ClassVar[tuple[str, ...]]  # its fields that say where the examples lie
+
+    def content(self) -> str:
+        """SHA-256 of what the examples are, wherever they lie: of a text itself, of files' names and sizes."""
 
 
 @runtime_checkable

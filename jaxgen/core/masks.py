@@ -50,8 +50,11 @@ class Matching:
         except re.error as error:
             raise UserError(f"the pattern {self.pattern!r} is no regular expression: {error}") from None
 
+    def matches(self, path: str) -> bool:
+        return bool(re.search(self.pattern, path))
+
     def __call__(self, params: Params) -> Mask:
-        mask = jax.tree_util.tree_map_with_path(lambda keys, _: bool(re.search(self.pattern, path_of(keys))), params)
+        mask = jax.tree_util.tree_map_with_path(lambda keys, _: self.matches(path_of(keys)), params)
         if not any(jax.tree.leaves(mask)):
             raise UserError(f"the pattern {self.pattern!r} matches no parameter{nearest(self.pattern, paths(params))}")
         return mask

@@ -1,15 +1,32 @@
-"""Parameters rearranged without a number changed: a network's blocks one by one, or stacked to be scanned over."""
+"""Parameters changed between two runs: the contract, and blocks rearranged one by one or stacked to be scanned over."""
 # SPDX-License-Identifier: Apache-2.0
 
 import re
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.types import Params
+from jaxgen.types import Key, Params
 
 _ONE = re.compile(r"block_(\d+)")  # the name of one block
 STACK = "blocks"  # of all in one
+
+
+class Surgery(Protocol):
+    """A frozen dataclass that changes parameters; experiment.json holds it. Traceable."""
+
+    def __call__(self, params: Params, key: Key) -> Params:
+        """The parameters after it, blocks one by one: a leaf that it drops comes from init. UserError where it cannot.
+        """
+
+
+@runtime_checkable
+class Suited(Protocol):
+    """A surgery after which not every network computes what the start's did."""
+
+    def check(self, task: Any) -> None:
+        """UserError where the new task's network would not."""
 
 
 def stacked(params: Params) -> Params:

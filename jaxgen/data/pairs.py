@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -47,6 +47,7 @@ class Pairs:
     source_tokens: Tokenizer | None = None
     steps_a_shape: int = 20
     skip_bad: int = 0
+    places: ClassVar[tuple[str, ...]] = ("train", "test", "validation")  # where the lines lie
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
     kept: tuple[Vocabulary, Vocabulary] | None = field(init=False, repr=False, compare=False, default=None)  # given
@@ -129,6 +130,14 @@ class Pairs:
         digest = hashlib.sha256()
         for _, *texts in itertools.chain(*self._fitted_to()):
             digest.update("\n".join((*texts, "")).encode())
+        return digest.hexdigest()
+
+    def content(self) -> str:
+        """SHA-256 of the lines of all splits."""
+        digest = hashlib.sha256()
+        for split in sorted(self._lines):
+            for _, *texts in self._lines[split]:
+                digest.update("\n".join((split, *texts, "")).encode())
         return digest.hexdigest()
 
     def vocabulary_document(self) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -59,6 +60,7 @@ class Pictures:
     skip_bad: int = 0
     flip: bool = False  # mirror every other picture that is trained on
     crop: int = 0  # train on random parts of the pictures with so many black pixels around them
+    places: ClassVar[tuple[str, ...]] = ("name", "data_dir")  # where the pictures lie
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
@@ -182,6 +184,14 @@ class Pictures:
         """How many examples each split has, and a digest of which: of builtin sets' pixels, of others' names."""
         splits = ("train", *(("validation",) if self.holds_out or self.validation else ()), "test")
         return {split: self._digest(split) for split in splits}
+
+    def content(self) -> str:
+        """SHA-256 of builtin sets' pixels; of a folder's names and sizes; of a TFDS set's full name and splits."""
+        told = dict(self.split_digests())
+        if self._folder:
+            files = [file for listed in self._folder.splits.values() for file in listed]
+            told["files"] = [(str(file.relative_to(self._folder.path)), file.stat().st_size) for file in files]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _digest(self, split: str) -> dict[str, Any]:
         if self.name in _BUILTIN:

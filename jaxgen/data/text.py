@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -50,6 +50,7 @@ class Text:
     documents: Separated | Examples | None = None
     residence: Residence = Residence.AUTO  # of the packed rows; a stream is on the device
     skip_bad: int = 0
+    places: ClassVar[tuple[str, ...]] = ("name", *SPLITS, "data_dir")  # where the text lies
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
     kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
@@ -165,6 +166,14 @@ class Text:
         digest = hashlib.sha256()
         for text in (text for texts in self._fitted_to() for text in texts):
             digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()
+
+    def content(self) -> str:
+        """SHA-256 of the documents of all splits."""
+        digest = hashlib.sha256()
+        for split in sorted(self.texts):
+            for text in (split, *self.texts[split]):
+                digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
         return digest.hexdigest()
 
     def vocabulary_document(self) -> dict[str, Any]:

@@ -254,6 +254,23 @@ class BytePairs:
 Tokenizer = Characters | Bytes | Words | BytePairs
 
 
+def grown(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """A vocabulary's document with the tokens of another's added, and where each of the old tokens stands in it.
+
+    UserError where tokens cannot be added.
+    """
+    match old, new:
+        case {"characters": str(before)}, {"characters": str(more)}:
+            characters = "".join(sorted({*before, *more}))
+            return {"characters": characters}, tuple(characters.index(one) for one in before)
+        case {"words": list(before)}, {"words": list(more)}:
+            known = set(before)
+            return {"words": [*before, *(word for word in more if word not in known)]}, tuple(range(len(before)))
+    raise UserError(
+        "only characters and words can be added to a vocabulary of the same kind; give data the start's kind of tokens"
+    )
+
+
 def whole_lines(text: str, tokens: Tokenizer) -> str:
     """A file's text as it is read: for words its last line ends as all the others do."""
     return text + "\n" if isinstance(tokens, Words) and not text.endswith("\n") else text

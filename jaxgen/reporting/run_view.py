@@ -34,8 +34,10 @@ class RunView:
     @property
     def start(self) -> str:
         """The name of the run folder that this run starts from, or "" for one that starts afresh."""
-        start = self._field("start")
-        return Path(start).name if isinstance(start, str) else ""
+        match self._field("start"):
+            case {"fields": {"run": str(run)}} | str(run):  # older runs hold the folder alone
+                return Path(run).name
+        return ""
 
     @property
     def data(self) -> str:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.running.data_info import DataInfo, chosen_data
+from jaxgen.running.moments import with_moments
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
@@ -55,9 +57,12 @@ class Assembly:
     def key(self) -> Key:
         return jax.random.key(self.experiment.seed)
 
-    def init(self, key: Key, start: Variables | None = None) -> TrainState:
-        """The state before the first step, from fresh variables or from `start`'s; traceable."""
-        return init_state(self.game, key, functools.partial(self._begin, jax.random.fold_in(key, 2)), start)
+    def init(
+        self, key: Key, start: Variables | None = None, moments: Mapping[str, Any] = MappingProxyType({})
+    ) -> TrainState:
+        """The state before the first step, from fresh variables or from `start`'s with its `moments`; traceable."""
+        state = init_state(self.game, key, functools.partial(self._begin, jax.random.fold_in(key, 2)), start)
+        return state.replace(opt_state=with_moments(state.opt_state, moments))
 
     @property
     def _begin(self) -> Callable[[Key, Any], Any]:

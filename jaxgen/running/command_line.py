@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.start import Start
 from jaxgen.errors import UserError, nearest
 from jaxgen.experiment import Experiment
 from jaxgen.training.parallel import Compiler, Parallel
@@ -24,9 +25,14 @@ class Changes:
 def chosen_experiment(config: str, changes: Changes) -> Experiment:
     """The config file's experiment with what the command line changes in it."""
     experiment = set_fields(load_experiment(config, Experiment), changes.settings)
-    start = experiment.start if changes.start is None else changes.start
+    start = experiment.start if changes.start is None else started_from(experiment.start, changes.start)
     parallel = chosen_parallel(experiment.parallel, changes.compiler, changes.mesh)
     return dataclasses.replace(experiment, start=start, parallel=parallel)
+
+
+def started_from(start: Start | None, run: str) -> Start:
+    """The experiment's start from another run."""
+    return Start(run) if start is None else dataclasses.replace(start, run=run)
 
 
 def chosen_parallel(parallel: Parallel, compiler: str | None, mesh: str | None) -> Parallel:

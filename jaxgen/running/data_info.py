@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.config.document import encoded, from_document
-from jaxgen.core.data import Data, HasVocabulary, Named, Validated
+from jaxgen.core.data import Data, HasVocabulary, Located, Named, Validated
+from jaxgen.core.growth import GrowVocabulary
+from jaxgen.core.start import Start
+from jaxgen.data.tokenizers import grown
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.modalities.presents import Meaning
 from jaxgen.training.folder import RunFolder, read_json
+from jaxgen.training.processes import leads
 from jaxgen.types import Spec
 
 DATA = "data.json"
@@ -90,13 +94,51 @@ def to_train(experiment: Experiment, workdir: Path) -> Experiment:
     if not isinstance(data, HasVocabulary):
         return experiment
     if kept is None:
-        return experiment if experiment.start is None else with_kept_vocabulary(experiment, Path(experiment.start))
+        start = experiment.start
+        return experiment if start is None else _placed(_with_start_s_vocabulary(experiment, start))
     if kept[0] != data.text_digest() and kept[1] != data.vocabulary_document():
         raise UserError(
             f"the training text has changed since {workdir} was begun, and with it the vocabulary; "
             "restore the text, or give another --workdir"
         )
-    return with_kept_vocabulary(experiment, workdir)
+    return _placed(with_kept_vocabulary(experiment, workdir))
+
+
+def _with_start_s_vocabulary(experiment: Experiment, start: Start) -> Experiment:
+    """The experiment with the vocabulary that its start was trained with."""
+    workdir = Path(start.run)
+    kept = _vocabulary(workdir)
+    if kept is None:
+        if start.fresh is not None or start.surgery or not leads():
+            return experiment  # what reads tokens may be anew; what is not will not fit
+        raise UserError(
+            f"start.run={start.run} keeps no vocabulary in {DATA}, and these data are text; start from a run on text, "
+            "or let start.fresh match what reads and writes tokens"
+        )
+    if any(isinstance(surgery, GrowVocabulary) and surgery.tokens for surgery in start.surgery):
+        return experiment  # the user says how its own vocabulary continues the start's
+    try:
+        document = kept[1]
+        if GrowVocabulary() in start.surgery:
+            document = grown(document, experiment.data.vocabulary_document())[0]
+        return dataclasses.replace(experiment, data=experiment.data.with_vocabulary(document))
+    except UserError as error:
+        raise UserError(f"start.run={start.run}: {error}; give data the tokens that it was trained on") from None
+
+
+def _placed(experiment: Experiment) -> Experiment:
+    """The experiment whose `GrowVocabulary` knows where the start's tokens stand among its own.
+
+    As it was where the start is there no more: then the run has its weights already.
+    """
+    start = experiment.start
+    if start is None or GrowVocabulary() not in start.surgery or (kept := _vocabulary(Path(start.run))) is None:
+        return experiment
+    document = experiment.data.vocabulary_document()
+    places = grown(kept[1], document)[1]
+    grows = GrowVocabulary(tokens=len(next(iter(document.values()))) - len(places), places=places)
+    surgery = tuple(grows if one == GrowVocabulary() else one for one in start.surgery)
+    return dataclasses.replace(experiment, start=dataclasses.replace(start, surgery=surgery))
 
 
 def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:
@@ -108,9 +150,20 @@ def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:
     held["class_names"] = dict(info.class_names)
     if isinstance(data, Digested) and experiment.rewards is None:  # under a reward no example is trained on
         held["splits"] = data.split_digests()
+    if isinstance(data, Located) and experiment.rewards is None:
+        held["content_sha256"] = data.content()
     if isinstance(data, HasVocabulary):
         held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}
     folder.write(DATA, json.dumps(held, ensure_ascii=False, indent=2) + "\n")
+
+
+def same_data(experiment: Experiment, workdir: Path) -> bool:
+    """Whether the experiment's data are those which the run in `workdir` was begun with, wherever both lie."""
+    match read_json(workdir / DATA):
+        case {"content_sha256": str(content)}:
+            data = chosen_data(experiment)
+            return isinstance(data, Located) and data.content() == content
+    return False
 
 
 def _vocabulary(workdir: Path) -> tuple[str, dict[str, Any]] | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import never
 from jaxgen.running.figures import figures_of
@@ -15,7 +16,7 @@ from jaxgen.training.folder import finite, merge_summary
 def evaluate_run(
     workdir: Path,
     split: str = "test",
-    config: str | None = None,
+    config: str | Experiment | None = None,
     settings: Sequence[str] = (),
     which: str | None = None,
     stopped: Callable[[], bool] = never,

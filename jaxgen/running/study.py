@@ -24,7 +24,7 @@ def measured(experiment: Experiment, workdir: Path, stop: Stop) -> Path:
         say(f"training {workdir}")
         train_run(experiment, workdir, stop)
     if not stop():
-        print(json.dumps(evaluate_run(workdir, stopped=stop)), flush=True)
+        print(json.dumps(evaluate_run(workdir, config=experiment, stopped=stop)), flush=True)
     return workdir
 
 

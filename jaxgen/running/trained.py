@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,19 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
-from jaxgen.core.masks import path_of
-from jaxgen.core.surgery import arranged
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.data_info import info_of, with_kept_vocabulary
+from jaxgen.running.resuming import material
+from jaxgen.running.start import with_new_leaves
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.digests import type_of
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
 CHANGEABLE = ("task.sampler", "evaluate.")  # fields that say how a trained run is looked at
-_NAMED = 4  # leaves that do not fit, told one by one
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ class Trained:
     step: int
 
 
-def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] = ()) -> Experiment:
-    """The experiment of a run folder; a config file (and its --set) is needed only for classes of the user's own.
+def read_experiment(workdir: Path, config: str | Experiment | None, settings: Sequence[str] = ()) -> Experiment:
+    """The experiment of a run folder; it, or its config file (and --set), is needed only for the user's own classes.
 
     `settings` may change how samples are drawn and how much is evaluated; UserError for what training has fixed.
     """
@@ -50,11 +48,12 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
     if document is None:
         raise UserError(f"{workdir} is no run: it has no {EXPERIMENT}; train into it first, or give another --workdir")
     if config is not None:
-        experiment = set_fields(load_experiment(config, Experiment), settings)
+        own = config if isinstance(config, Experiment) else load_experiment(config, Experiment)
+        experiment = set_fields(own, settings)
         lines = [line for line in material(differences(document, experiment)) if not line.startswith(CHANGEABLE)]
         if lines:
             raise UserError(f"{workdir} was trained otherwise; give its own --set too: " + "; ".join(lines))
-        return with_kept_vocabulary(experiment, workdir)
+        return with_new_leaves(with_kept_vocabulary(experiment, workdir), workdir)
     experiment = from_document(document)
     if not isinstance(experiment, Experiment):
         raise UserError(f"{workdir / EXPERIMENT} describes no experiment; restore it, or train into another --workdir")
@@ -65,12 +64,12 @@ def read_experiment(workdir: Path, config: str | None, settings: Sequence[str] =
                 f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields and "
                 "evaluate.examples can be changed here"
             )
-    return with_kept_vocabulary(set_fields(experiment, settings), workdir)
+    return with_new_leaves(with_kept_vocabulary(set_fields(experiment, settings), workdir), workdir)
 
 
 def load_trained(
     workdir: Path,
-    config: str | None,
+    config: str | Experiment | None,
     say: Callable[[str], None],
     settings: Sequence[str] = (),
     which: str | None = None,
@@ -107,11 +106,6 @@ def _step_of(which: str, checkpoints: Checkpoints, experiment: Experiment) -> in
     return int(which)
 
 
-def material(lines: Iterable[str]) -> list[str]:
-    """The differences between experiments that results depend on: not how a run is spread, nor where its data live."""
-    return [line for line in lines if not line.startswith(("parallel", "data.residence:", "data.workers:"))]
-
-
 def _fitting(experiment: Experiment) -> Parallel:
     """The run's own way to be spread, whose programs are compiled already; the automatic one where it does not fit."""
     try:
@@ -119,37 +113,3 @@ def _fitting(experiment: Experiment) -> Parallel:
     except UserError:
         return Parallel()
     return experiment.parallel
-
-
-def load_start(assembly: Assembly, say: Callable[[str], None]) -> Variables | None:
-    """The variables that a run starts from; None where it starts fresh. UserError when they do not fit its task."""
-    folder = assembly.experiment.start
-    if folder is None:
-        return None
-    started = load_trained(Path(folder), None, say)
-    shapes = jax.eval_shape(assembly.task.init, assembly.key)
-    variables = dataclasses.replace(started.variables, params=arranged(started.variables.params, shapes.params))
-    wanted, found = _leaves(shapes), _leaves(variables)
-    lines = [
-        f"{path} is {found.get(path, 'missing')} there and {wanted.get(path, 'missing')} here"
-        for path in dict.fromkeys([*wanted, *found])
-        if wanted.get(path) != found.get(path)
-    ]
-    if lines:
-        more = f", and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-        raise UserError(
-            f"start={folder} does not fit this task: {'; '.join(lines[:_NAMED])}{more}; start from a run of the same "
-            "family and sizes"
-        )
-    say(f"starting from {folder} at step {started.step}")
-    return jax.device_get(variables)  # bound to no device
-
-
-def _leaves(variables: Variables) -> dict[str, str]:
-    """A leaf's path -> its type: parameters, and the state that devices share."""
-    trees = {"": variables.params, "shared/": variables.extra.shared}
-    return {
-        prefix + path_of(keys): type_of(leaf)
-        for prefix, tree in trees.items()
-        for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }

@@ -3,6 +3,7 @@
 
 import contextlib
 import functools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 
 from jaxgen.core.data import Between, Remarking, Streamed
-from jaxgen.core.masks import size_of
+from jaxgen.core.masks import path_of, size_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import Progress
@@ -21,7 +22,7 @@ from jaxgen.running.estimate import device_bytes, memory, shapes_of, warning
 from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.run_log import RunLog
-from jaxgen.running.trained import load_start
+from jaxgen.running.start import Started, load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
     BetweenFeed,
@@ -37,11 +38,11 @@ from jaxgen.training.folder import STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
-from jaxgen.training.processes import Vote, leads, several, told_tree
+from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
-from jaxgen.types import Metrics, Variables
+from jaxgen.types import Metrics
 
 
 class Trainer:
@@ -137,13 +138,16 @@ class Trainer:
         if restored is None:
             self._looks.refuse_other_metrics()
             start = self._start()
-            first = lambda key, start: redrawn(assembly.init(key, start), rollback)  # noqa: E731 - jitted as one
-            state, record, step = assembly.devices.begin(first, assembly.key, start), {}, 0
+            first = lambda key, start: redrawn(assembly.init(key, *start), rollback)  # noqa: E731 - jitted as one
+            state = assembly.devices.begin(first, assembly.key, (start.variables, start.moments))
+            record, step = {}, 0
         else:
             state, record = restored
             step = self._saved = int(state.step)
             state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps
+            if self.experiment.best is not None and not done and not rollback:  # it may be another than before
+                self._looks.refuse_other_metrics()
             self.say(
                 f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
             )
@@ -161,12 +165,16 @@ class Trainer:
         if parallel.fsdp * parallel.tensor > 1:
             self.say(f"each of {devices.count} devices holds {devices.held(shapes.params):.0%} of the parameters")
 
-    def _start(self) -> Variables | None:
+    def _start(self) -> Started:
         """What the run starts from, read by one process and told to the others."""
         if self.experiment.start is None or not several():
             return load_start(self.assembly, self.say)
-        started = load_start(self.assembly, self.say) if leads() else None
-        return told_tree(started, jax.eval_shape(self.assembly.task.init, self.assembly.key))
+        started = load_start(self.assembly, self.say) if leads() else Started()
+        shapes = shapes_of(self.assembly)
+        optimisers = {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes.opt_state)}
+        names = json.loads(told(json.dumps(list(started.moments)).encode()))
+        like = jax.eval_shape(self.assembly.task.init, self.assembly.key), {name: optimisers[name] for name in names}
+        return Started(*told_tree((started.variables, dict(started.moments)), like))
 
     def _train(self, state: TrainState, step: int) -> tuple[TrainState, int]:
         every, experiment = self.experiment.every, self.experiment

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
 from jaxgen.training.folder import evaluations
 from jaxgen.training.processes import several
 
+R = TypeVar("R")
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
 
 # What says nothing about the file: too little memory, no right to read, a device that failed.
@@ -150,10 +151,27 @@ class Checkpoints:
         One that is damaged is named to `warn` and put aside in `damaged/`, so that no later save meets it. UserError
         when none of them is whole, or one holds other shapes than `like`.
         """
+        return self._newest_whole(lambda tried: self._read(tried, like), warn, step)
+
+    def restore_saved(self, warn: Callable[[str], None]) -> tuple[dict[str, Any], Record] | None:
+        """The newest whole checkpoint as it was saved: a state's parts as nested dicts of arrays, keys as integers.
+
+        It needs none of the classes that the run is made of. Otherwise as `restore`.
+        """
+        return self._newest_whole(self._read_saved, warn, None)
+
+    def types(self) -> dict[str, str] | None:
+        """The path and type of all leaves of the newest checkpoint whose record can be read; None where none can."""
+        for step in self.steps():
+            with contextlib.suppress(Exception):  # said when it is restored
+                return {path: leaf["type"] for path, leaf in self._content(step)["leaves"].items()}
+        return None
+
+    def _newest_whole(self, read: Callable[[int], R], warn: Callable[[str], None], step: int | None) -> R | None:
         found = self.steps() if step is None else [step]
         for tried in found:
             try:
-                restored = self._read(tried, like)
+                restored = read(tried)
             except _NO_DAMAGE:
                 raise
             except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
@@ -191,10 +209,23 @@ class Checkpoints:
     def _content(self, step: int) -> dict[str, Any]:
         return self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
 
-    def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
+    def _whole_content(self, step: int) -> dict[str, Any]:
         content = self._content(step)
         if content.pop("sha256") != digest(content):
             raise ValueError("the bytes of its record are not those that were saved")
+        return content
+
+    def _read_saved(self, step: int) -> tuple[dict[str, Any], Record]:
+        content = self._whole_content(step)
+        described = self._manager.item_metadata(step)["state"]
+        plain = ocp.RestoreArgs(restore_type=np.ndarray)
+        arguments = ocp.args.PyTreeRestore(restore_args=jax.tree.map(lambda _: plain, described.tree))
+        tree = self._manager.restore(step, args=ocp.args.Composite(state=arguments))["state"]
+        _refuse_other_bytes(tree, content["leaves"])
+        return tree, content["record"]
+
+    def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
+        content = self._whole_content(step)
         saved, guarded = content["leaves"], like
         if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
             like = like.replace(skipped={})
@@ -205,9 +236,7 @@ class Checkpoints:
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
         restored = ocp.args.PyTreeRestore(shapes, restore_args=ocp.checkpoint_utils.construct_restore_args(shapes))
         plain = self._manager.restore(step, args=ocp.args.Composite(state=restored))["state"]
-        for path, leaf in leaves_of(jax.device_get(plain)).items():
-            if leaf != saved[path]:
-                raise ValueError(f"the bytes of {path} are not those that were saved")
+        _refuse_other_bytes(jax.device_get(plain), saved)
         state = with_keys(plain, like)
         return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
 
@@ -298,6 +327,14 @@ def _handlers() -> dict[str, ocp.CheckpointHandler]:
         "state": ocp.PyTreeCheckpointHandler(use_compression=False, **options),
         "record": ocp.JsonCheckpointHandler(**options),
     }
+
+
+def _refuse_other_bytes(tree: Any, saved: Mapping[str, Mapping[str, str]]) -> None:
+    """ValueError where an array is not the one that was saved."""
+    found = leaves_of(tree)
+    for path in saved:
+        if found.get(path) != saved[path]:
+            raise ValueError(f"the bytes of {path} are not those that were saved")
 
 
 def _zero(leaf: Any) -> np.ndarray:

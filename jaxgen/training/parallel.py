@@ -138,7 +138,7 @@ class JitDevices:
             axes[free[0]] = "fsdp"
         return self.sharding(*axes)
 
-    def begin(self, init: Callable[..., TrainState], key: Key, start: Variables | None) -> TrainState:
+    def begin(self, init: Callable[..., TrainState], key: Key, start: Any) -> TrainState:
         """The first state, made where it lies: none of its leaves needs to fit one device."""
         return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key, start)))(key, start)
 
@@ -230,7 +230,7 @@ class PmapDevices:
         """How many devices a batch is cut over."""
         return self.count
 
-    def begin(self, init: Callable[..., TrainState], key: Key, start: Variables | None) -> TrainState:
+    def begin(self, init: Callable[..., TrainState], key: Key, start: Any) -> TrainState:
         return self.put_state(jax.jit(init)(key, start))
 
     def put_state(self, state: TrainState) -> TrainState:

@@ -61,7 +61,7 @@ def start_of(config: str, folder: Path) -> list[str]:
     start = folder / "start"
     process = jaxgen(*train_small(config.replace("_reward", ""), start, "steps=6"))
     assert process.returncode == 0, process.stderr
-    return [f"start={start}"]
+    return [f"start.run={start}"]
 
 
 def told(process: subprocess.CompletedProcess) -> str:

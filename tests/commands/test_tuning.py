@@ -15,7 +15,7 @@ GAN_REWARD, RNN_REWARD = "configs/gan/digits_reward.py", "configs/rnn/digits_rew
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     """A small GAN to start from."""
-    return start_of(GAN_REWARD, tmp_path_factory.mktemp("tuning"))[0].removeprefix("start=")
+    return start_of(GAN_REWARD, tmp_path_factory.mktemp("tuning"))[0].removeprefix("start.run=")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_reward_run_shows_its_start_and_its_price(tuned):
 def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path):
     run, lent = tmp_path / "run", tmp_path / "lent"
     shutil.copytree(start, lent)
-    arguments = train_small(GAN_REWARD, run, "steps=6", f"start={lent}")
+    arguments = train_small(GAN_REWARD, run, "steps=6", f"start.run={lent}")
     assert jaxgen(*arguments).returncode == 0
     before = (run / "metrics.jsonl").read_text()
     shutil.rmtree(lent)

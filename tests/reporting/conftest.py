@@ -14,6 +14,7 @@ import pytest
 from jaxgen.config.document import to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.masks import Matching
+from jaxgen.core.start import Start
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
 
@@ -69,7 +70,7 @@ def tuned_folder(start: Path, way: str, images: np.ndarray) -> Path:
     if way == "data":
         faded = dataclasses.replace(experiment.data, name="faded-digits")
         experiment = dataclasses.replace(experiment, data=faded, trainable=Matching("^head/"))
-    experiment = dataclasses.replace(experiment, start=str(start))
+    experiment = dataclasses.replace(experiment, start=Start(str(start)))
     summary = json.loads((folder / "summary.json").read_text()) | {"steps": 300, "frozen_fraction": 0.801}
     lines = [line for line in metrics(family) if line["step"] <= 300]
     if way == "data":

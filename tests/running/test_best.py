@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxgen.core.start import Start
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment, Patience
 from jaxgen.running.train_run import train_run
@@ -77,7 +78,7 @@ def test_a_stop_in_the_look_at_a_start_is_made_up_for(tmp_path):
     """Its weights are saved before they are looked at; what was not seen then is seen when the run goes on."""
     start = dataclasses.replace(small("configs/rnn/digits.py", Compiler.JIT), steps=4)
     assert train_run(start, tmp_path / "start", lambda: False) == 4
-    tuned = dataclasses.replace(start, start=str(tmp_path / "start"))
+    tuned = dataclasses.replace(start, start=Start(str(tmp_path / "start")))
     assert train_run(tuned, tmp_path / "whole", lambda: False) == 4
     assert train_run(tuned, tmp_path / "stopped", stop_after(0)) == 0
     assert kept(tmp_path / "stopped") == [0] and not (tmp_path / "stopped" / "metrics.jsonl").exists()

@@ -1,6 +1,7 @@
 """A run that a stretch of batches spoils goes back and on; one that nothing helps stops and says why."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import json
 import random
 import signal
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from jaxgen.config.document import from_document, to_document
+from jaxgen.core.start import Start
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.running.train_run import train_run
@@ -121,3 +123,15 @@ def test_an_experiment_from_before_there_was_a_guard_is_read_with_the_default():
     document = to_document(Experiment(AdamW(), AdamW(), {}, 1))
     del document["fields"]["guard"]
     assert from_document(document).guard == Guard()
+
+
+def test_a_run_with_a_start_is_rolled_back_to_it(tmp_path, capsys):
+    """Before its first regular checkpoint it has that of step 0, which is saved once."""
+    assert train_run(experiment(), tmp_path / "start", lambda: False) == 20
+    poisoned = dataclasses.replace(experiment(first=2, last=100), start=Start(str(tmp_path / "start")))
+    assert train_run(poisoned, tmp_path / "run", lambda: False) == 20
+    said = capsys.readouterr().err
+    assert "rollback 1 of 3" in said and "going on from step 0" in said
+    assert train_run(poisoned, tmp_path / "stopped", stop_after(17)) < 5  # in the poisoned stretch
+    assert train_run(poisoned, tmp_path / "stopped", lambda: False) == 20
+    assert end_of(tmp_path / "stopped") == end_of(tmp_path / "run")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.commands.score import score
+from jaxgen.core.start import Start
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs
 from jaxgen.errors import UserError
@@ -121,7 +122,7 @@ def test_a_run_that_starts_from_another_knows_the_tokens_by_its_vocabulary(train
     other.write_text("a dog and a log, a cat and a mat. " * 50)
     data = dataclasses.replace(experiment.data, name=str(other))
     assert data.vocabulary.document() != json.loads((folder / DATA).read_text())["vocabulary"]
-    tuned = dataclasses.replace(experiment, data=dataclasses.replace(data), start=str(folder), steps=2)
+    tuned = dataclasses.replace(experiment, data=dataclasses.replace(data), start=Start(str(folder)), steps=2)
     assert train_run(tuned, tmp_path / "tuned", lambda: False) == 2
     kept = json.loads((tmp_path / "tuned" / DATA).read_text())
     assert kept["vocabulary"] == json.loads((folder / DATA).read_text())["vocabulary"]

@@ -72,6 +72,7 @@ class RecurrentNetwork(nn.Module):
     `token_shifts` says which earlier tokens each step is shown, counted back from the one that it predicts: (1,) is the
     plain language model, and 8 is the pixel above in a picture 8 wide. `head` is the width of a hidden layer that maps
     the states, and beside them what the step was shown, to the logits; 0 makes the logits a linear map of the states.
+    With `residual` each layer but the first adds its outputs to what it read (arXiv 1609.08144, section 3.1).
     `dropout` acts on the input, on every layer's outputs and in the head, with one mask a row (arXiv 1512.05287).
     The last two fields come from the data: `vocabulary` V and `positions` (0: none). Token V is "start".
     """
@@ -82,6 +83,7 @@ class RecurrentNetwork(nn.Module):
     embedding: int = 64
     token_shifts: tuple[int, ...] = (1,)
     head: int = 0
+    residual: bool = False
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE  # of each layer
@@ -135,8 +137,9 @@ class RecurrentNetwork(nn.Module):
         layer_class, states = self.remat.of(RecurrentLayer), []
         for number in range(self.layers):
             layer = layer_class(self.cell, self.width, self.precision, name=f"layer_{number}")
-            x, state = layer(x, carry["layers"][number], going)
-            x = dropped(x, self.dropout, numbered(keys, number))
+            y, state = layer(x, carry["layers"][number], going)
+            y = dropped(y, self.dropout, numbered(keys, number))
+            x = x + y if self.residual and number else y
             states.append(state)
         if self.head:
             x = nn.relu(self.precision.dense(self.head, name="hidden")(jnp.concatenate([x, shown], axis=-1)))

@@ -1,0 +1,257 @@
+"""The run that another one starts from: its weights read, changed by surgery, and made to fit the new task.
+
+Nothing but arrays is taken from it: a run of the user's own classes needs no experiment file to be started from.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxgen.core.masks import Mask, path_of, paths
+from jaxgen.core.start import OnlyNew, Start
+from jaxgen.core.surgery import Suited, stacked, unstacked
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+from jaxgen.running.assembly import Assembly
+from jaxgen.running.moments import carried
+from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.digests import type_of
+from jaxgen.training.folder import EXPERIMENT, RunFolder, read_json
+from jaxgen.training.processes import leads, told
+from jaxgen.types import Extra, Key, Params, Variables
+
+START = "start.json"  # which leaves a run has taken over as they were, where `trainable` asks for it
+_NAMED = 4  # leaves that do not fit, told one by one
+
+Types = dict[str, str]  # a leaf's path -> its type
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a first state is made of, on the host."""
+
+    variables: Variables | None = None  # None: fresh ones
+    moments: Mapping[str, Any] = field(default_factory=dict)  # of the optimisers' state, by their paths in it
+
+
+@dataclass(frozen=True)
+class NewSince:
+    """What `OnlyNew` stands for in one run: every leaf but those of these paths and types."""
+
+    unchanged: tuple[tuple[str, str], ...]
+
+    def __call__(self, params: Params) -> Mask:
+        known = set(self.unchanged)
+        mask = jax.tree_util.tree_map_with_path(lambda keys, leaf: (path_of(keys), type_of(leaf)) not in known, params)
+        if not any(jax.tree.leaves(mask)):
+            raise UserError(
+                "trainable=OnlyNew finds nothing new: all leaves are those of the start; give it a surgery, let "
+                "start.fresh match something, or choose another `trainable`"
+            )
+        return mask
+
+
+def with_new_leaves(experiment: Experiment, workdir: Path | None) -> Experiment:
+    """The experiment with `OnlyNew` in terms of the leaves themselves.
+
+    They are those that the run in `workdir` has kept, else what its start says.
+    """
+    if not isinstance(experiment.trainable, OnlyNew) or experiment.start is None:
+        return experiment
+    found = _kept_or_unchanged(experiment.start, workdir) if leads() else None
+    unchanged = json.loads(told(json.dumps(found).encode()))
+    return dataclasses.replace(experiment, trainable=NewSince(tuple(unchanged.items())))
+
+
+def _kept_or_unchanged(start: Start, workdir: Path | None) -> Types:
+    match read_json(workdir / START) if workdir is not None else None:
+        case {"unchanged": dict(unchanged)}:
+            return unchanged
+        case None:
+            return _unchanged(start)
+    raise UserError(f"{workdir / START} is damaged; restore it from a copy")
+
+
+def keep_new_leaves(folder: RunFolder, experiment: Experiment) -> None:
+    """Write into the run, once, what its `trainable` was made of: its start may be gone when it is read back."""
+    if isinstance(experiment.trainable, NewSince) and not (folder.path / START).exists():
+        held = {"run": experiment.start.run, "unchanged": dict(experiment.trainable.unchanged)}
+        folder.write(START, json.dumps(held, indent=2) + "\n")
+
+
+def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
+    """What the run starts from. UserError when it does not fit the task."""
+    start = assembly.experiment.start
+    if start is None:
+        return Started()
+    for surgery in start.surgery:
+        if isinstance(surgery, Suited):
+            surgery.check(assembly.task)
+    saved, params, step = _saved(start, say)
+    shapes = jax.eval_shape(assembly.task.init, assembly.key)
+    key = jax.random.fold_in(assembly.key, 7)
+    changed = jax.device_get(_operated(start, params, key) if start.surgery else params)
+    dropped = set(paths(unstacked(params))) - set(paths(changed)) if start.surgery else set()
+    found = _flat(_arranged(changed, shapes.params))
+    found = {path: leaf for path, leaf in found.items() if not _is_fresh(start, path, dropped)}
+    wanted = _flat(shapes.params)
+    if start.fresh is not None:
+        start.fresh(shapes.params)  # it must match something
+    fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
+    shared = _flat(saved.get("extra", {}).get("shared"))
+    _refuse_misfits(start, wanted, found, fresh, _flat(shapes.extra.shared), shared)
+    if fresh:
+        found |= _first(assembly, fresh)
+    variables = Variables(_filled(shapes.params, found), Extra(_filled(shapes.extra.shared, shared)))
+    moments = {}
+    if start.moments:
+        before = {(path, type_of(leaf)) for path, leaf in _flat(params).items()}
+        kept = {path for path, leaf in found.items() if path not in fresh and (path, type_of(leaf)) in before}
+        state = jax.eval_shape(assembly.init, assembly.key)
+        moments = carried(_flat(saved.get("opt_state", {})), state.opt_state, kept, set(wanted), start.run)
+    say(f"starting from {start.run} at step {step}")
+    return Started(variables, moments)
+
+
+def _arranged(params: Params, like: Params) -> Params:
+    """The parameters with their blocks stacked or one by one as in `like`, of which some leaves may lack here."""
+    wanted, as_they_are = set(paths(like)), lambda params: params
+    common = {
+        arrange: len(wanted & set(paths(jax.eval_shape(arrange, params))))
+        for arrange in (as_they_are, stacked, unstacked)
+    }
+    return max(common, key=common.get)(params)
+
+
+def _saved(start: Start, say: Callable[[str], None]) -> tuple[dict[str, Any], Params, int]:
+    """The newest whole checkpoint of the run, the parameters in it as the run shows them, and its step."""
+    shown = _shown(start)
+    checkpoints = Checkpoints(Path(start.run), keep=None)
+    try:
+        restored = checkpoints.restore_saved(say)
+    finally:
+        checkpoints.close()
+    if restored is None:
+        raise _untrained(start)
+    state = restored[0]
+    averages = _flat((state.get("averages") or {}).get(shown))
+    params = jax.tree_util.tree_map_with_path(lambda keys, leaf: averages.get(path_of(keys), leaf), state["params"])
+    return state, params, int(state["step"])
+
+
+def _shown(start: Start) -> str | None:
+    """The name of the average that the run shows."""
+    document = read_json(Path(start.run) / EXPERIMENT)
+    if document is None:
+        raise UserError(f"start.run={start.run} is no run: it has no {EXPERIMENT}; name the folder of a trained one")
+    match document:
+        case {"fields": {"averages": {"dict": dict(averages)}}}:
+            return next(iter(averages), None)
+        case {"fields": dict()}:
+            return None
+    raise UserError(f"start.run={start.run}: its {EXPERIMENT} describes no experiment; name the folder of another run")
+
+
+def _untrained(start: Start) -> UserError:
+    return UserError(f"start.run={start.run} has no whole checkpoint yet; train it first")
+
+
+def _operated(start: Start, params: Params, key: Key) -> Params:
+    """The parameters after all surgeries, their blocks one by one. Traceable."""
+    params = unstacked(params)
+    for number, surgery in enumerate(start.surgery):
+        params = surgery(params, jax.random.fold_in(key, number))
+    return params
+
+
+def _unchanged(start: Start) -> Types:
+    """The leaves that the run's surgeries leave as they are, told without reading any; blocks in both arrangements."""
+    _shown(start)  # it is a run
+    checkpoints = Checkpoints(Path(start.run), keep=None)
+    try:
+        types = checkpoints.types()
+    finally:
+        checkpoints.close()
+    if types is None:
+        raise _untrained(start)
+    before = _nested({p.removeprefix("params/"): _shape(t) for p, t in types.items() if p.startswith("params/")})
+    after = jax.eval_shape(lambda params: _operated(start, params, jax.random.key(0)), before)
+    dropped = set(_flat(jax.eval_shape(unstacked, before))) - set(_flat(after))
+    unchanged: Types = {}
+    for arrange in (unstacked, stacked):
+        old, new = (
+            {path: type_of(leaf) for path, leaf in _flat(jax.eval_shape(arrange, tree)).items()}
+            for tree in (before, after)
+        )
+        unchanged |= {p: t for p, t in old.items() if new.get(p) == t and not _is_fresh(start, p, dropped)}
+    return unchanged
+
+
+def _is_fresh(start: Start, path: str, dropped: set[str]) -> bool:
+    return path in dropped or (start.fresh is not None and start.fresh.matches(path))
+
+
+def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
+    """The leaves of these paths as a run without a start would begin with them."""
+    first = jax.jit(lambda key: {p: leaf for p, leaf in _flat(assembly.task.init(key).params).items() if p in chosen})
+    return jax.device_get(first(jax.random.fold_in(assembly.key, 0)))
+
+
+def _refuse_misfits(
+    start: Start,
+    wanted: dict[str, Any],
+    found: dict[str, Any],
+    fresh: set[str],
+    wanted_shared: dict[str, Any],
+    shared: dict[str, Any],
+) -> None:
+    """UserError that names the first leaves which are lacking, superfluous or of another shape, and what to do."""
+    here = {path: type_of(leaf) for path, leaf in wanted.items() if path not in fresh}
+    here |= {f"shared/{path}": type_of(leaf) for path, leaf in wanted_shared.items()}
+    there = {path: type_of(leaf) for path, leaf in found.items()}
+    there |= {f"shared/{path}": type_of(leaf) for path, leaf in shared.items()}
+    lines = [
+        f"{path} is {there.get(path, 'missing')} there and {here.get(path, 'missing')} here"
+        for path in dict.fromkeys([*here, *there])
+        if here.get(path) != there.get(path)
+    ]
+    if lines:
+        more = f", and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+        after = " after its surgery" if start.surgery else ""
+        raise UserError(
+            f"start.run={start.run} does not fit this task{after}: {'; '.join(lines[:_NAMED])}{more}; start from a run "
+            "of the same family and sizes, change them by start.surgery, or let start.fresh match what shall begin anew"
+        )
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+    """A leaf's path -> the leaf."""
+    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _filled(like: Any, leaves: Mapping[str, Any]) -> Any:
+    """A tree of the structure of `like` with the leaves of these paths."""
+    return jax.tree_util.tree_map_with_path(lambda keys, _: leaves[path_of(keys)], like)
+
+
+def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        place = tree
+        *outer, last = path.split("/")
+        for name in outer:
+            place = place.setdefault(name, {})
+        place[last] = leaf
+    return tree
+
+
+def _shape(described: str) -> jax.ShapeDtypeStruct:
+    """Of `float32[3,4]`."""
+    dtype, _, sizes = described.removesuffix("]").partition("[")
+    return jax.ShapeDtypeStruct(tuple(int(size) for size in sizes.split(",") if size), dtype)
