@@ -8,6 +8,8 @@ from typing import Any
 
 from jaxgen.core.masks import Everything, Selection
 from jaxgen.errors import UserError
+from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import EMA
 from jaxgen.training.checkpoint import Best
@@ -84,7 +86,8 @@ class Experiment:
     evaluate: Evaluated = Evaluated()
     start: str | None = None  # the folder of the run whose weights, as it shows them, this one starts from
     trainable: Selection = Everything()  # what fine-tuning leaves on the board
-    rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
+    # what samples are tuned toward, in place of learning from the data
+    rewards: ScoreFunction | Pathwise | Tuning | None = None
     parallel: Parallel = Parallel()
     accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole
     guard: Guard = Guard()  # against updates that would spoil the parameters

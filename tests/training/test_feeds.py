@@ -43,7 +43,8 @@ class Counting:
     def init(self, key, moving):
         return {"key": key, "asked": np.int32(0)}
 
-    def make(self, state, variables, number):
+    def make(self, state, variables, number, rows):
+        assert np.array_equal(rows, np.arange(BATCH))
         assert np.isfinite(np.asarray(variables.params["left"]["kernel"])).all()
         return batch_at(self.streamed, state["key"], number), {"key": state["key"], "asked": state["asked"] + 1}
 
