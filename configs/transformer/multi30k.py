@@ -1,31 +1,41 @@
-"""DRAFT"""
+"""A small Transformer that translates German descriptions of pictures to English (Multi30k, arXiv 1605.00459).
+
+An encoder and a decoder (arXiv 1706.03762) over joint byte pairs, label smoothing, a beam of 5. MULTI30K_DIR names the
+folder of the set's task 1: train, val and test_2016_flickr, each as .de.gz and .en.gz.
+
+    MULTI30K_DIR=... jaxgen train --config configs/transformer/multi30k.py --workdir runs/de_en
+    jaxgen sample --workdir runs/de_en --given "Zwei Männer stehen am Herd"
+
+TODO: the result to expect
+"""
 # SPDX-License-Identifier: Apache-2.0
+
+import os
 
 from jaxgen.data.pairs import Pairs
 from jaxgen.data.tokenizers import BytePairs
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
-from jaxgen.families.token_samplers import BeamSearch
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW, Cosine
 
 
+def multi30k(source: str = "de") -> Pairs:
+    """From a language ("de", "fr", "cs") to English."""
+    folder = os.environ.get("MULTI30K_DIR", "multi30k")
+    files = {split: (f"{folder}/{name}.{source}.gz", f"{folder}/{name}.en.gz") for split, name in SPLITS.items()}
+    return Pairs(**files, tokens=BytePairs(4000), buckets=(12, 16, 20, 26, 36, 64), batch_size=64)
+
+
+SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
+
+
 def experiment() -> Experiment:
-    folder = "../shared/data/multi30k/"
+    network = TransformerEncoderDecoder(width=128, encoder_blocks=4, blocks=4, hidden=256, dropout=0.1)
     return Experiment(
-        task=SequenceToSequence(
-            network=TransformerEncoderDecoder(width=128, encoder_blocks=4, blocks=4, hidden=256, dropout=0.1),
-            sampler=BeamSearch(width=5, length_penalty=1.0),
-        ),
-        data=Pairs(
-            train=(f"{folder}train.de.gz", f"{folder}train.en.gz"),
-            validation=(f"{folder}val.de.gz", f"{folder}val.en.gz"),
-            test=(f"{folder}test_2016_flickr.de.gz", f"{folder}test_2016_flickr.en.gz"),
-            tokens=BytePairs(4000),
-            buckets=(12, 16, 20, 26, 36, 64),
-            batch_size=64,
-        ),
+        task=SequenceToSequence(network=network),
+        data=multi30k(),
         optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=300), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=30_000)},
         steps=4500,

@@ -31,11 +31,11 @@ class Pairs:
     """Sentences, and what is made of each: two files line by line, gzipped or not, or an embedded corpus.
 
     What is given is the "source". Both sides share the vocabulary of `tokens`, fitted to both, unless the source has
-    `source_tokens` of its own. A
-    target begins with the token `vocabulary`, "start", and ends with the last one of the vocabulary, "end". A pair goes
-    into the smallest of `buckets` that holds both sides, the end counted, and is padded to it: there are never more
-    shapes than buckets. Lines that are empty, too long, no UTF-8 or without a partner are bad: up to `skip_bad` of them
-    are left out. At most `steps_a_shape` batches of one shape follow each other.
+    `source_tokens` of its own. A target begins with the token `vocabulary`, "start", and ends with the last one of
+    the vocabulary, "end". A pair goes into the smallest of `buckets` that holds both sides, the end counted, and is
+    padded to it: there are never more shapes than buckets. Lines that are empty, too long, no UTF-8 or without a
+    partner are bad: up to `skip_bad` of them are left out. At most `steps_a_shape` batches of one shape follow each
+    other.
     """
 
     train: tuple[str, str] | EmojiNames  # files, the source's first; or a corpus that has all splits

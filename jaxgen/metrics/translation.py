@@ -52,16 +52,14 @@ def nearest_translations(
 def edit_distances(text: str, codes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """[N] the Levenshtein distances of a text from N others, whose code points are `codes` [N, L] and lengths [N]."""
     count, longest = codes.shape
-    before = np.tile(np.arange(longest + 1), (count, 1))  # from no character of the text to the first l of the other
+    codes = np.ascontiguousarray(codes.T)  # [L, N]: each operation runs along the texts
+    places = np.arange(longest + 1, dtype=np.int16)[:, None]
+    before = np.tile(places, (1, count))  # from no character of the text to the first l of the other
     for place, character in enumerate(text, 1):
-        now = np.empty_like(before)
-        now[:, 0] = place
-        replaced = before[:, :-1] + (codes != ord(character))
-        best = np.minimum(replaced, before[:, 1:] + 1)
-        for other in range(1, longest + 1):
-            now[:, other] = np.minimum(best[:, other - 1], now[:, other - 1] + 1)
-        before = now
-    return before[np.arange(count), sizes]
+        best = np.minimum(before[:-1] + (codes != ord(character)), before[1:] + 1)
+        best = np.concatenate([np.full((1, count), place, np.int16), best])
+        before = np.minimum.accumulate(best - places) + places  # and what is inserted after the best
+    return before[sizes, np.arange(count)]
 
 
 def _padded(texts: Sequence[str]) -> np.ndarray:

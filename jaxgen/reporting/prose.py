@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 
 from jaxgen.reporting.markup import duration, hundredths, number, rounded
-from jaxgen.reporting.run_view import RunView, labels, split
+from jaxgen.reporting.run_view import RunView, by_data, labels, split
 
 FAMILIES = {"rnn": "RNN", "transformer": "Transformer", "gan": "GAN", "vae": "VAE", "diffusion": "Diffusion"}
 COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
@@ -35,6 +35,10 @@ PASSAGES = (
     (("nats_per_token", "perplexity", "perplexity_per_word", "bits_per_character", "bits_per_byte"),
      "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
      "what a token is, so compare only runs with the same vocabulary; bits per byte do not."),
+    (("bleu", "chrf"),
+     "BLEU and chrF compare translations with one reference each, by their runs of words and of characters: 100 is the "
+     "reference itself, and a good translation in other words scores far less. Numbers of different data or of "
+     "different signatures (among all figures) say nothing about each other."),
     (("reward", "reward_at_start"),
      "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
      "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "
@@ -65,8 +69,15 @@ MARKS = (
 
 
 def titles(runs: Sequence[RunView]) -> list[str]:
-    """The runs' labels as they are written: RNN, Transformer, GAN, VAE, Diffusion; other labels as they are."""
-    return [FAMILIES.get(label, label) for label in labels(runs)]
+    """The runs' labels as they are written: RNN, Transformer, GAN, VAE, Diffusion; other labels as they are.
+
+    Runs on different data may have one title, and their names tell them apart.
+    """
+    found = {}
+    for group in by_data(runs):
+        for (place, _), label in zip(group, labels([run for _, run in group]), strict=True):
+            found[place] = FAMILIES.get(label, label)
+    return [found[place] for place in range(len(runs))]
 
 
 def headline(runs: Sequence[RunView]) -> str:
@@ -74,7 +85,7 @@ def headline(runs: Sequence[RunView]) -> str:
 
     Where some runs start afresh it speaks of those alone: tuned runs answer another question.
     """
-    runs = split(runs)[0] or runs
+    runs = [run for _, run in by_data(split(runs)[0] or runs)[0]]  # those on the first run's data
     names = ["diffusion model" if title == "Diffusion" else title for title in titles(runs)]
     told = _best(runs, "two_sample_accuracy", lambda value: abs(value - 0.5))
     if told:

@@ -38,6 +38,15 @@ class RunView:
         return Path(start).name if isinstance(start, str) else ""
 
     @property
+    def data(self) -> str:
+        """Which data it learned from: runs on others are not compared with it."""
+        document = self._field("data")
+        fields = document.get("fields", {}) if isinstance(document, Mapping) else {}
+        if not isinstance(fields, Mapping):
+            return ""
+        return json.dumps([document.get("type"), fields.get("name") or fields.get("train")]) if fields else ""
+
+    @property
     def tuned_by(self) -> str:
         """What a run that starts from another learns from: "data" or a "reward"; "" for one that starts afresh."""
         if not self.start:
@@ -85,10 +94,23 @@ def read_run(path: str | os.PathLike) -> RunView:
 
 
 def labels(runs: Sequence[RunView]) -> list[str]:
-    """A label a run, all different: its family; with its name where two share that; with a number as a last help."""
-    families = Counter(run.family for run in runs)
-    plain = [run.family if run.family and families[run.family] == 1 else _long_label(run) for run in runs]
+    """A label a run, all different: its family; with its name where two share that; with a number as a last help.
+
+    Of runs on several data sets those on the first run's are called by their families.
+    """
+    families = Counter((run.data, run.family) for run in runs)
+    first = runs[0].data if runs else ""
+    alone = [run.family and run.data == first and families[run.data, run.family] == 1 for run in runs]
+    plain = [run.family if short else _long_label(run) for run, short in zip(runs, alone, strict=True)]
     return _numbered(plain)
+
+
+def by_data(runs: Sequence[RunView]) -> list[list[tuple[int, RunView]]]:
+    """The runs that can be compared with each other, each with its place among all."""
+    groups: dict[str, list[tuple[int, RunView]]] = {}
+    for place, run in enumerate(runs):
+        groups.setdefault(run.data, []).append((place, run))
+    return list(groups.values())
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from jaxgen.reporting.columns import SPREAD, Better, Column, columns
 from jaxgen.reporting.markup import DASH, escaped, number, percent
 from jaxgen.reporting.prose import titles
-from jaxgen.reporting.run_view import RunView
+from jaxgen.reporting.run_view import RunView, by_data
 
 # The columns where a bound is not the value itself.
 LIKELIHOODS = (
@@ -16,21 +16,27 @@ LIKELIHOODS = (
 
 
 def comparison_tables(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
-    """A `<table>` a group: how good, at what cost. The columns are the runs' own; the references fill what they can.
+    """A `<table>` a data set and group: how good, at what cost. The columns are the runs' own; references fill them.
 
     Best values are chosen among the runs alone: the references are there to be compared with.
     """
-    shown = columns(run.summary for run in runs)
-    tables = [_table(runs, references, list(group)) for _, group in groupby(shown, key=lambda column: column.group)]
+    tables = []
+    for comparable in by_data(runs):
+        shown = columns(run.summary for _, run in comparable)
+        for _, group in groupby(shown, key=lambda column: column.group):
+            tables.append(_table(comparable, references, list(group)))
     return "".join(f'<div class="scroll">{table}</div>' for table in tables)
 
 
-def _table(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]], shown: Sequence[Column]) -> str:
+def _table(
+    comparable: Sequence[tuple[int, RunView]], references: Mapping[str, Mapping[str, float]], shown: Sequence[Column]
+) -> str:
+    places, runs = zip(*comparable, strict=True)
     best = {column.name: column.best([number(run.summary.get(column.name)) for run in runs]) for column in shown}
     rows = [
         f'<tr><th scope="row"><a href="#run-{index}">{escaped(title)}</a>{small(run.name, title)}</th>'
         f"{''.join(cell(column, run.summary, best[column.name]) for column in shown)}</tr>"
-        for index, (run, title) in enumerate(zip(runs, titles(runs), strict=True))
+        for index, run, title in zip(places, runs, titles(runs), strict=True)
     ]
     below = [
         f'<tr><th scope="row">{escaped(name)}</th>{"".join(cell(column, row, None) for column in shown)}</tr>'

@@ -97,8 +97,9 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
     return made.measures(drawn, real) | {"samples_per_second": count / float(np.median(seconds))}
 
 
-def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """The reference rows of the first run whose samples are measured beside some; none where no run's are."""
+def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float | str]]:
+    """The reference rows of the first run of each kind whose samples are measured: of pictures, of translations."""
+    found: dict[type, dict[str, dict[str, float | str]]] = {}
     for workdir in workdirs:
         try:
             data = read_experiment(workdir, None).data
@@ -106,8 +107,8 @@ def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float]]:
         except UserError:
             continue  # a run of the user's own classes, or none any more, is reported without reference rows
         presentation = Presentation.of(info.spec, info.meanings(data))
-        if isinstance(presentation.made, Measured) and isinstance(data, Finite):
+        kind = type(presentation.made)
+        if isinstance(presentation.made, Measured) and isinstance(data, Finite) and not found.get(kind):
             train, held_out = data.first("train", _REFERENCE), data.first("test", _MEASURED)
-            if found := presentation.references(train, held_out):
-                return found
-    return {}
+            found[kind] = presentation.references(train, held_out)
+    return {name: row for rows in found.values() for name, row in rows.items()}

@@ -17,14 +17,14 @@ from jax import export
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.layout import Rule, check_layout, cut, rule_of
 from jaxgen.core.masks import paths
-from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import assemble
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state, make_game
 from tests.commands.command import CONFIGS, ROOT
-from tests.families.test_contract import BATCH, FAMILIES, KEY, optimisers_of, task_of
+from tests.families.cases import BATCH, CASES, DIGITS, KEY, request_of, source_of, task_of
+from tests.families.test_contract import optimisers_of
 
 MESH = {"data": 1, "fsdp": 2, "tensor": 2}
 
@@ -79,12 +79,12 @@ def test_the_first_rule_that_matches_counts():
 EIGHT = """
 import sys
 from tests.core.test_layout import *
-from tests.families.test_contract import Pictures, trained
+from tests.families.test_contract import trained
 from tests.families.test_precision_and_depth import task_with
 import json, numpy as np
 task, found = task_with(*sys.argv[1:]), []
 for parallel in (Parallel(data=1), Parallel(data=2, fsdp=2, tensor=2)):
-    metrics, params = trained(task, parallel, Pictures(batch_size=BATCH).source(), eps=1.0)
+    metrics, params = trained(task, parallel, source_of(sys.argv[1]), eps=1.0)
     loss = {name: [float(step[name].value) for step in metrics] for name in metrics[0] if name.endswith("loss")}
     found.append((loss, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(params)]))
 print(json.dumps(found))
@@ -111,7 +111,7 @@ def on_eight_devices(family: str, *fields: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wanted", [*((family,) for family in FAMILIES), ("transformer", "scan=true", "remat=FULL")])
+@pytest.mark.parametrize("wanted", [*((family,) for family in DIGITS), ("transformer", "scan=true", "remat=FULL")])
 def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
     """Law 2, the second step's loss included; an eps that lets Adam enlarge no rounding."""
     done = on_eight_devices(*wanted)
@@ -123,21 +123,19 @@ def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_step_and_the_sampler_lower_for_every_platform(family):
-    lowers_everywhere(task_of(family))
+@pytest.mark.parametrize("case", CASES)
+def test_the_step_and_the_sampler_lower_for_every_platform(case):
+    lowers_everywhere(task_of(case), source_of(case), request_of(case, 4))
 
 
-def lowers_everywhere(task):
+def lowers_everywhere(task, source, request):
     """jax.export needs none of the hardware."""
-    source = Pictures(batch_size=BATCH).source()
     variables = jax.eval_shape(task.init, KEY)
     game = make_game(task, variables.params, optimisers_of(task), {}, 4, BATCH)
     state = jax.eval_shape(lambda key: init_state(game, key, functools.partial(source.init, KEY)), KEY)
     platforms = ["cpu", "cuda", "tpu"]
     program = Parallel(data=1).place(BATCH, task.layout()).program(game, state, traced=True, loops=True)
     step = export.export(program, platforms=platforms)(state, source, jax.numpy.int32(1))
-    request = {"row": jax.numpy.arange(4)}
     draw = export.export(jax.jit(task.sample), platforms=platforms)(variables, request, KEY)
     for exported in (step, draw):
         assert exported.platforms == tuple(platforms) and len(exported.mlir_module_serialized) > 10_000

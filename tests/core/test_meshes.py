@@ -17,12 +17,13 @@ import json, sys
 import jax, numpy as np
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
-from tests.families.test_contract import BATCH, Parallel, Pictures, task_of, trained
+from tests.families.cases import BATCH, source_of, task_of
+from tests.families.test_contract import Parallel, trained
 from tests.rewards.worlds import Ink, policy
 found, family = [], sys.argv[1]
 small, tuning = policy(family)[0], ScoreFunction(Ink(), group=4)
 for task, source in (
-    (task_of(family), Pictures(batch_size=BATCH).source()),
+    (task_of(family), source_of(family)),
     (TunedGame(small, tuning), Samples.of(small, tuning, BATCH)),
 ):
     for parallel in (Parallel(data=1), Parallel(data=1, fsdp=2), Parallel(data=1, tensor=2)):

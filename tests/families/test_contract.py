@@ -1,4 +1,4 @@
-"""One list of truths that all five families keep."""
+"""One list of truths that all five families keep, in each of their tasks."""
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
@@ -9,20 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training import lively as livened
 
-from jaxgen.config.changes import set_fields
-from jaxgen.config.reading import load_experiment
 from jaxgen.core.layout import LaidOut
 from jaxgen.core.masks import Everything, Matching, join, paths, split
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Critic, Likelihood, Policy, Reparameterised, Task, Turn, restrict
-from jaxgen.data.pictures import Pictures
-from jaxgen.experiment import Experiment
-from jaxgen.rewards.functions import ClassProbability
-from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.reference import at_start
-from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.training.averages import EMA
 from jaxgen.training.checkpoint import Checkpoints
@@ -30,50 +22,18 @@ from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Variables
-from tests.commands.command import ROOT
-from tests.given import asked
-
-BATCH, KEY = 16, jax.random.key(0)
-
-
-@dataclass(frozen=True)
-class Family:
-    """A family's digits experiment made small, and what fine-tuning moves of it."""
-
-    small: tuple[str, ...]
-    last: str  # its last layers, as a pattern
-
-
-FAMILIES = {
-    "rnn": Family(("task.network.width=16", "task.network.head=16", "task.network.embedding=8"), "^head/|^hidden/"),
-    "transformer": Family(
-        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"), "^block_1/|^head/"
-    ),
-    "gan": Family(
-        ("task.generator.width=16", "task.discriminator.width=16"),
-        "^discriminator/|^generator/(Block_1|to_picture)/",
-    ),
-    "vae": Family(("task.encoder.width=16", "task.decoder.width=16"), "^decoder/"),
-    "diffusion": Family(("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"), "^block_1/|^final"),
-}
-
-
-@functools.cache
-def task_of(family: str) -> Task:
-    experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
-    return set_fields(experiment, FAMILIES[family].small).task.sized(Pictures().spec())
-
-
-@functools.cache
-def lively(family: str) -> Variables:
-    """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
-    with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
-        return livened(jax.jit(task_of(family).init)(KEY))
-
-
-@functools.cache
-def batch_of(size: int = BATCH) -> dict[str, Any]:
-    return Pictures().first("train", size) | {"row": np.arange(size)}
+from tests.families.cases import (
+    BATCH,
+    CASES,
+    DIGITS,
+    KEY,
+    batch_of,
+    lively,
+    request_of,
+    source_of,
+    task_of,
+    tuning_of,
+)
 
 
 def optimisers_of(task: Any, eps: float = 1e-8) -> dict[str, AdamW]:
@@ -114,22 +74,18 @@ def owned(trainable: Any, params: Any) -> set[str]:
     return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
-def tuning_of(family: str) -> ScoreFunction | Pathwise:
-    reward = ClassProbability(target=3)
-    return ScoreFunction(reward, group=4) if isinstance(task_of(family), Policy) else Pathwise(reward)
+every_case = pytest.mark.parametrize("family", CASES)
+every_family = pytest.mark.parametrize("family", DIGITS)
 
 
-every_family = pytest.mark.parametrize("family", FAMILIES)
-
-
-@every_family
+@every_case
 def test_it_holds_the_contracts(family):
     task = task_of(family)
     assert isinstance(task, Task) and isinstance(task, Likelihood | Critic)
     assert isinstance(task, Policy) != isinstance(task, Reparameterised)
 
 
-@every_family
+@every_case
 def test_a_key_alone_initialises_it(family):
     init = jax.jit(task_of(family).init)
     first, again, other = (init(jax.random.key(seed)).params for seed in (0, 0, 1))
@@ -137,11 +93,11 @@ def test_a_key_alone_initialises_it(family):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(first))
 
 
-@every_family
+@every_case
 def test_each_turn_moves_its_own_leaves_and_all_of_them(family):
     task, moved_by_some = task_of(family), set()
     for turn in task.turns():
-        before, after = stepped(OneTurn(task, turn), lively(family), Everything(), batch_of(), 2)
+        before, after = stepped(OneTurn(task, turn), lively(family), Everything(), batch_of(family), 2)
         moved = {path for path, has in changed(before.params, after.params).items() if has}
         assert moved == owned(turn.trainable, before.params)
         moved_by_some |= moved
@@ -168,7 +124,7 @@ class OneTurn:
         return self.task.absorb(shared, statistics)
 
 
-@every_family
+@every_case
 def test_one_batch_can_be_over_fitted(family):
     """With the noise held still every player's loss falls far below where it began.
 
@@ -180,7 +136,7 @@ def test_one_batch_can_be_over_fitted(family):
         optimiser = AdamW(3e-3).build(1)
 
         def loss(moving, frozen, turn=turn):
-            return turn.loss(Variables(join(moving, frozen), variables.extra), batch_of(), KEY)[0].value
+            return turn.loss(Variables(join(moving, frozen), variables.extra), batch_of(family), KEY)[0].value
 
         @jax.jit
         def step(moving, frozen, state, loss=loss, optimiser=optimiser):
@@ -196,34 +152,36 @@ def test_one_batch_can_be_over_fitted(family):
         assert np.isfinite(values).all() and values[-1] < values[0] - 0.3 * abs(values[0]), (turn.name, values[::20])
 
 
-@every_family
+@every_case
 def test_the_same_key_draws_the_same_sample_whatever_is_drawn_beside_it(family):
-    task, label = task_of(family), np.arange(6, dtype=np.int32)
+    task = task_of(family)
 
     @functools.partial(jax.jit, static_argnums=0)
     def draw(count, key):
-        return task.sample(lively(family), asked(label[:count]), key)["made"]["value"]
+        return task.sample(lively(family), request_of(family, count), key)["made"]["value"]
 
     whole, again, part, other = draw(6, KEY), draw(6, KEY), draw(3, KEY), draw(6, jax.random.key(1))
-    assert whole.dtype == jnp.uint8 and whole.shape == (6, 8, 8, 1) and whole.max() <= 16
-    assert np.array_equal(whole, again) and not np.array_equal(whole, other)
+    made = task.spec.made
+    assert whole.shape == (6, *made.shape) and whole.dtype == made.arrays()["value"][1]
+    assert np.array_equal(whole, again)
+    assert np.array_equal(whole, other) == (family not in DIGITS)  # a beam draws nothing
     np.testing.assert_allclose(np.float32(part), np.float32(whole[:3]), atol=1)
     assert np.mean(part == whole[:3]) > 0.98  # a rounding may fall the other way
 
 
-@every_family
+@every_case
 def test_padding_weighs_nothing_in_an_evaluation(family):
     task = task_of(family)
     evaluate = jax.jit(lambda batch: task.evaluate(lively(family), batch, KEY)[0])
-    part = evaluate(batch_of(8) | {"weight": jnp.ones(8)})
-    padded = evaluate(batch_of() | {"weight": (jnp.arange(BATCH) < 8).astype(jnp.float32)})
+    part = evaluate(batch_of(family, 8) | {"weight": jnp.ones(8)})
+    padded = evaluate(batch_of(family) | {"weight": (jnp.arange(BATCH) < 8).astype(jnp.float32)})
     figures = task.finish(part)
     assert all(np.isfinite(value) for value in figures.values())
     for name, value in task.finish(padded).items():
         np.testing.assert_allclose(value, figures[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@every_family
+@every_case
 def test_a_ragged_batch_weighs_its_rows(family):
     """A row of weight 0 changes neither a loss nor its gradient, whatever it holds."""
     task, variables = task_of(family), lively(family)
@@ -235,15 +193,16 @@ def test_a_ragged_batch_weighs_its_rows(family):
         def gradient(params, batch, turn=turn):
             return turn.loss(Variables(params, variables.extra), batch, KEY)[0].total
 
-        part, ragged = (gradient(variables.params, batch) for batch in (batch_of(8), batch_of() | {"weight": weight}))
+        whole = batch_of(family) | {"weight": weight}
+        part, ragged = (gradient(variables.params, batch) for batch in (batch_of(family, 8), whole))
         for path, a, b in zip(paths(part), jax.tree.leaves(part), jax.tree.leaves(ragged), strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * float(np.abs(a).max()) + 1e-6, err_msg=path)
 
 
-@every_family
+@every_case
 def test_frozen_is_frozen_in_a_fine_tuning(family):
-    task, trainable = task_of(family), Matching(FAMILIES[family].last)
-    before, after = stepped(task, lively(family), trainable, batch_of(), 3)
+    task, trainable = task_of(family), Matching(CASES[family].last)
+    before, after = stepped(task, lively(family), trainable, batch_of(family), 3)
     moving = owned(trainable, before.params)
     assert {path for path, has in changed(before.params, after.params).items() if has} == moving
     assert moving != set(paths(before.params))
@@ -257,7 +216,7 @@ def test_frozen_is_frozen_in_a_fine_tuning(family):
 @every_family
 def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     task, tuning = task_of(family), tuning_of(family)
-    trainable = Matching(FAMILIES[family].last.removeprefix("^discriminator/|"))
+    trainable = Matching(CASES[family].last.removeprefix("^discriminator/|"))
     source = Samples.of(task, tuning, BATCH)
     before, after = stepped(TunedGame(task, tuning), lively(family), trainable, source, 2)
     moving = owned(trainable, before.params)
@@ -270,7 +229,7 @@ def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
 
 @every_family
 def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
-    task, variables, labelled = task_of(family), lively(family), asked(jnp.arange(BATCH) % 10)
+    task, variables, labelled = task_of(family), lively(family), request_of(family, BATCH)
     if isinstance(task, Policy):
         for request in ({"row": jnp.arange(BATCH)}, labelled):
             trajectory = jax.jit(lambda request: task.rollout(variables, request, KEY))(request)
@@ -315,7 +274,7 @@ WAYS = {
 @pytest.mark.parametrize(
     ("family", "rewarded"),
     [
-        *(pytest.param(family, False, id=f"{family}-data") for family in FAMILIES),
+        *(pytest.param(family, False, id=f"{family}-data") for family in CASES),
         *(pytest.param(family, True, id=f"{family}-reward") for family in ("rnn", "gan")),
         *(
             pytest.param(family, True, id=f"{family}-reward", marks=pytest.mark.slow)
@@ -330,7 +289,7 @@ def test_any_number_of_devices_does_the_same(family, rewarded, request):
         tuning = tuning_of(family)
         source, task = Samples.of(task, tuning, BATCH), TunedGame(task, tuning)
     else:
-        source = Pictures(batch_size=BATCH).source()
+        source = source_of(family)
     metrics, params = trained(task, Parallel(data=1), source, eps=1.0)
     # by default one family of one turn and one of two stand for pmap, which runs the same step; by hand all do. A mesh
     # of several axes is for by hand alone: on fewer cores than devices XLA's CPU collectives may wait for each other
@@ -348,7 +307,7 @@ def test_any_number_of_devices_does_the_same(family, rewarded, request):
             np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6, err_msg=f"{way} {path}")
 
 
-@every_family
+@every_case
 def test_a_state_is_restored_bit_for_bit(family, tmp_path):
     task = task_of(family)
     game = make_game(task, lively(family).params, optimisers_of(task), {"slow": EMA(100.0)}, 1, BATCH)

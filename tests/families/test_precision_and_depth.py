@@ -24,11 +24,12 @@ from jaxgen.training.costs import Costs
 from jaxgen.types import Variables
 from tests.commands.command import ROOT
 from tests.core.test_layout import lowers_everywhere
-from tests.families.test_contract import FAMILIES, KEY, batch_of, changed, every_family, lively
+from tests.families.cases import DIGITS, KEY, batch_of, lively, request_of, source_of
+from tests.families.test_contract import changed, every_family
 
 NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
 WITH_BLOCKS = ("transformer", "vae", "diffusion")
-BATCH = jax.tree.map(np.asarray, batch_of(8))
+BATCH = jax.tree.map(np.asarray, batch_of("rnn", 8))
 
 
 @functools.cache
@@ -37,7 +38,7 @@ def task_with(family, *fields):
     experiment = load_experiment(ROOT / f"configs/{family}/digits.py", Experiment)
     names = NETWORKS.get(family, ("network",))
     changes = [f"task.{name}.{field}" for name, field in itertools.product(names, fields)]
-    return set_fields(experiment, [*FAMILIES[family].small, *changes]).task.sized(Pictures().spec())
+    return set_fields(experiment, [*DIGITS[family].small, *changes]).task.sized(Pictures().spec())
 
 
 def losses_of(family, *fields):
@@ -160,7 +161,7 @@ def test_a_product_of_halves_is_summed_in_float32_to_any_order(dtype):
         assert a.dtype == dtype and np.abs(a.astype(jnp.float32) - b).max() < 0.02 * np.abs(b).max()
 
 
-@pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in FAMILIES), ("diffusion", "PRODUCTS")])
+@pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in DIGITS), ("diffusion", "PRODUCTS")])
 def test_rematerialisation_gives_the_same_gradients(family, remat):
     params, fields = lively(family).params, f"remat={remat}"
     task = task_with(family, fields)
@@ -210,10 +211,10 @@ def test_a_scanned_step_is_as_long_for_any_depth(family):
     assert length(2, "true") == length(5, "true") < length(5, "false")
 
 
-@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f != "transformer")) for f in FAMILIES])
+@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f != "transformer")) for f in DIGITS])
 def test_in_bfloat16_and_rematerialised_it_lowers_for_every_platform(family):
     fields = ["precision=BFLOAT16", "remat=FULL", *(["scan=true"] if family in WITH_BLOCKS else [])]
-    lowers_everywhere(task_with(family, *fields))
+    lowers_everywhere(task_with(family, *fields), source_of(family), request_of(family, 4))
 
 
 def test_stacked_blocks_are_told_apart_again_and_laid_as_another_lies():

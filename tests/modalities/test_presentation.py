@@ -179,3 +179,80 @@ def test_text_is_shown_as_it_was_encoded():
     text = of(Text(length=16))
     tokens = text.example("A sentence of the text.")["made"]["value"]
     assert text.show({"given": {}, "made": {"value": tokens}}).content.decode() == "A sentence of the text."
+
+
+def translation(codec=None) -> Presentation:
+    """From up to six letters a, b, c to up to three."""
+    spec = Spec(Tokens(4, 4, framing=Framing.TARGET), (("source", Tokens(6, 3, framing=Framing.SOURCE)),))
+    return Presentation.of(spec, {"source": LETTERS, "made": LETTERS})
+
+
+def test_each_line_of_a_file_is_a_sentence_and_so_is_each_argument(tmp_path, monkeypatch):
+    (tmp_path / "lines").write_text("ab\nc\r\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("ca\nbb\n"))
+    request = translation().request(["abc", str(tmp_path / "lines"), "-"], None)
+    source = request["given"]["source"]
+    assert source["mask"].sum(axis=1).tolist() == [3, 2, 1, 2, 2]
+    assert source["value"].tolist() == [[0, 1, 2, 0, 0, 0], [0, 1, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0],
+                                        [1, 1, 0, 0, 0, 0]]  # fmt: skip
+    assert request["row"].tolist() == list(range(5))
+    twice = translation().request(["abc", "b"], 2)["given"]["source"]["mask"].sum(axis=1)
+    assert twice.tolist() == [3, 1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("ab\n\nc", "line 2 of .*lines is empty; give a sentence"),
+        ("ab\nabcabca", "line 2 of .*lines has 7 characters, and the model reads 6; give less"),
+        ("xy", "'x' does not occur"),
+        ("", "line 1 of .*lines is empty"),
+    ],
+)
+def test_a_bad_line_is_told_by_its_place(content, sentence, tmp_path):
+    (tmp_path / "lines").write_text(content)
+    with pytest.raises(UserError, match=sentence):
+        translation().request([str(tmp_path / "lines")], None)
+    with pytest.raises(UserError, match="the text given is empty"):
+        translation().request([" "], None)
+
+
+def samples_of(*texts, **more):
+    """Translations as a task makes them, from "start" to "end" and ends behind."""
+    value = np.full((len(texts), 5), 3, np.int32)
+    value[:, 0] = 4
+    for row, text in enumerate(texts):
+        value[row, 1 : len(text) + 1] = ["abc".index(letter) for letter in text]
+    given = translation().request(["ab"] * len(texts), None)["given"]
+    return {"given": given, "made": {"value": value, **more}}
+
+
+def test_translations_are_lines_or_stand_below_their_source():
+    presentation, samples = translation(), samples_of("cab", "", "b")
+    assert presentation.lines(samples) == ["cab", "", "b"]
+    assert presentation.show(samples).content.decode().startswith("ab\ncab\n\n")
+    several = np.stack([samples["made"]["value"]] * 2, axis=1)
+    scores = np.array([[-0.5, -np.inf], [-1.0, -2.0], [-0.1, -0.2]])
+    lines = presentation.lines(samples_of("cab", "", "b", alternatives=several, scores=scores))
+    assert lines == ["1\t-0.5000\tcab", "2\t-1.0000\t", "2\t-2.0000\t", "3\t-0.1000\tb", "3\t-0.2000\tb"]
+
+
+def test_translations_are_measured_against_references_and_a_nearest_sentence():
+    presentation, real = translation(), samples_of("cab", "abc", "b")
+    figures = presentation.made.measures([samples_of("cab", "abc", "c")], real)
+    assert figures["exact_match"] == pytest.approx(2 / 3) and 0 < figures["chrf"] < 100
+    (name, row), *_ = presentation.references(real, real).items()
+    assert name == "nearest training sentence" and row["exact_match"] == pytest.approx(1 / 3)  # all sources are alike
+
+
+def test_an_attention_map_has_a_cell_for_every_pair_of_places():
+    samples = samples_of("cab", "b")
+    weights = np.zeros((2, 4, 6))
+    weights[0, 1, 1] = weights[1, 0, 0] = 1.0  # of "a" to "b", of "b" to "a"
+    artefact = translation().attention(samples, weights)
+    with PillowImage.open(io.BytesIO(artefact.content)) as picture:
+        pixels = np.asarray(picture)
+    blue = (pixels == (0, 0, 255)).all(axis=-1)
+    assert artefact.suffix == "png" and 700 < blue.sum() < 1000  # two cells of 21 pixels' side
+    with pytest.raises(UserError, match="--attention"):
+        zoo().attention({"given": {"class": {"value": np.zeros(1, int)}}, "made": {}}, weights)

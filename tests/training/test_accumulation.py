@@ -20,7 +20,7 @@ from jaxgen.training.accumulation import accumulated
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.step import init_state
-from tests.families.test_contract import FAMILIES, KEY, batch_of, lively, task_of, tuning_of
+from tests.families.cases import DIGITS, KEY, batch_of, lively, task_of, tuning_of
 from tests.training.test_step import BATCH, duel
 from tests.worlds import Duel
 
@@ -60,9 +60,9 @@ def _whole():
 DEAR = ("transformer", "vae", "diffusion")
 
 
-@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in DEAR)) for f in FAMILIES])
+@pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in DEAR)) for f in DIGITS])
 def test_every_familys_losses_are_sums_over_rows(family):
-    batch = jax.tree.map(jnp.asarray, batch_of(8))
+    batch = jax.tree.map(jnp.asarray, batch_of(family, 8))
     batch["weight"] = jnp.array([1.0, 1, 0, 1, 2, 1, 0, 1])
     parts_are_the_whole(task_of(family), lively(family), batch)
 

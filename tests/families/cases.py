@@ -1,0 +1,125 @@
+"""What every truth of the contract is tried on: each family's tasks, made small, with real examples."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from training import lively as livened
+
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.data import Traced
+from jaxgen.core.task import Policy, Task
+from jaxgen.data.pictures import Pictures
+from jaxgen.data.sources import ResidentExamples
+from jaxgen.data.tokenizers import with_bytes
+from jaxgen.experiment import Experiment
+from jaxgen.rewards.functions import ClassProbability
+from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.score_function import ScoreFunction
+from jaxgen.types import Variables
+from tests.commands.command import ROOT
+from tests.given import asked
+
+BATCH, KEY = 16, jax.random.key(0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family's experiment made small, and what fine-tuning moves of it."""
+
+    config: str
+    small: tuple[str, ...]
+    last: str  # its last layers, as a pattern
+
+
+DIGITS = {
+    "rnn": Case(
+        "rnn/digits",
+        ("task.network.width=16", "task.network.head=16", "task.network.embedding=8"),
+        "^head/|^hidden/",
+    ),
+    "transformer": Case(
+        "transformer/digits",
+        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+        "^block_1/|^head/",
+    ),
+    "gan": Case(
+        "gan/digits",
+        ("task.generator.width=16", "task.discriminator.width=16"),
+        "^discriminator/|^generator/(Block_1|to_picture)/",
+    ),
+    "vae": Case("vae/digits", ("task.encoder.width=16", "task.decoder.width=16"), "^decoder/"),
+    "diffusion": Case(
+        "diffusion/digits",
+        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+        "^block_1/|^final",
+    ),
+}
+TRANSLATION = {
+    "rnn-translation": Case(
+        "rnn/emoji_names",
+        ("task.network.width=16", "task.network.embedding=8", "data.buckets=(32,)"),
+        "^head/|^hidden/",
+    ),
+    "transformer-translation": Case(
+        "transformer/emoji_names",
+        (
+            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+            *("task.network.encoder_blocks=1", "task.network.hidden=16", "data.buckets=(32,)"),
+        ),
+        "^block_1/|^head/",
+    ),
+}
+CASES = DIGITS | TRANSLATION
+
+
+@functools.cache
+def experiment_of(case: str) -> Experiment:
+    experiment = load_experiment(ROOT / f"configs/{CASES[case].config}.py", Experiment)
+    return set_fields(experiment, CASES[case].small)
+
+
+@functools.cache
+def task_of(case: str) -> Task:
+    experiment = experiment_of(case)
+    return experiment.task.sized(experiment.data.spec())
+
+
+@functools.cache
+def lively(case: str) -> Variables:
+    """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
+    with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
+        return livened(jax.jit(task_of(case).init)(KEY))
+
+
+@functools.cache
+def batch_of(case: str, size: int = BATCH) -> dict[str, Any]:
+    data = experiment_of(case).data
+    batch = data.first("train", size)
+    return (with_bytes(batch, data.codec("made")) if case in TRANSLATION else batch) | {"row": np.arange(size)}
+
+
+def request_of(case: str, size: int, first: int = 0) -> dict[str, Any]:
+    """A request for `size` samples: of all classes in turn, or for what the data give."""
+    if case in DIGITS:
+        return asked((first + np.arange(size, dtype=np.int32)) % 10)
+    given = jax.tree.map(lambda array: array[first:], batch_of(case, first + size)["given"])
+    return {"row": np.arange(size), "given": given}
+
+
+def source_of(case: str) -> Traced:
+    """A traced source of real batches."""
+    if case in DIGITS:
+        return Pictures(batch_size=BATCH).source()
+    data = experiment_of(case).data
+    return ResidentExamples(jax.tree.map(jnp.asarray, data.first("train", 10 * BATCH)), data.spec(), BATCH)
+
+
+def tuning_of(case: str) -> ScoreFunction | Pathwise:
+    reward = ClassProbability(target=3)
+    return ScoreFunction(reward, group=4) if isinstance(task_of(case), Policy) else Pathwise(reward)
