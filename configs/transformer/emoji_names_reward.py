@@ -31,7 +31,7 @@ def experiment() -> Experiment:
         start="runs/transformer_emoji_names",
         rewards=ScoreFunction(OnHost(SentenceBleu()), kl_coef=0.01, group=8),
         data=dataclasses.replace(trained.data, batch_size=128),
-        optimisers={"policy": AdamW(learning_rate=1e-4, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=3e-4, b2=0.99, clip=1.0)},
         averages={},
         steps=100,
         every=Every(log=10, evaluate=100, sample=100, checkpoint=50),
