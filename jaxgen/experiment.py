@@ -9,6 +9,8 @@ from typing import Any
 from jaxgen.core.masks import Everything, Matching, Selection
 from jaxgen.core.start import OnlyNew, Start
 from jaxgen.errors import UserError
+from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.training.averages import AnyAverage
 from jaxgen.training.checkpoint import Best
@@ -85,7 +87,8 @@ class Experiment:
     evaluate: Evaluated = Evaluated()
     start: Start | None = None  # another run whose weights this one starts from
     trainable: Everything | Matching | OnlyNew | Selection = Everything()  # what a fine-tuning moves
-    rewards: Tuning | None = None  # what samples are tuned toward, in place of learning from the data
+    # what samples are tuned toward, in place of learning from the data
+    rewards: ScoreFunction | Pathwise | Tuning | None = None
     parallel: Parallel = Parallel()
     accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole
     guard: Guard = Guard()  # against updates that would spoil the parameters

@@ -18,7 +18,8 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def multi30k(source: str = "de") -> Pairs:

@@ -54,11 +54,22 @@ class Between(Protocol):
 
     def init(self, key: Key, moving: Any) -> Any: ...
 
-    def make(self, state: Any, variables: Variables, number: int) -> tuple[Batch, Any]:
-        """Batch `number` under the present variables, and the state after it."""
+    def make(self, state: Any, variables: Variables, number: int, rows: Any) -> tuple[Batch, Any]:
+        """Batch `number` under the present variables at the global row numbers `rows` [b], and the state after it.
+
+        Those are all rows of the batch, or a process's own where several train one run.
+        """
 
 
 Source = Traced | Streamed | Between
+
+
+@runtime_checkable
+class Shaped(Protocol):
+    """A source between two steps that tells its batches' shapes without making one."""
+
+    def shapes(self, state: Any, variables: Variables) -> Batch:
+        """Of a whole batch; `state` and `variables` may be shapes."""
 
 
 @runtime_checkable

@@ -132,6 +132,13 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class Prompted(Protocol):
+    """A family that may make nothing unless all that its data give is given."""
+
+    needs_given: bool
+
+
+@runtime_checkable
 class Reparameterised(Protocol):
     """A family whose samples are a differentiable function of its parameters and noise: for the reward's gradient."""
 

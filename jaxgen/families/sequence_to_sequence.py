@@ -66,6 +66,7 @@ class SequenceToSequence:
     spec: Spec | None = None  # from the data
     unit: Unit | None = None  # of the tokens made; from the data
     bound = "exact"
+    needs_given = True
 
     def __post_init__(self):
         if not 0 <= self.label_smoothing < 1:

@@ -35,6 +35,9 @@ class LabelPresents:
     def captions(self, arrays: Arrays) -> list[str]:
         return [self.names[number] for number in arrays["value"]]
 
+    def words(self, arrays: Arrays) -> list[str]:
+        return self.captions(arrays)
+
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         lines = zip(captions or [""] * len(arrays["value"]), self.captions(arrays), strict=True)
         return Artefact("txt", "\n".join(f"{caption}: {name}" if caption else name for caption, name in lines).encode())

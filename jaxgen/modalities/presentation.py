@@ -18,6 +18,7 @@ from jaxgen.modalities.presents import (
     Continues,
     Enumerable,
     InPieces,
+    InWords,
     Meaning,
     Measured,
     OnePerLine,
@@ -134,6 +135,19 @@ class Presentation:
         """Samples a line each, without what was given; None where they are none that can be written so."""
         return self.made.lines(samples["made"]) if isinstance(self.made, OnePerLine) else None
 
+    def plain(self, examples: Batch) -> tuple[Sequence[Any], Sequence[Any]]:
+        """What was given for each example and what was made: texts and class names as strings, all else as arrays.
+
+        None is given for each where nothing is, a dict by name where several things are.
+        """
+        made = _plain(self.made, examples["made"])
+        given = {name: _plain(self.given[name], arrays) for name, arrays in examples["given"].items()}
+        if not given:
+            return [None] * len(made), made
+        if len(given) == 1:
+            return next(iter(given.values())), made
+        return [dict(zip(given, parts, strict=True)) for parts in zip(*given.values(), strict=True)], made
+
     def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
         """Figures of rows that are no models; none where samples are not measured."""
         if not isinstance(self.made, Measured):
@@ -153,6 +167,10 @@ class Presentation:
         """What was given for each."""
         captions = [self.given[name].captions(arrays) for name, arrays in samples["given"].items()]
         return [", ".join(parts) for parts in zip(*captions, strict=True)] if captions else None
+
+
+def _plain(reader: Presents, arrays: Arrays) -> Sequence[Any]:
+    return reader.words(arrays) if isinstance(reader, InWords) else np.asarray(arrays["value"])
 
 
 def _request(rows: int, given: Mapping[str, Arrays], made: Arrays | None) -> dict[str, Any]:

@@ -90,6 +90,14 @@ class OnePerLine(Protocol):
 
 
 @runtime_checkable
+class InWords(Protocol):
+    """A modality whose examples can be said: what a reward on the host gets in place of arrays."""
+
+    def words(self, arrays: Arrays) -> list[str]:
+        """Each example as a text."""
+
+
+@runtime_checkable
 class InPieces(Protocol):
     """A modality of sequences, whose places can be told apart: what an attention map is labelled with."""
 

@@ -27,6 +27,9 @@ class Texts:
     def captions(self, arrays: Arrays) -> list[str]:
         return [self._text(tokens) for tokens in arrays["value"]]
 
+    def words(self, arrays: Arrays) -> list[str]:
+        return self.captions(arrays)
+
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         texts = self.captions(arrays)
         if captions is not None:

@@ -127,9 +127,10 @@ def _aim(run: RunView) -> str:
     fields = dict(rows(run.experiment))
     if run.tuned_by == "data":
         return f"fine-tuned on {fields.get('data.name', 'data')}"
-    kind = fields.get("rewards.reward", "").rpartition(".")[2]
+    place = "rewards.reward.function" if "rewards.reward.function" in fields else "rewards.reward"
+    kind = fields.get(place, "").rpartition(".")[2]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower() or "a reward"
-    inner = [f"{name.rpartition('.')[2]} {text}" for name, text in fields.items() if name.startswith("rewards.reward.")]
+    inner = [f"{name.rpartition('.')[2]} {text}" for name, text in fields.items() if name.startswith(f"{place}.")]
     return f"tuned toward {words}{' (' + ', '.join(inner) + ')' if inner else ''}"
 
 

@@ -19,7 +19,10 @@ class Reward(Protocol):
         """What the reward needs, arrays alone (a frozen net's weights); UserError for data that do not suit."""
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
-        """[B] float rewards of examples {"given", "made"} as the data's batches have them."""
+        """[B] float rewards of examples {"given", "made"} as the data's batches have them.
+
+        Where samples are drawn for prompts, "reference" is what the data have for each, as "made".
+        """
 
 
 @dataclass(frozen=True)

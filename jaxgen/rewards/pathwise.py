@@ -16,7 +16,10 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.levels import to_unit
-from jaxgen.rewards.functions import Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.host import OnHost
+from jaxgen.rewards.prompts import Prompts
+from jaxgen.rewards.tuned import Plain, Samples
 from jaxgen.types import Batch, Key, Variables
 
 
@@ -24,38 +27,48 @@ from jaxgen.types import Batch, Key, Variables
 class Pathwise:
     """Tuning toward `reward` through the sampler, minus `distance_coef` times the squared distance from the start."""
 
-    reward: Reward
+    reward: ClassProbability | Reward
     distance_coef: float = 0.1
     distance = "squared_distance"  # the mean over pixels in [-1, 1], between samples of the same noise
+    passes = 1  # the gradient in the samples is right for them alone
+    group = 1  # samples for each prompt
 
     def __post_init__(self):
         if self.distance_coef < 0:
             raise UserError(f"rewards.distance_coef is {self.distance_coef}; give 0 or more")
 
     def check(self, task: Task, batch_size: int) -> None:
-        """UserError for a task that is not Reparameterised; any batch size will do."""
+        """UserError for a task that is not Reparameterised, or a reward without gradient; any batch size will do."""
         if not isinstance(task, Reparameterised):
             raise UserError(
                 f"no gradient goes through the samples of a {type(task).__name__}; give rewards=ScoreFunction(...)"
             )
+        if isinstance(self.reward, OnHost):
+            raise UserError("a reward on the host has no gradient; give one in JAX, or rewards=ScoreFunction(...)")
+
+    def source(self, task: Reparameterised, batch_size: int, prompts: Prompts | None, plain: Plain) -> Samples:
+        return Samples.of(task, self, batch_size, prompts)
 
     def batch(
-        self, task: Reparameterised, prepared: Any, variables: Variables, start: Variables, rows: jax.Array, key: Key
+        self, task: Reparameterised, prepared: Any, variables: Variables, start: Variables, prompt: Batch, key: Key
     ) -> Batch:
-        """`example`, of classes drawn evenly, and [B] each: `key`, the same in every row; `reward`; its `gradient`
-        [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
-        example, before = (task.draw(v, {"row": rows}, key) for v in (variables, start))
-        refuse_other_shapes(self.reward, prepared, example)
+        """`example`, of the prompts or of classes drawn evenly, and [B] each: `key`, the same in every row; `prompt`;
+        `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
+        request = {"row": prompt["row"], "given": prompt["given"]}
+        example, before = (task.draw(v, request, key) for v in (variables, start))
+        seen = example | {name: part for name, part in prompt.items() if name == "reference"}
+        refuse_other_shapes(self.reward, prepared, seen)
         value = example["made"]["value"]
 
         def total(value: jax.Array) -> tuple[jax.Array, jax.Array]:
-            reward = self.reward(prepared, {**example, "made": {"value": value}})
+            reward = self.reward(prepared, {**seen, "made": {"value": value}})
             return reward.sum(), reward
 
         gradient, reward = jax.grad(total, has_aux=True)(value)
         return {
             "example": _whole_levels(example),
-            "key": jnp.broadcast_to(key, rows.shape),
+            "prompt": prompt["given"],
+            "key": jnp.broadcast_to(key, prompt["row"].shape),
             "reward": reward,
             "gradient": gradient,
             "start": before["made"]["value"],
@@ -64,7 +77,8 @@ class Pathwise:
 
     def loss(self, task: Reparameterised, variables: Variables, batch: Batch) -> Mean:
         """Minus the objective, in value and in gradient."""
-        value = task.draw(variables, {"row": batch["row"]}, batch["key"][0])["made"]["value"]
+        request = {"row": batch["row"], "given": batch["prompt"]}
+        value = task.draw(variables, request, batch["key"][0])["made"]["value"]
         gain = _row_sum(batch["gradient"] * value)
         gain = batch["reward"] + gain - jax.lax.stop_gradient(gain)
         return Mean.of(self.distance_coef * _distance(value, batch["start"], task.spec.made.levels) - gain)

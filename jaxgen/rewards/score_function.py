@@ -2,7 +2,8 @@
 
 The objective is E[reward] - kl_coef * KL(policy || start). Its gradient needs neither the reward's gradient nor that of
 the sampler: E[(return - baseline) * grad log p], the return being reward - kl_coef * log(p / p_start) (REINFORCE,
-Williams 1992; the leave-one-out baseline, arXiv 2402.14740).
+Williams 1992; the leave-one-out baseline, arXiv 2402.14740). Several passes over one rollout weigh each action by its
+ratio p / p_old, clipped: the surrogate of PPO (eq. 7, arXiv 1707.06347), whose gradient in the first pass is the same.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -10,28 +11,44 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from jaxgen.core.data import Between, Traced
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Policy, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
-from jaxgen.rewards.functions import Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.host import HostSamples, OnHost
+from jaxgen.rewards.prompts import Prompts
+from jaxgen.rewards.tuned import Plain, Samples
 from jaxgen.types import Batch, Key, Variables
 
 
 @dataclass(frozen=True)
 class ScoreFunction:
-    """Leave-one-out tuning in groups of `group` episodes toward `reward`, less `kl_coef` times the KL."""
+    """Leave-one-out tuning in groups of `group` episodes toward `reward`, less `kl_coef` times the KL.
 
-    reward: Reward
+    The episodes of a group are drawn for the same prompt, where there are prompts. `passes` updates are made from each
+    rollout; with more than one, an action's ratio counts up to 1 + `clip`, or down to 1 - `clip`.
+    """
+
+    reward: ClassProbability | OnHost | Reward
     kl_coef: float = 0.01
     group: int = 16
+    passes: int = 1
+    clip: float = 0.2
     distance = "kl_nats"  # the name of how far the policy is from its start
 
     def __post_init__(self):
         if self.kl_coef < 0 or self.group < 2:
             raise UserError(
                 f"rewards.kl_coef is {self.kl_coef} and rewards.group {self.group}; give 0 or more, and 2 or more"
+            )
+        if self.passes < 1 or not 0 < self.clip < 1:
+            raise UserError(
+                f"rewards.passes is {self.passes} and rewards.clip {self.clip}; give at least 1 pass, and a clip "
+                "between 0 and 1"
             )
 
     def check(self, task: Task, batch_size: int) -> None:
@@ -44,31 +61,47 @@ class ScoreFunction:
         if batch_size % self.group:
             raise UserError(f"data.batch_size is {batch_size} and rewards.group {self.group}; let one divide the other")
 
+    def source(self, task: Policy, batch_size: int, prompts: Prompts | None, plain: Plain) -> Traced | Between:
+        """Traced, or between the steps where the reward runs on the host."""
+        if isinstance(self.reward, OnHost):
+            return HostSamples(self, task, batch_size, prompts, plain)
+        return Samples.of(task, self, batch_size, prompts)
+
     def batch(
-        self, task: Policy, prepared: Any, variables: Variables, start: Variables, rows: jax.Array, key: Key
+        self, task: Policy, prepared: Any, variables: Variables, start: Variables, prompt: Batch, key: Key
     ) -> Batch:
         """`trajectory`, its `example`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
-        if len(rows) % self.group:
+        drawn = self.drawn(task, variables, start, prompt, key)
+        seen = drawn["example"] | {name: part for name, part in prompt.items() if name == "reference"}
+        refuse_other_shapes(self.reward, prepared, seen)
+        return self.weighed(drawn, self.reward(prepared, seen))
+
+    def drawn(self, task: Policy, variables: Variables, start: Variables, prompt: Batch, key: Key) -> Batch:
+        """A batch before it is rewarded."""
+        if len(prompt["row"]) % self.group:
             raise UserError(
-                f"a device has {len(rows)} rows of the batch, which rewards.group={self.group} does not divide; "
-                "lower it, or use --parallel jit"
+                f"a device or process has {len(prompt['row'])} rows of the batch, which rewards.group={self.group} "
+                "does not divide; lower it, or use one process and --parallel jit"
             )
-        trajectory = task.rollout(variables, {"row": rows}, key)
-        refuse_other_shapes(self.reward, prepared, trajectory.example)
-        reward = self.reward(prepared, trajectory.example)
+        trajectory = task.rollout(variables, {"row": prompt["row"], "given": prompt["given"]}, key)
         kl = (trajectory.log_prob - task.score(start, trajectory)).sum(axis=1)
-        advantage = leave_one_out(reward - self.kl_coef * kl, self.group)
-        return {
-            "trajectory": trajectory,
-            "example": trajectory.example,
-            "reward": reward,
-            self.distance: kl,
-            "advantage": advantage,
-        }
+        return {"trajectory": trajectory, "example": trajectory.example, self.distance: kl}
+
+    def weighed(self, drawn: Batch, reward: jax.Array) -> Batch:
+        """The batch of what was drawn and its reward [B]: each episode's advantage over the others of its group."""
+        advantage = leave_one_out(reward - self.kl_coef * drawn[self.distance], self.group)
+        return {**drawn, "reward": reward, "advantage": advantage}
 
     def loss(self, task: Policy, variables: Variables, batch: Batch) -> Mean:
         """Its gradient is the objective's; its value says nothing."""
-        return Mean.of(-batch["advantage"] * task.score(variables, batch["trajectory"]).sum(axis=1))
+        trajectory, advantage = batch["trajectory"], batch["advantage"]
+        log_prob = task.score(variables, trajectory)  # [B, T]
+        if self.passes == 1:
+            return Mean.of(-advantage * log_prob.sum(axis=1))
+        ratio = jnp.exp(log_prob - trajectory.log_prob)
+        clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
+        gain = jnp.minimum(ratio * advantage[:, None], clipped * advantage[:, None])  # eq. 7, arXiv 1707.06347
+        return Mean.of(-gain.sum(axis=1))
 
     def examples(self, task: Policy, variables: Variables, request: Batch, key: Key) -> Batch:
         """What is drawn for request["row"] [B], as a batch's episodes are."""

@@ -10,20 +10,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.data import Augmenting, Begins, Between, Data, Source
+from jaxgen.core.data import Augmenting, Begins, Between, Data, Finite, Shaped, Source
 from jaxgen.core.layout import LaidOut, check_layout
 from jaxgen.core.state import TrainState
-from jaxgen.core.task import Task
+from jaxgen.core.task import Prompted, Task
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.modalities.presentation import Presentation
-from jaxgen.rewards.tuned import Samples, TunedGame
+from jaxgen.rewards.prompts import Prompts
+from jaxgen.rewards.tuned import TunedGame
 from jaxgen.running.data_info import DataInfo, chosen_data
 from jaxgen.running.moments import with_moments
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
 from jaxgen.types import Batch, Key, Spec, Variables
+
+_PROMPTS = 100_000  # training examples that prompts are drawn from, at most
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,26 @@ class Assembly:
 
     @functools.cached_property
     def source(self) -> Source:
-        rewards = self.experiment.rewards
-        if rewards is not None:
-            return Samples.of(self.task, rewards, self.game.batch_size)
+        if self.experiment.rewards is not None:
+            return self.rewarded(self.prompts("train"))
         return self.data.source()
+
+    @property
+    def prompted(self) -> bool:
+        """Whether a run under a reward draws its samples for prompts: the task makes nothing without."""
+        return self.experiment.rewards is not None and isinstance(self.task, Prompted) and self.task.needs_given
+
+    def prompts(self, split: str, most: int = _PROMPTS, each: int = 0) -> Prompts | None:
+        """The examples of a split that a run under a reward draws samples for; None where it needs none."""
+        if not self.prompted:
+            return None
+        if not isinstance(self.data, Finite):
+            raise UserError("prompts are drawn from a set of examples, and these data have none; choose other data")
+        return Prompts.of(self.spec, self.data.first(split, most), each)
+
+    def rewarded(self, prompts: Prompts | None) -> Source:
+        """The source of a run under a reward."""
+        return self.experiment.rewards.source(self.task, self.game.batch_size, prompts, self.presentation.plain)
 
     @property
     def spec(self) -> Spec:
@@ -51,7 +70,8 @@ class Assembly:
 
     @functools.cached_property
     def presentation(self) -> Presentation:
-        return Presentation.of(self.spec, self.info.meanings(self.data), free=self.experiment.rewards is not None)
+        free = self.experiment.rewards is not None and not self.prompted
+        return Presentation.of(self.spec, self.info.meanings(self.data), free)
 
     @property
     def key(self) -> Key:
@@ -67,6 +87,8 @@ class Assembly:
     @property
     def _begin(self) -> Callable[[Key, Any], Any]:
         """The source's `init`; a run that is only looked at must not need what its source reads."""
+        if self.prompted:
+            return self.rewarded(Prompts.empty(self.spec)).init
         if self.experiment.rewards is None and isinstance(self.data, Begins):
             return self.data.begin
         return self.source.init
@@ -77,6 +99,8 @@ class Assembly:
         if self.experiment.rewards is None:
             return self.spec.batch(size)
         state = jax.eval_shape(self.init, self.key)
+        if isinstance(self.source, Shaped):
+            return self.source.shapes(state.source, state.variables)
         return jax.eval_shape(self.source.next, state.source, state.variables, jnp.int32(0), jnp.arange(size))[0]
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
@@ -93,8 +117,10 @@ class Assembly:
 def assemble(experiment: Experiment, info: DataInfo | None = None) -> Assembly:
     """Size the task to its data and make its game. UserError when the parts do not fit.
 
-    `info` is what a run has kept of its data, which are then not looked at.
+    `info` is what a run has kept of its data, which are then not looked at: the run itself is only looked at, and may
+    draw by another sampler than one that it could be tuned under.
     """
+    looked_at = info is not None
     data = chosen_data(experiment)
     info = DataInfo.of(data) if info is None else info
     task = experiment.task.sized(info.spec)
@@ -102,7 +128,8 @@ def assemble(experiment: Experiment, info: DataInfo | None = None) -> Assembly:
     batch_size, steps = data.batch_size, experiment.steps
     played = task
     if experiment.rewards is not None:
-        experiment.rewards.check(task, batch_size)
+        if not looked_at:
+            experiment.rewards.check(task, batch_size)
         played = TunedGame(task, experiment.rewards)
     optimisers, averages = experiment.optimisers, experiment.averages
     how = {

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr
 
+from jaxgen.core.data import Traced
 from jaxgen.core.masks import split
 from jaxgen.core.state import TrainState
 from jaxgen.environment import free_memory
@@ -73,9 +74,9 @@ def shapes_of(assembly: Assembly) -> TrainState:
 
 
 def estimate(assembly: Assembly, state: TrainState) -> Estimate:
-    """Of one step; `state` are shapes. A reward's samples count too, a set's own batches are given."""
+    """Of one step; `state` are shapes. Samples count too that a reward is traced for; other batches are given."""
     game, device = assembly.game, Parallel(data=1).place(assembly.game.batch_size)
-    traced = assembly.experiment.rewards is not None
+    traced = assembly.experiment.rewards is not None and isinstance(assembly.source, Traced)
     feed = jax.eval_shape(lambda: assembly.source) if traced else (_stacked(assembly.batch()),) * game.draws
     program = device.program(game, state, traced, loops=False).trace(state, feed, np.int32(1))
     costs, jaxpr = Costs(), program.jaxpr.jaxpr

@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.core.data import Finite
+from jaxgen.core.data import Between, Finite
 from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.modalities.presents import Measured
-from jaxgen.rewards.reference import State, at_start
-from jaxgen.rewards.tuned import Samples
+from jaxgen.rewards.reference import at_start
+from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Evaluation, Sampling, never
 from jaxgen.running.data_info import DataInfo
 from jaxgen.running.trained import Trained, read_experiment
@@ -33,25 +33,41 @@ def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never
     figures: dict[str, Any] = evaluation.figures(assembly.devices.put_evaluated(trained.variables), stopped)
     if isinstance(assembly.task, Likelihood):
         figures["bound"] = assembly.task.bound
-    if assembly.experiment.rewards is not None:
-        return figures | _reward_figures(trained, split)
-    return figures | _sample_figures(trained, split, stopped)
+    if assembly.experiment.rewards is not None and _draws_as_tuned(assembly):
+        figures |= _reward_figures(trained, split)
+    if assembly.experiment.rewards is None or assembly.prompted:
+        figures |= _sample_figures(trained, split, stopped)
+    return figures
+
+
+def _draws_as_tuned(assembly: Assembly) -> bool:
+    """Whether the reward can be told: not under a sampler, a beam search say, that the run could not be tuned under."""
+    try:
+        assembly.experiment.rewards.check(assembly.task, assembly.game.batch_size)
+    except UserError:
+        return False
+    return True
 
 
 def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
-    """The reward before and after, the distance from the start, and how various samples still are."""
-    assembly = trained.assembly
-    rewards, source, size = assembly.experiment.rewards, assembly.source, assembly.game.batch_size
-    state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
+    """The reward before and after, the distance from the start, and how various samples still are.
 
-    @jax.jit
-    def draw(source: Samples, state: State, variables: Variables, number: jax.Array) -> Batch:
-        batch, _ = source.next(state, variables, number, np.arange(size))
-        return {name: batch[name] for name in ("reward", rewards.distance, "example")}
+    Where samples are drawn for prompts, each has another one of the split.
+    """
+    assembly = trained.assembly
+    rewards, size = assembly.experiment.rewards, assembly.game.batch_size
+    source = assembly.rewarded(assembly.prompts(split, _MEASURED, each=1))
+    state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
+    rows = np.arange(size, dtype=np.int32)
+    traced = None if isinstance(source, Between) else jax.jit(lambda source, *how: source.next(*how, rows)[0])
+
+    def draw(variables: Variables, number: int) -> Batch:
+        how = state, variables, np.int32(number * rewards.passes)
+        batch = source.make(*how, rows)[0] if traced is None else traced(source, *how)
+        return jax.device_get({name: batch[name] for name in ("reward", rewards.distance, "example")})
 
     def drawn(variables: Variables) -> Batch:
-        numbers = range(-(-_REWARDED // size))
-        batches = [jax.device_get(draw(source, state, variables, np.int32(number))) for number in numbers]
+        batches = [draw(variables, number) for number in range(-(-_REWARDED // size))]
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
 
     before, after = drawn(at_start(trained.source, trained.variables)), drawn(trained.variables)

@@ -13,6 +13,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -82,7 +83,7 @@ def load_trained(
     assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)), info_of(experiment, workdir))
     checkpoints = Checkpoints(workdir, keep=None, best=experiment.best)
     step = None if which is None else _step_of(which, checkpoints, experiment)
-    restored = checkpoints.restore(jax.eval_shape(assembly.init, assembly.key), say, step)
+    restored = checkpoints.restore(_shapes_as_trained(assembly, workdir, config, settings), say, step)
     checkpoints.close()
     if restored is None:
         raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
@@ -90,6 +91,14 @@ def load_trained(
     # not the optimiser's state
     variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
+
+
+def _shapes_as_trained(assembly: Assembly, workdir: Path, config: str | None, settings: Sequence[str]) -> TrainState:
+    """The shapes of a run's state, which may hold a rollout: by the sampler that it was tuned under."""
+    own = [setting for setting in settings if not setting.startswith(CHANGEABLE)]
+    if assembly.experiment.rewards is not None and len(own) < len(settings):
+        assembly = assemble(read_experiment(workdir, config, own), assembly.info)
+    return jax.eval_shape(assembly.init, assembly.key)
 
 
 def _step_of(which: str, checkpoints: Checkpoints, experiment: Experiment) -> int:

@@ -191,7 +191,8 @@ class Trainer:
             timed, how = TimedFeed(feed, self._goodput), (self._read, hooks, self._stopwatch, self._stopped)
             self._looks.work = self._progress.work
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
-                state, step = fit(program, state, timed, calls(), experiment.steps, *how, self._looks.ended)
+                ends = self._looks.ended, self._rescue
+                state, step = fit(program, state, timed, calls(), experiment.steps, *how, *ends)
             if self._saved != step:
                 self._checkpoint(step, state)
         return state, step
@@ -289,6 +290,11 @@ class Trainer:
                 f"the reward of a batch up to step {step} is no finite number: mend rewards.reward, which must give "
                 "one for every example, and run the same command again"
             )
+
+    def _rescue(self, step: int, state: TrainState) -> None:
+        """The last good state, of a run that gets no further batch."""
+        if self._saved != step:
+            self._checkpoint(step, state)
 
     def _checkpoint(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.CHECKPOINT):

@@ -11,8 +11,10 @@ import numpy as np
 
 from jaxgen.core.data import Between, Streamed
 from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
 from jaxgen.training.parallel import JitDevices, PmapDevices
-from jaxgen.training.processes import gathered
+from jaxgen.training.processes import gathered, refuse_together
+from jaxgen.types import Variables
 
 Devices = JitDevices | PmapDevices
 Span = tuple[int, int]  # a call's first step, and how many it takes
@@ -127,16 +129,27 @@ class BetweenFeed:
         assert count == 1, "a source between steps is asked before every step"
         feed, source_state = self._first or self._made(state, step)
         self._first = None
-        return feed, self._devices.with_source(state, source_state)
+        return feed, state if source_state is None else self._devices.with_source(state, source_state)
 
     def _made(self, state: TrainState, step: int) -> tuple[Any, Any]:
-        """The batches of one step, on the devices, and the source's state after them."""
-        batches, now = [], self._devices.fetch(state)
-        source_state = now.source
-        for draw in range(self._draws):
-            batch, source_state = self._source.make(source_state, now.variables, step * self._draws + draw)
+        """The batches of one step, on the devices, and the source's state after them; None where it is as before.
+
+        Each process makes its own rows. A UserError at one of them ends all at this step.
+        """
+        now, mistake, made = self._devices.fetch(state), None, ((), None)
+        try:
+            made = self._own_rows(*gathered((now.variables, now.source)), step)
+        except UserError as error:
+            mistake = error
+        refuse_together(mistake)
+        return self._devices.put_feed(made[0], traced=False), made[1]
+
+    def _own_rows(self, variables: Variables, source_state: Any, step: int) -> tuple[tuple, Any]:
+        batches, before = [], source_state
+        for number in range(step * self._draws, (step + 1) * self._draws):
+            batch, source_state = self._source.make(source_state, variables, number, self._devices.drawn_rows)
             batches.append(_stack([batch]))
-        return self._devices.put_feed(tuple(batches), traced=False), source_state
+        return tuple(batches), None if source_state is before else source_state
 
 
 def _kept(source_state: Any) -> Any:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
 from jaxgen.training.feeds import Feed, Span
 from jaxgen.types import Metrics
 
@@ -74,17 +75,24 @@ def fit(
     stopwatch: Stopwatch,
     stopped: Callable[[], bool],
     ended: Callable[[], bool] = lambda: False,
+    rescue: Callable[[int, TrainState], None] = lambda step, state: None,
 ) -> tuple[TrainState, int]:
     """Run the calls, at least one. Returns the state and the step that it stands at.
 
     `read(step, metrics)` gets each call's metrics after the next call has been dispatched, so that the device never
     waits for the host; before a hook, which looks at the state, nothing is left unread. `stopped` is asked once a call,
-    `ended` after hooks.
+    `ended` after hooks. Where a batch cannot be had, `rescue` gets the state that the last call has left.
     """
     late: tuple[int, Metrics] | None = None
     step = 0
     for span in calls:
-        batches, state = feed(state, span)
+        try:
+            batches, state = feed(state, span)
+        except UserError:
+            if late is not None:
+                read(*late)
+            rescue(span[0], state)
+            raise
         state, metrics = program(state, batches, np.int32(span[1]))
         step = sum(span)
         if late is not None:

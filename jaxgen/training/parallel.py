@@ -160,6 +160,13 @@ class JitDevices:
         places = self.sharding(_BATCH_AXES).addressable_devices_indices_map((self.batch_size,)).values()
         return np.unique(np.concatenate([np.arange(self.batch_size)[place] for place in places]))
 
+    @property
+    def drawn_rows(self) -> Any:
+        """`rows` for a program that each process runs alone: laid out as a batch, where that is safe (`_whole`)."""
+        if several() or self.mesh.shape["fsdp"] > 1:
+            return self.rows.astype(np.int32)
+        return jax.device_put(np.arange(self.batch_size, dtype=np.int32), self.sharding(_BATCH_AXES))
+
     def put_feed(self, feed: Any, traced: bool) -> Any:
         """A traced source whole on every device; this process's rows of batches [K, B, ...], cut along B."""
         if traced:
@@ -249,6 +256,10 @@ class PmapDevices:
     @property
     def rows(self) -> np.ndarray:
         return np.arange(self.batch_size)
+
+    @property
+    def drawn_rows(self) -> np.ndarray:
+        return np.arange(self.batch_size, dtype=np.int32)
 
     def put_feed(self, feed: Any, traced: bool) -> Any:
         if traced:

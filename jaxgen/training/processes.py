@@ -174,6 +174,16 @@ def gathered(tree: Any) -> Any:
     return jax.tree.map(whole, tree)
 
 
+def refuse_together(mistake: UserError | None) -> None:
+    """Raise a mistake of this process, or tell of another's: all processes leave at the same place. All must ask."""
+    if several():
+        made_one = multihost_utils.process_allgather(np.bool_(mistake is not None))
+        if mistake is None and made_one.any():
+            raise UserError(f"process {int(made_one.argmax())} could not make its part of a batch, and says why")
+    if mistake is not None:
+        raise mistake
+
+
 class Vote:
     """Whether any process was asked to stop, the same answer at every process.
 

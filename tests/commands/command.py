@@ -25,6 +25,11 @@ SMALL |= {
     "configs/rnn/python_docs.py": ["steps=60", "task.network.width=64"],
     "configs/transformer/python_docs.py": ["steps=60", "task.network.width=32", "task.network.blocks=1"],
 }
+TRANSLATOR = ["steps=60", "task.network.width=16", "task.network.hidden=16", "task.network.heads=2"]
+SMALL |= {
+    "configs/transformer/emoji_names.py": TRANSLATOR,
+    "configs/transformer/emoji_names_reward.py": [*TRANSLATOR, "rewards.passes=2", "evaluate.examples=64"],
+}
 SMALL["configs/vae/digits.py"] += ["data.flip=true", "data.crop=1"]  # a resumed run augments as one that was not killed
 OFTEN = ["data.batch_size=16", "steps_per_call=3", "every.log=6", "every.evaluate=30", "every.sample=30"]
 

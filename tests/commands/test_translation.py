@@ -16,7 +16,8 @@ from jaxgen.data.tokenizers import Words
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment():

@@ -19,8 +19,9 @@ from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.running.resuming import CHANGES, taken
 from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Best
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
+from jaxgen.training.schedules import Cosine
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
 

@@ -31,8 +31,9 @@ from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
 from jaxgen.training.averages import EMA
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.optimisers import AdamW, Cosine
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
+from jaxgen.training.schedules import Cosine
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
 from tests.worlds import Duel

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
+from jaxgen.errors import UserError
+from jaxgen.training import processes
 from jaxgen.training.feeds import BetweenFeed, StreamedFeed, TracedFeed, spans
 from jaxgen.training.loop import Hook, Stopwatch, fit
 from jaxgen.training.parallel import Compiler, Parallel
@@ -43,7 +45,8 @@ class Counting:
     def init(self, key, moving):
         return {"key": key, "asked": np.int32(0)}
 
-    def make(self, state, variables, number):
+    def make(self, state, variables, number, rows):
+        assert np.array_equal(rows, np.arange(BATCH))
         assert np.isfinite(np.asarray(variables.params["left"]["kernel"])).all()
         return batch_at(self.streamed, state["key"], number), {"key": state["key"], "asked": state["asked"] + 1}
 
@@ -141,3 +144,39 @@ def test_a_pause_is_not_counted_even_while_it_lasts():
         time.sleep(0.02)
         assert watch.seconds == within
     assert watch.seconds - within < 0.01
+
+
+def test_where_a_batch_cannot_be_had_the_last_state_is_rescued_with_all_that_was_measured():
+    order = []
+
+    class Short:
+        def __call__(self, state, span):
+            if span[0] == 2:
+                raise UserError("no more")
+            return None, state
+
+    with pytest.raises(UserError, match="no more"):
+        fit(
+            lambda state, feed, count: (state + 1, state + 1),
+            0,
+            Short(),
+            [(0, 1), (1, 1), (2, 1)],
+            3,
+            lambda step, _: order.append(("read", step)),
+            (),
+            Stopwatch(),
+            lambda: False,
+            rescue=lambda step, state: order.append(("rescue", step, state)),
+        )
+    assert order == [("read", 1), ("read", 2), ("rescue", 2, 2)]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_processes_leave_together_where_one_cannot_make_its_rows(own, monkeypatch):
+    monkeypatch.setattr(processes, "several", lambda: True)
+    gathered = np.array([not own, own])  # what both said, as process 1 sees it
+    monkeypatch.setattr(processes.multihost_utils, "process_allgather", lambda flag: gathered)
+    with pytest.raises(UserError, match="mine" if own else "process 0 could not make its part"):
+        processes.refuse_together(UserError("mine") if own else None)
+    gathered[:] = False
+    processes.refuse_together(None)

@@ -1,0 +1,102 @@
+"""A reward on the host makes the batches that the same reward makes in the program; what goes wrong is one sentence."""
+# SPDX-License-Identifier: Apache-2.0
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.core.data import Between, Shaped, Traced
+from jaxgen.errors import UserError
+from jaxgen.metrics.translation import sentence_bleu
+from jaxgen.rewards.host import OnHost, SentenceBleu
+from jaxgen.rewards.pathwise import Pathwise
+from jaxgen.rewards.score_function import ScoreFunction
+from tests.rewards.translators import PLAIN, PROMPTS, Agreement, AgreementOfTexts, translator
+
+KEY, ROWS = jax.random.key(0), jnp.arange(16, dtype=jnp.int32)
+
+
+def close(a, b, rows=slice(None)):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(np.asarray(one)[rows], other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_it_makes_the_batches_of_the_same_reward_in_the_program(passes):
+    (task, variables), (_, start) = translator(), translator(8)
+    traced, host = (
+        ScoreFunction(reward, kl_coef=0.3, group=4, passes=passes).source(task, 16, PROMPTS, PLAIN)
+        for reward in (Agreement(), OnHost(AgreementOfTexts()))
+    )
+    assert isinstance(traced, Traced) and isinstance(host, Between) and isinstance(host, Shaped)
+    states, draw = [source.init(KEY, start.params) for source in (traced, host)], jax.jit(traced.next)
+    for number in range(3):
+        batch, states[0] = draw(states[0], variables, jnp.int32(number), ROWS)
+        made, states[1] = host.make(states[1], variables, number, ROWS)
+        close(batch, made)
+        close(*(state.get("rollout", {}) for state in states))
+    shapes = host.shapes(states[1], variables)
+    assert jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), made
+    )
+
+
+def test_the_parts_that_processes_make_are_the_whole_batch():
+    task, variables = translator()
+    source = ScoreFunction(OnHost(AgreementOfTexts()), group=4).source(task, 16, PROMPTS, PLAIN)
+    state = source.init(KEY, variables.params)
+    whole, _ = source.make(state, variables, 3, ROWS)
+    for rows in (ROWS[:8], ROWS[8:]):
+        close(whole, source.make(state, variables, 3, rows)[0], rows)
+    with pytest.raises(UserError, match=r"rewards\.group=4 does not divide"):
+        source.make(state, variables, 3, ROWS[:6])
+
+
+def hanging(given, made, reference):
+    time.sleep(60)
+
+
+def raising(given, made, reference):
+    raise KeyError("no such word")
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (raising, r"the reward raising \(.*\) raised KeyError: 'no such word' \(test_host.py, line \d+\) after step 4"),
+        (hanging, r"the reward hanging \(.*\) had not answered after 0.2 seconds"),
+        (lambda given, made, reference: [0.5, float("nan")], r"gave nan after step 4, for 'b'"),
+        (lambda given, made, reference: [0.5], r"gave \[0.5\] after step 4; it must give 2 numbers"),
+        (lambda given, made, reference: None, r"gave None after step 4; it must give 2 numbers"),
+        (lambda given, made, reference: ["good", "bad"], r"it must give 2 numbers"),
+    ],
+    ids=["raises", "hangs", "nan", "count", "nothing", "words"],
+)
+def test_what_goes_wrong_is_one_sentence(function, sentence):
+    with pytest.raises(UserError, match=sentence) as told:
+        OnHost(function, seconds=0.2).rewards([None, None], ["a", "b"], [None, None], 4)
+    assert "\n" not in str(told.value)
+
+
+def test_a_host_reward_has_no_gradient_and_its_limit_is_a_time():
+    with pytest.raises(UserError, match="no gradient"):
+        Pathwise(OnHost(SentenceBleu())).check(Drawn(), 16)
+    with pytest.raises(UserError, match=r"rewards.reward.seconds is 0"):
+        OnHost(SentenceBleu(), seconds=0)
+
+
+class Drawn:
+    def draw(self, variables, request, key): ...
+
+
+def test_the_bleu_of_a_sentence_is_one_for_its_reference_and_falls_with_each_other_word():
+    reference = "a cat sat on the mat"
+    made = [reference, "a cat sat on the rug", "a dog sat on the rug", "nothing of it", ""]
+    scores = SentenceBleu()([""] * 5, made, [reference] * 5)
+    assert scores[0] == pytest.approx(1.0) and list(scores) == sorted(scores, reverse=True) and scores[-1] == 0
+    # closed form of the second: precisions 5/6, 4/5, 3/4, 2/3 and no brevity penalty
+    assert sentence_bleu(made[1:2], [reference])[0] == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
