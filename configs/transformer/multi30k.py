@@ -6,7 +6,7 @@ folder of the set's task 1: train, val and test_2016_flickr, each as .de.gz and 
     MULTI30K_DIR=... jaxgen train --config configs/transformer/multi30k.py --workdir runs/de_en
     jaxgen sample --workdir runs/de_en --given "Zwei Männer stehen am Herd"
 
-TODO: the result to expect
+Expect some 30 minutes on two cores of an AMD EPYC (no AVX-512); not yet run to its end.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -21,22 +21,16 @@ from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.schedules import Cosine
 
-
-def multi30k(source: str = "de") -> Pairs:
-    """From a language ("de", "fr", "cs") to English."""
-    folder = os.environ.get("MULTI30K_DIR", "multi30k")
-    files = {split: (f"{folder}/{name}.{source}.gz", f"{folder}/{name}.en.gz") for split, name in SPLITS.items()}
-    return Pairs(**files, tokens=BytePairs(4000), buckets=(12, 16, 20, 26, 36, 64), batch_size=64)
-
-
 SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
 
 
 def experiment() -> Experiment:
+    folder = os.environ.get("MULTI30K_DIR", "multi30k")
+    files = {split: (f"{folder}/{name}.de.gz", f"{folder}/{name}.en.gz") for split, name in SPLITS.items()}
     network = TransformerEncoderDecoder(width=128, encoder_blocks=4, blocks=4, hidden=256, dropout=0.1)
     return Experiment(
         task=SequenceToSequence(network=network),
-        data=multi30k(),
+        data=Pairs(**files, tokens=BytePairs(4000), buckets=(12, 16, 20, 26, 36, 64), batch_size=64),
         optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=300), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=30_000)},
         steps=4500,
