@@ -24,7 +24,7 @@ from jaxgen.running.estimate import (
     told,
     warning,
 )
-from jaxgen.running.start import with_new_leaves
+from jaxgen.running.starting import with_new_leaves
 from jaxgen.training.checkpoint_size import checkpoint_bytes
 from jaxgen.training.folder import SUMMARY, read_json
 

@@ -16,7 +16,7 @@ from jaxgen.data.tokenizers import grown
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.modalities.presents import Meaning
-from jaxgen.training.folder import RunFolder, read_json
+from jaxgen.training.folder import EXPERIMENT, RunFolder, read_json
 from jaxgen.training.processes import leads
 from jaxgen.types import Spec
 
@@ -109,8 +109,8 @@ def _with_start_s_vocabulary(experiment: Experiment, start: Start) -> Experiment
     workdir = Path(start.run)
     kept = _vocabulary(workdir)
     if kept is None:
-        if start.fresh is not None or start.surgery or not leads():
-            return experiment  # what reads tokens may be anew; what is not will not fit
+        if start.fresh is not None or start.surgery or not leads() or not (workdir / EXPERIMENT).exists():
+            return experiment  # what reads tokens may be anew; what is not will not fit; no run is told of later
         raise UserError(
             f"start.run={start.run} keeps no vocabulary in {DATA}, and these data are text; start from a run on text, "
             "or let start.fresh match what reads and writes tokens"

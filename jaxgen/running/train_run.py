@@ -12,7 +12,7 @@ from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.resuming import taken
-from jaxgen.running.start import keep_new_leaves, with_new_leaves
+from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trainer import Trainer
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads

@@ -19,7 +19,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.data_info import info_of, with_kept_vocabulary
 from jaxgen.running.resuming import material
-from jaxgen.running.start import with_new_leaves
+from jaxgen.running.starting import with_new_leaves
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.folder import EXPERIMENT, read_json
 from jaxgen.training.parallel import Parallel

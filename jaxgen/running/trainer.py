@@ -22,7 +22,7 @@ from jaxgen.running.estimate import device_bytes, memory, shapes_of, warning
 from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.run_log import RunLog
-from jaxgen.running.start import Started, load_start
+from jaxgen.running.starting import Started, load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
     BetweenFeed,

@@ -14,9 +14,9 @@ from jaxgen.core.growth import GrowVocabulary, NewHead, copied_units
 from jaxgen.core.masks import paths
 from jaxgen.core.surgery import stacked, unstacked
 from jaxgen.errors import UserError
-from jaxgen.families.rnn import growth as rnn
+from jaxgen.families.rnn import rnn_growth as rnn
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
-from jaxgen.families.transformer import growth as transformer
+from jaxgen.families.transformer import transformer_growth as transformer
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.conditions import Condition
 
