@@ -87,7 +87,7 @@ def test_the_second_update_remembers_the_first():
         (Adafactor(1e-2, factored_from=4), optax.adafactor(1e-2, min_dim_size_to_factor=4)),
         (Adafactor(1e-2, factored_from=9), optax.adafactor(1e-2, min_dim_size_to_factor=9)),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_matrix_moves_as_optax_moves_it(ours, theirs):
     keys = jax.random.split(jax.random.key(0), 4)
