@@ -45,6 +45,9 @@ class Network(Protocol):
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:
         """The state before the first token of `beams` sequences for each row, with room for `length` tokens."""
 
+    def grown(self, carry: Carry, length: int) -> Carry:
+        """A carry with room for `length` tokens in all."""
+
     def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Logits [N, T, V] of what follows each of `tokens` [N, T]."""
 
@@ -142,10 +145,14 @@ class SequenceToSequence:
             return self.rollout(variables, request, key).example
         memory, step = self._encoded(variables, request)
         width, rows = self.sampler.width, len(request["row"])
-        carry = self.network.carry(memory, width, self.length)
+
+        def with_room(carry: Carry | None, length: int) -> Carry:
+            network = self.network
+            return network.carry(memory, width, length) if carry is None else network.grown(carry, length)
+
         penalty = knobs_of(self.sampler, request)["length_penalty"]
         how = rows, width, self.start, self.end, self.length, penalty
-        tokens, _, score = beam_search(step, carry, *how)
+        tokens, _, score = beam_search(step, with_room, *how)
         tokens = jnp.pad(tokens, ((0, 0), (0, 0), (1, 0)), constant_values=self.start)  # [B, W, T+1]
         made = {"value": tokens[:, 0], "score": score[:, 0]}
         if (best := self.sampler.best) > 1:

@@ -4,12 +4,15 @@ Both stop as soon as every row has ended, and a row comes out the same whatever 
 """
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.ops.sequences import Step, draw_token
+
+_FIRST_ROOM = 16  # tokens that a search has room for at first
 
 
 def draw_until(
@@ -52,7 +55,7 @@ def draw_until(
 
 def beam_search(
     step: Step,
-    carry: Any,
+    with_room: Callable[[Any, int], Any],
     rows: int,
     width: int,
     start: int,
@@ -65,17 +68,16 @@ def beam_search(
     A hypothesis' score is its log-probability over (its tokens, the end counted) ** `length_penalty` (eq. 14 of arXiv
     1609.08144 without its constant; 0: the log-probability itself). At each place the W likeliest unfinished ones go
     on; one that ends among the W likeliest continuations is finished; a row is done when W are. Width 1 is greedy
-    decoding. Where fewer than W ended, as when there are no more strings, the others' score is -inf. `carry` has its
-    rows' beams side by side, every leaf [B * W, ...].
+    decoding. Where fewer than W ended, as when there are no more strings, the others' score is -inf.
+
+    `with_room(carry, n)` gives the carry with room for n tokens in all, and for None the one before the first token;
+    its rows' beams lie side by side, every leaf [B * W, ...]. Room is doubled when it is needed: all of it is moved
+    and attended to at every token, and most sequences are short.
     """
     beam = jnp.arange(width)
     first = jnp.where(beam == 0, 0.0, -jnp.inf) * jnp.ones((rows, 1))  # all beams are alike: one of them goes on
     never = jnp.full((rows, width), -jnp.inf)
     empty = jnp.full((rows, width, length), end, jnp.int32)
-
-    def going(state):
-        place, *_, done = state
-        return (place < length) & ~jnp.isfinite(done[2]).all()
 
     def advance(state):
         place, token, alive, tokens, carry, done = state
@@ -94,9 +96,17 @@ def beam_search(
         carry = jax.tree.map(lambda leaf: leaf[source], carry)
         return place + 1, token, alive, jnp.take_along_axis(grown, kept[..., None], axis=1), carry, done
 
-    state = jnp.int32(0), jnp.full((rows, width), start, jnp.int32), first, empty, carry, (empty, never, never)
-    *_, done = jax.lax.while_loop(going, advance, state)
-    return done
+    state = jnp.int32(0), jnp.full((rows, width), start, jnp.int32), first, empty, None, (empty, never, never)
+    room = 0
+    while room < length:
+        room = min(max(2 * room, _FIRST_ROOM), length)
+        *before, carry, done = state
+        state = jax.lax.while_loop(
+            lambda state, room=room: (state[0] < room) & ~jnp.isfinite(state[-1][2]).all(),
+            advance,
+            (*before, with_room(carry, room), done),
+        )
+    return state[-1]
 
 
 def _ending(logits: jax.Array, end: int, last: jax.Array) -> jax.Array:

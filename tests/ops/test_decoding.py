@@ -52,7 +52,7 @@ def strings() -> list[tuple[int, ...]]:
 def searching(width: int, rows: int):
     def search(logits, penalty):
         step, carry = model(logits, width)
-        return beam_search(step, carry, rows, width, START, END, T, penalty)
+        return beam_search(step, lambda now, room: carry if now is None else now, rows, width, START, END, T, penalty)
 
     return jax.jit(search)
 

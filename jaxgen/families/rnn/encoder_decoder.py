@@ -120,6 +120,10 @@ class RecurrentEncoderDecoder(nn.Module):
         """The state before the first token of `beams` sentences for each row; it needs no room for more tokens."""
         return jax.tree.map(lambda leaf: jnp.repeat(leaf, beams, axis=0), memory.states)
 
+    @nn.nowrap
+    def grown(self, carry: Carry, length: int) -> Carry:
+        return carry
+
     def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Logits [N, T, V] after each of `tokens` [N, T], N being B or a multiple of it, a row's own side by side."""
         carry = self.carry(memory, len(tokens) // len(memory.attended.mask), tokens.shape[1])

@@ -140,6 +140,15 @@ class TransformerEncoderDecoder(nn.Module):
         cache = empty_cache(count, length, self.heads, self.width, self.precision.dtype)
         return {"blocks": (cache,) * self.blocks, "position": jnp.zeros(count, jnp.int32)}
 
+    @nn.nowrap
+    def grown(self, carry: Carry, length: int) -> Carry:
+        """The state with room for `length` tokens in all."""
+
+        def longer(held: jax.Array) -> jax.Array:
+            return jnp.pad(held, ((0, 0), (0, length - held.shape[1]), (0, 0), (0, 0)))
+
+        return carry | {"blocks": jax.tree.map(longer, carry["blocks"])}
+
     def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Logits [N, T, V] after each of `tokens` [N, T], N being B or a multiple of it, a row's own side by side."""
         return self._decoded(memory, tokens, None, keys)[0]
