@@ -1,4 +1,13 @@
-"""DRAFT"""
+"""An LSTM with attention (arXiv 1409.0473) that translates the names of emoji from German to English.
+
+Some 3,300 names to learn from and 438 of emoji none of whose variants it has seen, all from the `emoji` package; byte
+pairs, label smoothing, token dropout (arXiv 1905.11901), a beam of 5 that compares probabilities as they are.
+
+    jaxgen train --config configs/rnn/emoji_names.py --workdir runs/rnn_emoji
+    jaxgen sample --workdir runs/rnn_emoji --given "laufende frau dunkle hautfarbe"
+
+Expect EXPECT
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 from jaxgen.data.emoji_names import EmojiNames
@@ -7,19 +16,19 @@ from jaxgen.data.tokenizers import BytePairs
 from jaxgen.experiment import Every, Experiment
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
+from jaxgen.families.token_samplers import BeamSearch
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
-    network = RecurrentEncoderDecoder(width=192, embedding=128, dropout=0.2)
+    network = RecurrentEncoderDecoder(width=96, embedding=96, token_dropout=0.1)
     return Experiment(
-        task=SequenceToSequence(network=network),
-        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), buckets=(12, 32), batch_size=64),
-        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.98, clip=1.0)},
+        task=SequenceToSequence(network=network, sampler=BeamSearch(length_penalty=0.0)),
+        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), buckets=(12, 40), batch_size=64),
+        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=5e-3, warmup=100), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=10_000)},
-        steps=1000,
-        steps_per_call=10,
-        every=Every(log=100, evaluate=500, sample=500, checkpoint=500),
+        steps=3000,
+        every=Every(log=200, evaluate=1500, sample=3000, checkpoint=1500),
     )

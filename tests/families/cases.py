@@ -63,14 +63,14 @@ DIGITS = {
 TRANSLATION = {
     "rnn-translation": Case(
         "rnn/emoji_names",
-        ("task.network.width=16", "task.network.embedding=8", "data.buckets=(32,)"),
+        ("task.network.width=16", "task.network.embedding=8", "data.buckets=(40,)"),
         "^head/|^hidden/",
     ),
     "transformer-translation": Case(
         "transformer/emoji_names",
         (
             *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
-            *("task.network.encoder_blocks=1", "task.network.hidden=16", "data.buckets=(32,)"),
+            *("task.network.encoder_blocks=1", "task.network.hidden=16", "data.buckets=(40,)"),
         ),
         "^block_1/|^head/",
     ),
