@@ -1,7 +1,7 @@
 """The Multi30k translator fine-tuned to another domain, the names of emoji: its last layers alone.
 
-It goes on from runs/rnn_de_en (configs/rnn/multi30k.py) with that run's vocabulary; all else is frozen, has no gradient and
-no optimiser state.
+It goes on from runs/rnn_de_en (configs/rnn/multi30k.py) with that run's vocabulary; all else is frozen, has no
+gradient and no optimiser state.
 
     jaxgen train --config configs/rnn/multi30k_fine_tune.py --workdir runs/rnn_fine_tuned
 

@@ -1,7 +1,7 @@
 """The Multi30k translator fine-tuned to another domain, the names of emoji: its last layers alone.
 
-It goes on from runs/de_en (configs/transformer/multi30k.py) with that run's vocabulary; all else is frozen, has no gradient and
-no optimiser state.
+It goes on from runs/de_en (configs/transformer/multi30k.py) with that run's vocabulary; all else is frozen, has no
+gradient and no optimiser state.
 
     jaxgen train --config configs/transformer/multi30k_fine_tune.py --workdir runs/transformer_fine_tuned
 
