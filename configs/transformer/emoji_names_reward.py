@@ -2,12 +2,12 @@
 
 Leave-one-out score-function tuning (RLOO, arXiv 2402.14740) toward the metric itself (arXiv 1511.06732), held to the
 start by the KL; the translations of a group are drawn for the same source. Train what it starts from first:
-`jaxgen train --config configs/transformer/emoji_names.py --workdir runs/transformer_emoji_names`.
+`jaxgen train --config configs/transformer/emoji_names.py --workdir runs/transformer_emoji`.
 
-    jaxgen train --config configs/transformer/emoji_names_reward.py --workdir runs/transformer_emoji_names_reward
+    jaxgen train --config configs/transformer/emoji_names_reward.py --workdir runs/emoji_reward
 
 DRAFT, no figures yet. Expect the reward of held-out translations to rise on two cores; `jaxgen evaluate --workdir
-runs/transformer_emoji_names_reward` tells it and the BLEU of drawn translations, with `--set task.sampler=BeamSearch`
+runs/emoji_reward` tells it and the BLEU of drawn translations, with `--set task.sampler=BeamSearch`
 the BLEU of searched ones.
 """
 # SPDX-License-Identifier: Apache-2.0
@@ -29,7 +29,7 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         trained,
         task=dataclasses.replace(trained.task, sampler=TokenSampler()),
-        start=Start("runs/transformer_emoji_names"),
+        start=Start("runs/transformer_emoji"),
         rewards=ScoreFunction(OnHost(SentenceBleu()), kl_coef=0.01, group=8),
         data=dataclasses.replace(trained.data, batch_size=128),
         optimisers={"policy": AdamW(learning_rate=3e-4, b2=0.99, clip=1.0)},

@@ -29,7 +29,6 @@ KILLED = (
     "configs/transformer/digits.py",
     "configs/gan/digits_reward.py",
     "configs/diffusion/digits.py",
-    "configs/transformer/emoji_names_reward.py",  # a reward on the host
 )
 QUICK = ("configs/rnn/python_docs.py",)
 
