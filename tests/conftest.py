@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+from pathlib import Path
 
 import jax
+import pytest
 from hypothesis import settings
 
 from jaxgen.environment import set_up_jax
@@ -18,3 +20,14 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 
 settings.register_profile("jaxgen", deadline=None)  # a first call compiles
 settings.load_profile("jaxgen")
+
+_MOST_MAPS = 20_000  # of a process's memory; Linux allows 65,530, and beyond them a program that is loaded crashes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs_in_memory():
+    """Compiled programs are let go between modules where there are many: each takes several maps of memory."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_text().splitlines()) > _MOST_MAPS:
+        jax.clear_caches()

@@ -6,7 +6,9 @@ pairs, label smoothing, token dropout (arXiv 1905.11901), a beam of 5 that compa
     jaxgen train --config configs/rnn/emoji_names.py --workdir runs/rnn_emoji
     jaxgen sample --workdir runs/rnn_emoji --given "laufende frau dunkle hautfarbe"
 
-Expect EXPECT
+Expect on the 438 test names 19.5 BLEU, 44.5 chrF and 2 % exact matches (the name of the nearest training name by edit
+distance: 32.0, 58.3 and 0 %), and 7 % exact matches among the 138 whose words are all known, after 438 s of training on
+one of two cores of an AMD EPYC (no AVX-512), beside other work; `jaxgen evaluate` tells (`--split combinations`).
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -6,9 +6,8 @@ start by the KL; the translations of a group are drawn for the same source. Trai
 
     jaxgen train --config configs/transformer/emoji_names_reward.py --workdir runs/emoji_reward
 
-DRAFT, no figures yet. Expect the reward of held-out translations to rise on two cores; `jaxgen evaluate --workdir
-runs/emoji_reward` tells it and the BLEU of drawn translations, with `--set task.sampler=BeamSearch`
-the BLEU of searched ones.
+Expect some minutes on two cores; not yet run to its end. `jaxgen evaluate --workdir runs/emoji_reward` tells the reward
+and the BLEU of drawn translations, with `--set task.sampler=BeamSearch` the BLEU of searched ones.
 """
 # SPDX-License-Identifier: Apache-2.0
 

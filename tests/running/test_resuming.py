@@ -97,7 +97,7 @@ def test_an_ended_run_goes_on_with_the_schedule_of_its_new_steps(tmp_path, capsy
     assert train_run(cosine(20), tmp_path / "run", lambda: False) == 20
     said = capsys.readouterr().err
     assert "steps: 10 -> 20" in said and "going on from step 10" in said
-    assert "at step 10 the learning rate of 'left' goes from 0 to 0.005" in said
+    assert "at step 10 the learning rate of 'left' goes from 0 to 0.0048" in said
     assert json.loads(path.read_text()) == to_document(cosine(20))
     assert end_of(tmp_path / "run")[:2] == end_of(tmp_path / "whole")[:2]
     with pytest.raises(UserError, match=r"steps is 10, and .* has reached step 20; give at least 20"):
