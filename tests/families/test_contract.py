@@ -74,7 +74,11 @@ def owned(trainable: Any, params: Any) -> set[str]:
     return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
-every_case = pytest.mark.parametrize("family", CASES)
+# the encoder and decoder of one family stand for the other's by default, which by hand are tried too
+BY_HAND = ("rnn-translation",)
+every_case = pytest.mark.parametrize(
+    "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
+)
 every_family = pytest.mark.parametrize("family", DIGITS)
 
 
@@ -274,7 +278,10 @@ WAYS = {
 @pytest.mark.parametrize(
     ("family", "rewarded"),
     [
-        *(pytest.param(family, False, id=f"{family}-data") for family in CASES),
+        *(
+            pytest.param(family, False, id=f"{family}-data", marks=[pytest.mark.slow] * (family in BY_HAND))
+            for family in CASES
+        ),
         *(pytest.param(family, True, id=f"{family}-reward") for family in ("rnn", "gan")),
         *(
             pytest.param(family, True, id=f"{family}-reward", marks=pytest.mark.slow)
