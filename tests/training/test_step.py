@@ -11,7 +11,7 @@ from jaxgen.core.masks import Everything, Matching, paths
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import Adafactor, AdamW, Muon
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.training.schedules import Cosine
 from jaxgen.training.step import Game, init_state, make_game, take_step
@@ -19,19 +19,21 @@ from tests.worlds import Duel, Histogram
 
 BATCH = 24
 ADAM = AdamW(Cosine(1e-2, warmup=2), weight_decay=0.1, clip=0.5)
+PLAYERS = (ADAM, AdamW(1e-2, weight_decay=0.1))
+WHOLE_LEAVES = (Muon(1e-2, weight_decay=0.1), Adafactor(1e-2, factored_from=3, clip=0.5))  # rules that look at these
 
 
-def duel(trainable=Everything(), **how) -> Game:
+def duel(trainable=Everything(), players=PLAYERS, **how) -> Game:
     task = Duel().sized(Pictures().spec())
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    optimisers = {"left": ADAM, "right": AdamW(1e-2, weight_decay=0.1)}
+    optimisers = dict(zip(("left", "right"), players, strict=True))
     return make_game(task, shapes.params, optimisers, {"slow": EMA(500.0)}, 20, BATCH, trainable, **how)
 
 
 @functools.cache
-def built(parallel: Parallel, trainable, loops: bool):
+def built(parallel: Parallel, trainable, loops: bool, players: tuple):
     """The compiled program of a duel; most tests share one."""
-    game, devices, source = duel(trainable), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
+    game, devices, source = duel(trainable, players), parallel.place(BATCH), Pictures(batch_size=BATCH).source()
     init = jax.jit(lambda key, source: init_state(game, key, lambda moving: source))
     feed, key = devices.put_feed(source, traced=True), source.init(jax.random.key(9), None)
     state = devices.put_state(init(jax.random.key(0), key))
@@ -39,9 +41,9 @@ def built(parallel: Parallel, trainable, loops: bool):
 
 
 @functools.cache
-def trained(parallel: Parallel, counts=(3, 4), trainable=Everything(), loops=True):
+def trained(parallel: Parallel, counts=(3, 4), trainable=Everything(), loops=True, players=PLAYERS):
     """The first parameters, the state after some calls as host arrays, and the last call's metrics."""
-    init, key, devices, feed, program = built(parallel, trainable, loops)
+    init, key, devices, feed, program = built(parallel, trainable, loops, players)
     state = init(jax.random.key(0), key)
     first = jax.tree.map(np.asarray, state.params)
     state = devices.put_state(state)
@@ -71,6 +73,16 @@ def test_one_device_many_devices_and_pmap_take_the_same_steps(parallel):
     for path, a, b in zip(paths(one), jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=path)
     assert metrics == pytest.approx(metrics_of_many, rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    "parallel", [Parallel(data=2, fsdp=2), Parallel(compiler=Compiler.PMAP, data=4)], ids=str
+)
+def test_rules_that_look_at_whole_leaves_agree_on_any_devices(parallel):
+    _, one, _ = trained(Parallel(data=1), players=WHOLE_LEAVES)
+    _, many, _ = trained(parallel, players=WHOLE_LEAVES)
+    for path, a, b in zip(paths(one), jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=path)
 
 
 def test_calls_of_any_lengths_end_in_the_same_bits():
