@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.core.masks import Matching
+from jaxgen.core.surgery import numbered
 from jaxgen.errors import UserError, nearest
 from jaxgen.types import Key, Params
 
@@ -43,6 +45,22 @@ def part_of(params: Params, name: str) -> Params:
             "run of the network that it is made for"
         )
     return params[name]
+
+
+def parts_of(params: Params, prefix: str) -> list[str]:
+    """The names of the parts `prefix`_0, `prefix`_1 ... in their order; UserError where there is none."""
+    part_of(params, f"{prefix}_0")
+    return numbered(params, prefix)
+
+
+def deepened(params: Params, prefix: str, more: int, idle: Callable[[Params, Key], Params], key: Key) -> Params:
+    """So many `more` parts behind `prefix`_0 ..., each made by `idle` of the last one's shapes."""
+    names = parts_of(params, prefix)
+    added = {
+        f"{prefix}_{len(names) + number}": idle(params[names[-1]], jax.random.fold_in(key, number))
+        for number in range(more)
+    }
+    return params | added
 
 
 @dataclass(frozen=True)

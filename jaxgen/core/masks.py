@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,17 @@ def path_of(keys: tuple) -> str:
 
 def paths(params: Params) -> list[str]:
     """The paths of all leaves, in the tree's order."""
-    return [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return list(by_path(params))
+
+
+def by_path(tree: Any) -> dict[str, Any]:
+    """A leaf's path -> the leaf, in the tree's order."""
+    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def with_leaves(tree: Any, leaves: Mapping[str, Any]) -> Any:
+    """The tree with the leaves of these paths in place of its own. Traceable."""
+    return jax.tree_util.tree_map_with_path(lambda keys, leaf: leaves.get(path_of(keys), leaf), tree)
 
 
 def size_of(tree: Any) -> int:

@@ -7,9 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.masks import paths
 from jaxgen.types import Key, Params
 
-_ONE = re.compile(r"block_(\d+)")  # the name of one block
+BLOCK = "block"  # of blocks one by one: block_0, block_1 ...
 STACK = "blocks"  # of all in one
 
 
@@ -29,6 +30,12 @@ class Suited(Protocol):
         """UserError where the new task's network would not."""
 
 
+def numbered(params: Params, prefix: str) -> list[str]:
+    """The names of the parts `prefix`_0, `prefix`_1 ... in the order of their numbers."""
+    found = (re.fullmatch(rf"{prefix}_(\d+)", name) for name in params)
+    return [match[0] for match in sorted(filter(None, found), key=lambda match: int(match[1]))]
+
+
 def stacked(params: Params) -> Params:
     """Every block_0 .. block_L-1 as one `blocks`, whose arrays [L, ...] have the blocks leading. Traceable.
 
@@ -36,7 +43,7 @@ def stacked(params: Params) -> Params:
     """
     if not isinstance(params, dict):
         return params
-    ones = sorted((name for name in params if _ONE.fullmatch(name)), key=lambda name: int(_ONE.fullmatch(name)[1]))
+    ones = numbered(params, BLOCK)
     if not _alike([params[name] for name in ones]):
         ones = []
     rest = {name: stacked(part) for name, part in params.items() if name not in ones}
@@ -64,8 +71,13 @@ def unstacked(params: Params) -> Params:
 
 
 def arranged(params: Params, like: Params) -> Params:
-    """`params` with their blocks stacked or one by one as those of `like` are, which may be shapes alone."""
-    for arrange in (lambda params: params, stacked, unstacked):
-        if jax.tree.structure(jax.eval_shape(arrange, params)) == jax.tree.structure(like):
-            return arrange(params)
-    return params
+    """`params` with their blocks stacked or one by one as those of `like` are, which may be shapes alone.
+
+    The way in which most leaves have the paths that they have there: some may lack.
+    """
+    wanted, as_they_are = set(paths(like)), lambda params: params
+    common = {
+        arrange: len(wanted & set(paths(jax.eval_shape(arrange, params))))
+        for arrange in (as_they_are, stacked, unstacked)
+    }
+    return max(common, key=common.get)(params)

@@ -1,10 +1,10 @@
 """The names of some 3,900 emoji in two languages, from the `emoji` package: a small parallel corpus without a file."""
 # SPDX-License-Identifier: Apache-2.0
 
-import hashlib
 import re
 from dataclasses import dataclass
 
+from jaxgen.data.splits import tenth_of
 from jaxgen.errors import UserError, nearest
 
 _FULLY_QUALIFIED = 2  # one spelling of each emoji
@@ -45,7 +45,7 @@ class EmojiNames:
         for characters, names in emoji.EMOJI_DATA.items():
             if names["status"] == _FULLY_QUALIFIED and self.source in names and self.target in names:
                 pair = _words(names[self.source]), _words(names[self.target])
-                splits[_split_of(base_of(characters))].append((f"the emoji {characters}", *pair))
+                splits[_TENTHS.get(tenth_of(base_of(characters)), "train")].append((f"the emoji {characters}", *pair))
         known = [_known(line[side] for line in splits["train"]) for side in (1, 2)]
         combined = [line for line in splits["test"] if all(_known([line[side]]) <= known[side - 1] for side in (1, 2))]
         return splits | {"combinations": combined}
@@ -55,11 +55,6 @@ def base_of(characters: str) -> str:
     """An emoji without its skin, gender and hair: what its variants share."""
     plain = _GENDER_OR_HAIR.sub("", _SKIN_OR_STYLE.sub("", characters))
     return _MAN_OR_WOMAN.sub(_PERSON, plain)
-
-
-def _split_of(base: str) -> str:
-    tenth = int.from_bytes(hashlib.sha256(base.encode()).digest()[:8], "big") % 10
-    return _TENTHS.get(tenth, "train")
 
 
 def _words(name: str) -> str:

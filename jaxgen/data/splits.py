@@ -50,13 +50,18 @@ def part_of(arrays: Mapping[str, Any], expression: str, title: str) -> dict[str,
     return parts[0] if len(parts) == 1 else jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
+def tenth_of(example: str | bytes) -> int:
+    """0 .. 9: a tenth that an example, by its name or content, belongs to; by a hash, whatever else there is."""
+    content = example.encode("utf-8", "surrogatepass") if isinstance(example, str) else example
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % _HELD_OUT
+
+
 def in_validation(example: str | bytes) -> bool:
     """Whether an example, by its name or content, is one of the tenth of a training split that is set aside.
 
     By a hash, so that examples which come or go move no other one.
     """
-    content = example.encode("utf-8", "surrogatepass") if isinstance(example, str) else example
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % _HELD_OUT == 0
+    return tenth_of(example) == 0
 
 
 def holding_out(data: D, *fitted: str) -> D:

@@ -149,9 +149,7 @@ class Presentation:
         return [dict(zip(given, parts, strict=True)) for parts in zip(*given.values(), strict=True)], made
 
     def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
-        """Figures of rows that are no models; none where samples are not measured."""
-        if not isinstance(self.made, Measured):
-            return {}
+        """Figures of rows that are no models, where what is made is Measured."""
         return self.made.references(train, real, (self._captions(train), self._captions(real)))
 
     def attention(self, samples: Batch, weights: np.ndarray) -> Artefact:

@@ -6,11 +6,21 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from jaxgen.errors import UserError
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import attend, attention_weights, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
 
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
+
+
+def check_rotary_heads(width: int, heads: int) -> None:
+    """UserError where `heads` do not cut `width` features into even numbers, which rotary positions turn in pairs."""
+    if heads < 1 or width < 1 or width % (2 * heads):
+        raise UserError(
+            f"width is {width} and heads {heads}; give each head an even number of features, such as "
+            f"width={max(2 * heads, 2) * 8}"
+        )
 
 
 def empty_cache(batch_size: int, room: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32) -> Cache:

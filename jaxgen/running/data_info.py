@@ -95,7 +95,7 @@ def to_train(experiment: Experiment, workdir: Path) -> Experiment:
         return experiment
     if kept is None:
         start = experiment.start
-        return experiment if start is None else _placed(_with_start_s_vocabulary(experiment, start))
+        return experiment if start is None else _placed(_with_vocabulary_of(experiment, start))
     if kept[0] != data.text_digest() and kept[1] != data.vocabulary_document():
         raise UserError(
             f"the training text has changed since {workdir} was begun, and with it the vocabulary; "
@@ -104,7 +104,7 @@ def to_train(experiment: Experiment, workdir: Path) -> Experiment:
     return _placed(with_kept_vocabulary(experiment, workdir))
 
 
-def _with_start_s_vocabulary(experiment: Experiment, start: Start) -> Experiment:
+def _with_vocabulary_of(experiment: Experiment, start: Start) -> Experiment:
     """The experiment with the vocabulary that its start was trained with."""
     workdir = Path(start.run)
     kept = _vocabulary(workdir)

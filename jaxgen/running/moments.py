@@ -4,9 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
-from jaxgen.core.masks import path_of
+from jaxgen.core.masks import by_path, with_leaves
 from jaxgen.errors import UserError
 from jaxgen.training.digests import type_of
 
@@ -20,7 +18,7 @@ def carried(
     count by which Adam corrects their bias. A schedule's count stands beside no moments and is not carried. UserError
     where unchanged parameters have moments here and `run` has none of them.
     """
-    here = {path_of(keys): type_of(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(opt_state)}
+    here = {path: type_of(leaf) for path, leaf in by_path(opt_state).items()}
     owners = {path: owner for path in here if (owner := _owner(path, params)) is not None}
     wanted = {path for path, owner in owners.items() if owner in unchanged}
     both = {path for path in wanted if path in saved and type_of(saved[path]) == here[path]}
@@ -37,9 +35,7 @@ def carried(
 
 def with_moments(opt_state: Any, moments: Mapping[str, Any]) -> Any:
     """The optimisers' first state with the moments of these paths in it. Traceable."""
-    if not moments:
-        return opt_state
-    return jax.tree_util.tree_map_with_path(lambda keys, leaf: moments.get(path_of(keys), leaf), opt_state)
+    return with_leaves(opt_state, moments) if moments else opt_state
 
 
 def _owner(path: str, params: set[str]) -> str | None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.data_info import same_data
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder
+from jaxgen.training.schedules import rate_of
 
 CHANGES = "changes.jsonl"  # what was taken, and at which step
 _INTERVALS = ("every", "keep:", "steps:", "steps_per_call:")
@@ -25,14 +26,6 @@ class Rated(Protocol):
     """An optimiser with a learning rate, or a schedule of it."""
 
     learning_rate: Any
-
-
-@runtime_checkable
-class Schedule(Protocol):
-    """A learning rate that depends on the update and on how many there will be."""
-
-    def build(self, updates: int) -> Callable[[Any], Any]:
-        """The rate by the number of the update."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +97,11 @@ def rate_at(optimiser: Any, updates: int, update: int) -> float | None:
 
     Updates that were skipped are counted here, and by an optimiser they are not.
     """
-    rate = optimiser.learning_rate if isinstance(optimiser, Rated) else None
-    if isinstance(rate, Schedule):
-        return float(rate.build(updates)(update))
+    if not isinstance(optimiser, Rated):
+        return None
+    rate = rate_of(optimiser.learning_rate, updates)
+    if callable(rate):
+        return float(rate(update))
     return float(rate) if isinstance(rate, int | float) else None
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 
-from jaxgen.core.masks import Mask, path_of, paths
+from jaxgen.core.masks import Mask, by_path, path_of, paths, with_leaves
 from jaxgen.core.start import OnlyNew, Start
-from jaxgen.core.surgery import Suited, stacked, unstacked
+from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
@@ -98,35 +98,25 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     key = jax.random.fold_in(assembly.key, 7)
     changed = jax.device_get(_operated(start, params, key) if start.surgery else params)
     dropped = set(paths(unstacked(params))) - set(paths(changed)) if start.surgery else set()
-    found = _flat(_arranged(changed, shapes.params))
+    found = by_path(arranged(changed, shapes.params))
     found = {path: leaf for path, leaf in found.items() if not _is_fresh(start, path, dropped)}
-    wanted = _flat(shapes.params)
+    wanted = by_path(shapes.params)
     if start.fresh is not None:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
-    shared = _flat(saved.get("extra", {}).get("shared"))
-    _refuse_misfits(start, wanted, found, fresh, _flat(shapes.extra.shared), shared)
+    shared = by_path(saved.get("extra", {}).get("shared"))
+    _refuse_misfits(start, wanted, found, fresh, by_path(shapes.extra.shared), shared)
     if fresh:
         found |= _first(assembly, fresh)
     variables = Variables(_filled(shapes.params, found), Extra(_filled(shapes.extra.shared, shared)))
     moments = {}
     if start.moments:
-        before = {(path, type_of(leaf)) for path, leaf in _flat(params).items()}
+        before = {(path, type_of(leaf)) for path, leaf in by_path(params).items()}
         kept = {path for path, leaf in found.items() if path not in fresh and (path, type_of(leaf)) in before}
         state = jax.eval_shape(assembly.init, assembly.key)
-        moments = carried(_flat(saved.get("opt_state", {})), state.opt_state, kept, set(wanted), start.run)
+        moments = carried(by_path(saved.get("opt_state", {})), state.opt_state, kept, set(wanted), start.run)
     say(f"starting from {start.run} at step {step}")
     return Started(variables, moments)
-
-
-def _arranged(params: Params, like: Params) -> Params:
-    """The parameters with their blocks stacked or one by one as in `like`, of which some leaves may lack here."""
-    wanted, as_they_are = set(paths(like)), lambda params: params
-    common = {
-        arrange: len(wanted & set(paths(jax.eval_shape(arrange, params))))
-        for arrange in (as_they_are, stacked, unstacked)
-    }
-    return max(common, key=common.get)(params)
 
 
 def _saved(start: Start, say: Callable[[str], None]) -> tuple[dict[str, Any], Params, int]:
@@ -140,9 +130,8 @@ def _saved(start: Start, say: Callable[[str], None]) -> tuple[dict[str, Any], Pa
     if restored is None:
         raise _untrained(start)
     state = restored[0]
-    averages = _flat((state.get("averages") or {}).get(shown))
-    params = jax.tree_util.tree_map_with_path(lambda keys, leaf: averages.get(path_of(keys), leaf), state["params"])
-    return state, params, int(state["step"])
+    averages = by_path((state.get("averages") or {}).get(shown))
+    return state, with_leaves(state["params"], averages), int(state["step"])
 
 
 def _shown(start: Start) -> str | None:
@@ -182,11 +171,11 @@ def _unchanged(start: Start) -> Types:
         raise _untrained(start)
     before = _nested({p.removeprefix("params/"): _shape(t) for p, t in types.items() if p.startswith("params/")})
     after = jax.eval_shape(lambda params: _operated(start, params, jax.random.key(0)), before)
-    dropped = set(_flat(jax.eval_shape(unstacked, before))) - set(_flat(after))
+    dropped = set(by_path(jax.eval_shape(unstacked, before))) - set(by_path(after))
     unchanged: Types = {}
     for arrange in (unstacked, stacked):
         old, new = (
-            {path: type_of(leaf) for path, leaf in _flat(jax.eval_shape(arrange, tree)).items()}
+            {path: type_of(leaf) for path, leaf in by_path(jax.eval_shape(arrange, tree)).items()}
             for tree in (before, after)
         )
         unchanged |= {p: t for p, t in old.items() if new.get(p) == t and not _is_fresh(start, p, dropped)}
@@ -199,7 +188,7 @@ def _is_fresh(start: Start, path: str, dropped: set[str]) -> bool:
 
 def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
     """The leaves of these paths as a run without a start would begin with them."""
-    first = jax.jit(lambda key: {p: leaf for p, leaf in _flat(assembly.task.init(key).params).items() if p in chosen})
+    first = jax.jit(lambda key: {p: leaf for p, leaf in by_path(assembly.task.init(key).params).items() if p in chosen})
     return jax.device_get(first(jax.random.fold_in(assembly.key, 0)))
 
 
@@ -228,11 +217,6 @@ def _refuse_misfits(
             f"start.run={start.run} does not fit this task{after}: {'; '.join(lines[:_NAMED])}{more}; start from a run "
             "of the same family and sizes, change them by start.surgery, or let start.fresh match what shall begin anew"
         )
-
-
-def _flat(tree: Any) -> dict[str, Any]:
-    """A leaf's path -> the leaf."""
-    return {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _filled(like: Any, leaves: Mapping[str, Any]) -> Any:

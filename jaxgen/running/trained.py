@@ -93,7 +93,9 @@ def load_trained(
     return Trained(workdir, assembly, variables, source, int(state.step))
 
 
-def _shapes_as_trained(assembly: Assembly, workdir: Path, config: str | None, settings: Sequence[str]) -> TrainState:
+def _shapes_as_trained(
+    assembly: Assembly, workdir: Path, config: str | Experiment | None, settings: Sequence[str]
+) -> TrainState:
     """The shapes of a run's state, which may hold a rollout: by the sampler that it was tuned under."""
     own = [setting for setting in settings if not setting.startswith(CHANGEABLE)]
     if assembly.experiment.rewards is not None and len(own) < len(settings):

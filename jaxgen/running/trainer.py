@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jaxgen.core.data import Between, Remarking, Streamed
-from jaxgen.core.masks import path_of, size_of
+from jaxgen.core.masks import by_path, size_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import Progress
@@ -171,7 +171,7 @@ class Trainer:
             return load_start(self.assembly, self.say)
         started = load_start(self.assembly, self.say) if leads() else Started()
         shapes = shapes_of(self.assembly)
-        optimisers = {path_of(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes.opt_state)}
+        optimisers = by_path(shapes.opt_state)
         names = json.loads(told(json.dumps(list(started.moments)).encode()))
         like = jax.eval_shape(self.assembly.task.init, self.assembly.key), {name: optimisers[name] for name in names}
         return Started(*told_tree((started.variables, dict(started.moments)), like))
@@ -191,10 +191,9 @@ class Trainer:
             timed, how = TimedFeed(feed, self._goodput), (self._read, hooks, self._stopwatch, self._stopped)
             self._looks.work = self._progress.work
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
-                ends = self._looks.ended, self._rescue
+                ends = self._looks.ended, self._checkpoint_unless_saved
                 state, step = fit(program, state, timed, calls(), experiment.steps, *how, *ends)
-            if self._saved != step:
-                self._checkpoint(step, state)
+            self._checkpoint_unless_saved(step, state)
         return state, step
 
     def _profiled(self) -> contextlib.AbstractContextManager[Run]:
@@ -291,8 +290,8 @@ class Trainer:
                 "one for every example, and run the same command again"
             )
 
-    def _rescue(self, step: int, state: TrainState) -> None:
-        """The last good state, of a run that gets no further batch."""
+    def _checkpoint_unless_saved(self, step: int, state: TrainState) -> None:
+        """The last good state, of a run that has ended or gets no further batch."""
         if self._saved != step:
             self._checkpoint(step, state)
 

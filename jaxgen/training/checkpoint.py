@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
-from jaxgen.core.masks import path_of
+from jaxgen.core.masks import by_path
 from jaxgen.core.state import TrainState, with_keys, without_keys
 from jaxgen.errors import UserError
 from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
@@ -230,7 +230,7 @@ class Checkpoints:
         if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
             like = like.replace(skipped={})
         shapes = plain_shapes(like)
-        wanted = {path_of(keys): type_of(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
+        wanted = {path: type_of(leaf) for path, leaf in by_path(shapes).items()}
         self._refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
         host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)

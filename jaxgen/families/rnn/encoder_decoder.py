@@ -122,6 +122,7 @@ class RecurrentEncoderDecoder(nn.Module):
 
     @nn.nowrap
     def grown(self, carry: Carry, length: int) -> Carry:
+        """The same: a recurrent state holds any number of tokens."""
         return carry
 
     def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:

@@ -1,19 +1,18 @@
 """Surgeries of a recurrent network: wider and deeper ones that begin by computing what the start did."""
 # SPDX-License-Identifier: Apache-2.0
 
-import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.growth import copied_units, part_of, refuse_narrower
+from jaxgen.core.growth import copied_units, deepened, part_of, parts_of, refuse_narrower
 from jaxgen.errors import UserError
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.types import Key, Params
 
-_LAYER = re.compile(r"layer_(\d+)")
+_LAYER = "layer"  # layer_0, layer_1 ...
 _CANDIDATE = 2  # its place among the gates, of an LSTM and of a GRU
 
 
@@ -35,7 +34,7 @@ class Widen:
     width: int
 
     def __call__(self, params: Params, key: Key) -> Params:
-        names = _layers(params)
+        names = parts_of(params, _LAYER)
         old = params[names[0]]["recurrent"].shape[0]
         refuse_narrower("width", old, self.width)
         unit, share = copied_units(key, old, self.width)  # one choice for all layers: a residual network adds them up
@@ -76,24 +75,13 @@ class Deepen:
             )
 
     def __call__(self, params: Params, key: Key) -> Params:
-        names = _layers(params)
-        more = {
-            f"layer_{len(names) + number}": _idle(params[names[-1]], jax.random.fold_in(key, number))
-            for number in range(self.layers)
-        }
-        return params | more
+        return deepened(params, _LAYER, self.layers, _idle, key)
 
 
 def _each_gate(leaf: jax.Array, width: int, unit: jax.Array) -> jax.Array:
     """[..., gates * width] with the units of every gate chosen."""
     gates = leaf.reshape(*leaf.shape[:-1], -1, width)
     return gates[..., unit].reshape(*leaf.shape[:-1], -1)
-
-
-def _layers(params: Params) -> list[str]:
-    """The names of the layers, in their order."""
-    part_of(params, "layer_0")
-    return sorted((name for name in params if _LAYER.fullmatch(name)), key=lambda name: int(_LAYER.fullmatch(name)[1]))
 
 
 def _idle(like: Params, key: Key) -> Params:

@@ -8,11 +8,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
-from jaxgen.errors import UserError
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered, tokens_dropped
 from jaxgen.nn.mlp import MLP
-from jaxgen.nn.multi_head_attention import Attended, Cache, CrossAttention, SelfAttention, empty_cache
+from jaxgen.nn.multi_head_attention import (
+    Attended,
+    Cache,
+    CrossAttention,
+    SelfAttention,
+    check_rotary_heads,
+    empty_cache,
+)
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 
@@ -98,11 +104,7 @@ class TransformerEncoderDecoder(nn.Module):
     )
 
     def __post_init__(self):
-        if self.heads < 1 or self.width < 1 or self.width % (2 * self.heads):
-            raise UserError(
-                f"width is {self.width} and heads {self.heads}; give each head an even number of features, such as "
-                f"width={max(2 * self.heads, 2) * 8}"
-            )
+        check_rotary_heads(self.width, self.heads)
         super().__post_init__()
 
     def setup(self):

@@ -12,7 +12,7 @@ from jaxgen.errors import UserError
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
-from jaxgen.nn.multi_head_attention import Cache, SelfAttention, empty_cache
+from jaxgen.nn.multi_head_attention import Cache, SelfAttention, check_rotary_heads, empty_cache
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.ops.sequences import within_segment
@@ -78,11 +78,7 @@ class Transformer(nn.Module):
     streams = False  # no state goes on from one training batch to the next
 
     def __post_init__(self):
-        if self.heads < 1 or self.width < 1 or self.width % (2 * self.heads):
-            raise UserError(
-                f"width is {self.width} and heads {self.heads}; give each head an even number of features, such as "
-                f"width={max(2 * self.heads, 2) * 8}"
-            )
+        check_rotary_heads(self.width, self.heads)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(f"token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on")
         super().__post_init__()

@@ -1,18 +1,16 @@
 """Surgeries of a Transformer: wider and deeper networks that begin by computing what the start did."""
 # SPDX-License-Identifier: Apache-2.0
 
-import re
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.growth import copied_units, part_of, refuse_narrower
-from jaxgen.core.masks import path_of
+from jaxgen.core.growth import copied_units, deepened, parts_of, refuse_narrower
+from jaxgen.core.masks import path_of, paths
+from jaxgen.core.surgery import BLOCK, numbered
 from jaxgen.errors import UserError
 from jaxgen.types import Key, Params
-
-_BLOCK = re.compile(r"block_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Widen:
     def __call__(self, params: Params, key: Key) -> Params:
         hiding, widening = jax.random.split(key)
         if self.hidden is not None:
-            for number, name in enumerate(_blocks(params)):
+            for number, name in enumerate(parts_of(params, BLOCK)):
                 mlp = self._more_hidden(params[name]["mlp"], jax.random.fold_in(hiding, number))
                 params = params | {name: params[name] | {"mlp": mlp}}
         return params if self.times == 1 else _Multiplied(self.times, widening).params(params)
@@ -58,12 +56,7 @@ class Deepen:
     blocks: int = 1
 
     def __call__(self, params: Params, key: Key) -> Params:
-        names = _blocks(params)
-        more = {
-            f"block_{len(names) + number}": _idle(params[names[-1]], jax.random.fold_in(key, number))
-            for number in range(self.blocks)
-        }
-        return params | more
+        return deepened(params, BLOCK, self.blocks, _idle, key)
 
 
 class _Multiplied:
@@ -73,12 +66,12 @@ class _Multiplied:
         self._times, self._key, self._reads = times, key, 0
 
     def params(self, params: Params) -> Params:
-        wider = {name: self._part(name, part) for name, part in params.items()}
-        return wider
+        blocks = numbered(params, BLOCK)
+        return {
+            name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()
+        }
 
     def _part(self, name: str, part: Params) -> Params:
-        if _BLOCK.fullmatch(name):
-            return self._block(part)
         if name == "head":
             return part | {"kernel": self._read(part["kernel"])}
         if name == "condition":  # a scale and a shift of every feature
@@ -114,12 +107,6 @@ class _Multiplied:
         return (weight / weight.sum(axis=0) * kernel).reshape(-1, kernel.shape[1])
 
 
-def _blocks(params: Params) -> list[str]:
-    """The names of the blocks, in their order."""
-    part_of(params, "block_0")
-    return sorted((name for name in params if _BLOCK.fullmatch(name)), key=lambda name: int(_BLOCK.fullmatch(name)[1]))
-
-
 def _idle(like: Params, key: Key) -> Params:
     """A fresh block of the shapes of another, whose attention and MLP give zeros."""
     fresh = jax.nn.initializers.lecun_normal()
@@ -132,5 +119,5 @@ def _idle(like: Params, key: Key) -> Params:
             return fresh(jax.random.fold_in(key, names.index(path)), leaf.shape, leaf.dtype)
         return jnp.zeros(leaf.shape, leaf.dtype)
 
-    names = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(like)]
+    names = paths(like)
     return jax.tree_util.tree_map_with_path(first, like)
