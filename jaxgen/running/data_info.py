@@ -141,16 +141,16 @@ def _placed(experiment: Experiment) -> Experiment:
     return dataclasses.replace(experiment, start=dataclasses.replace(start, surgery=surgery))
 
 
-def keep(folder: RunFolder, experiment: Experiment, info: DataInfo) -> None:
-    """Write data.json into the run, once."""
+def keep(folder: RunFolder, experiment: Experiment, info: DataInfo, reads: bool) -> None:
+    """Write data.json into the run, once; `reads` says whether the run looks at examples, as targets or as prompts."""
     if (folder.path / DATA).exists():
         return
     data = experiment.data
     held: dict[str, Any] = {"name": data.name, "spec": encoded(info.spec, "data")}
     held["class_names"] = dict(info.class_names)
-    if isinstance(data, Digested) and experiment.rewards is None:  # under a reward no example is trained on
+    if isinstance(data, Digested) and reads:
         held["splits"] = data.split_digests()
-    if isinstance(data, Located) and experiment.rewards is None:
+    if isinstance(data, Located) and reads:
         held["content_sha256"] = data.content()
     if isinstance(data, HasVocabulary):
         held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}

@@ -44,7 +44,7 @@ def train_run(
             for sentence in changes.told(experiment, assembly.game.turns):
                 say(sentence)
         folder.describe(document, facts())
-        keep(folder, experiment, assembly.info)
+        keep(folder, experiment, assembly.info, experiment.rewards is None or assembly.prompted)
         keep_new_leaves(folder, experiment)
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:

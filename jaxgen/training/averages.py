@@ -90,7 +90,15 @@ def moved(average: Any, params: Any, share: jax.Array, step: jax.Array) -> Any:
         # what is missing in the total, exactly: Knuth's TwoSum
         of_change = total - a
         missing = (a - (total - of_change)) + (change - of_change)
-        beyond = jnp.nextafter(total, jnp.where(missing > 0, jnp.inf, -jnp.inf).astype(a.dtype))
+        # the next number on that side, by its bits; of a total of 0, from which nothing is missing, it is not used
+        bits = jax.lax.bitcast_convert_type(total, _integers(a.dtype))
+        one = jnp.where((missing > 0) == (total > 0), 1, -1).astype(bits.dtype)
+        beyond = jax.lax.bitcast_convert_type(bits + one, a.dtype)
         return jnp.where(jnp.abs(missing) > threshold * jnp.abs(beyond - total), beyond, total)
 
     return jax.tree.map(move, average, params)
+
+
+def _integers(dtype: Any) -> jnp.dtype:
+    """The signed integers of as many bits."""
+    return jnp.dtype(f"int{8 * jnp.dtype(dtype).itemsize}")

@@ -10,8 +10,12 @@ import pytest
 
 from jaxgen.running.assembly import assemble
 from jaxgen.running.train_run import train_run
+from jaxgen.training.averages import EMA, UniformAverage
 from jaxgen.training.feeds import TracedFeed
+from jaxgen.training.optimisers import SGD, Adafactor, AdamW, Lion, Muon
 from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.schedules import Cosine
+from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
 
 
@@ -53,3 +57,22 @@ def test_a_step_holds_the_state_once(parallel):
     program = devices.lower(assembly.game, state, feed.example(state), True, assembly.loops).compile()
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
     assert program.memory_analysis().alias_size_in_bytes == held
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (Muon(Cosine(peak=1e-2)), Adafactor(Cosine(peak=1e-2))),
+        (Lion(Cosine(peak=1e-3)), SGD(Cosine(peak=1e-2), momentum=0.9)),
+        (AdamW(Cosine(peak=1e-2), clip=0.1), SGD(Cosine(peak=1e-2))),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_every_optimiser_and_average_goes_on_bit_for_bit(left, right, tmp_path):
+    averages = {"slow": EMA(half_life=100), "mean": UniformAverage(start=5)}
+    optimisers = {"left": left, "right": right}
+    whole = dataclasses.replace(experiment(), optimisers=optimisers, averages=averages)
+    assert train_run(whole, tmp_path / "whole", lambda: False) == 20
+    assert train_run(whole, tmp_path / "stopped", stop_after(4)) < 20
+    assert train_run(whole, tmp_path / "stopped", lambda: False) == 20
+    assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")

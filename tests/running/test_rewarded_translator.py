@@ -73,6 +73,10 @@ def test_stopped_and_resumed_it_ends_as_the_run_that_was_not(whole, data, tmp_pa
     assert end_of(tmp_path / "run") == end_of(whole)
 
 
+def test_it_keeps_what_its_prompts_came_from(whole, data):
+    assert json.loads((whole / "data.json").read_text())["content_sha256"] == data.content()
+
+
 def test_it_tells_its_reward_and_its_samples_figures_and_may_be_searched_with_a_beam(whole):
     figures = evaluate_run(whole)
     assert 0 <= figures["reward"] <= 1 and 0 <= figures["reward_at_start"] <= 1 and figures["kl_nats"] >= -0.1
