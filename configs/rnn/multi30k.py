@@ -18,7 +18,7 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import Muon
 from jaxgen.training.schedules import Cosine
 
 SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
@@ -30,10 +30,10 @@ def experiment() -> Experiment:
     network = RecurrentEncoderDecoder(width=192, embedding=192, dropout=0.2)
     return Experiment(
         task=SequenceToSequence(network=network),
-        data=Pairs(**files, tokens=BytePairs(4000), buckets=(12, 16, 20, 26, 36, 64), batch_size=64),
-        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=200), b2=0.98, clip=1.0)},
+        data=Pairs(**files, tokens=BytePairs(4000), buckets=(12, 16, 20, 26, 36, 64), batch_size=128),
+        optimisers={"likelihood": Muon(learning_rate=Cosine(peak=3e-3, warmup=200), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=30_000)},
-        steps=3600,
+        steps=6000,
         steps_per_call=10,
-        every=Every(log=100, evaluate=900, sample=900, checkpoint=900),
+        every=Every(log=100, evaluate=1000, sample=1000, checkpoint=1000),
     )

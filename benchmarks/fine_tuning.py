@@ -1,0 +1,94 @@
+"""What fine-tuning a few layers saves: the step time and the optimiser's bytes of a config, beside full tuning.
+
+    MULTI30K_DIR=... python benchmarks/fine_tuning.py configs/transformer/multi30k_fine_tune.py
+
+Both sides begin with the same parameters and take the same batch in every step: the time of a step does not depend on
+their values. The losses are compared first; refused are optimiser leaves of a frozen parameter.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import functools
+import sys
+from dataclasses import replace
+
+import jax
+import numpy as np
+from harness import Compiling, Contestant, Refused, Row, Work, contest, report
+
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.masks import Everything, by_path, paths, split
+from jaxgen.core.state import TrainState
+from jaxgen.environment import set_up_jax
+from jaxgen.experiment import Experiment
+from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.training.parallel import Parallel
+
+STEPS = 10  # of a block
+
+
+def one_batch(assembly: Assembly, state: TrainState) -> tuple:
+    """The first batch of the data, [STEPS, B, ...], the same in every step."""
+    devices = assembly.devices
+    first = next(iter(assembly.source.stream(state.source, 0, devices.rows)))
+    repeated = jax.tree.map(lambda array: np.stack([array] * STEPS), first)
+    return (devices.put_feed(repeated, traced=False),) * assembly.game.draws
+
+
+def contestant(name: str, assembly: Assembly, state: TrainState) -> Contestant:
+    """Training by this assembly from the state on."""
+
+    def prepare(compiling: Compiling) -> Work:
+        held, batches = [state], one_batch(assembly, state)
+        with compiling():
+            program = assembly.devices.lower(assembly.game, state, batches, False, assembly.loops).compile()
+
+        def block() -> TrainState:
+            held[0], metrics = program(held[0], batches, np.int32(STEPS))
+            return metrics
+
+        held[0], first = program(held[0], batches, np.int32(1))
+        return Work(block, STEPS, {"loss": first["loss"].total / first["loss"].weight})
+
+    return Contestant(name, prepare)
+
+
+def optimiser_bytes(state: TrainState) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(state.opt_state))
+
+
+def refuse_frozen_moments(assembly: Assembly, state: TrainState) -> None:
+    """Refused where the optimiser holds something of a parameter that does not move."""
+    _, frozen = split(state.params, assembly.game.moving(state.params))
+    found = [path for path in by_path(state.opt_state) if path.endswith(tuple(f"/{name}" for name in paths(frozen)))]
+    if found:
+        raise Refused(f"the optimiser holds {found[0]}, of a frozen parameter")
+
+
+def row(config: str, devices: int, blocks: int) -> Row:
+    tuned = replace(load_experiment(config, Experiment), start=None, parallel=Parallel(data=devices))
+    contestants, notes = [], []
+    for name, trainable in (("all parameters", Everything()), ("those of the config", tuned.trainable)):
+        assembly = assemble(replace(tuned, trainable=trainable))
+        state = assembly.devices.begin(assembly.init, assembly.key, None)
+        refuse_frozen_moments(assembly, state)
+        moving = assembly.game.moving_size(state.params)
+        notes.append(f"{name}: {moving:,} parameters move; the optimiser holds {optimiser_bytes(state):,} bytes")
+        contestants.append(contestant(name, assembly, state))
+    title = f"{'/'.join(config.split('/')[-2:])}, {devices} device{'s' * (devices > 1)}"
+    return contest(title, contestants, blocks, tolerance=1e-5, notes=tuple(notes))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="fine-tuning experiments on streamed data")
+    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each side (%(default)s)")
+    parser.add_argument("--devices", type=int, default=2, help="that the batch is cut over (%(default)s)")
+    options = parser.parse_args()
+    set_up_jax()
+    jax.config.update("jax_enable_compilation_cache", False)
+    return report([functools.partial(row, config, options.devices, options.blocks) for config in options.configs])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
