@@ -5,6 +5,7 @@ import copy
 import functools
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji_names import EmojiNames, Line
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
+from jaxgen.data.joined_pairs import joined
 from jaxgen.data.sources import padded_batches
 from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
@@ -35,7 +37,7 @@ class Pairs:
     the vocabulary, "end". A pair goes into the smallest of `buckets` that holds both sides, the end counted, and is
     padded to it: there are never more shapes than buckets. Lines that are empty, too long, no UTF-8 or without a
     partner are bad: up to `skip_bad` of them are left out. At most `steps_a_shape` batches of one shape follow each
-    other.
+    other. For each training pair there are `joined` more, of two each (`joined_pairs.joined`), of those that fit.
     """
 
     train: tuple[str, str] | EmojiNames  # files, the source's first; or a corpus that has all splits
@@ -47,6 +49,7 @@ class Pairs:
     source_tokens: Tokenizer | None = None
     steps_a_shape: int = 20
     skip_bad: int = 0
+    joined: float = 0.0  # for small corpora
     places: ClassVar[tuple[str, ...]] = ("train", "test", "validation")  # where the lines lie
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
@@ -57,6 +60,8 @@ class Pairs:
             raise UserError(
                 f"batch_size is {self.batch_size} and steps_a_shape {self.steps_a_shape}; give at least 1 of each"
             )
+        if not 0 <= self.joined < math.inf:
+            raise UserError(f"data.joined is {self.joined}; give how many joined pairs there are for each, from 0 on")
         if not self.buckets or list(self.buckets) != sorted(set(self.buckets)) or self.buckets[0] < 2:
             raise UserError(f"data.buckets is {self.buckets}; give lengths from 2 on, each longer than the one before")
         if isinstance(self.train, EmojiNames) != (self.test is None):
@@ -182,11 +187,17 @@ class Pairs:
         yield f"pairs by their tokens: {', '.join(sizes)}; {1 - real / room:.1%} is padding"
 
     def source(self) -> "BucketedPairs":
-        pairs = self._encoded("train")
+        pairs = [*self._encoded("train"), *self._joined()]
         edges = (0, *self.buckets)
         parts = ([p for p in pairs if low < _room(p) <= high] for low, high in itertools.pairwise(edges))
         filled = tuple(self._padded(part, size) for part, size in zip(parts, self.buckets, strict=True) if part)
         return BucketedPairs(filled, self.spec(), self.batch_size, self.steps_a_shape)
+
+    def _joined(self) -> Iterator[Encoded]:
+        """As many joined training pairs as are asked for, less those that are too long."""
+        lines = self.of("train")
+        drawn = itertools.islice(joined(lines), round(self.joined * len(lines)))
+        return (pair for line in drawn if _room(pair := self._pair(line)) <= self.buckets[-1])
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """Every pair of the split once, all in the largest bucket: [n, B, ...]."""
@@ -208,17 +219,20 @@ class Pairs:
         return self._held[split]
 
     def _fitting(self, split: str) -> list[Encoded]:
-        source, target = self.vocabularies
         pairs = []
-        for place, given, made in self.of(split):
-            pair = source.encode(given), target.encode(made)
+        for line in self.of(split):
+            pair = self._pair(line)
             if _room(pair) > self.buckets[-1]:
-                self.bad.refuse(place, f"{_room(pair)} tokens, more than the longest of data.buckets={self.buckets}")
+                self.bad.refuse(line[0], f"{_room(pair)} tokens, more than the longest of data.buckets={self.buckets}")
             else:
                 pairs.append(pair)
         if not pairs:
             raise UserError(f"no pair of the {split} split fits into data.buckets={self.buckets}; give a longer one")
         return pairs
+
+    def _pair(self, line: Line) -> Encoded:
+        source, target = self.vocabularies
+        return source.encode(line[1]), target.encode(line[2])
 
     def _padded(self, pairs: list[Encoded], size: int) -> dict[str, Any]:
         """The source [N, size] and the target [N, size+1], each with its mask [N, size]."""

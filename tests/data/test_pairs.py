@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -34,6 +35,10 @@ def sentences(count, longest=14):
     draw = np.random.default_rng(0)
     lines = [draw.choice(list(WORDS), size) for size in draw.integers(1, longest, count)]
     return [" ".join(line) for line in lines], [" ".join(WORDS[word] for word in line) for line in lines]
+
+
+def french_of(english):
+    return " ".join(WORDS[word] for word in english.split())
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +85,31 @@ def test_batches_hold_what_the_lines_say(folder):
         not np.array_equal(*sources)
         for sources in zip(*[[source_of(b)["value"] for b in e] for e in epochs], strict=True)
     )
+
+
+def lines_of(data):
+    """The words of both sides of each pair that is trained on."""
+    decode, found = data.codec("source").decode, []
+    for arrays in data.source().arrays:
+        sources = zip(source_of(arrays)["value"], source_of(arrays)["mask"], strict=True)
+        targets = [words_of(data, tokens) for tokens in made(arrays)]
+        found += zip([decode(value[mask]) for value, mask in sources], targets, strict=True)
+    return found
+
+
+def test_joined_pairs_are_two_training_pairs_each_and_change_nothing_else(folder):
+    plain, more = pairs(folder), pairs(folder, joined=2.0)
+    known, rest = set(lines_of(plain)), Counter(lines_of(more)) - Counter(lines_of(plain))
+    assert 100 < rest.total() < 300  # those of more than 16 tokens are left out
+    for english, french in rest:
+        en = english.split()
+        cuts = [(" ".join(en[:cut]), " ".join(en[cut:])) for cut in range(1, len(en))]
+        assert any({(a, french_of(a)), (b, french_of(b))} <= known for a, b in cuts)
+        assert french_of(english) == french
+    assert lines_of(pairs(folder, joined=2.0)) == lines_of(more)
+    assert more.text_digest() == plain.text_digest() and more.bad.count == 0
+    for a, b in zip(*(jax.tree.leaves(data.evaluation("test")) for data in (plain, more)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @settings(max_examples=40)
@@ -200,6 +230,7 @@ def test_a_bad_line_is_named_or_left_out(kind, tmp_path):
         ({"buckets": ()}, "data.buckets"),
         ({"buckets": (8, 4)}, "each longer than the one before"),
         ({"batch_size": 0}, "give at least 1 of each"),
+        ({"joined": -1.0}, "data.joined is -1.0; give how many joined pairs"),
         ({"train": ("none.en", "none.fr")}, "data.train is 'none.en', and there is no such file"),
         ({"test": ("empty", "empty")}, "the test split of these pairs is empty"),
     ],
