@@ -20,6 +20,7 @@ from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
 from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
 from jaxgen.rewards.host import HostSamples, OnHost
+from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.tuned import Plain, Samples
 from jaxgen.types import Batch, Key, Variables
@@ -33,7 +34,7 @@ class ScoreFunction:
     rollout; with more than one, an action's ratio counts up to 1 + `clip`, or down to 1 - `clip`.
     """
 
-    reward: ClassProbability | OnHost | Reward
+    reward: ClassProbability | Judge | OnHost | Reward
     kl_coef: float = 0.01
     group: int = 16
     passes: int = 1
@@ -72,7 +73,7 @@ class ScoreFunction:
     ) -> Batch:
         """`trajectory`, its `example`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
         drawn = self.drawn(task, variables, start, prompt, key)
-        seen = drawn["example"] | {name: part for name, part in prompt.items() if name == "reference"}
+        seen = drawn["example"] | {name: part for name, part in prompt.items() if name in ("row", "reference")}
         refuse_other_shapes(self.reward, prepared, seen)
         return self.weighed(drawn, self.reward(prepared, seen))
 
