@@ -55,6 +55,12 @@ class ClassProbability:
         return jnp.exp(log_probabilities(prepared, example["made"]["value"])[:, self.target])
 
 
+def refuse_unsuited_parts(reward: Any, spec: Spec) -> None:
+    """UserError for a reward that looks through other runs which do not suit the data: before any of them is copied."""
+    if isinstance(reward, OfParts):
+        reward.prepare(spec)
+
+
 def refuse_other_shapes(reward: Reward, prepared: Any, example: Batch) -> None:
     """UserError when the reward of `example` (shapes alone) is not one float a row."""
     rows = len(jax.tree.leaves(example)[0])

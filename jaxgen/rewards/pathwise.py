@@ -16,7 +16,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.levels import to_unit
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
 from jaxgen.rewards.host import OnHost
 from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
@@ -46,6 +46,7 @@ class Pathwise:
             )
         if isinstance(self.reward, OnHost):
             raise UserError("a reward on the host has no gradient; give one in JAX, or rewards=ScoreFunction(...)")
+        refuse_unsuited_parts(self.reward, task.spec)
 
     def source(self, task: Reparameterised, batch_size: int, prompts: Prompts | None, plain: Plain) -> Samples:
         return Samples.of(task, self, batch_size, prompts)

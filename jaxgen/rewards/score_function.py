@@ -18,7 +18,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Policy, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
 from jaxgen.rewards.host import HostSamples, OnHost
 from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
@@ -61,6 +61,7 @@ class ScoreFunction:
         task.check_policy()
         if batch_size % self.group:
             raise UserError(f"data.batch_size is {batch_size} and rewards.group {self.group}; let one divide the other")
+        refuse_unsuited_parts(self.reward, task.spec)
 
     def source(self, task: Policy, batch_size: int, prompts: Prompts | None, plain: Plain) -> Traced | Between:
         """Traced, or between the steps where the reward runs on the host."""

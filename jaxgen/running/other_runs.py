@@ -73,22 +73,25 @@ def _names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _kept(workdir: Path | None) -> dict[str, str]:
-    """The digests of the parts that a run keeps, by name. UserError where a run that has begun lacks them."""
-    if workdir is None or not leads():
-        return {}
-    match read_json(workdir / DIGESTS):
-        case dict(known):
-            return {name: str(entry["sha256"]) for name, entry in known.items()}
-        case None if reached(workdir) is None:
-            return {}
-    raise UserError(f"{workdir / DIGESTS} is missing or damaged; restore {workdir / PARTS} from a copy")
+    """The digests of the parts that a run keeps, by name."""
+    known = read_json(workdir / DIGESTS) if workdir is not None and leads() else None
+    entries = known.items() if isinstance(known, dict) else ()
+    return {name: entry["sha256"] for name, entry in entries if isinstance(entry, dict) and "sha256" in entry}
+
+
+def _refuse_to_take(run: Path, workdir: Path, field: str) -> None:
+    """UserError for a run that is the very one in `workdir`, and where that has begun and so must keep its parts."""
+    if run.resolve() == workdir.resolve():
+        raise UserError(f"{field} is the very run that is trained here; name the folder of another, trained one")
+    if reached(workdir) is not None:
+        raise UserError(f"{workdir / DIGESTS} is missing or damaged; restore {workdir / PARTS} from a copy")
 
 
 def _placed(name: str, path: str, run: Run, workdir: Path | None, sha256: str | None) -> Placed:
     field = f"{path}.path={run.path}"
     folder = Path(run.path) if sha256 is None else workdir / PARTS / name
-    if sha256 is None and workdir is not None and folder.resolve() == workdir.resolve():
-        raise UserError(f"{field} is the very run that is trained here; name the folder of another, trained one")
+    if sha256 is None and workdir is not None and leads():
+        _refuse_to_take(folder, workdir, field)
     try:
         read = _documents(folder, field) if leads() else None
         experiment, data = json.loads(told(json.dumps(read).encode()))
