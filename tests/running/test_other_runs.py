@@ -114,11 +114,19 @@ def test_one_device_two_and_pmap_agree_and_leave_the_part_as_it_was(whole):
         state = devices.begin(assembly.init, assembly.key, None)
         feed = TracedFeed(assembly.source, devices).example(state)
         program = devices.lower(game, state, feed, True, assembly.loops, parts).compile()
-        state, metrics = program(state, feed, np.int32(2), parts)
+        state, metrics = program(state, feed, np.int32(1), parts)
         ends[name] = jax.device_get((devices.fetch(state).params, metrics["reward"]))
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(parts), before)
     for end in ends.values():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), end, ends["jit"])
+
+
+def test_under_pmap_it_trains_is_evaluated_and_sampled_as_on_one_device(whole, tmp_path):
+    experiment, folder = whole
+    spread = dataclasses.replace(experiment, parallel=SPREADS["pmap"], steps=1)
+    assert train_run(spread, tmp_path / "run", lambda: False) == 1
+    ends = [json.loads((run / "metrics.jsonl").read_text().splitlines()[0]) for run in (tmp_path / "run", folder)]
+    assert ends[0] == pytest.approx(ends[1], rel=2e-5) and (tmp_path / "run" / "samples" / "1.png").exists()
 
 
 def changed(path, change):
