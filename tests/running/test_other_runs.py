@@ -126,6 +126,8 @@ def test_under_pmap_it_trains_is_evaluated_and_sampled_as_on_one_device(whole, t
     spread = dataclasses.replace(experiment, parallel=SPREADS["pmap"], steps=1)
     assert train_run(spread, tmp_path / "run", lambda: False) == 1
     ends = [json.loads((run / "metrics.jsonl").read_text().splitlines()[0]) for run in (tmp_path / "run", folder)]
+    for end in ends:
+        assert end.pop("split") == "train"
     assert ends[0] == pytest.approx(ends[1], rel=2e-5) and (tmp_path / "run" / "samples" / "1.png").exists()
 
 
