@@ -6,6 +6,7 @@ H height   W width           C channels           L layers        G gates     S 
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,11 @@ class Modality:
     def shape(self) -> tuple[int, ...]:
         """Of one example's "value"."""
         raise NotImplementedError
+
+    @property
+    def elements(self) -> int:
+        """The numbers of one example that a likelihood is over: a picture's levels, the tokens after the first."""
+        return math.prod(self.shape)
 
     def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """The name, shape and dtype of each array of one example."""
@@ -95,6 +101,10 @@ class Tokens(Modality):
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.length if self.framing is Framing.SOURCE else self.length + 1,)
+
+    @property
+    def elements(self) -> int:
+        return self.length
 
     def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         found = {"value": (self.shape, jnp.int32)}
@@ -200,7 +210,15 @@ class Extra:
 
 @struct.dataclass
 class Variables:
-    """All that a network needs: the parameters, and the state beside them."""
+    """All that a network needs: the parameters, the state beside them, and the variables of other runs (core/part.py).
+
+    `parts` are never trained, never donated, and in no checkpoint of the run.
+    """
 
     params: Any
     extra: Extra = Extra()
+    parts: Mapping[str, "Variables"] = struct.field(default_factory=dict)  # a part's name -> its variables
+
+
+Parts = Mapping[str, Variables]
+NO_PARTS: Parts = {}  # an empty tree: as an argument of a program it has no leaves

@@ -49,6 +49,8 @@ def description(assembly: Assembly, pace: float | None = None, compiles: bool = 
         yield f"  {part:<36} {size:,}"
     if game.moving_size(state.params) < size_of(state.params):
         yield f"  of them move      {game.moving_size(state.params):,}"
+    for name, shapes in assembly.part_shapes.items():
+        yield f"part {name:<14} {size_of(shapes.params):,} parameters of another run, in no checkpoint of this one"
     yield f"checkpoint          {told(checkpoint_bytes(state))}"
     found = estimate(assembly, state)
     yield from _memory(found.memory)

@@ -139,6 +139,13 @@ class Prompted(Protocol):
 
 
 @runtime_checkable
+class Hiding(Protocol):
+    """A family that can be trained to do without what its data give."""
+
+    condition_dropout: float  # the fraction of training rows whose given is hidden; 0: it cannot do without
+
+
+@runtime_checkable
 class Reparameterised(Protocol):
     """A family whose samples are a differentiable function of its parameters and noise: for the reward's gradient."""
 

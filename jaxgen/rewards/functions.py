@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.errors import UserError
 from jaxgen.metrics.features import CLASSES, LEVELS, SHAPE, load, log_probabilities
-from jaxgen.types import Batch, Spec
+from jaxgen.types import Batch, Parts, Spec
 
 
 class Reward(Protocol):
@@ -19,10 +19,23 @@ class Reward(Protocol):
         """What the reward needs, arrays alone (a frozen net's weights); UserError for data that do not suit."""
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
-        """[B] float rewards of examples {"given", "made"} as the data's batches have them.
+        """[B] float rewards of examples {"row", "given", "made"} as the data's batches have them.
 
         Where samples are drawn for prompts, "reference" is what the data have for each, as "made".
         """
+
+
+@runtime_checkable
+class OfParts(Protocol):
+    """A reward that looks through other runs (core/part.py), whose variables are none of its own arrays."""
+
+    def of_parts(self, parts: Parts) -> Any:
+        """What it is called with in place of what it has prepared."""
+
+
+def looked_through(reward: Any, prepared: Any, parts: Parts) -> Any:
+    """What a reward is called with as `prepared`."""
+    return reward.of_parts(parts) if isinstance(reward, OfParts) else prepared
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,12 @@ class ClassProbability:
 
     def __call__(self, prepared: Any, example: Batch) -> jax.Array:
         return jnp.exp(log_probabilities(prepared, example["made"]["value"])[:, self.target])
+
+
+def refuse_unsuited_parts(reward: Any, spec: Spec) -> None:
+    """UserError for a reward that looks through other runs which do not suit the data: before any of them is copied."""
+    if isinstance(reward, OfParts):
+        reward.prepare(spec)
 
 
 def refuse_other_shapes(reward: Reward, prepared: Any, example: Batch) -> None:

@@ -130,7 +130,7 @@ class HostSamples:
 
     def init(self, key: Key, moving: Any) -> State:
         made = functools.partial(self._unrewarded, self.prompts)
-        return begun(key, moving) | kept_rollout(self.tuning.passes, made, self.task, key, moving, self.batch_size)
+        return begun(key, moving) | kept_rollout(self.tuning, made, self.task, key, moving, self.batch_size)
 
     def make(self, state: State, variables: Variables, number: int, rows: jax.Array) -> tuple[Batch, State]:
         """As `Samples.next`."""

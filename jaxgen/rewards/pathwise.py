@@ -16,8 +16,9 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.levels import to_unit
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
 from jaxgen.rewards.host import OnHost
+from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.tuned import Plain, Samples
 from jaxgen.types import Batch, Key, Variables
@@ -27,7 +28,7 @@ from jaxgen.types import Batch, Key, Variables
 class Pathwise:
     """Tuning toward `reward` through the sampler, minus `distance_coef` times the squared distance from the start."""
 
-    reward: ClassProbability | Reward
+    reward: ClassProbability | Judge | Reward
     distance_coef: float = 0.1
     distance = "squared_distance"  # the mean over pixels in [-1, 1], between samples of the same noise
     passes = 1  # the gradient in the samples is right for them alone
@@ -45,6 +46,7 @@ class Pathwise:
             )
         if isinstance(self.reward, OnHost):
             raise UserError("a reward on the host has no gradient; give one in JAX, or rewards=ScoreFunction(...)")
+        refuse_unsuited_parts(self.reward, task.spec)
 
     def source(self, task: Reparameterised, batch_size: int, prompts: Prompts | None, plain: Plain) -> Samples:
         return Samples.of(task, self, batch_size, prompts)
@@ -56,7 +58,7 @@ class Pathwise:
         `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
         request = {"row": prompt["row"], "given": prompt["given"]}
         example, before = (task.draw(v, request, key) for v in (variables, start))
-        seen = example | {name: part for name, part in prompt.items() if name == "reference"}
+        seen = example | {name: part for name, part in prompt.items() if name in ("row", "reference")}
         refuse_other_shapes(self.reward, prepared, seen)
         value = example["made"]["value"]
 

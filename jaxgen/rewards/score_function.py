@@ -18,8 +18,9 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Policy, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
 from jaxgen.rewards.host import HostSamples, OnHost
+from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.tuned import Plain, Samples
 from jaxgen.types import Batch, Key, Variables
@@ -33,7 +34,7 @@ class ScoreFunction:
     rollout; with more than one, an action's ratio counts up to 1 + `clip`, or down to 1 - `clip`.
     """
 
-    reward: ClassProbability | OnHost | Reward
+    reward: ClassProbability | Judge | OnHost | Reward
     kl_coef: float = 0.01
     group: int = 16
     passes: int = 1
@@ -60,6 +61,7 @@ class ScoreFunction:
         task.check_policy()
         if batch_size % self.group:
             raise UserError(f"data.batch_size is {batch_size} and rewards.group {self.group}; let one divide the other")
+        refuse_unsuited_parts(self.reward, task.spec)
 
     def source(self, task: Policy, batch_size: int, prompts: Prompts | None, plain: Plain) -> Traced | Between:
         """Traced, or between the steps where the reward runs on the host."""
@@ -72,7 +74,7 @@ class ScoreFunction:
     ) -> Batch:
         """`trajectory`, its `example`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
         drawn = self.drawn(task, variables, start, prompt, key)
-        seen = drawn["example"] | {name: part for name, part in prompt.items() if name == "reference"}
+        seen = drawn["example"] | {name: part for name, part in prompt.items() if name in ("row", "reference")}
         refuse_other_shapes(self.reward, prepared, seen)
         return self.weighed(drawn, self.reward(prepared, seen))
 

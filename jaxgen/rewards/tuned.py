@@ -11,8 +11,10 @@ from flax import struct
 
 from jaxgen.core.data import Between, Traced
 from jaxgen.core.mean import Mean
+from jaxgen.core.part import part_shapes
 from jaxgen.core.task import Aux, Task, Turn
 from jaxgen.errors import UserError
+from jaxgen.rewards.functions import looked_through
 from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.reference import State, at_start, begun
 from jaxgen.types import Batch, Key, Spec, Variables
@@ -92,7 +94,7 @@ class Drawing(Tuning, Protocol):
 class Samples:
     """A traced source: what the task draws as it is at that step, for prompts or for nothing given, and its reward."""
 
-    prepared: Any  # what the reward looks through
+    prepared: Any  # what the reward looks through, unless that is a part
     prompts: Prompts | None
     tuning: Drawing = struct.field(pytree_node=False)
     task: Task = struct.field(pytree_node=False)
@@ -108,7 +110,7 @@ class Samples:
         return self.task.spec
 
     def init(self, key: Key, moving: Any) -> State:
-        kept = kept_rollout(self.tuning.passes, self._made, self.task, key, moving, self.batch_size)
+        kept = kept_rollout(self.tuning, self._made, self.task, key, moving, self.batch_size)
         return begun(key, moving) | kept
 
     def next(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, State]:
@@ -131,7 +133,8 @@ class Samples:
     def _made(self, state: State, variables: Variables, number: jax.Array, rows: jax.Array) -> Batch:
         key, start = jax.random.fold_in(state["key"], number), at_start(state, variables)
         prompt = prompt_of(self.prompts, state["key"], number, rows, self.batch_size, self.tuning.group)
-        return {"row": rows, **self.tuning.batch(self.task, self.prepared, variables, start, prompt, key)}
+        prepared = looked_through(self.tuning.reward, self.prepared, variables.parts)
+        return {"row": rows, **self.tuning.batch(self.task, prepared, variables, start, prompt, key)}
 
 
 def prompt_of(
@@ -145,12 +148,13 @@ def prompt_of(
 
 
 def kept_rollout(
-    passes: int, made: Callable[..., Batch], task: Task, key: Key, moving: Any, batch_size: int
+    tuning: Tuning, made: Callable[..., Batch], task: Task, key: Key, moving: Any, batch_size: int
 ) -> dict[str, Batch]:
     """A place in the source's state for the rollout that several passes are taken over; none for one pass."""
-    if passes == 1:
+    if tuning.passes == 1:
         return {}
-    variables, rows = jax.eval_shape(task.init, key), jnp.arange(batch_size, dtype=jnp.int32)
+    variables = jax.eval_shape(task.init, key).replace(parts=part_shapes((tuning, task)))
+    rows = jnp.arange(batch_size, dtype=jnp.int32)
     shapes = jax.eval_shape(made, begun(key, moving), variables, jnp.int32(0), rows)
     return {"rollout": jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)}
 

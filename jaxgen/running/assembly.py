@@ -4,6 +4,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxgen.core.data import Augmenting, Begins, Between, Data, Finite, Shaped, Source
 from jaxgen.core.layout import LaidOut, check_layout
+from jaxgen.core.part import part_shapes
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Prompted, Task
 from jaxgen.errors import UserError
@@ -21,10 +23,11 @@ from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.tuned import TunedGame
 from jaxgen.running.data_info import DataInfo, chosen_data
 from jaxgen.running.moments import with_moments
+from jaxgen.running.other_runs import Placed, load_parts, refuse_other_meanings, resolved
 from jaxgen.training.feeds import Devices
 from jaxgen.training.program import shapes_and_loops
 from jaxgen.training.step import Game, init_state, make_game
-from jaxgen.types import Batch, Key, Spec, Variables
+from jaxgen.types import Batch, Key, Parts, Spec, Variables
 
 _PROMPTS = 100_000  # training examples that prompts are drawn from, at most
 
@@ -33,13 +36,23 @@ _PROMPTS = 100_000  # training examples that prompts are drawn from, at most
 class Assembly:
     """The parts of one experiment; nothing of the model or the data is allocated before it is asked for."""
 
-    experiment: Experiment
+    experiment: Experiment  # with a `Part` in the place of each `Run`
     data: Data  # the experiment's, with examples set aside for validation where something chooses by them
     info: DataInfo
     task: Task
     game: Game
     devices: Devices
     loops: bool  # whether several steps may go into one call here
+    placed: tuple[Placed, ...] = ()  # the other runs that are parts of this one
+
+    @functools.cached_property
+    def parts(self) -> Parts:
+        """Their variables, whole on each device; they are read when they are first asked for."""
+        return self.devices.put_parts(load_parts(self.placed))
+
+    @property
+    def part_shapes(self) -> Parts:
+        return part_shapes(self.experiment)
 
     @functools.cached_property
     def source(self) -> Source:
@@ -99,9 +112,10 @@ class Assembly:
         if self.experiment.rewards is None:
             return self.spec.batch(size)
         state = jax.eval_shape(self.init, self.key)
+        variables = state.variables.replace(parts=self.part_shapes)
         if isinstance(self.source, Shaped):
-            return self.source.shapes(state.source, state.variables)
-        return jax.eval_shape(self.source.next, state.source, state.variables, jnp.int32(0), jnp.arange(size))[0]
+            return self.source.shapes(state.source, variables)
+        return jax.eval_shape(self.source.next, state.source, variables, jnp.int32(0), jnp.arange(size))[0]
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """What is made for a request; a run under a reward, unless something is given, draws as it was tuned to."""
@@ -114,15 +128,19 @@ class Assembly:
         return 1 if not self.loops or isinstance(self.source, Between) else self.experiment.steps_per_call
 
 
-def assemble(experiment: Experiment, info: DataInfo | None = None) -> Assembly:
+def assemble(experiment: Experiment, info: DataInfo | None = None, workdir: Path | None = None) -> Assembly:
     """Size the task to its data and make its game. UserError when the parts do not fit.
 
     `info` is what a run has kept of its data, which are then not looked at: the run itself is only looked at, and may
-    draw by another sampler than one that it could be tuned under.
+    draw by another sampler than one that it could be tuned under. Other runs that are parts of it are read from what
+    the run in `workdir` has kept of them, where it has.
     """
     looked_at = info is not None
+    experiment, placed = resolved(experiment, workdir)
     data = chosen_data(experiment)
     info = DataInfo.of(data) if info is None else info
+    if not looked_at:
+        refuse_other_meanings(placed, data, info)
     task = experiment.task.sized(info.spec)
     shapes, loops = shapes_and_loops(task.init, jax.random.key(0))
     batch_size, steps = data.batch_size, experiment.steps
@@ -150,4 +168,4 @@ def assemble(experiment: Experiment, info: DataInfo | None = None) -> Assembly:
             f"accumulate is {experiment.accumulate}: a batch of {batch_size} on {devices.parts} devices cannot be cut "
             "into so many equal parts; choose another, or another data.batch_size"
         )
-    return Assembly(experiment, data, info, task, game, devices, loops)
+    return Assembly(experiment, data, info, task, game, devices, loops, placed)

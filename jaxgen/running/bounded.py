@@ -17,7 +17,7 @@ from jaxgen.running.assembly import Assembly
 from jaxgen.running.estimate import device_bytes
 from jaxgen.training.evaluation import added, finish, make_evaluation, make_sampler
 from jaxgen.training.processes import gathered
-from jaxgen.types import Batch, Key, Variables
+from jaxgen.types import Batch, Key, Parts, Variables
 
 _SHARE = 0.25  # of a device's memory: what a part may take beside the model
 _MOST_ROWS = 1024  # of a part of samples
@@ -70,13 +70,14 @@ class Evaluation:
         task, key = self._assembly.task, self._assembly.key
         batches = next(self._parts())
 
-        def sums(key: Key) -> Any:
+        def sums(key: Key, parts: Parts) -> Any:
             batch = jax.tree.map(lambda array: array[0], batches)
             variables = task.init(key)
             rows = task.rows(len(batch["row"]))
-            return task.evaluate(variables.replace(extra=variables.extra.replace(rows=rows)), batch, key)[0]
+            present = variables.replace(extra=variables.extra.replace(rows=rows), parts=parts)
+            return task.evaluate(present, batch, key)[0]
 
-        shapes = jax.eval_shape(sums, key)
+        shapes = jax.eval_shape(sums, key, self._assembly.part_shapes)
         return list(task.finish(jax.tree.map(lambda shape: np.ones(shape.shape, shape.dtype), shapes)))
 
     def count(self) -> int:

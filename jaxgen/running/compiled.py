@@ -67,7 +67,8 @@ def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
         stacked = {n: jax.ShapeDtypeStruct((calls, *one.shape), one.dtype) for n, one in assembly.batch().items()}
         feed = (_laid_out(stacked, rows),) * game.draws
     whole = jax.tree.map(_with, state, devices.layout(state))
-    program = devices.lower(game, whole, feed, traced, assembly.loops).compile()
+    parts = _laid_out(assembly.part_shapes, devices.sharding())
+    program = devices.lower(game, whole, feed, traced, assembly.loops, parts).compile()
     memory, cost = CompiledMemory.of(program), program.cost_analysis()
     if memory is None or not cost:
         raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")

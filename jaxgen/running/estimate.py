@@ -50,7 +50,7 @@ class Memory:
     parameters: int
     optimiser: int
     averages: int
-    others: int  # state without gradients, keys, the source's state
+    others: int  # state without gradients, keys, the source's state, other runs that are parts
     gradients: int
     activations: int  # whatever else a step holds at one time
 
@@ -78,7 +78,8 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
     game, device = assembly.game, Parallel(data=1).place(assembly.game.batch_size)
     traced = assembly.experiment.rewards is not None and isinstance(assembly.source, Traced)
     feed = jax.eval_shape(lambda: assembly.source) if traced else (_stacked(assembly.batch()),) * game.draws
-    program = device.program(game, state, traced, loops=False).trace(state, feed, np.int32(1))
+    arguments = state, feed, np.int32(1), assembly.part_shapes
+    program = device.program(game, state, traced, loops=False).trace(*arguments)
     costs, jaxpr = Costs(), program.jaxpr.jaxpr
     flops, halves = costs.flops(jaxpr), costs.flops(jaxpr, halves=True)
     return Estimate(flops, halves, memory(assembly, state, peak_beside(state, jaxpr, costs)))
@@ -101,6 +102,7 @@ def memory(assembly: Assembly, state: TrainState, peak: int | None = None) -> Me
         activations += _all_bytes(state.params) // devices.mesh.shape["tensor"]
     parts = [held(name, getattr(state, name)) for name in ("params", "opt_state", "averages")]
     others = held("extra", state.extra) + held("source", state.source) + held("key", state.key)
+    others += _all_bytes(assembly.part_shapes)  # whole on each device
     return Memory(*parts, others, gradients, activations)
 
 

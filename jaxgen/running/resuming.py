@@ -68,9 +68,9 @@ def taken(workdir: Path, before: dict | None, experiment: Experiment, document: 
 
     UserError where that alters what was computed, and where the folder is another experiment's.
     """
-    reached = _reached(workdir)
+    newest = reached(workdir)
     if before is None:
-        if reached is not None:
+        if newest is not None:
             raise UserError(f"{workdir} has checkpoints but no {EXPERIMENT}; restore it, or give another --workdir")
         return Taken()
     lines = differences(before, document)
@@ -86,7 +86,7 @@ def taken(workdir: Path, before: dict | None, experiment: Experiment, document: 
         raise UserError(
             f"{workdir} belongs to another experiment; give another --workdir, or undo: " + "; ".join(refused)
         )
-    step = reached or 0
+    step = newest or 0
     if experiment.steps < step:
         raise UserError(f"steps is {experiment.steps}, and {workdir} has reached step {step}; give at least {step}")
     return Taken(tuple(lines), step, before["fields"].get("steps", experiment.steps))
@@ -105,7 +105,7 @@ def rate_at(optimiser: Any, updates: int, update: int) -> float | None:
     return float(rate) if isinstance(rate, int | float) else None
 
 
-def _reached(workdir: Path) -> int | None:
+def reached(workdir: Path) -> int | None:
     """The step of the newest checkpoint."""
     names = (path.name for path in (workdir / "checkpoints").glob("[0-9]*"))
     return max((int(name) for name in names if name.isdecimal()), default=None)

@@ -13,21 +13,21 @@ from typing import Any
 
 import jax
 
-from jaxgen.core.masks import Mask, by_path, path_of, paths, with_leaves
+from jaxgen.core.masks import Mask, by_path, path_of, paths
 from jaxgen.core.start import OnlyNew, Start
 from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.moments import carried
+from jaxgen.running.shown import experiment_document, filled, misfits, read_shown, types_of, untrained
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.digests import type_of
-from jaxgen.training.folder import EXPERIMENT, RunFolder, read_json
+from jaxgen.training.folder import RunFolder, read_json
 from jaxgen.training.processes import leads, told
 from jaxgen.types import Extra, Key, Params, Variables
 
 START = "start.json"  # which leaves a run has taken over as they were, where `trainable` asks for it
-_NAMED = 4  # leaves that do not fit, told one by one
 
 Types = dict[str, str]  # a leaf's path -> its type
 
@@ -93,7 +93,7 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     for surgery in start.surgery:
         if isinstance(surgery, Suited):
             surgery.check(assembly.task)
-    saved, params, step = _saved(start, say)
+    saved, params, step = read_shown(Path(start.run), _field(start), say)
     shapes = jax.eval_shape(assembly.task.init, assembly.key)
     key = jax.random.fold_in(assembly.key, 7)
     changed = jax.device_get(_operated(start, params, key) if start.surgery else params)
@@ -105,10 +105,11 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
     shared = by_path(saved.get("extra", {}).get("shared"))
-    _refuse_misfits(start, wanted, found, fresh, by_path(shapes.extra.shared), shared)
+    here = {path: leaf for path, leaf in wanted.items() if path not in fresh}
+    _refuse_misfits(start, types_of(here, by_path(shapes.extra.shared)), types_of(found, shared))
     if fresh:
         found |= _first(assembly, fresh)
-    variables = Variables(_filled(shapes.params, found), Extra(_filled(shapes.extra.shared, shared)))
+    variables = Variables(filled(shapes.params, found), Extra(filled(shapes.extra.shared, shared)))
     moments = {}
     if start.moments:
         before = {(path, type_of(leaf)) for path, leaf in by_path(params).items()}
@@ -119,36 +120,8 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     return Started(variables, moments)
 
 
-def _saved(start: Start, say: Callable[[str], None]) -> tuple[dict[str, Any], Params, int]:
-    """The newest whole checkpoint of the run, the parameters in it as the run shows them, and its step."""
-    shown = _shown(start)
-    checkpoints = Checkpoints(Path(start.run), keep=None)
-    try:
-        restored = checkpoints.restore_saved(say)
-    finally:
-        checkpoints.close()
-    if restored is None:
-        raise _untrained(start)
-    state = restored[0]
-    averages = by_path((state.get("averages") or {}).get(shown))
-    return state, with_leaves(state["params"], averages), int(state["step"])
-
-
-def _shown(start: Start) -> str | None:
-    """The name of the average that the run shows."""
-    document = read_json(Path(start.run) / EXPERIMENT)
-    if document is None:
-        raise UserError(f"start.run={start.run} is no run: it has no {EXPERIMENT}; name the folder of a trained one")
-    match document:
-        case {"fields": {"averages": {"dict": dict(averages)}}}:
-            return next(iter(averages), None)
-        case {"fields": dict()}:
-            return None
-    raise UserError(f"start.run={start.run}: its {EXPERIMENT} describes no experiment; name the folder of another run")
-
-
-def _untrained(start: Start) -> UserError:
-    return UserError(f"start.run={start.run} has no whole checkpoint yet; train it first")
+def _field(start: Start) -> str:
+    return f"start.run={start.run}"
 
 
 def _operated(start: Start, params: Params, key: Key) -> Params:
@@ -161,14 +134,14 @@ def _operated(start: Start, params: Params, key: Key) -> Params:
 
 def _unchanged(start: Start) -> Types:
     """The leaves that the run's surgeries leave as they are, told without reading any; blocks in both arrangements."""
-    _shown(start)  # it is a run
+    experiment_document(Path(start.run), _field(start))  # it is a run
     checkpoints = Checkpoints(Path(start.run), keep=None)
     try:
         types = checkpoints.types()
     finally:
         checkpoints.close()
     if types is None:
-        raise _untrained(start)
+        raise untrained(_field(start))
     before = _nested({p.removeprefix("params/"): _shape(t) for p, t in types.items() if p.startswith("params/")})
     after = jax.eval_shape(lambda params: _operated(start, params, jax.random.key(0)), before)
     dropped = set(by_path(jax.eval_shape(unstacked, before))) - set(by_path(after))
@@ -192,36 +165,14 @@ def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
     return jax.device_get(first(jax.random.fold_in(assembly.key, 0)))
 
 
-def _refuse_misfits(
-    start: Start,
-    wanted: dict[str, Any],
-    found: dict[str, Any],
-    fresh: set[str],
-    wanted_shared: dict[str, Any],
-    shared: dict[str, Any],
-) -> None:
+def _refuse_misfits(start: Start, here: Types, there: Types) -> None:
     """UserError that names the first leaves which are lacking, superfluous or of another shape, and what to do."""
-    here = {path: type_of(leaf) for path, leaf in wanted.items() if path not in fresh}
-    here |= {f"shared/{path}": type_of(leaf) for path, leaf in wanted_shared.items()}
-    there = {path: type_of(leaf) for path, leaf in found.items()}
-    there |= {f"shared/{path}": type_of(leaf) for path, leaf in shared.items()}
-    lines = [
-        f"{path} is {there.get(path, 'missing')} there and {here.get(path, 'missing')} here"
-        for path in dict.fromkeys([*here, *there])
-        if here.get(path) != there.get(path)
-    ]
-    if lines:
-        more = f", and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    if lines := misfits(here, there):
         after = " after its surgery" if start.surgery else ""
         raise UserError(
-            f"start.run={start.run} does not fit this task{after}: {'; '.join(lines[:_NAMED])}{more}; start from a run "
-            "of the same family and sizes, change them by start.surgery, or let start.fresh match what shall begin anew"
+            f"{_field(start)} does not fit this task{after}: {lines}; start from a run of the same family and sizes, "
+            "change them by start.surgery, or let start.fresh match what shall begin anew"
         )
-
-
-def _filled(like: Any, leaves: Mapping[str, Any]) -> Any:
-    """A tree of the structure of `like` with the leaves of these paths."""
-    return jax.tree_util.tree_map_with_path(lambda keys, _: leaves[path_of(keys)], like)
 
 
 def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One experiment trained in its folder by every process of the run: `jaxgen train` without its command line."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.data_info import keep, to_train
+from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trainer import Trainer
@@ -34,7 +36,7 @@ def train_run(
     agree_on(document)
     taken(workdir, read_json(workdir / EXPERIMENT), experiment, document)
     experiment = with_new_leaves(to_train(experiment, workdir), workdir)
-    assembly = assemble(experiment)
+    assembly = assemble(experiment, workdir=workdir)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
     try:
@@ -46,6 +48,8 @@ def train_run(
         folder.describe(document, facts())
         keep(folder, experiment, assembly.info, experiment.rewards is None or assembly.prompted)
         keep_new_leaves(folder, experiment)
+        if assembly.placed:
+            assembly = dataclasses.replace(assembly, placed=keep_parts(folder, assembly.placed, speak))
         for turn in assembly.game.task.turns():
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")

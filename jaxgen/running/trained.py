@@ -80,7 +80,8 @@ def load_trained(
     Nothing in the folder is changed. `which` is a step, or "best" for the one that the experiment's `best` chose.
     """
     experiment = read_experiment(workdir, config, settings)
-    assembly = assemble(dataclasses.replace(experiment, parallel=_fitting(experiment)), info_of(experiment, workdir))
+    spread = dataclasses.replace(experiment, parallel=_fitting(experiment))
+    assembly = assemble(spread, info_of(experiment, workdir), workdir)
     checkpoints = Checkpoints(workdir, keep=None, best=experiment.best)
     step = None if which is None else _step_of(which, checkpoints, experiment)
     restored = checkpoints.restore(_shapes_as_trained(assembly, workdir, config, settings), say, step)
@@ -89,7 +90,8 @@ def load_trained(
         raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
     state = restored[0]
     # not the optimiser's state
-    variables, source = jax.device_put((averaged(state, experiment.shown), state.source), jax.devices()[0])
+    shown = averaged(state, experiment.shown).replace(parts=assembly.parts)
+    variables, source = jax.device_put((shown, state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
 
 
@@ -99,7 +101,7 @@ def _shapes_as_trained(
     """The shapes of a run's state, which may hold a rollout: by the sampler that it was tuned under."""
     own = [setting for setting in settings if not setting.startswith(CHANGEABLE)]
     if assembly.experiment.rewards is not None and len(own) < len(settings):
-        assembly = assemble(read_experiment(workdir, config, own), assembly.info)
+        assembly = assemble(read_experiment(workdir, config, own), assembly.info, workdir)
     return jax.eval_shape(assembly.init, assembly.key)
 
 

@@ -40,7 +40,7 @@ from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
-from jaxgen.training.program import ProgramByShape, Run
+from jaxgen.training.program import ProgramByShape, Run, with_parts
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics
 
@@ -227,7 +227,7 @@ class Trainer:
             for sentence in self.assembly.data.remarks(source):
                 self.say(sentence)
         if isinstance(source, Between):
-            return BetweenFeed(source, devices, draws)
+            return BetweenFeed(source, devices, draws, self.assembly.parts)
         if isinstance(source, Streamed):
             return StreamedFeed(
                 source, devices, devices.fetch(state).source, draws, self.assembly.steps_per_call, calls
@@ -249,14 +249,15 @@ class Trainer:
         assembly = self.assembly
         began = time.perf_counter()
         with self._goodput.spending(Cause.COMPILE):
-            program = assembly.devices.lower(assembly.game, state, batches, traced, assembly.loops).compile()
+            how = traced, assembly.loops, assembly.parts
+            program = assembly.devices.lower(assembly.game, state, batches, *how).compile()
         if (held := CompiledMemory.of(program)) is not None:
             self._warn_if_large(held.peak)
         now = time.perf_counter()
         self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
         self.folder.summarise({"compile_seconds": self._compile_seconds})
-        return program
+        return with_parts(program, assembly.parts)
 
     def _warn_if_large(self, needed: int) -> None:
         """Once, and as soon as it is known: of the state before it is made, of the rest once the program is there."""

@@ -14,7 +14,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.parallel import JitDevices, PmapDevices
 from jaxgen.training.processes import gathered, refuse_together
-from jaxgen.types import Variables
+from jaxgen.types import NO_PARTS, Parts, Variables
 
 Devices = JitDevices | PmapDevices
 Span = tuple[int, int]  # a call's first step, and how many it takes
@@ -115,8 +115,8 @@ class StreamedFeed:
 class BetweenFeed:
     """Batches are made on the host between two steps, from the parameters as they are."""
 
-    def __init__(self, source: Between, devices: Devices, draws: int):
-        self._source, self._devices, self._draws = source, devices, draws
+    def __init__(self, source: Between, devices: Devices, draws: int, parts: Parts = NO_PARTS):
+        self._source, self._devices, self._draws, self._parts = source, devices, draws, devices.fetch_parts(parts)
         self._first: tuple[Any, Any] | None = None
 
     def example(self, state: TrainState) -> Any:
@@ -138,7 +138,8 @@ class BetweenFeed:
         """
         now, mistake, made = self._devices.fetch(state), None, ((), None)
         try:
-            made = self._own_rows(*gathered((now.variables, now.source)), step)
+            variables = now.variables.replace(parts=self._parts)
+            made = self._own_rows(*gathered((variables, now.source)), step)
         except UserError as error:
             mistake = error
         refuse_together(mistake)

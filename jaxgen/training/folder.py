@@ -6,6 +6,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ class RunFolder:
     def write(self, name: str, content: str | bytes) -> None:
         with self._told(name):
             write_whole(self.path / name, content)
+
+    def emptied(self, name: str) -> Path:
+        """The folder of that name inside, made anew."""
+        with self._told(name):
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
+            (self.path / name).mkdir(parents=True)
+        return self.path / name
 
     def drop(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from jaxgen.errors import UserError
 from jaxgen.training.processes import laid_out, laid_out_rows, several
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
-from jaxgen.types import Batch, Extra, Key, Params, Variables
+from jaxgen.types import NO_PARTS, Batch, Extra, Key, Params, Parts, Variables
 
 _BATCH_AXES = ("data", "fsdp")
 
@@ -103,9 +103,12 @@ class JitDevices:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     def layout(self, state: TrainState | Variables) -> TrainState | Variables:
-        """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch."""
+        """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch; parts whole.
+        """
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
         whole = self._shardings(state)
+        if isinstance(state, Variables):
+            whole = whole.replace(parts=jax.tree.map(lambda _: self.sharding(), state.parts))
         return whole.replace(extra=whole.extra.replace(rows=rows))
 
     def _leaf_sharding(self, keys: tuple, leaf: Any) -> NamedSharding:
@@ -173,6 +176,15 @@ class JitDevices:
             return laid_out(feed, self.sharding())
         return laid_out_rows(feed, self.sharding(None, _BATCH_AXES), self.rows, self.batch_size)
 
+    def put_parts(self, parts: Parts) -> Parts:
+        """Whole on every device: the rules of this run's task say nothing of another's leaves, and a part that every
+        device has can be read by samplers, which see parameters as they lie, and by losses alike."""
+        return laid_out(parts, self.sharding())
+
+    def fetch_parts(self, parts: Parts) -> Parts:
+        """Parts that `put_parts` has laid out, for a program that is given what `fetch` gives."""
+        return parts
+
     def fetch(self, state: TrainState) -> TrainState:
         """The state as one logical copy."""
         return state
@@ -216,9 +228,11 @@ class JitDevices:
 
         return jax.tree_util.tree_map_with_path(together, params)
 
-    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
-        """The program, lowered for what it will be given."""
-        return self.program(game, state, traced, loops).lower(state, feed, np.int32(1))
+    def lower(
+        self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool, parts: Parts = NO_PARTS
+    ) -> jax.stages.Lowered:
+        """The program, lowered for what it will be given: parts come last, and where there are some alone."""
+        return self.program(game, state, traced, loops).lower(state, feed, np.int32(1), *_some(parts))
 
 
 @dataclass(frozen=True)
@@ -267,6 +281,12 @@ class PmapDevices:
         parts = jax.tree.map(lambda array: _cut_rows(array, self.count), feed)
         return jax.device_put(parts, NamedSharding(self.mesh, PartitionSpec("data")))
 
+    def put_parts(self, parts: Parts) -> Parts:
+        return jax.device_put(parts, NamedSharding(self.mesh, PartitionSpec()))
+
+    def fetch_parts(self, parts: Parts) -> Parts:
+        return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, parts)
+
     def fetch(self, state: TrainState) -> TrainState:
         one = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], state)
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), state.extra.rows)
@@ -279,18 +299,25 @@ class PmapDevices:
         stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), source)
         return state.replace(source=jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("data"))))
 
-    def lower(self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool) -> jax.stages.Lowered:
-        each = self.batch_size // self.count
+    def lower(
+        self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool, parts: Parts = NO_PARTS
+    ) -> jax.stages.Lowered:
+        each, beside = self.batch_size // self.count, _some(parts)
 
-        def run(state, feed, count):
+        def run(*arguments):
             rows = jax.lax.axis_index("data") * each + jnp.arange(each, dtype=jnp.int32)
-            return make_run(game, traced, loops, _sum_over_devices, rows, lambda batch: batch)(state, feed, count)
+            return make_run(game, traced, loops, _sum_over_devices, rows, lambda batch: batch)(*arguments)
 
-        in_axes = (0, None if traced else 0, None)
+        in_axes = (0, None if traced else 0, None, *(None for _ in beside))
         mapped = jax.pmap(
             run, "data", in_axes=in_axes, out_axes=(0, None), donate_argnums=0, devices=list(self.mesh.devices.flat)
         )
-        return mapped.lower(state, feed, np.int32(1))
+        return mapped.lower(state, feed, np.int32(1), *beside)
+
+
+def _some(parts: Parts) -> tuple[Parts, ...]:
+    """The last argument of a program that reads parts; a program that reads none has no such argument."""
+    return (parts,) if parts else ()
 
 
 def _sum_over_devices(tree: Any) -> Any:

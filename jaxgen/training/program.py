@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxgen.core.state import TrainState
 from jaxgen.training.step import Game, Reduce, Whole, take_step
-from jaxgen.types import Batch, Key, Metrics, Variables
+from jaxgen.types import NO_PARTS, Batch, Key, Metrics, Parts, Variables
 
 Run = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 
@@ -33,15 +33,16 @@ def make_run(
     cut: Callable[[Batch], Batch],
     whole: Whole = lambda params: params,
 ) -> Run:
-    """`run(state, feed, count) -> (state, metrics)`: `count` steps, their metrics summed as Means.
+    """`run(state, feed, count, parts) -> (state, metrics)`: `count` steps, their metrics summed as Means.
 
     `feed` is a traced source, or what a host made: a tuple of batches (one a draw), each array [K, B, ...]. `rows` are
     this device's global row numbers, `cut` lays a batch out over the devices, `whole` is `take_step`'s. `count` is an
-    argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step.
+    argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step. `parts`,
+    which may be left out, are other runs' variables, whole on every device and not donated.
     """
 
     @jax.jit  # traced once for the metrics' shapes and for the loop's body
-    def step(state: TrainState, feed: Any, turn_of_loop: jax.Array) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, feed: Any, turn_of_loop: jax.Array, parts: Parts) -> tuple[TrainState, Metrics]:
         def draw(source_state, variables, number):
             if traced:
                 batch, source_state = feed.next(source_state, variables, number, cut(rows))
@@ -50,21 +51,27 @@ def make_run(
             return cut(batch), source_state
 
         fed = iter(()) if traced else (jax.tree.map(lambda array: array[turn_of_loop], batch) for batch in feed)
-        return take_step(game, state, draw, reduce, whole)
+        return take_step(game, state, draw, reduce, whole, parts)
 
-    def run(state: TrainState, feed: Any, count: jax.Array) -> tuple[TrainState, Metrics]:
+    def run(state: TrainState, feed: Any, count: jax.Array, parts: Parts = NO_PARTS) -> tuple[TrainState, Metrics]:
         if not loops:
-            return step(state, feed, jnp.int32(0))
-        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(step, state, feed, count)[1])
+            return step(state, feed, jnp.int32(0), parts)
+        shapes = jax.eval_shape(step, state, feed, count, parts)[1]
+        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
         def body(turn, carry):
             state, metrics = carry
-            state, more = step(state, feed, turn)
+            state, more = step(state, feed, turn, parts)
             return state, jax.tree.map(jnp.add, metrics, more)
 
         return jax.lax.fori_loop(0, count, body, (state, nothing))
 
     return run
+
+
+def with_parts(program: Run, parts: Parts) -> Run:
+    """A program that was compiled for parts, called without them; as it is where there are none."""
+    return (lambda state, feed, count: program(state, feed, count, parts)) if parts else program
 
 
 class ProgramByShape:

@@ -19,7 +19,7 @@ from jaxgen.training.accumulation import accumulated
 from jaxgen.training.averages import AnyAverage
 from jaxgen.training.guard import SPENT, Guard, chosen, counted, spoilt
 from jaxgen.training.optimisers import AnyOptimiser, Optimiser
-from jaxgen.types import Batch, Extra, Key, Metrics, Params, Variables
+from jaxgen.types import NO_PARTS, Batch, Extra, Key, Metrics, Params, Parts, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
 Whole = Callable[[Params], Params]
@@ -129,11 +129,17 @@ def init_state(
 
 
 def take_step(
-    game: Game, state: TrainState, draw: Draw, reduce: Reduce, whole: Whole = lambda params: params
+    game: Game,
+    state: TrainState,
+    draw: Draw,
+    reduce: Reduce,
+    whole: Whole = lambda params: params,
+    parts: Parts = NO_PARTS,
 ) -> tuple[TrainState, Metrics]:
     """The state after one step, and each metric as a Mean over the step's batches.
 
-    `whole` brings parameters together that lie in parts on several devices, for as long as a loss needs them.
+    `whole` brings parameters together that lie in parts on several devices, for as long as a loss needs them. `parts`
+    are other runs' variables, which sources and losses read and nothing changes.
     """
     metrics: Metrics = {}
     before = state.skipped
@@ -141,10 +147,10 @@ def take_step(
     number = state.step * game.draws
     for turn in game.turns:
         for _ in range(turn.repeat):
-            batch, source = draw(state.source, state.variables, number)
+            batch, source = draw(state.source, state.variables.replace(parts=parts), number)
             batch = game.augment(batch, jax.random.fold_in(augment_key, number))
             state = state.replace(source=source)
-            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, whole)
+            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, whole, parts)
             for name, mean in taken.items():
                 name = name if len(game.turns) == 1 else f"{turn.name}/{name}"
                 metrics[name] = metrics[name] + mean if name in metrics else mean
@@ -153,7 +159,7 @@ def take_step(
 
 
 def take_turn(
-    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce, whole: Whole
+    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce, whole: Whole, parts: Parts
 ) -> tuple[TrainState, Metrics]:
     """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser.
 
@@ -163,7 +169,7 @@ def take_turn(
 
     def gradient_of(batch: Batch, rows: Any) -> tuple[Any, tuple[Mean, Aux]]:
         def total(moving):
-            present = Variables(whole(join(moving, frozen)), state.extra.replace(rows=rows))
+            present = Variables(whole(join(moving, frozen)), state.extra.replace(rows=rows), parts)
             mean, aux = turn.loss(present, batch, key)
             return mean.total, (mean, aux)
 
