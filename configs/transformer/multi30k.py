@@ -1,7 +1,7 @@
 """A small Transformer that translates German descriptions of pictures to English (Multi30k, arXiv 1605.00459).
 
-An encoder and a decoder (arXiv 1706.03762) over joint byte pairs, label smoothing, Muon, a beam of 5. MULTI30K_DIR names the
-folder of the set's task 1: train, val and test_2016_flickr, each as .de.gz and .en.gz.
+An encoder and a decoder (arXiv 1706.03762) over joint byte pairs, label smoothing, Muon, a beam of 5. MULTI30K_DIR
+names the folder of the set's task 1: train, val and test_2016_flickr, each as .de.gz and .en.gz.
 
     MULTI30K_DIR=... jaxgen train --config configs/transformer/multi30k.py --workdir runs/de_en
     jaxgen sample --workdir runs/de_en --given "Zwei Männer stehen am Herd"

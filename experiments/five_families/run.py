@@ -1,4 +1,4 @@
-"""Trains all five families on the same digits, fine-tunes and rewards each, and puts them side by side on one page.
+"""Trains all five families on the same digits, fine-tunes and rewards each, translates with two, and makes one page.
 
 python experiments/five_families/run.py [--out runs/five_families] [--run NAME]
 """
@@ -22,12 +22,17 @@ LAST_LAYERS = {
     "vae": ("^decoder/|^prior/", 300),
     "diffusion": ("^block_2/|^final/", 300),
 }
-RUNS = tuple(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward"))
-LONGEST_FIRST = tuple(  # so that no core waits at the end for a long run that began late
-    f"{family}{kind}"
-    for kind in ("", "_reward", "_faded")
-    for family in ("transformer", "diffusion", "gan", "vae", "rnn")
+TRANSLATION = ("rnn_translation", "transformer_translation")
+RUNS = (*(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward")), *TRANSLATION)
+LONGEST_FIRST = (  # so that no core waits at the end for a long run that began late
+    *TRANSLATION,
+    *(
+        f"{family}{kind}"
+        for kind in ("", "_reward", "_faded")
+        for family in ("transformer", "diffusion", "gan", "vae", "rnn")
+    ),
 )
+CONFIG = {"reward": "digits_reward.py", "translation": "emoji_names.py"}  # of the kinds that have their own
 
 
 def main() -> int:
@@ -43,18 +48,19 @@ def main() -> int:
 
 
 def everything(out: Path, stop) -> None:
-    """Fifteen runs, as many at a time as there are cores, and their page."""
+    """All runs, as many at a time as there are cores, and their page."""
     from jaxgen.running.side_by_side import Job, side_by_side
     from jaxgen.running.study import write_page
 
     def job(name: str) -> Job:
         family, _, kind = name.partition("_")
         command = (sys.executable, __file__, "--out", str(out), "--run", name)
-        return Job(name, command, (family,) if kind else ())
+        return Job(name, command, (family,) if kind in ("faded", "reward") else ())
 
     side_by_side([job(name) for name in LONGEST_FIRST], stop)
     if not stop():
-        write_page([out / name for name in RUNS], out, "Five families, the same digits", command="make demo")
+        title = "Five families, the same digits; two of them translate"
+        write_page([out / name for name in RUNS], out, title, command="make demo")
 
 
 def one_run(name: str, out: Path, stop) -> None:
@@ -65,11 +71,10 @@ def one_run(name: str, out: Path, stop) -> None:
     from jaxgen.running.study import measured
 
     family, _, kind = name.partition("_")
-    config = "digits_reward.py" if kind == "reward" else "digits.py"
-    experiment = load_experiment(CONFIGS / family / config, Experiment)
+    experiment = load_experiment(CONFIGS / family / CONFIG.get(kind, "digits.py"), Experiment)
     if kind == "faded":
         experiment = faded(experiment, family)
-    if kind:
+    if kind in ("faded", "reward"):
         experiment = dataclasses.replace(experiment, start=Start(str(out / family)))
     measured(experiment, out / name, stop)
 
