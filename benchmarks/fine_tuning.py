@@ -1,8 +1,8 @@
-"""What fine-tuning a few layers saves: the step time and the optimiser's bytes of a config, beside full tuning.
+"""What fine-tuning a few layers saves: step time and optimiser's bytes of a config and of its head, beside full tuning.
 
     MULTI30K_DIR=... python benchmarks/fine_tuning.py configs/transformer/multi30k_fine_tune.py
 
-Both sides begin with the same parameters and take the same batch in every step: the time of a step does not depend on
+All sides begin with the same parameters and take the same batch in every step: the time of a step does not depend on
 their values. The losses are compared first; refused are optimiser leaves of a frozen parameter.
 """
 # SPDX-License-Identifier: Apache-2.0
@@ -17,7 +17,7 @@ import numpy as np
 from harness import Compiling, Contestant, Refused, Row, Work, contest, report
 
 from jaxgen.config.reading import load_experiment
-from jaxgen.core.masks import Everything, by_path, paths, split
+from jaxgen.core.masks import Everything, Matching, by_path, paths, split
 from jaxgen.core.state import TrainState
 from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
@@ -68,7 +68,8 @@ def refuse_frozen_moments(assembly: Assembly, state: TrainState) -> None:
 def row(config: str, devices: int, blocks: int) -> Row:
     tuned = replace(load_experiment(config, Experiment), start=None, parallel=Parallel(data=devices))
     contestants, notes = [], []
-    for name, trainable in (("all parameters", Everything()), ("those of the config", tuned.trainable)):
+    sides = {"all parameters": Everything(), "those of the config": tuned.trainable, "the head": Matching("^head/")}
+    for name, trainable in sides.items():
         assembly = assemble(replace(tuned, trainable=trainable))
         state = assembly.devices.begin(assembly.init, assembly.key, None)
         refuse_frozen_moments(assembly, state)

@@ -20,17 +20,17 @@ from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
 from jaxgen.families.token_samplers import BeamSearch
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import Muon
 from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
-    network = RecurrentEncoderDecoder(width=96, embedding=96, token_dropout=0.1)
+    network = RecurrentEncoderDecoder(width=96, embedding=96)
     return Experiment(
         task=SequenceToSequence(network=network, sampler=BeamSearch(length_penalty=0.0)),
-        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), buckets=(12, 40), batch_size=64),
-        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=5e-3, warmup=100), b2=0.98, clip=1.0)},
+        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), joined=2, buckets=(12, 24, 40), batch_size=64),
+        optimisers={"likelihood": Muon(learning_rate=Cosine(peak=5e-3, warmup=100), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=10_000)},
-        steps=3000,
-        every=Every(log=200, evaluate=1500, sample=3000, checkpoint=1500),
+        steps=2500,
+        every=Every(log=200, evaluate=1250, sample=2500, checkpoint=1250),
     )

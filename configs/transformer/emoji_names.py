@@ -20,16 +20,16 @@ from jaxgen.families.sequence_to_sequence import SequenceToSequence
 from jaxgen.families.token_samplers import BeamSearch
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import Muon
 from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
-    network = TransformerEncoderDecoder(width=64, encoder_blocks=2, blocks=2, hidden=128, token_dropout=0.1)
+    network = TransformerEncoderDecoder(width=64, encoder_blocks=1, blocks=2, hidden=128, dropout=0.2)
     return Experiment(
         task=SequenceToSequence(network=network, sampler=BeamSearch(length_penalty=0.0)),
-        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), buckets=(12, 40), batch_size=64),
-        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=5e-3, warmup=100), b2=0.98, clip=1.0)},
+        data=Pairs(train=EmojiNames("de", "en"), tokens=BytePairs(1000), joined=2, buckets=(12, 40), batch_size=64),
+        optimisers={"likelihood": Muon(learning_rate=Cosine(peak=5e-3, warmup=100), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=10_000)},
         steps=3000,
         every=Every(log=200, evaluate=1500, sample=3000, checkpoint=1500),

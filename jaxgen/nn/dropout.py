@@ -1,4 +1,4 @@
-"""Dropout with a mask a row, the same features all along its sequence (arXiv 1512.05287), and of whole tokens."""
+"""Dropout with a mask a row, the same features all along its sequence (arXiv 1512.05287)."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
@@ -24,15 +24,3 @@ def dropped(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
         return x
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[-1:]))(keys)  # [B, D]
     return jnp.where(kept.reshape(len(x), *[1] * (x.ndim - 2), -1), x / (1 - rate), 0.0)
-
-
-def tokens_dropped(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
-    """Embeddings `x` [B, T, D] with a share `rate` of each row's places set to 0 and the others scaled up.
-
-    Row b draws from `keys[b]` alone; without keys nothing is dropped. With few sentences it keeps a model from learning
-    them by their beginnings (arXiv 1905.11901).
-    """
-    if keys is None or rate == 0:
-        return x
-    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:2]))(keys)  # [B, T]
-    return jnp.where(kept[..., None], x / (1 - rate), 0.0)

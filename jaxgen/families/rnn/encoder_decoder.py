@@ -12,7 +12,7 @@ from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.nn.conditions import Sequence
-from jaxgen.nn.dropout import dropped, numbered, tokens_dropped
+from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.multi_head_attention import Attended, CrossAttention
 from jaxgen.nn.precision import Precision
 
@@ -55,8 +55,7 @@ class RecurrentEncoderDecoder(nn.Module):
     A bidirectional encoder and attention (arXiv 1409.0473), the attention asked by the decoder's lowest layer and given
     to all above it (arXiv 1609.08144), without feeding it back: so every layer reads a whole sentence in one call, and
     the attention of all its places is one product. `heads` attend side by side. `dropout` acts on the embeddings and on
-    every layer's outputs, with one mask a row (arXiv 1512.05287); `token_dropout` hides
-    whole tokens of both sides in training. The last two fields come from the data:
+    every layer's outputs, with one mask a row (arXiv 1512.05287). The last two fields come from the data:
     `source_vocabulary`, and `vocabulary` V; token V is "start".
     """
 
@@ -67,7 +66,6 @@ class RecurrentEncoderDecoder(nn.Module):
     layers: int = 2  # of the decoder
     heads: int = 1
     dropout: float = 0.2
-    token_dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     source_vocabulary: int = 0
     vocabulary: int = 0
@@ -106,8 +104,7 @@ class RecurrentEncoderDecoder(nn.Module):
 
     def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory:
         """What the decoder begins with, and attends to, of each row of `given`."""
-        x = tokens_dropped(self.source_token(given.values), self.token_dropout, numbered(keys, self.encoder_layers + 1))
-        x = dropped(x, self.dropout, numbered(keys, self.encoder_layers))
+        x = dropped(self.source_token(given.values), self.dropout, numbered(keys, self.encoder_layers))
         for number, layer in enumerate(self.encoder_layer):
             x, ends = layer(x, given.mask)
             x = dropped(x, self.dropout, numbered(keys, number))
@@ -138,8 +135,7 @@ class RecurrentEncoderDecoder(nn.Module):
     def _decoded(
         self, memory: Memory, tokens: jax.Array, carry: Carry, keys: jax.Array | None
     ) -> tuple[jax.Array, Carry]:
-        x, after = tokens_dropped(self.token(tokens), self.token_dropout, numbered(keys, self.layers + 2)), []
-        x = dropped(x, self.dropout, numbered(keys, self.layers))
+        x, after = dropped(self.token(tokens), self.dropout, numbered(keys, self.layers)), []
         for number, layer in enumerate(self.layer):
             x, state = layer(x, carry[number])
             x = dropped(x, self.dropout, numbered(keys, number))

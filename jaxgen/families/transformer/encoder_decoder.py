@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.nn.conditions import Sequence
-from jaxgen.nn.dropout import dropped, numbered, tokens_dropped
+from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import (
     Attended,
@@ -80,8 +80,8 @@ class TransformerEncoderDecoder(nn.Module):
 
     The encoder and decoder of arXiv 1706.03762 with the norm before each layer (arXiv 2002.04745) and rotary
     positions (arXiv 2104.09864). `dropout` acts on the embeddings and on what each layer adds, with one mask a row,
-    all along the sentence; `token_dropout` hides whole tokens of both sides in training. The last two fields come
-    from the data: `source_vocabulary`, and `vocabulary` V; token V is "start".
+    all along the sentence. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V is
+    "start".
     """
 
     width: int = 256
@@ -90,7 +90,6 @@ class TransformerEncoderDecoder(nn.Module):
     heads: int = 4
     hidden: int = 512
     dropout: float = 0.1
-    token_dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     source_vocabulary: int = 0
@@ -128,7 +127,6 @@ class TransformerEncoderDecoder(nn.Module):
         """What the decoder attends to of each row of `given`."""
         segment = given.mask.astype(jnp.int32)  # what is padded is a segment of its own
         x = self.source_token(given.values).astype(self.precision.dtype)
-        x = tokens_dropped(x, self.token_dropout, numbered(keys, self.encoder_blocks + 1))
         x = dropped(x, self.dropout, numbered(keys, self.encoder_blocks))
         for number, block in enumerate(self.encoder_block):
             x = block(x, segment, numbered(keys, number))
@@ -164,7 +162,6 @@ class TransformerEncoderDecoder(nn.Module):
         self, memory: Memory, tokens: jax.Array, carry: Carry | None, keys: jax.Array | None
     ) -> tuple[jax.Array, Carry | None]:
         x = self.token(tokens).astype(self.precision.dtype)  # rounded after they are looked up
-        x = tokens_dropped(x, self.token_dropout, numbered(keys, self.blocks + 1))
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
         caches, position = ((None,) * self.blocks, None) if carry is None else (carry["blocks"], carry["position"])
         after = []
