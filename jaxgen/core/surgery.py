@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -26,8 +27,9 @@ class Surgery(Protocol):
 class Suited(Protocol):
     """A surgery after which not every network computes what the start's did."""
 
-    def check(self, task: Any) -> None:
-        """UserError where the new task's network would not."""
+    def check(self, task: Any, before: Mapping[str, Any]) -> None:
+        """UserError where the new task's network would not; `before` is the start's task as its experiment.json has it.
+        """
 
 
 def numbered(params: Params, prefix: str) -> list[str]:

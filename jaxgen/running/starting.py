@@ -16,6 +16,7 @@ import jax
 from jaxgen.core.masks import Mask, by_path, path_of, paths
 from jaxgen.core.start import OnlyNew, Start
 from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
+from jaxgen.core.task import Task
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
@@ -90,9 +91,7 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     start = assembly.experiment.start
     if start is None:
         return Started()
-    for surgery in start.surgery:
-        if isinstance(surgery, Suited):
-            surgery.check(assembly.task)
+    _check_surgeries(start, assembly.task)
     saved, params, step = read_shown(Path(start.run), _field(start), say)
     shapes = jax.eval_shape(assembly.task.init, assembly.key)
     key = jax.random.fold_in(assembly.key, 7)
@@ -122,6 +121,14 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
 
 def _field(start: Start) -> str:
     return f"start.run={start.run}"
+
+
+def _check_surgeries(start: Start, task: Task) -> None:
+    """UserError for a surgery after which this task would not compute what the start's did."""
+    before = experiment_document(Path(start.run), _field(start))["fields"].get("task", {})
+    for surgery in start.surgery:
+        if isinstance(surgery, Suited):
+            surgery.check(task, before)
 
 
 def _operated(start: Start, params: Params, key: Key) -> Params:

@@ -93,9 +93,9 @@ def test_an_rnn_that_is_not_residual_cannot_be_deepened():
     class Task:
         network: RecurrentNetwork
 
-    rnn.Deepen().check(Task(RecurrentNetwork(residual=True)))
+    rnn.Deepen().check(Task(RecurrentNetwork(residual=True)), {})
     with pytest.raises(UserError, match=r"task.network.residual=true"):
-        rnn.Deepen().check(Task(RecurrentNetwork()))
+        rnn.Deepen().check(Task(RecurrentNetwork()), {})
 
 
 BLOCKS = {"width": 8, "heads": 2, "hidden": 12, "blocks": 2, "vocabulary": VOCABULARY}

@@ -179,10 +179,11 @@ def test_a_run_of_the_users_own_classes_starts_another_in_experiments_too(tmp_pa
         ({"network": NETWORK.clone(blocks=2)}, r"block_1/attention/out/bias is missing there .* let start.fresh match"),
         ({"network": NETWORK.clone(hidden=9)}, r"mlp/in/bias is float32\[8\] there and float32\[9\] here"),
         ({"surgery": (Widen(hidden=4),)}, "hidden is 4, and the start has 8"),
+        ({"surgery": (Widen(times=2),)}, r"the start has 2 of them; set task.network.heads=4, not 2"),
         ({"fresh": Matching("^haed/")}, r"'\^haed/' matches no parameter"),
         ({"trainable": OnlyNew()}, "finds nothing new"),
     ],
-    ids=["leaves", "shapes", "narrower", "fresh", "nothing new"],
+    ids=["leaves", "shapes", "narrower", "heads", "fresh", "nothing new"],
 )
 def test_a_start_that_does_not_fit(change, sentence, begun, tmp_path):
     with pytest.raises(UserError, match=sentence):

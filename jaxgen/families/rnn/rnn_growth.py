@@ -1,6 +1,7 @@
 """Surgeries of a recurrent network: wider and deeper ones that begin by computing what the start did."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,7 +68,7 @@ class Deepen:
 
     layers: int = 1
 
-    def check(self, task: Any) -> None:
+    def check(self, task: Any, before: Mapping[str, Any]) -> None:
         if isinstance(task, HasNetwork) and isinstance(task.network, RecurrentNetwork) and not task.network.residual:
             raise UserError(
                 "start.surgery: Deepen adds layers that give zeros at first, and without task.network.residual=true "

@@ -1,7 +1,9 @@
 """Surgeries of a Transformer: wider and deeper networks that begin by computing what the start did."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,19 @@ from jaxgen.core.masks import path_of, paths
 from jaxgen.core.surgery import BLOCK, numbered
 from jaxgen.errors import UserError
 from jaxgen.types import Key, Params
+
+
+class Attentive(Protocol):
+    """A network of attention heads."""
+
+    heads: int
+
+
+@runtime_checkable
+class HasHeads(Protocol):
+    """A task with a network of attention heads."""
+
+    network: Attentive
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,18 @@ class Widen:
     def __post_init__(self):
         if self.times < 1:
             raise UserError(f"start.surgery: times is {self.times}; give a whole number from 1 on")
+
+    def check(self, task: Any, before: Mapping[str, Any]) -> None:
+        match before:
+            case {"fields": {"network": {"fields": {"heads": int(heads)}}}}:
+                pass
+            case _:
+                return
+        if isinstance(task, HasHeads) and task.network.heads != self.times * heads:
+            raise UserError(
+                f"start.surgery: Widen(times={self.times}) leaves heads their size, and the start has {heads} of them; "
+                f"set task.network.heads={self.times * heads}, not {task.network.heads}"
+            )
 
     def __call__(self, params: Params, key: Key) -> Params:
         hiding, widening = jax.random.split(key)
