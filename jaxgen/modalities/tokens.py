@@ -11,7 +11,7 @@ from jaxgen.metrics.translation import nearest_translations, translation_measure
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
-from jaxgen.types import Batch, Framing, Tokens
+from jaxgen.types import Batch, Framing, Tokens, Unit
 
 _BETWEEN = "\n\n――――――――\n\n"
 
@@ -87,7 +87,17 @@ class SourcePresents(Texts):
         tokens, length = self._encoded(line.strip()), self.tokens.length
         if len(tokens) > length:
             raise UserError(f"{place} has {len(tokens)} {self._units}, and the model reads {length}; give less")
+        if self.tokens.unit is Unit.SUBWORD and not line.isascii() and not self._readable(tokens):
+            raise UserError(
+                f"{place} has no letter that a token of the model holds, as in a script that it was not trained on; "
+                "give a sentence in its language"
+            )
         return tokens
+
+    def _readable(self, tokens: np.ndarray) -> str:
+        """What the tokens say one by one: nothing where each is but a byte of a longer letter."""
+        texts = (self._text(tokens[place : place + 1]) for place in range(len(tokens)))
+        return "".join(texts).replace("\ufffd", "").strip()
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [self._text(tokens[own]) for tokens, own in zip(arrays["value"], arrays["mask"], strict=True)]

@@ -9,12 +9,12 @@ from PIL import Image as PillowImage
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
-from jaxgen.data.tokenizers import Alphabet
+from jaxgen.data.tokenizers import Alphabet, BytePairs
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.modalities.presents import Meaning
 from jaxgen.running.data_info import DataInfo
-from jaxgen.types import Clip, Framing, Image, Label, Spec, Tokens, Wave
+from jaxgen.types import Clip, Framing, Image, Label, Spec, Tokens, Unit, Wave
 
 ANIMALS = Meaning("zoo", ("cat", "dog", "2"))
 LETTERS = Meaning("letters", codec=Alphabet("abc"))
@@ -215,6 +215,20 @@ def test_a_bad_line_is_told_by_its_place(content, sentence, tmp_path):
         translation().request([str(tmp_path / "lines")], None)
     with pytest.raises(UserError, match="the text given is empty"):
         translation().request([" "], None)
+
+
+def test_a_sentence_of_a_script_that_no_token_holds_is_refused():
+    pytest.importorskip("tokenizers")
+    merges = BytePairs(300).fit(["Zwei Männer", "Männer und Bären"] * 9, [])
+    tokens = Tokens(64, merges.size, Unit.SUBWORD, Framing.SOURCE)
+    made = Tokens(64, merges.size + 1, Unit.SUBWORD, Framing.TARGET)
+    meaning = Meaning("sentences", codec=merges)
+    presentation = Presentation.of(Spec(made, (("source", tokens),)), {"source": meaning, "made": meaning})
+    for text in ("Zwei Bären", "ä", "Zwei 漢字"):
+        assert presentation.request([text], None)["given"]["source"]["mask"].any()
+    for text in ("漢字 とても", "Привет мир"):
+        with pytest.raises(UserError, match="the text given has no letter that a token of the model holds"):
+            presentation.request([text], None)
 
 
 def samples_of(*texts, **more):
