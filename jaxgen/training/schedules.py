@@ -145,3 +145,12 @@ def _warmed_up(peak: float, warmup: int, after: optax.Schedule) -> optax.Schedul
     if warmup <= 1:
         return after
     return optax.join_schedules([lambda taken: peak * (taken + 1) / warmup, after], [warmup - 1])
+
+
+def bounded(rate: float | AnySchedule) -> bool:
+    """Whether the rate is known to stay a number of the usual size: a given one, or a shipped schedule of such."""
+    if isinstance(rate, int | float):
+        return rate <= 1e3
+    if type(rate) not in (Constant, Cosine, Linear, WarmupStableDecay, InverseSquareRoot):
+        return False
+    return all(number <= 1e9 for number in vars(rate).values() if isinstance(number, int | float))

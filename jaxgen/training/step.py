@@ -18,7 +18,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.training.accumulation import accumulated
 from jaxgen.training.averages import AnyAverage
 from jaxgen.training.guard import SPENT, Guard, chosen, counted, spoilt
-from jaxgen.training.optimisers import AnyOptimiser, Optimiser
+from jaxgen.training.optimisers import AnyOptimiser, Optimiser, surely_finite
 from jaxgen.types import NO_PARTS, Batch, Extra, Key, Metrics, Params, Parts, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
@@ -46,6 +46,7 @@ class Game:
     accumulate: int = 1  # parts that a batch's gradient is taken in
     loops: bool = True  # whether the parts may be a compiled loop here
     augment: Augment = _as_it_is  # of every batch, before it is learned from
+    finite: frozenset[str] = frozenset()  # the turns whose optimiser writes finite numbers for sure
 
     @property
     def draws(self) -> int:
@@ -89,7 +90,8 @@ def make_game(
     if missing:
         raise UserError(f"optimisers has none for the turn {missing[0]!r}; give one to each of {', '.join(known)}")
     built = {turn.name: _built(turn.name, optimisers[turn.name], steps * turn.repeat) for turn in turns}
-    return Game(task, turns, built, averages, batch_size, guard, accumulate, loops, augment)
+    finite = frozenset(turn.name for turn in turns if surely_finite(optimisers[turn.name]))
+    return Game(task, turns, built, averages, batch_size, guard, accumulate, loops, augment, finite)
 
 
 def _built(name: str, optimiser: AnyOptimiser, updates: int) -> optax.GradientTransformation:
@@ -187,7 +189,7 @@ def take_turn(
         extra = extra.replace(rows=aux.rows)
     old = moving, state.opt_state[turn.name], state.extra
     new = optax.apply_updates(moving, updates), opt_state, extra
-    taken = game.guard.accepts(mean, norm, _spoilt(new, old, reduce))
+    taken = game.guard.accepts(mean, norm, _spoilt(new, old, reduce, turn.name in game.finite))
     moved, opt_state, extra = chosen(taken, new, old)
     skipped = jnp.where(taken, 0, state.skipped[turn.name] + 1)
     state = state.replace(
@@ -200,11 +202,15 @@ def take_turn(
     return state, shown | {SPENT: Mean.of(skipped == game.guard.patience)}
 
 
-def _spoilt(new: Any, old: Any, reduce: Reduce) -> jax.Array:
-    """`guard.spoilt` of (parameters, optimiser's state, Extra), the same on every device: only rows differ there."""
+def _spoilt(new: Any, old: Any, reduce: Reduce, finite: bool) -> jax.Array:
+    """`guard.spoilt` of (parameters, optimiser's state, Extra), the same on every device: only rows differ there.
+
+    With `finite` the parameters and the optimiser's state are known to be.
+    """
     (params, opt_state, extra), (old_params, old_opt_state, old_extra) = new, old
-    whole = (params, opt_state, extra.shared), (old_params, old_opt_state, old_extra.shared)
-    found = spoilt(*whole, set(paths(params)))
+    found = spoilt(extra.shared, old_extra.shared)
+    if not finite:
+        found |= spoilt((params, opt_state), (old_params, old_opt_state), set(paths(params)))
     if extra.rows is old_extra.rows:
         return found
     return found | (reduce(spoilt(extra.rows, old_extra.rows).astype(jnp.int32)) > 0)

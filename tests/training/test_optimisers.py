@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxgen.core.masks import path_of, paths
 from jaxgen.core.surgery import stacked, unstacked
 from jaxgen.errors import UserError
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.training.groups import DecayOn, Group
-from jaxgen.training.optimisers import SGD, Adafactor, AdamW, Lion, Muon
+from jaxgen.training.optimisers import SGD, Adafactor, AdamW, Lion, Muon, surely_finite
 from jaxgen.training.schedules import Cosine, Linear
 
 SHIPPED = [AdamW(), SGD(), SGD(momentum=0.5, nesterov=True), Lion(), Muon(), Adafactor(factored_from=4)]
@@ -222,3 +224,47 @@ def test_adafactor_keeps_rows_and_columns_alone():
 def test_optimisers_that_cannot_be(make, sentence):
     with pytest.raises(UserError, match=sentence):
         make()
+
+
+FINITE = [AdamW(weight_decay=0.1), AdamW(Cosine(peak=1.0), b2=0.5, eps=1e-20), SGD(), SGD(nesterov=True), Lion()]
+NUMBERS = st.builds(lambda sign, power: sign * 10.0**power, st.sampled_from([-1, 0, 1]), st.floats(-44, 18.9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(FINITE), st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=4))
+def test_what_counts_as_finite_for_sure_is(optimiser, gradients):
+    """Of any gradients whose norm is finite in float32, from underflow to the largest."""
+    assert surely_finite(optimiser)
+    params = {"kernel": jnp.ones((1, 3))}
+    after = moved(optimiser, params, [{"kernel": jnp.asarray([one], jnp.float32)} for one in gradients])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRate:
+    def build(self, updates):
+        return lambda count: jnp.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRule(AdamW):
+    def rule(self):
+        return optax.scale(jnp.inf)
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        AdamW(eps=1e-44),
+        AdamW(float("inf")),
+        SGD(Cosine(peak=float("inf"))),
+        AdamW(OwnRate()),
+        OwnRule(),
+        AdamW(groups=(Group("kernel", 1e30),)),
+        Muon(),
+        Adafactor(),
+    ],
+    ids=str,
+)
+def test_of_all_else_what_is_written_is_looked_at(optimiser):
+    assert not surely_finite(optimiser)
