@@ -30,6 +30,7 @@ class RunView:
     samples: Artefact | None  # the newest
     summary: dict
     samples_before: Artefact | None = None  # from before the first step of a run that starts from another
+    data_name: str = ""  # as people call the data
 
     @property
     def start(self) -> str:
@@ -86,6 +87,7 @@ def read_run(path: str | os.PathLike) -> RunView:
         timing=_json_lines(folder / "timing.jsonl"),
         samples=None,
         summary=_json_object(folder / "summary.json"),
+        data_name=str(_json_object(folder / "data.json").get("name", "")),
     )
     shown = _shown(folder / "samples")
     first = shown.get(0)

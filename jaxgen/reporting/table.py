@@ -18,18 +18,24 @@ LIKELIHOODS = (
 def comparison_tables(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
     """A `<table>` a data set and group: how good, at what cost. The columns are the runs' own; references fill them.
 
-    Best values are chosen among the runs alone: the references are there to be compared with.
+    Where there are several data sets each caption names its own. Best values are chosen among the runs alone: the
+    references are there to be compared with.
     """
-    tables = []
-    for comparable in by_data(runs):
+    tables, sets = [], by_data(runs)
+    for comparable in sets:
         shown = columns(run.summary for _, run in comparable)
-        for _, group in groupby(shown, key=lambda column: column.group):
-            tables.append(_table(comparable, references, list(group)))
+        for group, of_group in groupby(shown, key=lambda column: column.group):
+            name = comparable[0][1].data_name if len(sets) > 1 else ""
+            caption = f"{group.value}, {name}" if name else group.value
+            tables.append(_table(caption, comparable, references, list(of_group)))
     return "".join(f'<div class="scroll">{table}</div>' for table in tables)
 
 
 def _table(
-    comparable: Sequence[tuple[int, RunView]], references: Mapping[str, Mapping[str, float]], shown: Sequence[Column]
+    caption: str,
+    comparable: Sequence[tuple[int, RunView]],
+    references: Mapping[str, Mapping[str, float]],
+    shown: Sequence[Column],
 ) -> str:
     places, runs = zip(*comparable, strict=True)
     best = {column.name: column.best([number(run.summary.get(column.name)) for run in runs]) for column in shown}
@@ -44,7 +50,7 @@ def _table(
         if any(number(row.get(column.name)) is not None for column in shown)
     ]
     return (
-        f'<table class="figures"><caption>{shown[0].group.value}</caption>'
+        f'<table class="figures"><caption>{escaped(caption)}</caption>'
         f'<thead><tr><th scope="col">Model</th>{"".join(map(head, shown))}</tr></thead>'
         f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table>'
     )

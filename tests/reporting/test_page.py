@@ -19,6 +19,7 @@ from jaxgen.reporting.markup import DASH, duration, escaped, number, rounded
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.prose import headline
 from jaxgen.reporting.run_view import RunView, read_run
+from jaxgen.reporting.table import comparison_tables
 from tests.reporting.conftest import NET, REFERENCES, run_folder
 
 CALM = settings(deadline=None)  # the machine may be busy
@@ -196,3 +197,13 @@ def test_numbers_as_a_person_writes_them():
         "0.8 s", "42 s", "1 min 12 s", "1 h 0 min", "2 h 14 min"]  # fmt: skip
     assert [number(value) for value in (1, 2.5, True, "3", None, float("nan"), float("inf"), 10**400)] == [
         1.0, 2.5, None, None, None, None, None, None]  # fmt: skip
+
+
+def test_the_tables_of_several_data_sets_name_theirs():
+    def run(name, data):
+        fields = {"data": {"type": "Pairs", "fields": {"train": data}}}
+        return replace(EMPTY, name=name, experiment={"fields": fields}, summary={"bleu": 40.0}, data_name=data)
+
+    tables = comparison_tables([run("a", "de-en"), run("b", "<fr-en>")], {})
+    assert "<caption>How good, de-en</caption>" in tables and "<caption>How good, &lt;fr-en&gt;</caption>" in tables
+    assert "<caption>How good</caption>" in comparison_tables([run("a", "de-en"), run("b", "de-en")], {})
