@@ -17,9 +17,11 @@ import numpy as np
 from harness import Compiling, Contestant, Refused, Row, Work, contest, report
 
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.data import Streamed
 from jaxgen.core.masks import Everything, Matching, by_path, paths, split
 from jaxgen.core.state import TrainState
 from jaxgen.environment import set_up_jax
+from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.parallel import Parallel
@@ -30,6 +32,8 @@ STEPS = 10  # of a block
 def one_batch(assembly: Assembly, state: TrainState) -> tuple:
     """The first batch of the data, [STEPS, B, ...], the same in every step."""
     devices = assembly.devices
+    if not isinstance(assembly.source, Streamed):
+        raise UserError(f"{assembly.data.name} is no streamed set; give a config whose data are Pairs")
     first = next(iter(assembly.source.stream(state.source, 0, devices.rows)))
     repeated = jax.tree.map(lambda array: np.stack([array] * STEPS), first)
     return (devices.put_feed(repeated, traced=False),) * assembly.game.draws
@@ -88,7 +92,11 @@ def main() -> int:
     options = parser.parse_args()
     set_up_jax()
     jax.config.update("jax_enable_compilation_cache", False)
-    return report([functools.partial(row, config, options.devices, options.blocks) for config in options.configs])
+    try:
+        return report([functools.partial(row, config, options.devices, options.blocks) for config in options.configs])
+    except UserError as error:
+        print(f"fine_tuning.py: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,13 @@ def refuse_narrower(field: str, old: int, new: int) -> None:
     """UserError where a surgery would make less of what there is."""
     if new < old:
         raise UserError(f"start.surgery: {field} is {new}, and the start has {old}; give at least as many")
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """A task with a network of its own."""
+
+    network: Any
 
 
 def part_of(params: Params, name: str) -> Params:

@@ -64,8 +64,9 @@ def with_parts(value: Any, parts: Mapping[str, Part], path: str = "") -> Any:
     """`value` with the parts of these dotted paths in the place of their runs; the very same where it holds none."""
     if isinstance(value, Run):
         return parts[path]
-    inside = {name: with_parts(entry, parts, _below(path, name)) for name, entry in _entries(value).items()}
-    changed = {name: entry for name, entry in inside.items() if entry is not _entries(value)[name]}
+    before = _entries(value)
+    inside = {name: with_parts(entry, parts, _below(path, name)) for name, entry in before.items()}
+    changed = {name: entry for name, entry in inside.items() if entry is not before[name]}
     if not changed:
         return value
     if isinstance(value, tuple | list):

@@ -58,7 +58,7 @@ def base_of(characters: str) -> str:
 
 
 def _words(name: str) -> str:
-    """ ":woman_running:" as "woman running"."""
+    """The words of a name: "woman running" of ":woman_running:"."""
     return re.sub(" *, *", ", ", name.strip(":").replace("_", " "))
 
 

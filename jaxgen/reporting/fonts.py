@@ -22,8 +22,10 @@ def font_for(texts: Iterable[str], size: int):
 
     Show by it what `legible` makes of a text.
     """
-    letters = set("".join(texts))
-    fonts = [_own(size)] if all(map(str.isascii, letters)) else [*_system(size), _own(size)]
+    letters = "".join(texts)
+    if letters.isascii():
+        return _own(size)
+    letters, fonts = set(letters), (*_system(size), _own(size))
     return max(fonts, key=lambda font: sum(map(functools.partial(has, font), letters)))
 
 

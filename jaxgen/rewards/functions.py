@@ -33,6 +33,11 @@ class OfParts(Protocol):
         """What it is called with in place of what it has prepared."""
 
 
+def shown(example: Batch, prompt: Batch) -> Batch:
+    """What a reward is called with: the example, its global "row", and the prompt's "reference" where it has one."""
+    return example | {name: prompt[name] for name in ("row", "reference") if name in prompt}
+
+
 def looked_through(reward: Any, prepared: Any, parts: Parts) -> Any:
     """What a reward is called with as `prepared`."""
     return reward.of_parts(parts) if isinstance(reward, OfParts) else prepared

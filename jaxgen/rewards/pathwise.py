@@ -16,7 +16,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Reparameterised, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.levels import to_unit
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts, shown
 from jaxgen.rewards.host import OnHost
 from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
@@ -58,7 +58,7 @@ class Pathwise:
         `reward`; its `gradient` [B, H, W, C]; `start`, the start's picture; `squared_distance` from it."""
         request = {"row": prompt["row"], "given": prompt["given"]}
         example, before = (task.draw(v, request, key) for v in (variables, start))
-        seen = example | {name: part for name, part in prompt.items() if name in ("row", "reference")}
+        seen = shown(example, prompt)
         refuse_other_shapes(self.reward, prepared, seen)
         value = example["made"]["value"]
 

@@ -18,7 +18,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Policy, Task
 from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
-from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts
+from jaxgen.rewards.functions import ClassProbability, Reward, refuse_other_shapes, refuse_unsuited_parts, shown
 from jaxgen.rewards.host import HostSamples, OnHost
 from jaxgen.rewards.judge import Judge
 from jaxgen.rewards.prompts import Prompts
@@ -74,7 +74,7 @@ class ScoreFunction:
     ) -> Batch:
         """`trajectory`, its `example`, and [B] each: `reward`, `kl_nats` (an estimate without bias), `advantage`."""
         drawn = self.drawn(task, variables, start, prompt, key)
-        seen = drawn["example"] | {name: part for name, part in prompt.items() if name in ("row", "reference")}
+        seen = shown(drawn["example"], prompt)
         refuse_other_shapes(self.reward, prepared, seen)
         return self.weighed(drawn, self.reward(prepared, seen))
 

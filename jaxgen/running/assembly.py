@@ -50,7 +50,7 @@ class Assembly:
         """Their variables, whole on each device; they are read when they are first asked for."""
         return self.devices.put_parts(load_parts(self.placed))
 
-    @property
+    @functools.cached_property
     def part_shapes(self) -> Parts:
         return part_shapes(self.experiment)
 

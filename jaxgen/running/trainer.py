@@ -40,7 +40,7 @@ from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
-from jaxgen.training.program import ProgramByShape, Run, with_parts
+from jaxgen.training.program import ProgramByShape, Run, given_parts
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics
 
@@ -257,7 +257,7 @@ class Trainer:
         self._compile_seconds += now - began
         self.folder.log(TIMING, {"step": step, "compile_seconds": now - began, "start_seconds": now - self._began})
         self.folder.summarise({"compile_seconds": self._compile_seconds})
-        return with_parts(program, assembly.parts)
+        return given_parts(program, assembly.parts)
 
     def _warn_if_large(self, needed: int) -> None:
         """Once, and as soon as it is known: of the state before it is made, of the rest once the program is there."""

@@ -69,7 +69,7 @@ def make_run(
     return run
 
 
-def with_parts(program: Run, parts: Parts) -> Run:
+def given_parts(program: Run, parts: Parts) -> Run:
     """A program that was compiled for parts, called without them; as it is where there are none."""
     return (lambda state, feed, count: program(state, feed, count, parts)) if parts else program
 

@@ -3,25 +3,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.growth import copied_units, deepened, part_of, parts_of, refuse_narrower
+from jaxgen.core.growth import HasNetwork, copied_units, deepened, part_of, parts_of, refuse_narrower
 from jaxgen.errors import UserError
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.types import Key, Params
 
 _LAYER = "layer"  # layer_0, layer_1 ...
 _CANDIDATE = 2  # its place among the gates, of an LSTM and of a GRU
-
-
-@runtime_checkable
-class HasNetwork(Protocol):
-    """A task with a network of its own."""
-
-    network: Any
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.growth import copied_units, deepened, parts_of, refuse_narrower
+from jaxgen.core.growth import HasNetwork, copied_units, deepened, parts_of, refuse_narrower
 from jaxgen.core.masks import path_of, paths
 from jaxgen.core.surgery import BLOCK, numbered
 from jaxgen.errors import UserError
+from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
+from jaxgen.families.transformer.network import Transformer
 from jaxgen.types import Key, Params
-
-
-class Attentive(Protocol):
-    """A network of attention heads."""
-
-    heads: int
-
-
-@runtime_checkable
-class HasHeads(Protocol):
-    """A task with a network of attention heads."""
-
-    network: Attentive
 
 
 @dataclass(frozen=True)
@@ -45,16 +34,14 @@ class Widen:
             raise UserError(f"start.surgery: times is {self.times}; give a whole number from 1 on")
 
     def check(self, task: Any, before: Mapping[str, Any]) -> None:
+        if not (isinstance(task, HasNetwork) and isinstance(task.network, Transformer | TransformerEncoderDecoder)):
+            return
         match before:
-            case {"fields": {"network": {"fields": {"heads": int(heads)}}}}:
-                pass
-            case _:
-                return
-        if isinstance(task, HasHeads) and task.network.heads != self.times * heads:
-            raise UserError(
-                f"start.surgery: Widen(times={self.times}) leaves heads their size, and the start has {heads} of them; "
-                f"set task.network.heads={self.times * heads}, not {task.network.heads}"
-            )
+            case {"fields": {"network": {"fields": {"heads": int(heads)}}}} if task.network.heads != self.times * heads:
+                raise UserError(
+                    f"start.surgery: Widen(times={self.times}) leaves heads their size, and the start has {heads} of "
+                    f"them; set task.network.heads={self.times * heads}, not {task.network.heads}"
+                )
 
     def __call__(self, params: Params, key: Key) -> Params:
         hiding, widening = jax.random.split(key)
