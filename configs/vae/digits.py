@@ -6,7 +6,7 @@ flow of affine couplings (arXiv 1605.08803) for the prior of each class, so that
     jaxgen train --config configs/vae/digits.py --workdir runs/vae
 
 Expect 1.73 bits/dim by the importance-weighted bound (128 samples) and 1.80 by the evidence bound, 98.0 % of the
-samples recognised, a forest that tells them from real digits 55 % of the time, and Fréchet distances of 0.19 in pixels
+samples recognised, a forest that tells them from real digits 54 % of the time, and Fréchet distances of 0.19 in pixels
 and 6.1 in digits-cnn-a81e, after 5 s of training on one of two cores of an AMD EPYC with AVX-512; `jaxgen evaluate
 --workdir runs/vae` tells. The held-out bound is lowest a little before the end, after about 1,000 steps: longer
 training over-fits.
