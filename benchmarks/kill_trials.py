@@ -33,7 +33,7 @@ SMALL = {
     "transformer": ("task.network.width=16", "task.network.blocks=1"),
     "gan": ("task.discriminator.width=64",),
     "vae": ("task.decoder.width=32", "task.importance_samples=4"),
-    "diffusion": ("task.network.width=16", "task.network.blocks=1", "task.steps=2", "task.bound_draws=2"),
+    "diffusion": ("task.network.width=16", "task.network.blocks=1", "task.sampler.steps=2", "task.bound_draws=2"),
 }
 OFTEN = ("steps=60", "data.batch_size=16", "steps_per_call=3", "every.log=6", "every.evaluate=15", "every.sample=15")
 OFTEN += ("every.checkpoint=6", "parallel.data=0")

@@ -1,4 +1,7 @@
-"""nanoGPT's training step as its train.py takes it on a CPU, from a checkout's own model.py, on batches like ours."""
+"""nanoGPT's training step as its train.py takes it, from a checkout's own model.py, on batches like ours.
+
+On a CPU in float32; on a GPU in bfloat16 by autocast, its flash attention and its fused optimiser on.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
@@ -10,13 +13,13 @@ import numpy as np
 import torch
 from harness import Contestant
 from peers import Sizes, module_of
-from pytorch import contestant
+from pytorch import DEVICE, contestant
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
     """nanoGPT as it is and compiled, on all cores."""
     threads, model = torch.get_num_threads(), module_of(folder / "model.py")
-    text = torch.from_numpy(tokens.astype(np.int64))
+    text = torch.from_numpy(tokens.astype(np.int64)).to(DEVICE)
     return [_contestant(model, text, vocabulary, sizes, steps, threads, compiled) for compiled in (False, True)]
 
 
@@ -31,23 +34,23 @@ def _contestant(model, text, vocabulary, sizes: Sizes, steps: int, threads: int,
         return step, first
 
     name = f"nanoGPT, PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}"
-    return contestant(name, make, steps, threads, compiled)
+    return contestant(name, make, steps, threads, compiled, "float32" if DEVICE == "cpu" else "bfloat16")
 
 
 def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compiled: bool):
     """The body of nanoGPT's training loop, its `get_batch` included."""
     torch.manual_seed(0)
+    torch.set_float32_matmul_precision("high")  # as its train.py: what autocast leaves in float32 may use TF32
     shape = {"n_layer": sizes.blocks, "n_head": sizes.heads, "n_embd": sizes.width, "block_size": sizes.length}
     with contextlib.redirect_stdout(sys.stderr):  # it talks, and stdout is for rows
-        plain = model.GPT(model.GPTConfig(vocab_size=vocabulary, dropout=0.0, bias=False, **shape))
-        optimiser = plain.configure_optimizers(sizes.decay, sizes.rate, (0.9, sizes.b2), "cpu")
-    gpt = torch.compile(plain) if compiled else plain
+        plain = model.GPT(model.GPTConfig(vocab_size=vocabulary, dropout=0.0, bias=False, **shape)).to(DEVICE)
+        optimiser = plain.configure_optimizers(sizes.decay, sizes.rate, (0.9, sizes.b2), DEVICE)
+    gpt, places = torch.compile(plain) if compiled else plain, torch.arange(sizes.length, device=DEVICE)
 
     def step() -> None:
-        starts = torch.randint(len(text) - sizes.length, (sizes.batch,))
-        x = torch.stack([text[i : i + sizes.length] for i in starts])
-        y = torch.stack([text[i + 1 : i + 1 + sizes.length] for i in starts])
-        _, loss = gpt(x, y)
+        rows = torch.randint(len(text) - sizes.length, (sizes.batch, 1), device=DEVICE) + places
+        with torch.autocast(DEVICE, torch.bfloat16) if DEVICE == "cuda" else contextlib.nullcontext():
+            _, loss = gpt(text[rows], text[rows + 1])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(gpt.parameters(), sizes.clip)
         optimiser.step()

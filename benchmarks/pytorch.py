@@ -8,12 +8,18 @@ from typing import Any
 import torch
 from harness import Compiling, Contestant, Work
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Step = Callable[[], Any]
 First = Callable[[], Mapping[str, Any]]  # takes the first step, which compiles, and gives what is compared
 
 
 def contestant(
-    name: str, make: Callable[[], tuple[Step, First]], steps: int, threads: int, compiled: bool
+    name: str,
+    make: Callable[[], tuple[Step, First]],
+    steps: int,
+    threads: int,
+    compiled: bool,
+    precision: str = "float32",
 ) -> Contestant:
     """Blocks of `steps` steps on `threads` threads; `make()` gives the step and its beginning."""
 
@@ -28,7 +34,9 @@ def contestant(
             torch.set_num_threads(threads)
             for _ in range(steps):
                 step()
+            if DEVICE == "cuda":
+                torch.cuda.synchronize()
 
         return Work(block, steps, results)
 
-    return Contestant(name, prepare)
+    return Contestant(name, prepare, precision)

@@ -17,6 +17,7 @@ def set_up_jax() -> None:
     import jax
     from absl import logging
 
+    _deterministic_on_gpus()
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", cores())
@@ -25,6 +26,16 @@ def set_up_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _deterministic_on_gpus() -> None:
+    """Has XLA sum in one order on GPUs, unless XLA_FLAGS says otherwise, so that a resumed run ends in the same bytes.
+
+    Without it an embedding's gradient, which is scattered, differed in its last bits from run to run (an H200).
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_exclude_nondeterministic_ops" not in flags and "xla_gpu_deterministic_ops" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_exclude_nondeterministic_ops=true".strip()
 
 
 def facts() -> dict[str, Any]:

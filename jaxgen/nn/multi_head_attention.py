@@ -8,7 +8,7 @@ from flax import struct
 
 from jaxgen.errors import UserError
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.attention import attend, attention_weights, causal_mask, rotate, same_segment
+from jaxgen.ops.attention import attend, attend_causally, attention_weights, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
 
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
@@ -65,11 +65,18 @@ class SelfAttention(nn.Module):
         if cache is not None:
             cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
             k, v = cache["key"], cache["value"]
-        mask = causal_mask(positions, k.shape[1]) if self.causal else None
-        if segment is not None:
-            mask = same_segment(segment) if mask is None else mask & same_segment(segment)
-        y = attend(q, k, v, mask).reshape(-1, width)
-        return self.precision.dense(width, name="out")(y).reshape(x.shape), cache
+        if self.causal and cache is None and segment is None:
+            y = attend_causally(q, k, v)
+        else:
+            y = attend(q, k, v, self._mask(positions, k.shape[1], segment))
+        return self.precision.dense(width, name="out")(y.reshape(-1, width)).reshape(x.shape), cache
+
+    def _mask(self, positions: jax.Array, length: int, segment: jax.Array | None) -> jax.Array | None:
+        """[B or 1, 1, T, length]: true where a query at `positions` may see a key; None where it may see all."""
+        causal = causal_mask(positions, length) if self.causal else None
+        if segment is None:
+            return causal
+        return same_segment(segment) if causal is None else causal & same_segment(segment)
 
 
 @struct.dataclass

@@ -6,6 +6,8 @@ against 819 at [8, 512, 8, 64]. One query against a cache costs the same. (jax 0
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import os
+
 import jax
 import jax.numpy as jnp
 
@@ -18,6 +20,24 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = No
     """
     weights = attention_weights(q, k, mask).astype(v.dtype)
     return jnp.einsum("bhts,bshd->bthd", weights, v)
+
+
+def attend_causally(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """`attend` of whole sequences, [B, T, H, D] each, in which no query sees a later key.
+
+    In bfloat16 on a GPU it is cuDNN's fused kernel (FlashAttention, arXiv 2205.14135), which keeps no [B, H, T, T],
+    where the user has allowed sums in no fixed order; its results differ from the others' in bfloat16's last bits.
+    """
+    fits = q.dtype == jnp.bfloat16 and q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    if fits and jax.default_backend() == "gpu" and not _fixed_order():
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation="cudnn")
+    return attend(q, k, v, causal_mask(jnp.arange(q.shape[1])[None], k.shape[1]))
+
+
+def _fixed_order() -> bool:
+    """Whether XLA must sum in one order on GPUs: the fused kernel's gradient fails then (jaxlib 0.11.2, an H200)."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    return any(f"--xla_gpu_{name}_ops=true" in flags for name in ("exclude_nondeterministic", "deterministic"))
 
 
 def attention_weights(q: jax.Array, k: jax.Array, mask: jax.Array | None = None) -> jax.Array:

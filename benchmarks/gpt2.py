@@ -1,0 +1,127 @@
+"""GPT-2 small's training step on one GPU in bfloat16: our Transformer, beside nanoGPT where a checkout is named.
+
+    export XLA_PYTHON_CLIENT_PREALLOCATE=false XLA_FLAGS=--xla_gpu_exclude_nondeterministic_ops=false
+    python benchmarks/gpt2.py [--peer nanogpt=FOLDER] [--steps 10] [--blocks 10]
+
+Both have 12 blocks of width 768, 12 heads, 50,304 tokens (random ones), 12 rows of 1,024, AdamW and no dropout. Each
+line's share of the card's peak counts 6 operations a parameter and token and causal attention once (arXiv 2204.02311,
+appendix B), over what a product of two 8,192-wide matrices reaches on the spot. Without the first line JAX leaves
+PyTorch a quarter of the memory, and attention is not fused, for its gradient has no fixed order.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from harness import Contestant, Row, contest, report
+from peers import Sizes, folders
+from training import contestant
+
+from jaxgen.data.text import Text
+from jaxgen.environment import set_up_jax
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.precision import Precision
+from jaxgen.training.optimisers import AdamW
+from jaxgen.types import Framing, Spec, Tokens, Unit
+
+VOCABULARY = 50_304  # GPT-2's 50,257, rounded up to a multiple of 64 as nanoGPT does
+SIZES = Sizes(width=768, blocks=12, heads=12, length=1024, batch=12, rate=6e-4, b2=0.95)
+
+
+@dataclass(frozen=True)
+class RandomTokens(Text):
+    """Tokens drawn evenly: what they say changes nothing of a step's time."""
+
+    def spec(self) -> Spec:
+        return Spec(Tokens(self.length, VOCABULARY, Unit.SUBWORD, Framing.STREAM))
+
+    def _encoded(self, split: str) -> list[np.ndarray]:
+        return [np.random.default_rng(0).integers(VOCABULARY, size=1_000_000).astype(np.int32)]
+
+
+def ours(steps: int, scan: bool) -> Contestant:
+    """Our training, its blocks compiled one by one or as one in a loop."""
+    network = Transformer(
+        SIZES.width, SIZES.blocks, SIZES.heads, hidden=4 * SIZES.width, precision=Precision.BFLOAT16, scan=scan
+    )
+    experiment = Experiment(
+        task=LanguageModel(network),
+        data=RandomTokens(batch_size=SIZES.batch, length=SIZES.length),
+        optimisers={"likelihood": AdamW(SIZES.rate, b2=SIZES.b2, weight_decay=SIZES.decay, clip=SIZES.clip)},
+        steps=1000,
+    )
+    name = f"jaxgen, blocks {'scanned' if scan else 'one by one'}, {steps} steps a call"
+    one = contestant(name, experiment, 1, steps, steps)
+    return replace(one, precision="bfloat16", prepare=lambda compiling: replace(one.prepare(compiling), results={}))
+
+
+def row(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
+    """Both ways of ours and, where its checkout is named, nanoGPT as it is and compiled."""
+    contestants = [ours(steps, False), ours(steps, True)]
+    if "nanogpt" in peer:
+        import nanogpt
+
+        tokens = np.random.default_rng(0).integers(VOCABULARY, size=1_000_000)
+        contestants += nanogpt.contestants(peer["nanogpt"], tokens, VOCABULARY, SIZES, steps)
+    alike = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
+    done = contest("GPT-2 small, training step", contestants, blocks, notes=(alike,))
+    peak, used = product_peak(), operations()
+    shares = [
+        f"{line.name}: {SIZES.batch * SIZES.length / line.median:,.0f} tokens/s, {used / line.median / peak:.1%} of "
+        "the peak"
+        for line in done.lines
+    ]
+    return replace(done, notes=(*done.notes, f"the product reaches {peak / 1e12:.0f} TFLOP/s", *shares))
+
+
+def operations() -> float:
+    """Floating-point operations of a step's forward and backward pass; embeddings' look-ups are none."""
+    parameters = 12 * SIZES.blocks * SIZES.width**2 + SIZES.width * VOCABULARY
+    attention = 6 * SIZES.blocks * SIZES.width * SIZES.length  # 12 of full attention, half of it causal
+    return (6 * parameters + attention) * SIZES.batch * SIZES.length
+
+
+def product_peak(size: int = 8192, times: int = 20) -> float:
+    """FLOP/s of a bfloat16 product [size, size] by [size, size], the median of `times`."""
+    a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.bfloat16) for n in (0, 1))
+    product, seconds = jax.jit(jnp.matmul), []
+    product(a, b).block_until_ready()
+    for _ in range(times):
+        began = time.perf_counter()
+        product(a, b).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=10, help="steps a block and a call (%(default)s)")
+    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
+    parser.add_argument("--peer", nargs="+", default=[], help="nanogpt=FOLDER, a checkout of it (needs PyTorch)")
+    options = parser.parse_args()
+    set_up_jax()
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        peer = folders(options.peer)
+        if jax.default_backend() == "cpu":
+            raise UserError("GPT-2 small's step takes minutes on a CPU: run this where JAX sees an accelerator")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return report([functools.partial(row, peer, options.steps, options.blocks)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
