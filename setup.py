@@ -1,20 +1,34 @@
 """How jaxgen is installed; what was tested together is pinned in constraints.txt."""
 # SPDX-License-Identifier: Apache-2.0
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search('__version__ = "(.+)"', (HERE / "jaxgen/__init__.py").read_text(encoding="utf-8"))[1]
+# Folders beside jaxgen/ that are installed in it, as jaxgen/_configs and jaxgen/_benchmarks (config/shipped.py).
+SHIPPED = {
+    "jaxgen._" + ".".join(folder.relative_to(HERE).parts): folder.relative_to(HERE).as_posix()
+    for name in ("configs", "benchmarks")
+    for folder in sorted({file.parent for file in (HERE / name).rglob("*") if "__pycache__" not in str(file)})
+    if folder != HERE
+}
 
 setup(
     name="jaxgen",
-    version="0.1.0",
-    description="RNNs, Transformers, GANs, VAEs and diffusion models in one fast JAX house",
+    version=VERSION,
+    description="RNNs, Transformers, GANs, VAEs and diffusion models in one JAX framework",
     license="Apache-2.0",
     classifiers=[
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)),
     ],
     python_requires=">=3.11,<3.15",
-    packages=find_packages(include=["jaxgen", "jaxgen.*"]),
-    package_data={"jaxgen.metrics": ["weights/*.safetensors"]},
+    packages=[*find_packages(include=["jaxgen", "jaxgen.*"]), *SHIPPED],
+    package_dir=SHIPPED,
+    package_data={"jaxgen.metrics": ["weights/*.safetensors"], **{name: ["*.*"] for name in SHIPPED}},
     install_requires=[
         "absl-py>=2.1,<3",
         "emoji>=2.12",  # the names of the set "emoji-names"

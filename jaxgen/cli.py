@@ -141,6 +141,12 @@ def _report(options) -> int:
     return report(options.workdir, options.out)
 
 
+def _configs(options) -> int:
+    from jaxgen.commands.configs import configs
+
+    return configs(options.name, options.to)
+
+
 def _set_up_jax() -> None:
     from jaxgen.environment import set_up_jax
 
@@ -205,6 +211,11 @@ def _parser():
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
     verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
+
+    verb = _verb(verbs, "configs", _configs, "the experiments that ship: list, show or copy them")
+    verb.add_argument("name", nargs="?", metavar="NAME", help="rnn/digits; rnn; cluster; configs; benchmarks")
+    verb.add_argument("--to", metavar="DIR", help="copy it below this folder, nothing overwritten (show it on stdout)")
+    verb.set_defaults(workdir=None)
     return parser
 
 
@@ -215,7 +226,8 @@ def _verb(verbs, name: str, action, purpose: str):
 
 
 def _add_config(verb) -> None:
-    verb.add_argument("--config", required=True, metavar="FILE", help="the experiment file: configs/gan/digits.py")
+    purpose = "the experiment's file, or the name of one that ships: gan/digits"
+    verb.add_argument("--config", required=True, metavar="FILE", help=purpose)
 
 
 def _add_run(verb) -> None:

@@ -12,20 +12,40 @@ from typing import Any
 _PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def set_up_jax() -> None:
-    """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call."""
+def set_up_jax() -> str | None:
+    """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call.
+
+    After it the number of devices is fixed, as in a notebook that has used JAX: the sentence that says so.
+    """
     import jax
     from absl import logging
 
     _deterministic_on_gpus()
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
+    remark = None
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", cores())
+        try:
+            jax.config.update("jax_num_cpu_devices", cores())
+        except RuntimeError:  # JAX has made its devices
+            remark = _fixed_devices(len(jax.devices("cpu")))
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return remark
+
+
+def _fixed_devices(count: int) -> str | None:
+    """What to say where JAX was in use before; nothing where it has a device a core, or an accelerator."""
+    import jax
+
+    if jax.default_backend() != "cpu" or count == cores():
+        return None
+    return (
+        f"JAX was in use before jaxgen and has {count} CPU device{'s' if count > 1 else ''} for {cores()} cores; to "
+        "use a device a core, call jaxgen.train or jaxgen.load before other JAX code"
+    )
 
 
 def _deterministic_on_gpus() -> None:

@@ -13,6 +13,7 @@ from jaxgen.errors import UserError
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, Stopped
+from jaxgen.running.sample_run import samples_of
 from jaxgen.running.stopping import Stop
 from jaxgen.running.trained import load_trained
 
@@ -32,16 +33,13 @@ def sample(
 
     `attention` names a PNG for the attention maps of the samples.
     """
-    if not 0 <= seed < 2**32:
-        raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
     trained = load_trained(Path(workdir), config, say, settings, which)
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if attention is not None and not isinstance(task, Attending):
         raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
-    request = presentation.request(given, count)
     try:
         with Stop("after these samples") as stop:
-            samples = Sampling(trained.assembly)(trained.variables, request, jax.random.key(seed), stop)
+            samples = samples_of(trained, Sampling(trained.assembly), given, count, seed, stop)
     except Stopped:
         say("stopped; nothing was written")
         return 128 + stop.signal

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -18,7 +18,13 @@ def score(
     workdir: str, config: str | None, settings: Sequence[str], examples: Sequence[str], given: Sequence[str]
 ) -> int:
     """One JSON object a line of stdout, in the order of the examples."""
-    trained = load_trained(Path(workdir), config, say, settings)
+    for line in scores_of(load_trained(Path(workdir), config, say, settings), examples, given):
+        print(json.dumps(line))
+    return 0
+
+
+def scores_of(trained: Trained, examples: Sequence[str], given: Sequence[str]) -> Iterator[dict[str, float | str]]:
+    """The figures of each example: under what is given for it, or under every class."""
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if not isinstance(task, Likelihood | Critic):
         raise UserError(
@@ -32,8 +38,7 @@ def score(
     for number, example in enumerate(examples):
         batch = presentation.example(example)
         for named, arrays in presentation.alternatives(given[number : number + 1]):
-            print(json.dumps({"example": example, **named, **scored({**batch, "given": arrays})}))
-    return 0
+            yield {"example": example, **named, **scored({**batch, "given": arrays})}
 
 
 def _scoring(trained: Trained) -> Callable[[Batch], dict[str, float | str]]:

@@ -13,6 +13,7 @@ import enum
 import hashlib
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +105,12 @@ def _reference(thing: Any, path: str) -> dict[str, str]:
     name = name_of(thing)
     if name is not None:
         return {"type" if isinstance(thing, type) else "function": name}
+    place = _file_of(thing.__module__)
+    if place == "__main__":
+        raise UserError(
+            f"{path} holds {thing.__qualname__}, which was written in a notebook or at a prompt, where a run cannot "
+            "find it again; write it into a file (in a notebook: %%writefile own.py) and import it from there"
+        )
     if "<locals>" in thing.__qualname__ and getattr(inspect.unwrap(thing), "__closure__", None):
         raise UserError(
             f"{path} holds {thing.__qualname__}, a function with values of its own inside, which experiment.json "
@@ -115,10 +122,18 @@ def _reference(thing: Any, path: str) -> dict[str, str]:
         raise UserError(
             f"{path} holds {thing.__qualname__}, whose source cannot be found; write a function of your own"
         ) from error
-    place = thing.__module__
-    if place.startswith(MODULE_PREFIX):  # the file's name alone: where it lay on this machine is nobody's business
-        place = place.replace("\\", "/").rpartition("/")[2]
     return {"user": f"{place}:{thing.__qualname__}", "sha256": hashlib.sha256(source.encode()).hexdigest()}
+
+
+def _file_of(module: str) -> str:
+    """The name of an experiment file or of the script that is run; the module's own name where it is neither.
+
+    The file's name alone: where it lay on this machine is nobody's business.
+    """
+    script = getattr(sys.modules.get(module), "__file__", None) if module == "__main__" else None
+    if script is None and not module.startswith(MODULE_PREFIX):
+        return module
+    return (script or module).replace("\\", "/").rpartition("/")[2]
 
 
 def _decoded(document: Any, path: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jaxgen.config.shipped import shipped_config, shipped_configs
 from jaxgen.errors import UserError, nearest
 
 E = TypeVar("E")
@@ -18,10 +19,12 @@ MODULE_PREFIX = "experiment file "  # with a space: no import statement can meet
 def load_experiment(path: str | os.PathLike, expected: type[E]) -> E:
     """Run the file's `experiment()` and return what it returns, an `expected`. Raises UserError, naming the line.
 
+    Where there is no such file, `rnn/digits` is the one that ships under that name.
     The file's module stays in `sys.modules` (its classes' annotations and sources are looked up there) under a name
     of its own, and only if all went well.
     """
     path = Path(path)
+    path = path if path.exists() else shipped_config(str(path)) or path
     code = _compiled(path)
     module = types.ModuleType(f"{MODULE_PREFIX}{path.resolve()}")
     module.__file__ = code.co_filename
@@ -57,9 +60,9 @@ def _compiled(path: Path) -> types.CodeType:
 
 def _neighbours(path: Path) -> list[str]:
     """The experiment files that could be meant: those of the same name, else those beside it, else all configs."""
-    beside, configs = [*path.parent.glob("*.py")], [*Path("configs").glob("**/*.py")]
-    namesakes = [file for file in {*beside, *path.parent.glob("*/*.py"), *configs} if file.stem == path.stem]
-    return [str(file) for file in namesakes or beside or configs]
+    beside, ships = [*path.parent.glob("*.py")], [*Path("configs").glob("**/*.py"), *map(Path, shipped_configs())]
+    namesakes = [file for file in {*beside, *path.parent.glob("*/*.py"), *ships} if file.stem == path.stem]
+    return [str(file) for file in namesakes or beside or ships]
 
 
 def _returned(path: Path, code: types.CodeType, module: types.ModuleType, expected: type[E]) -> E:

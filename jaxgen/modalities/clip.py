@@ -49,9 +49,13 @@ class ClipPresents:
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"clip {number}" for number in range(1, len(arrays["value"]) + 1)]
 
+    def units(self, arrays: Arrays) -> np.ndarray:
+        """Pixels [N, T, H, W, C] uint8."""
+        return levels_to_pixels(np.asarray(arrays["value"]), self.clip.levels)
+
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         """An animated GIF that plays all clips side by side, over and over."""
-        pixels = levels_to_pixels(np.asarray(arrays["value"]), self.clip.levels)  # [N, T, H, W, C]
+        pixels = self.units(arrays)
         scale = max(1, -(-_SHORT_SIDE // min(self.clip.height, self.clip.width)))
         wide = columns(len(pixels), captions)
         grids = [image_grid(pixels[:, frame], wide, scale, heads(captions, wide)) for frame in range(pixels.shape[1])]

@@ -48,9 +48,13 @@ class ImagePresents:
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"picture {number}" for number in range(1, len(arrays["value"]) + 1)]
 
+    def units(self, arrays: Arrays) -> np.ndarray:
+        """Pixels [N, H, W, C] uint8."""
+        return levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
+
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         """A PNG: a column for each thing given, its caption above, where they come round in turn; else a square."""
-        pixels = levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
+        pixels = self.units(arrays)
         scale = max(1, -(-_SHORT_SIDE // min(self.image.height, self.image.width)))
         wide = columns(len(pixels), captions)
         return Artefact("png", image_grid(pixels, wide, scale, heads(captions, wide)))

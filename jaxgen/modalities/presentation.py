@@ -18,6 +18,7 @@ from jaxgen.modalities.presents import (
     Continues,
     Enumerable,
     InPieces,
+    InUnits,
     InWords,
     Meaning,
     Measured,
@@ -147,6 +148,11 @@ class Presentation:
         if len(given) == 1:
             return next(iter(given.values())), made
         return [dict(zip(given, parts, strict=True)) for parts in zip(*given.values(), strict=True)], made
+
+    def results(self, samples: Batch) -> Sequence[Any]:
+        """What was made, for people to work with: texts as strings, pictures and clips as pixels 0..255."""
+        made = samples["made"]
+        return self.made.units(made) if isinstance(self.made, InUnits) else _plain(self.made, made)
 
     def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
         """Figures of rows that are no models, where what is made is Measured."""

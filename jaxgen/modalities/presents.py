@@ -98,6 +98,14 @@ class InWords(Protocol):
 
 
 @runtime_checkable
+class InUnits(Protocol):
+    """A modality whose arrays count in units of the model's: pictures in levels, which people have in pixels."""
+
+    def units(self, arrays: Arrays) -> np.ndarray:
+        """Its values as a file would hold them."""
+
+
+@runtime_checkable
 class InPieces(Protocol):
     """A modality of sequences, whose places can be told apart: what an attention map is labelled with."""
 

@@ -58,7 +58,8 @@ class Assembly:
     def source(self) -> Source:
         if self.experiment.rewards is not None:
             return self.rewarded(self.prompts("train"))
-        return self.data.source()
+        with jax.ensure_compile_time_eval():  # asked for while something is traced, it must hold arrays all the same
+            return self.data.source()
 
     @property
     def prompted(self) -> bool:
@@ -75,7 +76,8 @@ class Assembly:
 
     def rewarded(self, prompts: Prompts | None) -> Source:
         """The source of a run under a reward."""
-        return self.experiment.rewards.source(self.task, self.game.batch_size, prompts, self.presentation.plain)
+        with jax.ensure_compile_time_eval():  # as `source`: what a reward prepares is no part of a trace
+            return self.experiment.rewards.source(self.task, self.game.batch_size, prompts, self.presentation.plain)
 
     @property
     def spec(self) -> Spec:

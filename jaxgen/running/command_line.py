@@ -22,9 +22,10 @@ class Changes:
     mesh: str | None = None
 
 
-def chosen_experiment(config: str, changes: Changes) -> Experiment:
-    """The config file's experiment with what the command line changes in it."""
-    experiment = set_fields(load_experiment(config, Experiment), changes.settings)
+def chosen_experiment(config: str | Experiment, changes: Changes) -> Experiment:
+    """The config file's experiment, or one, with what the command line changes in it."""
+    own = config if isinstance(config, Experiment) else load_experiment(config, Experiment)
+    experiment = set_fields(own, changes.settings)
     start = experiment.start if changes.start is None else started_from(experiment.start, changes.start)
     parallel = chosen_parallel(experiment.parallel, changes.compiler, changes.mesh)
     return dataclasses.replace(experiment, start=start, parallel=parallel)

@@ -9,7 +9,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import never
 from jaxgen.running.figures import figures_of
-from jaxgen.running.trained import CHANGEABLE, load_trained
+from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
 from jaxgen.training.folder import finite, merge_summary
 
 
@@ -26,9 +26,16 @@ def evaluate_run(
     Not those of other settings than the run's own: another sampler, or some of the examples.
     """
     trained = load_trained(workdir, config, say, settings, which)
-    figures = {name: finite(value) for name, value in figures_of(trained, split, stopped).items()}
     looked_at_otherwise = any(setting.startswith(CHANGEABLE) for setting in settings)
-    if split == "test" and which is None and not looked_at_otherwise:
+    return evaluate_trained(trained, split, stopped, which is None and not looked_at_otherwise)
+
+
+def evaluate_trained(
+    trained: Trained, split: str, stopped: Callable[[], bool], own: bool
+) -> dict[str, int | float | str | None]:
+    """The figures of a run that has been loaded; `own`: at its newest checkpoint, with the run's own settings."""
+    figures = {name: finite(value) for name, value in figures_of(trained, split, stopped).items()}
+    if split == "test" and own:
         try:
             merge_summary(trained.folder, figures)
         except UserError as error:  # a run that may only be read has been evaluated all the same

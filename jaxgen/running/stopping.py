@@ -4,12 +4,13 @@
 import contextlib
 import os
 import signal
+import threading
 
 
 class Stop:
     """True from the first Ctrl-C, SIGTERM or lost terminal on, so that work can end whole; a second ends it at once.
 
-    `when` says to the user when it ends.
+    `when` says to the user when it ends. Signals are the main thread's: in another one nothing is looked at.
     """
 
     def __init__(self, when: str = "after this call and saving"):
@@ -17,6 +18,9 @@ class Stop:
         self._said = f"jaxgen: stopping {when}; a second signal ends it at once\n".encode()
 
     def __enter__(self) -> "Stop":
+        self._before = {}
+        if threading.current_thread() is not threading.main_thread():
+            return self
         numbers = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup a lost terminal is no reason to stop
             numbers.append(signal.SIGHUP)

@@ -17,47 +17,13 @@ from jaxgen.training.averages import EMA, UniformAverage
 from jaxgen.training.groups import DecayOn, Group
 from jaxgen.training.optimisers import SGD, Adafactor, AdamW, Lion, Muon
 from jaxgen.training.schedules import Cosine, WarmupStableDecay
-from tests.commands.command import jaxgen
+from tests.commands.command import ROOT, jaxgen
 from tests.commands.test_resume import end_of
-
-OWN = """
-from dataclasses import dataclass
-import jax, optax
-from jaxgen.data.pictures import Pictures
-from jaxgen.experiment import Every, Experiment
-from jaxgen.training.schedules import rate_of
-from tests.worlds import Histogram
-
-@dataclass(frozen=True)
-class Stairs:
-    high: float = 1.0
-    def build(self, updates):
-        return optax.piecewise_constant_schedule(self.high, {4: 0.5})
-
-@dataclass(frozen=True)
-class SignDescent:
-    rate: Stairs = Stairs()
-    def build(self, updates):
-        return optax.chain(optax.scale_by_sign(), optax.scale_by_learning_rate(rate_of(self.rate, updates)))
-
-@dataclass(frozen=True)
-class Newest:
-    def update(self, average, params, step, batch_size):
-        return jax.tree.map(lambda a, p: (a + p) / 2, average, params)
-
-def experiment():
-    return Experiment(
-        task=Histogram(), data=Pictures(batch_size=16), optimisers={"histogram": SignDescent(Stairs(0.3))}, steps=10,
-        steps_per_call=2, keep=5, averages={"new": Newest()}, every=Every(log=2, evaluate=10, sample=10, checkpoint=2),
-    )
-"""
 
 
 @pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "own.py"
-    path.write_text(OWN)
-    return path
+def config():
+    return ROOT / "docs/examples/own_optimiser.py"
 
 
 def test_an_optimiser_of_ones_own_trains_resumes_samples_and_evaluates(config, tmp_path):
@@ -88,26 +54,26 @@ def test_an_optimiser_is_chosen_by_a_setting(config):
     """In place of a shipped one as of one's own; its fields are set along with it, and a document holds them all."""
     own = load_experiment(config, Experiment)
     for kind in (AdamW, SGD, Lion, Muon, Adafactor):
-        changed = set_fields(own, [f"optimisers.histogram={kind.__name__}", "averages.new=UniformAverage"])
-        assert changed.optimisers["histogram"] == kind() and changed.averages["new"] == UniformAverage()
+        changed = set_fields(own, [f"optimisers.likelihood={kind.__name__}", "averages.new=UniformAverage"])
+        assert changed.optimisers["likelihood"] == kind() and changed.averages["new"] == UniformAverage()
         assert read_back(changed) == changed
     settings = [
-        "optimisers.histogram=lion",
-        "optimisers.histogram.learning_rate=WarmupStableDecay",
-        "optimisers.histogram.learning_rate.peak=0.1",
-        "optimisers.histogram.decay_on=all",
+        "optimisers.likelihood=lion",
+        "optimisers.likelihood.learning_rate=WarmupStableDecay",
+        "optimisers.likelihood.learning_rate.peak=0.1",
+        "optimisers.likelihood.decay_on=all",
         "averages.new=EMA",
         "averages.new.half_life=100",
     ]
     changed = set_fields(own, settings)
-    assert changed.optimisers["histogram"] == Lion(WarmupStableDecay(peak=0.1), decay_on=DecayOn.ALL)
+    assert changed.optimisers["likelihood"] == Lion(WarmupStableDecay(peak=0.1), decay_on=DecayOn.ALL)
     assert changed.averages["new"] == EMA(half_life=100)
-    grouped = AdamW(Cosine(1e-3), groups=(Group("logits", rate_scale=2.0),))
+    grouped = AdamW(Cosine(1e-3), groups=(Group("pixels", rate_scale=2.0),))
     changed = set_fields(
-        dataclasses.replace(changed, optimisers={"histogram": grouped}),
-        ["optimisers.histogram.groups.0.rate_scale=0.5"],
+        dataclasses.replace(changed, optimisers={"likelihood": grouped}),
+        ["optimisers.likelihood.groups.0.rate_scale=0.5"],
     )
-    assert changed.optimisers["histogram"].groups[0].rate_scale == 0.5
+    assert changed.optimisers["likelihood"].groups[0].rate_scale == 0.5
     assert read_back(changed) == changed
 
 
@@ -126,11 +92,11 @@ class Number:
 @pytest.mark.parametrize(
     ("optimiser", "sentence"),
     [
-        (Nothing(), "optimisers.histogram is a Nothing, which builds no optimiser; give one of"),
+        (Nothing(), "optimisers.likelihood is a Nothing, which builds no optimiser; give one of"),
         (Number(), r"build\(updates\) of Number returns a float; let it return an optax.GradientTransformation"),
     ],
 )
 def test_what_is_no_optimiser_is_refused(config, optimiser, sentence):
-    own = dataclasses.replace(load_experiment(config, Experiment), optimisers={"histogram": optimiser})
+    own = dataclasses.replace(load_experiment(config, Experiment), optimisers={"likelihood": optimiser})
     with pytest.raises(UserError, match=sentence):
         assemble(own)

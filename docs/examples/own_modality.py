@@ -1,6 +1,7 @@
-"""An experiment file with a modality of its own: vectors are given and made, and only this file knows what they are.
+"""A modality of one's own: vectors are given and made, and no file of jaxgen's knows what they are.
 
-It is what a user writes who has something that jaxgen does not know: run as `jaxgen train --config` on this file.
+    jaxgen train --config docs/examples/own_modality.py --workdir runs/own_modality
+    jaxgen sample --workdir runs/own_modality --config docs/examples/own_modality.py --given 1,0 0,1
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -1,0 +1,51 @@
+"""`jaxgen configs`: the experiments that ship, told, shown, or copied to be changed."""
+# SPDX-License-Identifier: Apache-2.0
+
+from pathlib import Path
+
+from jaxgen.atomic_write import write_whole
+from jaxgen.config.shipped import headline, shipped_config, shipped_configs, shipped_files
+from jaxgen.errors import UserError
+
+
+def configs(name: str | None, to: str | None) -> int:
+    """A line for each without a name; with one, the file itself on stdout, or copied whole below the folder `to`."""
+    if name is None and to is not None:
+        raise UserError("--to copies what is named; name an experiment, such as rnn/digits, or configs for all of them")
+    if name is None:
+        _list()
+    elif to is None:
+        _show(name)
+    else:
+        _copy(name, Path(to))
+    return 0
+
+
+def _list() -> None:
+    named = {name: headline(file) for name, file in shipped_configs().items()}
+    width = max(map(len, named), default=0)
+    for name, line in named.items():
+        print(f"{name:<{width}}  {line}")
+
+
+def _show(name: str) -> None:
+    """Of an experiment its text, of a folder the paths in it."""
+    file = shipped_config(name)
+    print("\n".join(shipped_files(name)) if file is None else file.read_text(encoding="utf-8"), end="")
+    if file is None:
+        print()
+
+
+def _copy(name: str, to: Path) -> None:
+    """Nothing is overwritten: where one of the files is there with another content, none is copied."""
+    files = {to / path: file.read_bytes() for path, file in shipped_files(name).items()}
+    for path, content in files.items():
+        if path.exists() and not (path.is_file() and path.read_bytes() == content):
+            raise UserError(f"{path} is there already and differs; move it, or give another --to")
+    for path, content in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error.strerror}); give another --to") from None
+        print(path)

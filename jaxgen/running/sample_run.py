@@ -1,0 +1,29 @@
+"""Fresh examples of one run: `jaxgen sample` without its command line."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Sequence
+
+import jax
+
+from jaxgen.errors import UserError
+from jaxgen.running.bounded import Sampling
+from jaxgen.running.trained import Trained
+from jaxgen.types import Batch
+
+
+def samples_of(
+    trained: Trained,
+    sampling: Sampling,
+    given: Sequence[str],
+    count: int | None,
+    seed: int,
+    stopped: Callable[[], bool],
+) -> Batch:
+    """{"given", "made"} [N, ...] on the host: `count` for each word of `given`, or so many in all without any.
+
+    `sampling` keeps what it has compiled. Raises UserError for words that name nothing, Stopped where that is asked.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
+    request = trained.assembly.presentation.request(given, count)
+    return sampling(trained.variables, request, jax.random.key(seed), stopped)
