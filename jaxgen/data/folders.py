@@ -129,11 +129,16 @@ class PictureFolder:
         names = "\n".join(picture.name for picture in self.pictures(expression, keep))
         return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def files_digest(self, times: bool = False) -> str:
+    @functools.cached_property
+    def stamp(self) -> str:
+        """A digest of the files as they are on this disk: another one where any of them was written again."""
+        return self.files_digest(times=True)
+
+    def files_digest(self, times: bool) -> str:
         """SHA-256 of all pictures' names and sizes in bytes, with the `times` when they were written or without."""
         every = {picture.name: picture.file.stat() for split in self.layout.splits.values() for picture in split}
         told = [(name, facts.st_size, *([facts.st_mtime_ns] if times else [])) for name, facts in sorted(every.items())]
-        captions = [(hashlib.sha256(listed.read_bytes()).hexdigest()) for listed in self.layout.captions]
+        captions = [hashlib.sha256(listed.read_bytes()).hexdigest() for listed in self.layout.captions]
         return hashlib.sha256(json.dumps([told, captions]).encode("utf-8", "surrogatepass")).hexdigest()
 
 

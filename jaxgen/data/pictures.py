@@ -120,7 +120,7 @@ class Pictures:
             return {}
         expressions = dict.fromkeys(self._expression(split) for split in self._splits)
         found = {one.file: None for expression in expressions for one in self._folder.pictures(expression, None)}
-        digest = self._folder.files_digest(times=True) + "+".join(expressions)
+        digest = hashlib.sha256("+".join((self._folder.stamp, *expressions)).encode()).hexdigest()
         return check_pictures(list(found), digest, self.bad, known, work, stopped)
 
     def class_names(self) -> dict[str, tuple[str, ...]]:
@@ -179,7 +179,7 @@ class Pictures:
     def arrays(self, split: str) -> dict[str, Any]:
         """All examples of "train", "validation", "test" or a split expression, each array [N, ...]."""
         if self.name not in _BUILTIN:
-            return self._selected(_decoded(self, split), False)
+            return self._selected(_decoded(self, split, self._folder.stamp if self._folder else ""), False)
         arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
         if keep := self._keep(split):
             arrays = chosen_from(arrays, np.array([keep(one.tobytes()) for one in arrays["made"]["value"]]))
@@ -230,7 +230,7 @@ class Pictures:
         """SHA-256 of builtin sets' pixels; of a folder's names and sizes; of a TFDS set's full name and splits."""
         told = dict(self.split_digests())
         if self._folder:
-            told["files"] = self._folder.files_digest()
+            told["files"] = self._folder.files_digest(times=False)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _digest(self, split: str) -> dict[str, Any]:
@@ -290,6 +290,6 @@ class Pictures:
 
 
 @functools.lru_cache(maxsize=4)
-def _decoded(data: Pictures, split: str) -> dict[str, Any]:
-    """A split on disk, decoded once a process."""
+def _decoded(data: Pictures, split: str, stamp: str) -> dict[str, Any]:
+    """A split on disk, decoded once a process as long as its files are the same, which `stamp` tells."""
     return decoded(data.examples(split))
