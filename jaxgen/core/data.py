@@ -210,7 +210,8 @@ class Checked(Protocol):
     def check(self, known: Mapping[str, Any], work: Working, stopped: Callable[[], bool]) -> dict[str, Any]:
         """Reads what a run will read, and returns what the run is to remember of it, as JSON; empty: nothing.
 
-        `known` is what was remembered before. UserError names the bad examples where they are too many.
+        A "remark" in it is told to the user. `known` is what was remembered before. UserError names the bad examples
+        where they are too many.
         """
 
 

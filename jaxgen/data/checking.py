@@ -43,7 +43,8 @@ def check_pictures(
                 found |= wrong
             progress.done(min(first + each, len(files)))
     bad.refuse_all(found)
-    return {"files_sha256": digest, "pictures": len(files), "animated": animated, "bad": found}
+    remark = f"{animated:,} of the files hold several frames, and the first of each is read" if animated else ""
+    return {"files_sha256": digest, "pictures": len(files), "bad": found, "remark": remark}
 
 
 def _checked(file: Path) -> tuple[int, dict[str, str]]:

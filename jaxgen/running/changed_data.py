@@ -69,11 +69,13 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         yield "what its examples hold"
 
 
-def check_data(folder: RunFolder, data: Data, stopped: Callable[[], bool]) -> None:
+def check_data(folder: RunFolder, data: Data, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
     """UserError names the bad examples of what the run will read, before it has begun or gone on."""
     if not isinstance(data, Checked):
         return
     known = read_json(folder.path / CHECKED)
     found = data.check(known if isinstance(known, dict) else {}, Work, stopped)
+    if remark := found.get("remark"):
+        say(f"data: {data.name}: {remark}")
     if found and found != known:
         folder.write(CHECKED, json.dumps(found, indent=2) + "\n")

@@ -70,5 +70,5 @@ def _look_at(data: Data, folder: RunFolder | FollowedFolder, stopped: Callable[[
     if isinstance(data, Understood):
         for sentence in data.understood():
             say(f"data: {sentence}")
-    check_data(folder, data, stopped)
+    check_data(folder, data, say, stopped)
     keep_changes(folder, data, say)
