@@ -70,7 +70,9 @@ class Layout:
         walk = _walked(folder)
         if not walk.pictures:
             more = f"; it holds {_counted(walk.others)}" if walk.others else ""
-            raise UserError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}){more}; name another folder")
+            also = f", or prepare TFDS's {folder} in the folder TFDS_DATA_DIR" if folder.parts[1:] == () else ""
+            none = f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}){more}"
+            raise UserError(f"{none}; name another folder{also}")
         placed, how, left = _placed(walk, str(folder))
         classes, placed, loose = _classed(placed)
         parts = {
