@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jaxgen.core.data import Understood
 from jaxgen.core.masks import path_of, size_of
 from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly, assemble
@@ -43,6 +44,9 @@ def description(assembly: Assembly, pace: float | None = None, compiles: bool = 
     state = shapes_of(assembly)
     name, examples = type(assembly.task).__name__, f"{game.draws} x {game.batch_size}"
     yield f"{name} on {experiment.data.name}, {experiment.steps:,} steps of {examples} examples"
+    if isinstance(experiment.data, Understood):
+        for sentence in experiment.data.understood():
+            yield f"data                {sentence}"
     yield f"devices             {devices.count} x {jax.devices()[0].device_kind} ({experiment.parallel.compiler.value})"
     yield f"parameters          {size_of(state.params):,}"
     for part, size in _parts(state.params).most_common():

@@ -6,7 +6,7 @@ arguments of the compiled program, not constants baked into it, and no part of a
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
@@ -179,3 +179,45 @@ class Remarking(Protocol):
 
     def remarks(self, source: Any) -> Iterator[str]:
         """What the user should know of what `source` has read."""
+
+
+class Progressing(Protocol):
+    """Shows how far some work is."""
+
+    def __enter__(self) -> "Progressing": ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def done(self, count: int) -> None:
+        """`count` of the total are done."""
+
+
+Working = Callable[[int, str], Progressing]  # of the total and what is done
+
+
+@runtime_checkable
+class Understood(Protocol):
+    """Data of the user's own making, of which something had to be inferred."""
+
+    def understood(self) -> Iterator[str]:
+        """How the data were understood, before an example of them is read: classes, splits, what is left out."""
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """Data with examples that a run reads late, in which a bad one is to be found before it begins."""
+
+    def check(self, known: Mapping[str, Any], work: Working, stopped: Callable[[], bool]) -> dict[str, Any]:
+        """Reads what a run will read, and returns what the run is to remember of it, as JSON; empty: nothing.
+
+        A "remark" in it is told to the user. `known` is what was remembered before. UserError names the bad examples
+        where they are too many.
+        """
+
+
+@runtime_checkable
+class KeepsSpec(Protocol):
+    """Data that choose sizes by their examples, and keep to those that a run has trained on."""
+
+    def with_spec(self, spec: Spec) -> "KeepsSpec":
+        """These data in the sizes of a kept spec, whatever the examples have become."""

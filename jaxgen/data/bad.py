@@ -1,11 +1,13 @@
 """Examples that cannot be read: refused by place, or tolerated up to a number that the user gives, and counted."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jaxgen.errors import UserError
 
 _REMEMBERED = 3  # of the bad examples, for the printed line
+_NAMED = 10  # of those that are refused together
 
 
 @dataclass
@@ -26,6 +28,19 @@ class BadExamples:
         if place not in self.passed and len(self.passed) >= self.tolerate:
             raise UserError(f"{place}: {what}; mend it, or set data.skip_bad to tolerate some")
         self.passed[place] = what
+
+    def refuse_all(self, found: Mapping[str, str]) -> None:
+        """Lets all of these pass, {place: what is wrong}; UserError that names them where they are too many."""
+        bad = self.passed | found
+        if len(bad) > self.tolerate:
+            named = "; ".join(f"{place}: {what}" for place, what in list(bad.items())[:_NAMED])
+            more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            raise UserError(
+                f"{len(bad)} examples are bad: {named}{more}; mend or remove them, or set data.skip_bad={len(bad)}"
+                if len(bad) > 1
+                else f"{named}; mend or remove it, or set data.skip_bad=1"
+            )
+        self.passed |= found
 
     @property
     def count(self) -> int:

@@ -1,129 +1,145 @@
-"""Folders of the user's pictures: classes by subfolder, captions by a file beside them, decoded one at a time."""
+"""Folders of the user's pictures, decoded one at a time: classes, splits, captions and the size of all."""
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.captions import as_bytes, read_captions
+from jaxgen.data.decoder import picture_size, read_picture
 from jaxgen.data.examples import BadExample, Tolerant
-from jaxgen.data.scaling import fitted
-from jaxgen.data.splits import held_out, rows_of
+from jaxgen.data.layouts import Layout, Picture
+from jaxgen.data.splits import rows_of
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Label, Modality, Spec, Tokens, Unit
 from jaxgen.types import Image as ImageSize
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_CAPTIONS = "captions.jsonl"
+_SIZED = 10_000  # pictures at most whose headers are read for the size of all; of more, so many at equal distances
 
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """A folder of pictures, RGB: those in subfolders are of the class that the subfolder is named by.
+    """A folder of pictures, RGB, laid out in one of the ways that `Layout` understands.
 
-    `train/` and `test/` are its splits where it has both; else one picture in ten, by a fixed permutation, is held out.
-    `captions.jsonl` has a line {"file": "a/b.png", "caption": "..."} a picture, its path from the folder on.
+    A `captions.jsonl` has a line {"file": "a/b.png", "caption": "..."} a picture, its path from the file's folder on.
     """
 
     path: Path
-    size: int | None  # H and W of all; None: the first picture's
+    size: int | None  # H and W of all; None: as the pictures are, see `side`
     caption_length: int  # bytes
+    bad: BadExamples
+    kept: tuple[int, int] | None = None  # H and W that a run has trained on, where `size` is None
 
     @functools.cached_property
-    def splits(self) -> dict[str, list[Path]]:
-        """Each split's files, in the order of their names."""
-        if all((self.path / split).is_dir() for split in ("train", "test")):
-            return {split: _files(self.path / split) for split in ("train", "test")}
-        return held_out(_files(self.path))
-
-    @functools.cached_property
-    def classes(self) -> list[str]:
-        """The subfolders' names in their order; none where a picture lies in the folder itself."""
-        roots = [self.path / split for split in self.splits] if self._cut else [self.path]
-        names = {file.relative_to(root).parts[0] for root in roots for file in _files(root) if file.parent != root}
-        loose = any(file.parent == root for root in roots for file in _files(root))
-        return [] if loose else sorted(names)
+    def layout(self) -> Layout:
+        return Layout.of(self.path)
 
     @property
-    def _cut(self) -> bool:
-        """Whether the folder says itself what is held out."""
-        return all((self.path / split).is_dir() for split in ("train", "test"))
+    def classes(self) -> tuple[str, ...]:
+        return self.layout.classes
 
     @functools.cached_property
-    def captions(self) -> dict[Path, str]:
-        """Each picture's caption; empty without the file. UserError names the line that is wrong."""
-        listed = self.path / _CAPTIONS
-        return dict(_captions(listed, self.path)) if listed.exists() else {}
+    def _captions(self) -> tuple[dict[Path, str], int]:
+        return read_captions(self.layout.captions, self.bad)
 
+    @functools.cached_property
+    def _sizes(self) -> Counter[tuple[int, int]]:
+        """How many of the training pictures are of each H, W; those that cannot be opened are told when read."""
+        files, sizes = [picture.file for picture in self.layout.splits["train"]], Counter()
+        for place in range(0, len(files), -(-len(files) // _SIZED)):
+            try:
+                sizes[picture_size(files[place])] += 1
+            except BadExample:
+                continue
+        if not sizes:
+            raise UserError(f"no picture of {self.path} can be opened (the first is {files[0]}); give others")
+        return sizes
+
+    @functools.cached_property
+    def side(self) -> tuple[int, int]:
+        """H, W of all pictures: the size asked for, the one that all have, or else a square that enlarges none."""
+        if self.size is not None:
+            return self.size, self.size
+        if self.kept is not None:
+            return self.kept
+        if len(self._sizes) == 1:
+            return next(iter(self._sizes))
+        smallest = min(min(size) for size in self._sizes)
+        return smallest, smallest
+
+    @functools.cached_property
     def spec(self) -> Spec:
-        files = self.splits["train"]
-        if not files:
-            raise UserError(f"{self.path} holds no picture ({', '.join(sorted(_SUFFIXES))}); name another folder")
-        side = (self.size, self.size) if self.size else _size(files)
         given: list[tuple[str, Modality]] = [("class", Label(len(self.classes)))] if self.classes else []
-        if self.captions:
+        if self.layout.captions:
             given.append(("caption", Tokens(self.caption_length, 256, Unit.BYTE, Framing.SOURCE)))
-        return Spec(ImageSize(*side, 3, 256), tuple(given))
+        return Spec(ImageSize(*self.side, 3, 256), tuple(given))
 
-    def examples(self, expression: str, bad: BadExamples, keep: Callable[[str], bool] | None) -> Tolerant:
-        """The pictures of a split expression whose paths are to be kept.
+    def told(self) -> Iterator[str]:
+        """What was understood of the folder, for the user."""
+        yield from self.layout.told()
+        if self.size is None and self.kept is None and len(self._sizes) > 1:
+            least, most = ("x".join(map(str, choose(self._sizes, key=np.prod))) for choose in (min, max))
+            yield (
+                f"pictures of {len(self._sizes)} sizes, from {least} to {most} (H x W): all are scaled and cut to "
+                f"{self.side[0]}x{self.side[1]}, the shortest side of all, which enlarges none; choose another by "
+                "--set data.size=N"
+            )
+
+    def examples(self, expression: str, keep: Callable[[str], bool] | None) -> Tolerant:
+        """The pictures of a split expression whose names are to be kept.
 
         UserError when there are none, or more bad ones than are tolerated.
         """
-        files = self.files(expression, keep)
-        missing = [file for file in files if file not in self.captions] if self.captions else []
-        for file in missing:
-            bad.refuse(str(file), f"{_CAPTIONS} has no caption for it")
-        captions = tuple(self.captions.get(file, "") for file in files) if self.captions else None
-        return Tolerant(_Files(tuple(files), self._labels(files), captions, self.spec()), bad)
-
-    def files(self, expression: str, keep: Callable[[str], bool] | None) -> list[Path]:
-        """The pictures' paths of a split expression that are to be kept."""
-        sizes = {split: len(files) for split, files in self.splits.items()}
-        parts = rows_of(expression, sizes, str(self.path))
-        files = [file for split, first, end in parts for file in self.splits[split][first:end]]
-        return [file for file in files if keep is None or keep(str(file.relative_to(self.path)))]
-
-    def _labels(self, files: list[Path]) -> tuple[int, ...] | None:
-        if not self.classes:
-            return None
-        depth = len(self.path.parts) + (1 if self._cut else 0)
+        pictures = self.pictures(expression, keep)
+        captions = None
+        if self.layout.captions:
+            pictures = self._captioned(pictures)
+            captions = tuple(self._captions[0][picture.file] for picture in pictures)
         number = {name: place for place, name in enumerate(self.classes)}
-        return tuple(number[file.parts[depth]] for file in files)
+        labels = tuple(number[picture.kind] for picture in pictures) if number else None
+        return Tolerant(_Files(tuple(picture.file for picture in pictures), labels, captions, self.spec), self.bad)
 
+    def _captioned(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Those with a caption; of the others, one is let pass for each bad line, which may have been its own."""
+        captions, passed = self._captions
+        lacking = [picture for picture in pictures if picture.file not in captions]
+        for picture in lacking[passed:]:
+            self.bad.refuse(str(picture.file), f"{self.layout.captions[0].name} has no caption for it")
+        if len(lacking) == len(pictures) and pictures:
+            raise UserError(f"none of the {len(pictures)} pictures of {self.path} has a caption; give some")
+        return [picture for picture in pictures if picture.file in captions]
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    def pictures(self, expression: str, keep: Callable[[str], bool] | None) -> list[Picture]:
+        """The pictures of a split expression that are to be kept, those without a caption too."""
+        splits = self.layout.splits
+        parts = rows_of(expression, {split: len(files) for split, files in splits.items()}, str(self.path))
+        found = (picture for split, first, end in parts for picture in splits[split][first:end])
+        return [picture for picture in found if keep is None or keep(picture.name)]
 
+    def digest(self, expression: str, keep: Callable[[str], bool] | None) -> str:
+        """SHA-256 of which pictures those of a split expression are."""
+        names = "\n".join(picture.name for picture in self.pictures(expression, keep))
+        return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
 
-def _captions(listed: Path, folder: Path) -> Iterator[tuple[Path, str]]:
-    for number, line in enumerate(listed.read_bytes().splitlines(), 1):
-        try:
-            entry = json.loads(line.decode("utf-8"))
-            file, caption = folder / entry["file"], str(entry["caption"])
-        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-            wrong = f'is no {{"file": ..., "caption": ...}} in UTF-8 ({type(error).__name__})'
-            raise UserError(f"{listed} line {number} {wrong}; mend it") from None
-        if not file.is_file():
-            raise UserError(f"{listed} line {number} names {entry['file']}, which is not there; mend it")
-        yield file, caption
+    @functools.cached_property
+    def stamp(self) -> str:
+        """A digest of the files as they are on this disk: another one where any of them was written again."""
+        return self.files_digest(times=True)
 
-
-def _size(files: list[Path]) -> tuple[int, int]:
-    """H, W of the first picture that can be opened."""
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                return picture.height, picture.width
-        except OSError:
-            continue  # told when it is read
-    raise UserError(f"no picture of {files[0].parent} can be opened; give others")
+    def files_digest(self, times: bool) -> str:
+        """SHA-256 of all pictures' names and sizes in bytes, with the `times` when they were written or without."""
+        every = {picture.name: picture.file.stat() for split in self.layout.splits.values() for picture in split}
+        told = [(name, facts.st_size, *([facts.st_mtime_ns] if times else [])) for name, facts in sorted(every.items())]
+        captions = [hashlib.sha256(listed.read_bytes()).hexdigest() for listed in self.layout.captions]
+        return hashlib.sha256(json.dumps([told, captions]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -143,23 +159,5 @@ class _Files:
         if self.labels is not None:
             given["class"] = {"value": np.int32(self.labels[place])}
         if self.captions is not None:
-            given["caption"] = _as_bytes(self.captions[place], dict(self.spec.given)["caption"].length)
+            given["caption"] = as_bytes(self.captions[place], dict(self.spec.given)["caption"].length)
         return {"given": given, "made": {"value": read_picture(self.files[place], self.spec.made.shape)}}
-
-
-def _as_bytes(caption: str, length: int) -> dict[str, np.ndarray]:
-    """`value` [S] int32 and `mask` [S]: the caption's first bytes."""
-    first = np.frombuffer(caption.encode()[:length], np.uint8)
-    value = np.zeros(length, np.int32)
-    value[: len(first)] = first
-    return {"value": value, "mask": np.arange(length) < len(first)}
-
-
-def read_picture(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """[H, W, C] uint8. BadExample when no picture can be read from the file."""
-    try:
-        with Image.open(file) as picture:
-            return fitted(picture, shape)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        what = "the file is empty" if file.exists() and not file.stat().st_size else str(error).split("\n")[0]
-        raise BadExample(str(file), f"no picture can be read from it ({what})") from None

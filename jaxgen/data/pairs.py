@@ -6,7 +6,7 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from jaxgen.core.data import Working
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.emoji_names import EmojiNames, Line
 from jaxgen.data.examples import chosen_from, size_of
@@ -207,6 +208,12 @@ class Pairs:
     def first(self, split: str, count: int) -> dict[str, Any]:
         """The first pairs of a split, [N, ...] each."""
         return self._padded(self._encoded(split)[:count], self.buckets[-1])
+
+    def check(self, known: Mapping[str, Any], work: Working, stopped: Callable[[], bool]) -> dict[str, Any]:
+        """Encodes the pairs of all splits, which are kept; UserError names one that is too long."""
+        for split in self._lines:
+            self._encoded(split)
+        return {}
 
     @functools.cached_property
     def _held(self) -> dict[str, list[Encoded]]:

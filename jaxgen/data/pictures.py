@@ -1,10 +1,11 @@
 """Sets of pictures as an experiment names them: builtin ones, TFDS's and the user's folders, and their batches."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,13 +13,15 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from jaxgen.core.data import Working
 from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.checking import check_pictures
 from jaxgen.data.emoji import emoji
 from jaxgen.data.examples import Chosen, RandomAccess, chosen_from, decoded, size_of
 from jaxgen.data.folders import PictureFolder
 from jaxgen.data.parts import PaddedParts
-from jaxgen.data.prepared import class_names, picture_builder, picture_spec, read_pictures
+from jaxgen.data.prepared import class_names, picture_builder, picture_spec, prepared_folder, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import holding_out, in_validation, part_of
@@ -54,7 +57,7 @@ class Pictures:
     train: str = "train"
     validation: str | None = None  # none: a tenth of `train`, by a hash, where something asks for it
     test: str = "test"
-    size: int | None = None  # H and W that pictures are scaled to
+    size: int | None = None  # H and W that pictures are scaled to; None: a folder's own, or if they differ the smallest
     caption_length: int = 128  # bytes of a folder's captions
     workers: int = 0  # processes that decode what is read from disk; 0: threads of this one
     skip_bad: int = 0
@@ -63,6 +66,7 @@ class Pictures:
     places: ClassVar[tuple[str, ...]] = ("name", "data_dir")  # where the pictures lie
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
+    kept: tuple[int, int] | None = field(init=False, repr=False, default=None)  # H, W that a run has trained on
 
     def __post_init__(self):
         if self.batch_size < 1:
@@ -80,7 +84,9 @@ class Pictures:
     @functools.cached_property
     def _folder(self) -> PictureFolder | None:
         path = Path(self.name)
-        return PictureFolder(path, self.size, self.caption_length) if path.is_dir() else None
+        if self.name in _BUILTIN or not path.is_dir() or prepared_folder(self.name, self.data_dir):
+            return None
+        return PictureFolder(path, self.size, self.caption_length, self.bad, self.kept)
 
     @functools.cached_property
     def _builder(self) -> Any:
@@ -91,25 +97,60 @@ class Pictures:
             return Spec(Image(8, 8, 1, 17), (("class", Label(10)),))
         if self.name == "emoji":
             return Spec(Image(32, 32, 3, 256))
-        return self._folder.spec() if self._folder else picture_spec(self._builder, self.size)
+        return self._folder.spec if self._folder else picture_spec(self._builder, self.size)
+
+    def with_spec(self, spec: Spec) -> "Pictures":
+        """These data with a folder's pictures of the size that a run has kept, where `size` asks for none."""
+        given = copy.copy(self)
+        vars(given).pop("_folder", None)
+        object.__setattr__(given, "kept", spec.made.shape[:2])
+        return given
+
+    def understood(self) -> Iterator[str]:
+        """How a folder was understood, and which of two things is meant where a name could be both."""
+        if self._folder:
+            yield from (f"{self.name}: {sentence}" for sentence in self._folder.told())
+        elif Path(self.name).is_dir():
+            kind = "jaxgen's own set" if self.name in _BUILTIN else "the set that TFDS has prepared"
+            yield f"{self.name}: {kind}, and not the folder of that name here, which would be ./{self.name}"
+
+    def check(self, known: Mapping[str, Any], work: Working, stopped: Callable[[], bool]) -> dict[str, Any]:
+        """Decodes each picture of a folder's splits once; UserError names the bad ones where they are too many."""
+        if not self._folder:
+            return {}
+        expressions = dict.fromkeys(self._expression(split) for split in self._splits)
+        found = {one.file: None for expression in expressions for one in self._folder.pictures(expression, None)}
+        digest = hashlib.sha256("+".join((self._folder.stamp, *expressions)).encode()).hexdigest()
+        return check_pictures(list(found), digest, self.bad, known, work, stopped)
 
     def class_names(self) -> dict[str, tuple[str, ...]]:
         if self.name in _BUILTIN:
             return {name: tuple(map(str, range(label.classes))) for name, label in self.spec().given}
         if self._folder:
-            return {"class": tuple(self._folder.classes)} if self._folder.classes else {}
+            return {"class": self._folder.classes} if self._folder.classes else {}
         return class_names(self._builder)
 
     def with_validation(self) -> "Pictures":
-        """These data with a "validation" split: the one named, or a tenth of the training split by a hash."""
-        return self if self.validation is not None else holding_out(self)
+        """These data with a "validation" split: the one named, a folder's own, or a tenth of `train` by a hash."""
+        return self if self._validation is not None else holding_out(self)
+
+    @property
+    def _validation(self) -> str | None:
+        """The expression of the validation split, where there is one beside the training split."""
+        if self.validation is None and self._folder and "validation" in self._folder.layout.splits:
+            return "validation"
+        return self.validation
+
+    @property
+    def _splits(self) -> tuple[str, ...]:
+        return ("train", *(("validation",) if self.holds_out or self._validation else ()), "test")
 
     def _expression(self, split: str) -> str:
-        if split == "validation" and self.validation is None:
+        if split == "validation" and self._validation is None:
             if not self.holds_out:
                 raise UserError(f"{self.name} has no validation split; name one by data.validation")
             return self.train
-        return {"train": self.train, "validation": self.validation, "test": self.test}.get(split, split)
+        return {"train": self.train, "validation": self._validation, "test": self.test}.get(split, split)
 
     def _keep(self, split: str) -> Callable[[str | bytes], bool] | None:
         """Whether an example of the split's expression belongs to the split; None where all do."""
@@ -120,13 +161,14 @@ class Pictures:
     def _refuse_empty(self, split: str, count: int) -> None:
         """UserError where a hash sets no example aside, or every one."""
         if not count:
-            raise UserError(f"{self.train!r} of {self.name} has too few pictures to set some aside: {split} is empty")
+            few = f"{self.train!r} of {self.name} has too few pictures to set some aside: {split} is empty"
+            raise UserError(f"{few}; give more, or leave `best` and `stop` out")
 
     def examples(self, split: str) -> RandomAccess:
         """The pictures of a split on disk, decoded as they are asked for."""
         expression, keep = self._expression(split), self._keep(split)
         if self._folder:
-            examples = self._folder.examples(expression, self.bad, keep)
+            examples = self._folder.examples(expression, keep)
         else:
             examples = read_pictures(self._builder, expression, self.size, self.bad, keep)
         self._refuse_empty(split, len(examples))
@@ -137,7 +179,7 @@ class Pictures:
     def arrays(self, split: str) -> dict[str, Any]:
         """All examples of "train", "validation", "test" or a split expression, each array [N, ...]."""
         if self.name not in _BUILTIN:
-            return self._selected(_decoded(self, split), False)
+            return self._selected(_decoded(self, split, self._folder.stamp if self._folder else ""), False)
         arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
         if keep := self._keep(split):
             arrays = chosen_from(arrays, np.array([keep(one.tobytes()) for one in arrays["made"]["value"]]))
@@ -182,15 +224,13 @@ class Pictures:
 
     def split_digests(self) -> dict[str, dict[str, Any]]:
         """How many examples each split has, and a digest of which: of builtin sets' pixels, of others' names."""
-        splits = ("train", *(("validation",) if self.holds_out or self.validation else ()), "test")
-        return {split: self._digest(split) for split in splits}
+        return {split: self._digest(split) for split in self._splits}
 
     def content(self) -> str:
         """SHA-256 of builtin sets' pixels; of a folder's names and sizes; of a TFDS set's full name and splits."""
         told = dict(self.split_digests())
         if self._folder:
-            files = [file for listed in self._folder.splits.values() for file in listed]
-            told["files"] = [(str(file.relative_to(self._folder.path)), file.stat().st_size) for file in files]
+            told["files"] = self._folder.files_digest(times=False)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _digest(self, split: str) -> dict[str, Any]:
@@ -200,11 +240,9 @@ class Pictures:
             return {"examples": size_of(arrays), "sha256": digest}
         expression = self._expression(split)
         if self._folder:
-            files = self._folder.files(expression, self._keep(split))
-            names = "\n".join(str(file.relative_to(self._folder.path)) for file in files)
+            digest = self._folder.digest(expression, self._keep(split))
         else:
-            names = f"{self._builder.info.full_name} {expression}"
-        digest = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
+            digest = hashlib.sha256(f"{self._builder.info.full_name} {expression}".encode()).hexdigest()
         return {"examples": len(self.examples(split)), "sha256": digest}
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
@@ -252,6 +290,6 @@ class Pictures:
 
 
 @functools.lru_cache(maxsize=4)
-def _decoded(data: Pictures, split: str) -> dict[str, Any]:
-    """A split on disk, decoded once a process."""
+def _decoded(data: Pictures, split: str, stamp: str) -> dict[str, Any]:
+    """A split on disk, decoded once a process as long as its files are the same, which `stamp` tells."""
     return decoded(data.examples(split))

@@ -1,17 +1,19 @@
 """Sets that TFDS has prepared, through its random-access reader, which needs no TensorFlow: pictures and texts."""
 # SPDX-License-Identifier: Apache-2.0
 
+import io
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.decoder import read_picture
 from jaxgen.data.examples import BadExample, Chosen, RandomAccess, Tolerant
-from jaxgen.data.scaling import fitted
 from jaxgen.data.splits import no_such_split, rows_of
 from jaxgen.errors import UserError, nearest
 from jaxgen.types import Image as ImageSize
@@ -45,11 +47,21 @@ def refuse_unprepared(builder: Any) -> None:
         )
 
 
-def split_of(builder: Any, expression: str) -> Any:
-    """The examples of a split expression, by their places; read without TensorFlow."""
+def prepared_folder(name: str, data_dir: str | None) -> bool:
+    """Whether TFDS has prepared a set of this plain name; asked of the disk alone, in no time."""
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~/tensorflow_datasets")
+    known = ("*/dataset_info.json", "*/*/dataset_info.json")  # of its versions, or of its configs' versions
+    return bool(_NAME.fullmatch(name)) and any(any(Path(root, name).glob(pattern)) for pattern in known)
+
+
+def split_of(builder: Any, expression: str, undecoded: Sequence[str] = ()) -> Any:
+    """The examples of a split expression, by their places; read without TensorFlow, some features `undecoded`."""
+    import tensorflow_datasets as tfds
+
     name = builder.info.name
     try:
-        examples = builder.as_data_source(split=expression)
+        decoders = {feature: tfds.decode.SkipDecoding() for feature in undecoded} or None
+        examples = builder.as_data_source(split=expression, decoders=decoders)
     except NotImplementedError:
         raise UserError(
             f"{name} is prepared in a format without random access; run `tfds build {name} --file_format=array_record`"
@@ -103,6 +115,9 @@ def picture_builder(name: str, data_dir: str | None, size: int | None, others: S
         raise UserError(f"{name} has labels that are no classes; choose another set")
     if None in features["image"].shape and size is None:
         raise UserError(f"{name} has pictures of no fixed size; say to which they are scaled by data.size")
+    if features["image"].np_dtype not in (np.uint8, np.uint16):
+        what = f"pictures of {np.dtype(features['image'].np_dtype)}, whose range is not known"
+        raise UserError(f"{name} has {what}; write them as PNG files of 8 or 16 bits into a folder, and name that")
     refuse_unprepared(builder)
     return builder
 
@@ -111,8 +126,9 @@ def picture_spec(builder: Any, size: int | None) -> Spec:
     features = builder.info.features
     height, width, channels = features["image"].shape
     side = (height, width) if size is None else (size, size)
+    channels = 1 if channels == 1 else 3  # what is transparent lies over white
     classes = features["label"].num_classes if "label" in features else 0
-    return Spec(ImageSize(*side, channels or 3, 256), (("class", Label(classes)),) if classes else ())
+    return Spec(ImageSize(*side, channels, 256), (("class", Label(classes)),) if classes else ())
 
 
 def class_names(builder: Any) -> dict[str, tuple[str, ...]]:
@@ -127,7 +143,7 @@ def read_pictures(
     """The pictures of a split expression that are to be kept, each named by its split and place there; None: all."""
     name = builder.info.name
     examples: RandomAccess = _Pictures(
-        split_of(builder, expression), f"{name} {expression}", picture_spec(builder, size)
+        split_of(builder, expression, ["image"]), f"{name} {expression}", picture_spec(builder, size)
     )
     if keep is not None:
         sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
@@ -154,9 +170,7 @@ class _Pictures:
             example = self.examples[place]
         except (OSError, ValueError, SyntaxError, RuntimeError) as error:
             raise BadExample(spot, f"it cannot be decoded ({str(error).strip().split(chr(10))[0]})") from None
-        image = example["image"]
-        if image.shape != self.spec.made.shape:
-            image = fitted(Image.fromarray(image.squeeze()), self.spec.made.shape)
+        image = read_picture(io.BytesIO(example["image"]), self.spec.made.shape, spot)
         if not self.spec.given:
             return {"given": {}, "made": {"value": image}}
         classes = dict(self.spec.given)["class"].classes

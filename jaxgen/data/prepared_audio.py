@@ -99,7 +99,7 @@ class PreparedAudio:
                 "train": [record for record, number in numbered if number >= 5],
                 "test": [record for record, number in numbered if number < 5],
             }
-        return own if "test" in own else {**own, **held_out(own["train"])}
+        return own if "test" in own else {**own, **held_out(own["train"], lambda one: f"{one.split} {one.number}")}
 
     def _example(self, record: Record) -> Mapping[str, Any]:
         from tensorflow_datasets.proto import tf_example_pb2

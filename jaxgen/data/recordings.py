@@ -3,7 +3,9 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +14,7 @@ import jax
 import numpy as np
 from flax import struct
 
+from jaxgen.core.data import Working
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.examples import BadExample, chosen_from
 from jaxgen.data.prepared_audio import PreparedAudio
@@ -71,6 +74,7 @@ class Recordings:
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
 
+    places: ClassVar[tuple[str, ...]] = ("name", "data_dir")  # where the recordings lie
     told: ClassVar[str]  # the feature that a TFDS set tells of its recordings by
 
     def __post_init__(self):
@@ -155,7 +159,7 @@ class Recordings:
         """A recording read and checked; None where it is bad and that is tolerated."""
         try:
             recording = self.listed.read(one)
-            self.check(recording)
+            self.check_told(recording)
             samples = as_samples(recording, self.hertz, self.resample)
             if most is not None and len(samples) > most:
                 what = (
@@ -167,7 +171,7 @@ class Recordings:
             return None
         return recording._replace(samples=samples[:0]), samples
 
-    def check(self, recording: Recording) -> None:
+    def check_told(self, recording: Recording) -> None:
         """BadExample when what is told of a recording cannot be used."""
 
     def waves(self, found: list[Kept]) -> dict[str, np.ndarray]:
@@ -176,6 +180,26 @@ class Recordings:
         for row, (_, samples) in enumerate(found):
             wave[row, : len(samples)] = samples
         return {"value": wave, "length": np.asarray([len(samples) for _, samples in found], np.int32)}
+
+    @property
+    def _splits(self) -> tuple[str, ...]:
+        return ("train", *(("validation",) if self.holds_out else ()), "test")
+
+    def check(self, known: Mapping[str, Any], work: Working, stopped: Callable[[], bool]) -> dict[str, Any]:
+        """Reads the recordings of all splits, which are kept in memory; UserError names a bad one."""
+        for split in self._splits:
+            self.good(split)
+        return {}
+
+    def split_digests(self) -> dict[str, dict[str, Any]]:
+        """How many recordings each split has, and a digest of which they are and what is told of them."""
+        told = {split: [(one.name, one.told) for one, _ in self.good(split)] for split in self._splits}
+        return {split: {"examples": len(some), "sha256": _digest(some)} for split, some in told.items()}
+
+    def content(self) -> str:
+        """SHA-256 of what the recordings are called, what is told of them, and how long they are."""
+        kept = ((split, one, samples) for split in self._splits for one, samples in self.good(split))
+        return _digest([(split, one.name, one.told, len(samples)) for split, one, samples in kept])
 
     def begin(self, key: Key, moving: Any) -> Key:
         """The source's state before the first batch, which can be had without the recordings."""
@@ -205,6 +229,10 @@ class Recordings:
     def first(self, split: str, count: int) -> dict[str, Any]:
         """The first recordings of a split, [N, ...] each."""
         return jax.tree.map(_floats, chosen_from(self.arrays(split), slice(count)))
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _waves(examples: Mapping[str, Any]) -> Iterator[Mapping[str, np.ndarray]]:

@@ -42,7 +42,7 @@ class Sounds(Recordings):
     def kinds(self) -> int:
         return self.classes if isinstance(self.listed, WavFolder) else self.listed.classes
 
-    def check(self, recording: Recording) -> None:
+    def check_told(self, recording: Recording) -> None:
         if not (recording.told.isdecimal() and int(recording.told) < self.kinds):
             what = f"its label is {recording.told!r}, and there are the {self.kinds} classes 0 to {self.kinds - 1}"
             raise BadExample(recording.place, what)

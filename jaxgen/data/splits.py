@@ -3,7 +3,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -13,7 +13,9 @@ from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.errors import UserError
 
 D = TypeVar("D")
-_HELD_OUT = 10  # one in so many is for the test, where nothing says which are
+E = TypeVar("E")
+_TENTHS = 10
+_VALIDATION, _TEST = 0, 1  # the tenths of a set that are held out where nothing says which examples are
 
 
 def rows_of(expression: str, sizes: Mapping[str, int], title: str) -> list[tuple[str, int, int]]:
@@ -52,8 +54,13 @@ def part_of(arrays: Mapping[str, Any], expression: str, title: str) -> dict[str,
 
 def tenth_of(example: str | bytes) -> int:
     """0 .. 9: a tenth that an example, by its name or content, belongs to; by a hash, whatever else there is."""
+    return _hash(example) % _TENTHS
+
+
+def _hash(example: str | bytes) -> int:
+    """64 bits of SHA-256."""
     content = example.encode("utf-8", "surrogatepass") if isinstance(example, str) else example
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") % _HELD_OUT
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
 def in_validation(example: str | bytes) -> bool:
@@ -61,7 +68,7 @@ def in_validation(example: str | bytes) -> bool:
 
     By a hash, so that examples which come or go move no other one.
     """
-    return tenth_of(example) == 0
+    return tenth_of(example) == _VALIDATION
 
 
 def holding_out(data: D, *fitted: str) -> D:
@@ -75,10 +82,22 @@ def holding_out(data: D, *fitted: str) -> D:
     return given
 
 
-def held_out(everything: Sequence[Any]) -> dict[str, list[Any]]:
-    """All but one in ten as `train`, these as `test`; by one fixed permutation, in their order."""
-    order = np.random.default_rng(0).permutation(len(everything))
-    test = set(order[: max(1, len(everything) // _HELD_OUT)].tolist())
+def held_out(everything: Sequence[E], name: Callable[[E], str]) -> dict[str, list[E]]:
+    """One example in ten as `test`, by a hash of its name, all others as `train`: what comes or goes moves no other.
+
+    Of few examples, where that leaves one of the splits empty, the example of the lowest hash is the test (or the one
+    of the highest is trained on), so that none that was trained on becomes the test when others come. A single example
+    is both, in one list.
+    """
+    if len(everything) < 2:
+        whole = list(everything)
+        return {"train": whole, "test": whole}
+    test = {place for place, one in enumerate(everything) if tenth_of(name(one)) == _TEST}
+    ranked = sorted(range(len(everything)), key=lambda place: _hash(name(everything[place])))
+    if not test:
+        test = {ranked[0]}
+    elif len(test) == len(everything):
+        test.remove(ranked[-1])
     return {
         split: [one for place, one in enumerate(everything) if (place in test) == (split == "test")]
         for split in ("train", "test")

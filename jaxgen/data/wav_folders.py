@@ -29,8 +29,8 @@ class Line(NamedTuple):
 class WavFolder:
     """A folder whose `transcripts.tsv` has a line "FILE tab TEXT" for each recording, the path from the folder on.
 
-    `train/` and `test/` are its splits where each has such a file; else one line in ten is held out, by a fixed
-    permutation.
+    `train/` and `test/` are its splits where each has such a file; else one line in ten is held out, by a hash
+    of its file's name.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class WavFolder:
         parts = {split: self.path / split for split in ("train", "test")}
         if all((folder / TRANSCRIPTS).is_file() for folder in parts.values()):
             return {split: self._lines(folder) for split, folder in parts.items()}
-        return held_out(self._lines(self.path))
+        return held_out(self._lines(self.path), lambda line: line.name)
 
     def read(self, line: Line) -> Recording:
         """BadExample when the line's file is no whole wav."""

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageSequence
 
-from jaxgen.data.scaling import fitted
+from jaxgen.data.decoder import fitted
 from jaxgen.errors import UserError
 from jaxgen.modalities.image import columns, heads
 from jaxgen.modalities.inputs import file_of

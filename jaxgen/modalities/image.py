@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as PillowImage
 
-from jaxgen.data.scaling import fitted
+from jaxgen.data.decoder import read_picture
+from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import FeatureNet, load
@@ -39,10 +39,9 @@ class ImagePresents:
         """[H, W, C] levels of a picture file, scaled and cropped as pictures that are trained on."""
         file = file_of(word, "a picture")
         try:
-            with PillowImage.open(file) as picture:
-                pixels = fitted(picture, self.image.shape)
-        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
-            raise UserError(f"{word} is no picture that can be read ({str(error).splitlines()[0]})") from None
+            pixels = read_picture(file, self.image.shape, "standard input" if word == "-" else word)
+        except BadExample as error:
+            raise UserError(f"{error}; give another file") from None
         return np.rint(pixels * ((self.image.levels - 1) / 255)).astype(np.uint8)
 
     def captions(self, arrays: Arrays) -> list[str]:

@@ -148,13 +148,21 @@ def keep(folder: RunFolder, experiment: Experiment, info: DataInfo, reads: bool)
     data = experiment.data
     held: dict[str, Any] = {"name": data.name, "spec": encoded(info.spec, "data")}
     held["class_names"] = dict(info.class_names)
-    if isinstance(data, Digested) and reads:
-        held["splits"] = data.split_digests()
-    if isinstance(data, Located) and reads:
-        held["content_sha256"] = data.content()
+    if reads:
+        held |= digests_of(data)
     if isinstance(data, HasVocabulary):
         held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}
     folder.write(DATA, json.dumps(held, ensure_ascii=False, indent=2) + "\n")
+
+
+def digests_of(data: Data) -> dict[str, Any]:
+    """Which examples are in which split, and what they are, as data.json holds it."""
+    held: dict[str, Any] = {}
+    if isinstance(data, Digested):
+        held["splits"] = data.split_digests()
+    if isinstance(data, Located):
+        held["content_sha256"] = data.content()
+    return held
 
 
 def same_data(experiment: Experiment, workdir: Path) -> bool:

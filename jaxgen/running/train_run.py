@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxgen.config.document import to_document
+from jaxgen.core.data import Data, Understood
 from jaxgen.environment import facts
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
+from jaxgen.running.changed_data import as_begun, check_data, keep_changes
 from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
@@ -35,7 +37,7 @@ def train_run(
     document = to_document(experiment)
     agree_on(document)
     taken(workdir, read_json(workdir / EXPERIMENT), experiment, document)
-    experiment = with_new_leaves(to_train(experiment, workdir), workdir)
+    experiment = as_begun(with_new_leaves(to_train(experiment, workdir), workdir), workdir)
     assembly = assemble(experiment, workdir=workdir)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
@@ -46,7 +48,10 @@ def train_run(
             for sentence in changes.told(experiment, assembly.game.turns):
                 say(sentence)
         folder.describe(document, facts())
-        keep(folder, experiment, assembly.info, experiment.rewards is None or assembly.prompted)
+        reads = experiment.rewards is None or assembly.prompted
+        if reads:
+            _look_at(experiment.data, folder, stopped, speak)
+        keep(folder, experiment, assembly.info, reads)
         keep_new_leaves(folder, experiment)
         if assembly.placed:
             assembly = dataclasses.replace(assembly, placed=keep_parts(folder, assembly.placed, speak))
@@ -56,3 +61,14 @@ def train_run(
         return Trainer(assembly, folder, speak, began, profile).run(stopped)
     finally:
         folder.close()
+
+
+def _look_at(data: Data, folder: RunFolder | FollowedFolder, stopped: Callable[[], bool], say: Callable) -> None:
+    """Say how the data are understood and what of them has changed; UserError where some are bad."""
+    if not leads():
+        return
+    if isinstance(data, Understood):
+        for sentence in data.understood():
+            say(f"data: {sentence}")
+    check_data(folder, data, say, stopped)
+    keep_changes(folder, data, say)

@@ -125,7 +125,7 @@ def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
         (["sample", "--count", "0"], "--count is 0"),
         (["sample", "--out", "/no/such/folder/x.png"], "give another --out"),
         (["score", "nothing.png"], "there is no file nothing.png"),
-        (["score", "Makefile"], "is no picture that can be read"),
+        (["score", "Makefile"], "Makefile: no picture can be read from it"),
         (["score", "Makefile", "--given", "1", "--given", "2"], "1 examples and 2 given"),
     ],
 )

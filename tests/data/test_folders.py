@@ -42,7 +42,7 @@ def test_classes_are_the_subfolders_and_one_in_ten_is_held_out(tmp_path):
     assert data.class_names() == {"class": ("cats", "dogs")}
     parts = {split: data.arrays(split) for split in ("train", "test")}
     seen = {split: numbers(made(arrays)) for split, arrays in parts.items()}
-    assert len(seen["test"]) == 2 and sorted(seen["train"] + seen["test"]) == list(range(20))
+    assert seen["test"] and sorted(seen["train"] + seen["test"]) == list(range(20))
     for split, arrays in parts.items():
         assert [number % 2 for number in seen[split]] == given(arrays).tolist()
         assert all((image == colour(number)).all() for image, number in zip(made(arrays), seen[split], strict=True))
@@ -149,9 +149,9 @@ def test_a_bad_picture_is_refused_by_name_or_stood_in_for(spoil, residence, tmp_
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (b'{"file": "000.png"}', "line 1 is no"),
-        (b'{"file": "000.png", "caption": "\xff"}', "line 1 is no"),
-        (b'{"file": "nine.png", "caption": "nine"}', "line 1 names nine.png, which is not there"),
+        (b'{"file": "000.png"}', "line 1: it is no"),
+        (b'{"file": "000.png", "caption": "\xff"}', "line 1: it is no"),
+        (b'{"file": "nine.png", "caption": "nine"}', "line 1: it names nine.png, which is not there"),
         (b'{"file": "000.png", "caption": "zero"}', "has no caption for it"),
     ],
 )
@@ -178,3 +178,74 @@ def test_a_folder_without_pictures_and_an_empty_split(tmp_path):
     folder_of(tmp_path, 3)
     with pytest.raises(UserError, match=r"the split 'train\[:0\]' of .* is empty"):
         Pictures(name=str(tmp_path), train="train[:0]").arrays("train")
+
+
+def test_pictures_of_one_size_keep_it_and_others_are_cut_to_the_shortest_side_openly(tmp_path):
+    folder_of(tmp_path, 20, ())
+    assert Pictures(name=str(tmp_path)).spec().made.shape == (4, 6, 3)
+    assert len(list(Pictures(name=str(tmp_path)).understood())) == 1
+    Image.new("RGB", (30, 20), (7, 7, 7)).save(tmp_path / "large.png")
+    Image.new("RGB", (5, 9), (7, 7, 7)).save(tmp_path / "tall.png")
+    data = Pictures(name=str(tmp_path), train="train+test")
+    assert data.spec().made.shape == (4, 4, 3) == made(data.arrays("train")).shape[1:]
+    told = list(data.understood())[-1]
+    assert "pictures of 3 sizes, from 4x6 to 20x30 (H x W): all are scaled and cut to 4x4" in told
+    assert "--set data.size=N" in told
+    asked = Pictures(name=str(tmp_path), size=8)
+    assert asked.spec().made.shape == (8, 8, 3) and "sizes" not in " ".join(asked.understood())
+
+
+def test_a_folders_own_validation_split_is_used_where_something_asks_for_one(tmp_path):
+    for split, count in (("Train", 5), ("val", 4), ("TEST", 3)):
+        (tmp_path / split).mkdir()
+        folder_of(tmp_path / split, count)
+    data = Pictures(name=str(tmp_path)).with_validation()
+    assert [len(made(data.arrays(split))) for split in ("train", "validation", "test")] == [5, 4, 3]
+    assert {split: told["examples"] for split, told in data.split_digests().items()} == {
+        "train": 5,
+        "validation": 4,
+        "test": 3,
+    }
+    assert len(made(Pictures(name=str(tmp_path), validation="train[:40%]").arrays("validation"))) == 2
+
+
+def test_a_class_folder_more_or_less_shifts_no_label(tmp_path):
+    """The labels are of the names in their order; what lies beside the classes has none."""
+    data = Pictures(name=str(folder_of(tmp_path, 20)), train="train+test")
+    Image.new("RGB", (6, 4), colour(99)).save(tmp_path / "stray.png")
+    (tmp_path / "a_first_and_empty_one").mkdir()
+    again = Pictures(name=str(tmp_path), train="train+test")
+    assert again.class_names() == {"class": ("cats", "dogs")}
+    assert same(again.arrays("train"), data.arrays("train"))
+
+
+def test_bad_lines_of_captions_pass_with_their_pictures_up_to_the_number_that_is_given(tmp_path):
+    folder_of(tmp_path, 6, ())
+    lines = [json.dumps({"file": f"{number:03}.png", "caption": f"n {number}"}) for number in range(6)]
+    lines[2], lines[4] = "{broken", lines[3]  # no JSON; a picture told of twice, so that another one is not
+    (tmp_path / "captions.jsonl").write_bytes(b"\xef\xbb\xbf" + "\r\n\n".join(lines).encode())
+    for tolerated, sentence in ((0, r"line 5: it is no"), (1, r"line 9: it tells of 003.png once more")):
+        with pytest.raises(UserError, match=sentence):
+            Pictures(name=str(tmp_path), train="train+test", skip_bad=tolerated).arrays("train")
+    data = Pictures(name=str(tmp_path), train="train+test", skip_bad=2)
+    assert sorted(numbers(made(data.arrays("train")))) == [0, 1, 3, 5] and data.bad.count == 2
+
+
+def test_captions_lie_in_the_folders_of_the_splits_too(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        folder_of(tmp_path / split, 3, ())
+        lines = [json.dumps({"file": f"{number:03}.png", "caption": f"{split} {number}"}) for number in range(3)]
+        (tmp_path / split / "captions.jsonl").write_text("\n".join(lines))
+    caption = Pictures(name=str(tmp_path)).arrays("test")["given"]["caption"]
+    assert bytes(caption["value"][1][caption["mask"][1]].tolist()) == b"test 1"
+
+
+def test_pictures_written_again_are_read_again(tmp_path):
+    def shown() -> list[int]:
+        return numbers(made(Pictures(name=str(tmp_path), train="train+test").arrays("train")))
+
+    folder_of(tmp_path, 3, ())
+    assert shown() == [0, 1, 2]
+    Image.new("RGB", (6, 4), colour(50)).save(tmp_path / "001.png")
+    assert shown() == [0, 50, 2]

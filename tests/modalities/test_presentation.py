@@ -120,7 +120,7 @@ def test_a_picture_is_read_as_those_that_are_trained_on(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no picture"])
 def test_a_file_that_is_no_picture_is_told(tmp_path, content):
     (tmp_path / "broken.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.png is no picture"):
+    with pytest.raises(UserError, match=r"broken\.png: no picture can be read"):
         of(Pictures()).example(str(tmp_path / "broken.png"))
     with pytest.raises(UserError, match="there is no file"):
         of(Pictures()).example(str(tmp_path / "absent.png"))

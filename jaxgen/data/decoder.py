@@ -1,0 +1,139 @@
+"""The one decoder of picture files: upright, 8 bits a channel, over white, of one size; for training and all else."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import struct
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxgen.data.examples import BadExample
+
+# What `Image.open` reads as pictures; PostScript and other page descriptions, which would start a program, are none.
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "avif", "bmp", "dib", "gif", "tif", "tiff"),
+        *("jp2", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm", "tga", "ico", "qoi"),
+    )
+)
+_ALPHA = ("1", "L", "P", "RGB", "LA", "La", "PA", "RGBA", "RGBa")  # modes in which Pillow knows transparency
+_BROKEN_EXIF = (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error)
+_DEEPEST = 65_535  # of 16 bits
+_HEADER, _EIGHTH = 64, 8  # a JPEG is checked at an eighth of its size where that leaves so many pixels
+
+
+def read_picture(file: Path | IO[bytes], shape: tuple[int, int, int], place: str | None = None) -> np.ndarray:
+    """[H, W, C] uint8, C 1 or 3: the file's first frame, upright and over white, scaled to cover H x W, its middle.
+
+    `place` is what the file is called in a sentence. BadExample when no picture can be read from it, or none that can
+    be shown as it is meant.
+    """
+    with _opened(file, place) as picture:
+        return fitted(picture, shape)
+
+
+def check_picture(file: Path) -> int:
+    """How many frames a file has, all of the first decoded. BadExample as `read_picture`, which takes longer."""
+    with _opened(file, None) as picture:
+        width, height = picture.size
+        if picture.format == "JPEG" and min(width, height) >= _HEADER:
+            picture.draft(None, (width // _EIGHTH, height // _EIGHTH))
+        frames = getattr(picture, "n_frames", 1)
+        opaque(picture)
+        return frames
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """H, W of a picture as it is shown, from its header alone. BadExample when there is none."""
+    with _opened(file, None) as picture:
+        lies = picture.format != "TIFF" and _orientation(picture) >= 5  # Pillow has turned a TIFF's size itself
+        return (picture.width, picture.height) if lies else (picture.height, picture.width)
+
+
+def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """[H, W, C] uint8 of an opened picture, C 1 or 3, as `read_picture`; ValueError for one that cannot be shown."""
+    height, width, channels = shape
+    whole = opaque(picture)
+    if channels == 1:
+        whole = whole.convert("L")
+    if whole.size != (width, height):
+        whole = ImageOps.fit(whole, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(whole).reshape(shape)
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """The picture in RGB of 8 bits, upright by its EXIF orientation, over white where it is transparent.
+
+    Colour profiles are not applied. ValueError for values of no known range: floats outside [0, 1], integers of more
+    than 16 bits.
+    """
+    picture.load()
+    kind, tags = picture.format, getattr(picture, "tag_v2", {})
+    with contextlib.suppress(*_BROKEN_EXIF):  # a picture whose EXIF block is damaged is shown as it is stored
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _eight_bits(picture, kind, tags)
+    if picture.mode in _ALPHA and picture.has_transparency_data:
+        whole = _with_alpha(picture)
+        picture = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole)
+    if picture.mode == "LAB":
+        from PIL import ImageCms
+
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+    return picture.convert("RGB")
+
+
+def _with_alpha(picture: Image.Image) -> Image.Image:
+    """RGBA."""
+    colour = picture.info.get("transparency")
+    if picture.mode == "RGB" and isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits, as the file had
+        picture.info["transparency"] = tuple(value >> 8 for value in colour)
+    if picture.mode == "1":
+        alpha = np.where(np.asarray(picture) == bool(colour), np.uint8(0), np.uint8(255))
+        picture = picture.convert("RGB")
+        picture.putalpha(Image.fromarray(alpha))
+        return picture
+    return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
+
+
+def _eight_bits(picture: Image.Image, kind: str | None, tags: Any) -> Image.Image:
+    """RGB of one deep channel: 12 or 16 bits from 0 to their largest value, floats from 0 to 1."""
+    values, full = np.asarray(picture).astype(np.float64), float(_DEEPEST)
+    if picture.mode == "F":
+        full = 1.0
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ValueError(f"its values are floats from {values.min():.4g} to {values.max():.4g} and not 0 to 1")
+    elif picture.mode == "I" and (kind not in ("PNG", "PPM", None) or values.min() < 0 or values.max() > _DEEPEST):
+        raise ValueError("its values are integers of 32 bits, or signed, whose range is not known")
+    elif kind == "TIFF":
+        full = 2.0 ** tags.get(258, (16,))[0] - 1  # BitsPerSample
+        values = full - values if tags.get(262) == 0 else values  # WhiteIsZero
+    grey = np.rint(values * (255 / full)).astype(np.uint8)
+    grey = np.where(values == picture.info.get("transparency", -1), np.uint8(255), grey)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's, 1 to 8."""
+    try:
+        return int(picture.getexif().get(274, 1))
+    except _BROKEN_EXIF:
+        return 1
+
+
+@contextlib.contextmanager
+def _opened(file: Path | IO[bytes], place: str | None):
+    """The picture in a file, not yet decoded; whatever is wrong with it, then or inside, is a BadExample."""
+    try:
+        with Image.open(file) as picture:
+            yield picture
+    except Exception as error:  # Pillow's decoders raise errors of every kind on damaged bytes
+        place = place or str(file)
+        what = str(error).split("\n")[0] or type(error).__name__
+        if isinstance(file, Path) and not isinstance(error, PermissionError) and file.exists():
+            what = what if file.stat().st_size else "the file is empty"
+        raise BadExample(place, f"no picture can be read from it ({what})") from None
