@@ -117,7 +117,7 @@ class _Multiplied:
         """What reads features [D, E], as [times * D, E]."""
         self._reads += 1
         key = jax.random.fold_in(self._key, self._reads)
-        weight = jax.random.uniform(key, (self._times, kernel.shape[0], 1), minval=0.5, maxval=1.5)
+        weight = jax.random.uniform(key, (self._times, kernel.shape[0], 1), jnp.float32, minval=0.5, maxval=1.5)
         return (weight / weight.sum(axis=0) * kernel).reshape(-1, kernel.shape[1])
 
 
