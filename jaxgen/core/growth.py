@@ -26,7 +26,9 @@ def copied_units(key: Key, old: int, new: int) -> tuple[jax.Array, jax.Array]:
     gradient for ever.
     """
     choosing, sharing = jax.random.split(key)
-    unit = jnp.concatenate([jnp.arange(old, dtype=jnp.int32), jax.random.randint(choosing, (new - old,), 0, old, jnp.int32)])
+    unit = jnp.concatenate(
+        [jnp.arange(old, dtype=jnp.int32), jax.random.randint(choosing, (new - old,), 0, old, jnp.int32)]
+    )
     weight = jax.random.uniform(sharing, (new,), jnp.float32, minval=0.5, maxval=1.5)
     return unit, weight / jnp.zeros(old, jnp.float32).at[unit].add(weight)[unit]
 

@@ -104,5 +104,7 @@ def stream_batches(tokens: np.ndarray, batch_size: int, spec: Spec) -> dict[str,
     """A whole text as [n, B, T+1] tokens in stream order, for one pass of evaluation."""
     source = ResidentStream(tokens, spec, batch_size)
     rows = jnp.arange(batch_size, dtype=jnp.int32)
-    every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(jnp.arange(source.batches, dtype=jnp.int32))
+    every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(
+        jnp.arange(source.batches, dtype=jnp.int32)
+    )
     return jax.tree.map(np.asarray, every) | {"weight": np.ones((source.batches, batch_size), np.float32)}

@@ -199,9 +199,7 @@ class LanguageModel:
                 )
             fixed = None if known is None else tuple(array[:, start - first : stop - first] for array in known)
             place = fixed, start - 1, self.end
-            drawn, log_prob = generate(
-                step, carry, tokens[:, -1], stop - start, row_keys(drawing, row), *how, *place
-            )
+            drawn, log_prob = generate(step, carry, tokens[:, -1], stop - start, row_keys(drawing, row), *how, *place)
             tokens = jnp.concatenate([tokens, drawn], axis=1)  # [B, P+L] in the end
             log_probs.append(log_prob)
         value = tokens[:, 1:].reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens
@@ -295,4 +293,3 @@ class LanguageModel:
             self.network.carry(len(fresh), self.length),
             variables.extra.rows,
         )
-

@@ -57,7 +57,10 @@ class Windows:
         predicted = place[:, 1:]
         firsts, stops = (np.array([span[which] for span in spans])[:, None] for which in (1, 2))
         inside = np.minimum(place, size - 1)
-        arrays = {"value": made["value"][0, inside].astype(np.int32), "mask": (predicted >= firsts) & (predicted < stops)}
+        arrays = {
+            "value": made["value"][0, inside].astype(np.int32),
+            "mask": (predicted >= firsts) & (predicted < stops),
+        }
         if "bytes" in made:
             arrays["bytes"] = made["bytes"][0, inside[:, 1:] - 1]
         rows = 1 if going_on or len(spans) == 1 else max(1, min(_MOST_ROWS, _AT_A_TIME // self.length))

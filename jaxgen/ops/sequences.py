@@ -112,5 +112,7 @@ def generate(
         return (token, carry), (token, log_prob)
 
     fixed = None if known is None else (known[0].T, known[1].T)
-    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), (place + jnp.arange(length, dtype=jnp.int32), fixed))
+    _, (tokens, log_prob) = jax.lax.scan(
+        advance, (first_token, carry), (place + jnp.arange(length, dtype=jnp.int32), fixed)
+    )
     return tokens.T, log_prob.T

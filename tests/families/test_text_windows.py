@@ -160,5 +160,7 @@ def test_the_probabilities_of_all_documents_up_to_a_size_and_of_longer_ones_sum_
         rows = [[start, *text, *last] for text in texts]
         value = np.array([row + [0] * (5 - len(row)) for row in rows], np.int32)
         mask = np.array([[place < len(row) - 1 for place in range(4)] for row in rows])
-        total += np.exp(log_prob(variables, {"made": {"value": value, "mask": mask}, "row": np.arange(len(rows))}, KEY)).sum()
+        total += np.exp(
+            log_prob(variables, {"made": {"value": value, "mask": mask}, "row": np.arange(len(rows))}, KEY)
+        ).sum()
     assert abs(total - 1) < 1e-5

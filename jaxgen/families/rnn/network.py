@@ -47,12 +47,16 @@ class RecurrentLayer(nn.Module):
         recurrent = recurrent.astype(self.precision.dtype)
         if self.cell is Cell.LSTM:
             return lstm(inputs, recurrent, state, going)
-        return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,), jnp.float32), state, going)
+        return gru(
+            inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,), jnp.float32), state, going
+        )
 
     def _recurrent(self, key: jax.Array, gates: int) -> jax.Array:
         """An orthogonal matrix for every gate, side by side."""
         orthogonal = nn.initializers.orthogonal()
-        return jnp.concatenate([orthogonal(k, (self.width, self.width), jnp.float32) for k in jax.random.split(key, gates)], axis=1)
+        return jnp.concatenate(
+            [orthogonal(k, (self.width, self.width), jnp.float32) for k in jax.random.split(key, gates)], axis=1
+        )
 
     def _bias(self, key: jax.Array, gates: int) -> jax.Array:
         """Zeros, but 1 for an LSTM's forget gate, so that it remembers at the start (Jozefowicz et al. 2015)."""
