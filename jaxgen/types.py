@@ -76,7 +76,7 @@ class Framing(enum.Enum):
 
     ROWS = "rows"  # each row on its own, all of it counts
     STREAM = "stream"  # row b goes on where row b of the batch before it ended, unless its batch says "fresh" [B]
-    PACKED = "packed"  # several documents a row, numbered by "segment", which know nothing of each other; 0 is padding
+    PACKED = "packed"  # documents from "start" to "end", several a row by their "segment" (0: padding), each on its own
     TARGET = "target"  # one sentence, from the token V ("start", never predicted) to the token V - 1 ("end")
     SOURCE = "source"  # one sentence as it is given, without start and end
 

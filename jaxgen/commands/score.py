@@ -7,10 +7,11 @@ from pathlib import Path
 
 import jax
 
-from jaxgen.core.task import Critic, Likelihood
+from jaxgen.core.task import Critic, InWindows, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
 from jaxgen.running.trained import Trained, load_trained
+from jaxgen.training.evaluation import added, finish
 from jaxgen.types import Batch
 
 
@@ -46,13 +47,35 @@ def _scoring(trained: Trained) -> Callable[[Batch], dict[str, float | str]]:
     task, variables, key = trained.assembly.task, trained.variables, trained.assembly.key
     likelihood = jax.jit(task.log_prob) if isinstance(task, Likelihood) else None
     critic = jax.jit(task.probability) if isinstance(task, Critic) else None
+    in_windows = _summing(trained, task) if isinstance(task, InWindows) else lambda batch: None
 
     def scored(batch: Batch) -> dict[str, float | str]:
-        figures: dict[str, float | str] = {}
-        if likelihood is not None:
+        figures = in_windows(batch) or {}
+        if likelihood is not None and not figures:
             figures |= {"log_prob_nats": float(likelihood(variables, batch, key)[0]), "bound": task.bound}
         if critic is not None:
             figures["probability_real"] = float(critic(variables, batch)[0])
         return figures
+
+    return scored
+
+
+def _summing(trained: Trained, task: InWindows) -> Callable[[Batch], dict[str, float | str] | None]:
+    """The figures of a sequence of any length, summed over its parts: one program, of one part's memory."""
+    evaluate, variables, key = jax.jit(trained.assembly.task.evaluate), trained.variables, trained.assembly.key
+
+    def scored(batch: Batch) -> dict[str, float | str] | None:
+        found = task.parts(batch)
+        if found is None:
+            return None
+        parts, how = found
+        rows, sums = trained.assembly.task.rows(len(parts[0]["row"])), None
+        for part in parts:
+            present = variables.replace(extra=variables.extra.replace(rows=rows))
+            each, rows = evaluate(present, part, key)
+            sums = added(sums, each)
+        nats = sums["nats"]
+        figures = {"log_prob_nats": -float(nats.total), "tokens": int(nats.weight)}
+        return figures | finish(trained.assembly.task, sums) | {"bound": how}
 
     return scored

@@ -26,9 +26,11 @@ def copied_units(key: Key, old: int, new: int) -> tuple[jax.Array, jax.Array]:
     gradient for ever.
     """
     choosing, sharing = jax.random.split(key)
-    unit = jnp.concatenate([jnp.arange(old), jax.random.randint(choosing, (new - old,), 0, old)])
-    weight = jax.random.uniform(sharing, (new,), minval=0.5, maxval=1.5)
-    return unit, weight / jnp.zeros(old).at[unit].add(weight)[unit]
+    unit = jnp.concatenate(
+        [jnp.arange(old, dtype=jnp.int32), jax.random.randint(choosing, (new - old,), 0, old, jnp.int32)]
+    )
+    weight = jax.random.uniform(sharing, (new,), jnp.float32, minval=0.5, maxval=1.5)
+    return unit, weight / jnp.zeros(old, jnp.float32).at[unit].add(weight)[unit]
 
 
 def refuse_narrower(field: str, old: int, new: int) -> None:

@@ -15,6 +15,7 @@ from jaxgen.types import Key
 
 _PART = 32  # frames of each row that a CPU works on at a time
 
+
 class Features(NamedTuple):
     """Features, and which frames of them hold nothing but the row's own samples."""
 
@@ -102,7 +103,7 @@ class LogMel:
         def part(start: Int[Array, ""]) -> Float[Array, "B P M"]:
             return self._features(jax.lax.dynamic_slice_in_dim(padded, start, span, axis=1))
 
-        made = jax.lax.map(part, _PART * self.step * jnp.arange(parts))  # [parts, B, P, M]
+        made = jax.lax.map(part, _PART * self.step * jnp.arange(parts, dtype=jnp.int32))  # [parts, B, P, M]
         return jnp.moveaxis(made, 0, 1).reshape(len(wave), parts * _PART, self.mels)[:, :count]
 
 

@@ -4,7 +4,7 @@ A protocol that a family cannot hold it simply lacks (a GAN is no Likelihood): w
 """
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,8 +68,7 @@ class Task(Protocol):
         """The shared state after one turn's statistics, summed over the batch."""
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """What is made for each row of a request, as {"given", "made"} [B, ...]; each row draws from a key of its own.
-        """
+        """What is made for each row of a request, as {"given", "made"} [B, ...]; each row draws from a key of its own."""
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
         """Sums over one batch, and the row state after it. `batch["weight"]` [B] is 0 on padding.
@@ -89,6 +88,17 @@ class Likelihood(Protocol):
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats: the log-probability of each example under what is given, or the bound that `bound` names."""
+
+
+@runtime_checkable
+class InWindows(Protocol):
+    """A family whose likelihood of a long example is a sum over parts of it, which need no more memory for more."""
+
+    def parts(self, batch: Batch) -> tuple[Sequence[Batch], str] | None:
+        """A batch of one example as batches of one shape, which `evaluate` reads in their order, and how exact that is.
+
+        None where the example is read at once by `log_prob`.
+        """
 
 
 @runtime_checkable

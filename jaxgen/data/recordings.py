@@ -57,14 +57,14 @@ class Recordings:
     """A folder of wav files with a `transcripts.tsv`, or a set that TFDS has prepared: waves and what is told of them.
 
     `train` and `test` are split expressions (`train[:90%]`). Recordings of another rate than `rate` (none given: the
-    first one's) are bad unless they are resampled, and so are those longer than `seconds` (none given: the longest of
-    both splits). Up to `skip_bad` bad ones are left out.
+    first one's) are converted to it, or are bad where `resample` is false, and so are those longer than `seconds` (none
+    given: the longest of both splits). Up to `skip_bad` bad ones are left out.
     """
 
     name: str
     batch_size: int = 32
     rate: int | None = None  # Hz
-    resample: bool = False
+    resample: bool = True
     seconds: float | None = None
     train: str = "train"
     test: str = "test"
@@ -219,6 +219,9 @@ class Recordings:
         where = "in the device's memory" if isinstance(source, ResidentRecordings) else "in the host's memory, streamed"
         count = f"{len(lengths):,} recordings, {hours:.2f} h at {self.hertz} Hz"
         yield f"data: {self.name}, {count}, {size:,.1f} MB, {where}"
+        rates = [one.rate for found in self._held.values() for one, _ in found if one.rate != self.hertz]
+        if rates:
+            yield f"{len(rates):,} recordings of {', '.join(map(str, sorted(set(rates))))} Hz are converted to {self.hertz}"
         if self.bad.count:
             yield self.bad.told()
 

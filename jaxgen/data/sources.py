@@ -79,7 +79,7 @@ class ResidentStream:
     def next(self, state: None, variables: Variables, number: jax.Array, rows: jax.Array) -> tuple[Batch, None]:
         column = (number % self.batches).astype(jnp.int32)
         start = rows * (self.batches * self.length) + column * self.length
-        tokens = jnp.asarray(self.tokens)[start[:, None] + jnp.arange(self.length + 1)]
+        tokens = jnp.asarray(self.tokens)[start[:, None] + jnp.arange(self.length + 1, dtype=jnp.int32)]
         fresh = jnp.broadcast_to(column == 0, rows.shape)
         return {"given": {}, "made": {"value": tokens.astype(jnp.int32)}, "fresh": fresh, "row": rows}, state
 
@@ -104,5 +104,7 @@ def stream_batches(tokens: np.ndarray, batch_size: int, spec: Spec) -> dict[str,
     """A whole text as [n, B, T+1] tokens in stream order, for one pass of evaluation."""
     source = ResidentStream(tokens, spec, batch_size)
     rows = jnp.arange(batch_size, dtype=jnp.int32)
-    every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(jnp.arange(source.batches))
+    every = jax.vmap(lambda number: source.next(None, None, number, rows)[0])(
+        jnp.arange(source.batches, dtype=jnp.int32)
+    )
     return jax.tree.map(np.asarray, every) | {"weight": np.ones((source.batches, batch_size), np.float32)}

@@ -35,7 +35,8 @@ class Text:
     One file by its path as `name` is cut nine to one; several are named by `train`, `validation` and `test`, which for
     a TFDS set are split expressions (`test="validation+test"` makes nanoGPT's tenth of `tiny_shakespeare`) and left
     out are its own splits, their examples joined end to end. A text is read as one stream; with `documents` it falls
-    into ones that know nothing of each other, packed into rows of T tokens. `skip_bad` lines that are no UTF-8 may be
+    into ones that know nothing of each other, packed into rows of T tokens. A document begins with the token
+    `vocabulary`, "start", and ends with the last one of the vocabulary, "end", so that a sample knows when to stop. `skip_bad` lines that are no UTF-8 may be
     left out.
     """
 
@@ -190,8 +191,10 @@ class Text:
         return self.vocabulary
 
     def spec(self) -> Spec:
-        framing = Framing.STREAM if self.documents is None else Framing.PACKED
-        return Spec(Tokens(self.length, self.vocabulary.size, self.vocabulary.unit, framing))
+        size, unit = self.vocabulary.size, self.vocabulary.unit
+        if self.documents is None:
+            return Spec(Tokens(self.length, size, unit, Framing.STREAM))
+        return Spec(Tokens(self.length, size + 1, unit, Framing.PACKED))
 
     def begin(self, key: Key, moving: Any) -> Key | None:
         """The source's state before the first batch, which can be had without the text."""
@@ -235,10 +238,8 @@ class Text:
 
     def packed(self, split: str) -> dict[str, Any]:
         """The split's documents as rows of tokens [N, T+1], with `segment` and `mask`."""
-        arrays = pack(self._encoded(split), self.length)
-        if not len(arrays["made"]["value"]):
-            raise UserError(f"no document in the {split} split of {self._title} has two tokens; name another text")
-        return arrays
+        end = self.vocabulary.size
+        return pack([np.concatenate([[end + 1], tokens, [end]]) for tokens in self._encoded(split)], self.length)
 
     def _encoded(self, split: str) -> list[np.ndarray]:
         return [self.vocabulary.encode(whole_lines(text, self.tokens)) for text in self.of(split)]

@@ -280,8 +280,12 @@ def with_bytes(batches: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any
     """Evaluation batches [n, B, ...] with the number of "bytes" [n, B, T] of every target, for subword tokens."""
     if vocabulary.unit is not Unit.SUBWORD:
         return batches
-    sizes = np.asarray((*vocabulary.token_bytes, 0), np.float32)  # an end token stands for none
-    return {**batches, "made": {**batches["made"], "bytes": sizes[batches["made"]["value"][..., 1:]]}}
+    return {**batches, "made": {**batches["made"], "bytes": target_bytes(batches["made"]["value"], vocabulary)}}
+
+
+def target_bytes(tokens: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+    """[..., T] float32: how many bytes of UTF-8 each target of rows [..., T+1] stands for; "end" and "start" for none."""
+    return np.asarray((*vocabulary.token_bytes, 0, 0), np.float32)[tokens[..., 1:]]
 
 
 def _words(text: str) -> list[str]:

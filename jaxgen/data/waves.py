@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-import struct
-import warnings
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
 from jaxgen.data.examples import BadExample
+from jaxgen.data.wav_file import NoWave, decode_wave
 
 FULL = 32_768  # a 16-bit sample that would be 1
 
@@ -25,29 +24,12 @@ class Recording(NamedTuple):
 
 
 def read_wave(file: Path | IO[bytes]) -> tuple[int, np.ndarray]:
-    """The rate, Hz, and the samples of a wav file: 8 to 32 bits or floats. BadExample when it is none, or not whole."""
-    from scipy.io import wavfile
-
+    """The rate, Hz, and the samples of a wav file, as `decode_wave` has them; BadExample when it is none, or not whole."""
+    place = str(file) if isinstance(file, Path) else "standard input"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks that are not sound
-            warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
-            rate, samples = wavfile.read(file)
-    except (OSError, ValueError, struct.error, EOFError, UnboundLocalError, wavfile.WavFileWarning) as error:
-        what = str(error).split("\n")[0]
-        if isinstance(file, Path) and file.exists() and not file.stat().st_size:
-            what = "the file is empty"
-        place = str(file) if isinstance(file, Path) else "standard input"
-        raise BadExample(place, f"no whole wav can be read from it ({what})") from None
-    return rate, full_scale(samples)
-
-
-def full_scale(samples: np.ndarray) -> np.ndarray:
-    """PCM of any width, which is unsigned in 8 bits, as float64 in [-1, 1); floats stay what they are."""
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float64)
-    half = 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return samples / half - (1.0 if samples.dtype.kind == "u" else 0.0)
+        return decode_wave(file.read_bytes() if isinstance(file, Path) else file.read())
+    except (OSError, NoWave) as error:
+        raise BadExample(place, f"no whole wav can be read from it ({error})") from None
 
 
 def as_samples(recording: Recording, rate: int, resample: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ It belongs to neither: a family brings the network, which reads the tokens so fa
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -17,6 +17,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
+from jaxgen.families.text_windows import Windows
 from jaxgen.families.token_samplers import TokenSampler
 from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_tokens
@@ -68,7 +69,10 @@ class LanguageModel:
     batches, and a `fresh` row starts from nothing; a network that does not stream reads each batch on its own. Samples
     are drawn by `sampler`; likelihoods know nothing of it. `condition_dropout` is the fraction of training rows whose
     given is hidden, so that pictures of any class can be drawn as well. The documents of a PACKED row know nothing of
-    each other, and targets outside the mask do not count.
+    each other, targets outside the mask do not count, and a document's last token, V-1, ends its sample.
+
+    A text longer than the rows that are trained on is drawn and scored in `windows` of their length, unless the state
+    goes on from row to row in training too.
     """
 
     network: Network
@@ -77,7 +81,7 @@ class LanguageModel:
     spec: Spec | None = None
     picture: tuple[int, int, int] | None = None  # H, W, C where tokens are a picture's levels; from the data
     unit: Unit | None = None  # of a text's tokens; from the data
-    bound = "exact"
+    end: int | None = None  # the token behind a document's last; from the data
 
     def __post_init__(self):
         check_fraction(self.condition_dropout)
@@ -86,10 +90,12 @@ class LanguageModel:
         check_conditions(spec, "LanguageModel")
         match spec.made:
             case Image() as image:
-                sizes = {"picture": image.shape, "unit": None}
+                sizes = {"picture": image.shape, "unit": None, "end": None}
                 vocabulary, positions = image.levels, math.prod(image.shape)
             case Tokens(framing=Framing.ROWS | Framing.STREAM | Framing.PACKED) as tokens:
-                sizes, vocabulary, positions = {"picture": None, "unit": tokens.unit}, tokens.vocabulary, 0
+                vocabulary, positions = tokens.vocabulary, 0
+                end = vocabulary - 1 if tokens.framing is Framing.PACKED else None
+                sizes = {"picture": None, "unit": tokens.unit, "end": end}
             case _:
                 raise UserError("a LanguageModel learns pictures or running text; give data=Pictures(...) or Text(...)")
         self.sampler.check_vocabulary(vocabulary)
@@ -100,6 +106,16 @@ class LanguageModel:
     def length(self) -> int:
         """L: the tokens that a sample has after its first or its prompt."""
         return math.prod(self.picture) if self.picture else self.spec.made.length
+
+    @property
+    def bound(self) -> str:
+        """How the likelihood of a split is taken; `parts` tells it of one text."""
+        return "exact" if self._unbroken else f"exact within windows of {self.length} {self.unit.value}s"
+
+    @property
+    def windows(self) -> Windows:
+        """How a text of any length is read."""
+        return Windows(self.length, self.length) if self._unbroken else Windows.overlapping(self.length)
 
     def init(self, key: Key) -> Variables:
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
@@ -142,6 +158,15 @@ class LanguageModel:
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         return likelihood_figures(sums, self.unit)
 
+    def parts(self, batch: Batch) -> tuple[Sequence[Batch], str] | None:
+        """One text in windows, for `evaluate` to be summed over, and how exact that is; None of a picture."""
+        if self.picture:
+            return None
+        parts, windows = self.windows.batches(batch["made"], self._unbroken), self.windows
+        if self._unbroken or batch["made"]["value"].shape[1] <= windows.length + 1:
+            return parts, "exact"
+        return parts, f"{self.bound}, stride {windows.stride}"
+
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """Pictures [B, H, W, C], or texts [B, P+L]: the prompt and what follows; see `rollout`."""
         return self.rollout(variables, request, key).example
@@ -153,36 +178,50 @@ class LanguageModel:
     def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
         """An episode for each of request["row"] [B]: an action [B, L] a token, drawn by the sampler.
 
-        What is not given is of any kind. request["made"] may hold a text's prompt "value" [B, P] (else the first token
-        is drawn evenly), of which each row's own tokens are where "known" [B, P] is true; or a picture and its "known"
+        What is not given is of any kind. request["made"] may hold a text's prompt "value" [B, P] (else it begins
+        with "start" where texts are documents, or with a token that is drawn evenly), of which each row's own tokens are where "known" [B, P] is true; or a picture and its "known"
         levels, which are kept.
         """
         drawing, prompting = jax.random.split(key)
         row, condition, knobs = request["row"], condition_of(self.spec, request), knobs_of(self.sampler, request)
-        prompt, known = self._prompt(request, prompting)
-        length = self.length if known is None else known[0].shape[1]
-        carry = self.network.carry(len(row), prompt.shape[1] - 1 + length)
-        if prompt.shape[1] > 1:
-            _, carry = self.network.apply({"params": variables.params}, prompt[:, :-1], carry, condition)
+        tokens, known = self._prompt(request, prompting)
+        first, length = tokens.shape[1], self.length if known is None else known[0].shape[1]
 
         def step(token: jax.Array, carry: Carry) -> tuple[jax.Array, Carry]:
             return self.network.apply({"params": variables.params}, token, carry, condition, method="step")
 
-        how = knobs["temperature"], self.sampler.top_k, knobs.get("top_p"), known, prompt.shape[1] - 1
-        drawn, log_prob = generate(step, carry, prompt[:, -1], length, row_keys(drawing, row), *how)
-        tokens = jnp.concatenate([prompt, drawn], axis=1)  # [B, P+L]
-        value = drawn.reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens
+        how, log_probs = (knobs["temperature"], self.sampler.top_k, knobs.get("top_p")), []
+        for begin, start, stop in self._spans(first, first + length):
+            carry = self.network.carry(len(row), stop - begin - 1)
+            if start - begin > 1:
+                _, carry = self.network.apply(
+                    {"params": variables.params}, tokens[:, begin : start - 1], carry, condition
+                )
+            fixed = None if known is None else tuple(array[:, start - first : stop - first] for array in known)
+            place = fixed, start - 1, self.end
+            drawn, log_prob = generate(step, carry, tokens[:, -1], stop - start, row_keys(drawing, row), *how, *place)
+            tokens = jnp.concatenate([tokens, drawn], axis=1)  # [B, P+L] in the end
+            log_probs.append(log_prob)
+        value = tokens[:, 1:].reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens
         example = {"given": dict(request.get("given", {})), "made": {"value": value}}
         asked = {"row": row, "given": example["given"]}
-        return Trajectory(asked, tokens, log_prob, example)
+        return Trajectory(asked, tokens, jnp.concatenate(log_probs, axis=1), example)
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
-        """[B, L] nats of the tokens drawn, all in one parallel pass."""
-        tokens, length = trajectory.actions, trajectory.log_prob.shape[1]
+        """[B, L] nats of the tokens drawn, a window in one parallel pass; what follows an end is certain."""
+        tokens, size = trajectory.actions, trajectory.actions.shape[1]
         condition, sampler = condition_of(self.spec, trajectory.request), self.sampler
-        logits, _ = self.network.apply({"params": variables.params}, tokens[:, :-1], None, condition)
-        log_probs = tempered(logits[:, -length:], sampler.temperature, sampler.top_k, sampler.top_p)
-        return jnp.take_along_axis(log_probs, tokens[:, -length:, None], axis=-1)[..., 0]
+        apply, first = self.network.apply, size - trajectory.log_prob.shape[1]
+        logits = jnp.concatenate(
+            [
+                apply({"params": variables.params}, tokens[:, begin : stop - 1], None, condition)[0][:, start - stop :]
+                for begin, start, stop in self._spans(first, size)
+            ],
+            axis=1,
+        )
+        log_probs = tempered(logits, sampler.temperature, sampler.top_k, sampler.top_p)
+        log_prob = jnp.take_along_axis(log_probs, tokens[:, first:, None], axis=-1)[..., 0]
+        return log_prob if self.end is None else jnp.where(tokens[:, first - 1 : -1] == self.end, 0.0, log_prob)
 
     def _prompt(self, request: Batch, key: Key) -> tuple[jax.Array, tuple[jax.Array, jax.Array] | None]:
         """Tokens [B, P] to begin with, and those further on that stand already, each [B, N], with where they do."""
@@ -190,6 +229,8 @@ class LanguageModel:
         if self.picture:
             start = jnp.full((len(row), 1), self.network.vocabulary, jnp.int32)
             return start, None if made is None else (to_tokens(made["value"]), to_tokens(made["known"]) > 0)
+        if made is None and self.end is not None:
+            return jnp.full((len(row), 1), self.network.vocabulary, jnp.int32), None
         if made is None:
             return integers(key, row, (1,), self.network.vocabulary), None
         tokens = jnp.asarray(made["value"], jnp.int32)
@@ -203,6 +244,15 @@ class LanguageModel:
     @property
     def _streams(self) -> bool:
         return self.spec.made.continues and self.network.streams
+
+    @property
+    def _unbroken(self) -> bool:
+        """Whether all tokens before one are read for it: of a picture, or by a state that goes on from row to row."""
+        return self.spec is None or self.picture is not None or self._streams
+
+    def _spans(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """The windows in which the tokens from `first` on are drawn: one where nothing is broken."""
+        return iter([(0, first, last)]) if self._unbroken else self.windows.spans(first, last)
 
     def _tokens(self, batch: Batch) -> jax.Array:
         """[B, T+1]: what is read and, one place later, what is to be predicted."""
@@ -243,4 +293,3 @@ class LanguageModel:
             self.network.carry(len(fresh), self.length),
             variables.extra.rows,
         )
-

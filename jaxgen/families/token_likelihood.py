@@ -18,10 +18,10 @@ def mean_over_tokens(nats: jax.Array, batch: Batch) -> Mean:
     count (law 2).
     """
     size, length = nats.shape
-    weight = batch.get("weight", jnp.ones(size))
+    weight = batch.get("weight", jnp.ones(size, jnp.float32))
     if "mask" not in batch["made"]:
         return Mean.of(nats.mean(axis=1), weight * length)
-    counts = batch["made"]["mask"].sum(axis=1)
+    counts = batch["made"]["mask"].sum(axis=1, dtype=jnp.float32)
     return Mean.of(masked(nats, batch).sum(axis=1) / jnp.maximum(counts, 1), weight * counts)
 
 

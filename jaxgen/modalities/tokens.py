@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgen.data.tokenizers import target_bytes
 from jaxgen.errors import UserError
 from jaxgen.metrics.translation import nearest_translations, translation_measures
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.terminal import say
 from jaxgen.types import Batch, Framing, Tokens, Unit
 
 _BETWEEN = "\n\n――――――――\n\n"
@@ -52,21 +54,47 @@ class Texts:
 
 @dataclass(frozen=True)
 class TextPresents(Texts):
-    """Running text."""
+    """Running text. Of documents each begins with "start" and ends with "end", which are shown as nothing."""
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        """Texts as rows as long as the longest, each whole."""
-        encoded = [self._encoded(text_of(word)) for word in words]
+        """Texts as rows as long as the longest, each whole; `bytes` [N, T] of each target where tokens are several."""
+        encoded = [self._framed(self._encoded(text_of(word)), whole=True) for word in words]
         if any(len(tokens) < 2 for tokens in encoded):
             raise UserError(f"a text needs at least two {self._units} to be scored: the first one is given")
         value, own = _padded(encoded, max(map(len, encoded)))
-        return {"value": value} if own.all() else {"value": value, "mask": own[:, 1:]}
+        arrays = {"value": value} if own.all() else {"value": value, "mask": own[:, 1:]}
+        if self.tokens.unit is Unit.SUBWORD:
+            arrays["bytes"] = target_bytes(value, self.meaning.codec)
+        return arrays
 
     def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        """Prompts [N, P], and where they are known if they are not of one length."""
-        encoded = [self._encoded(text_of(word)) for word in words]
+        """Prompts [N, P], and where they are known if they are not of one length; their ends where they are long."""
+        encoded = [self._latest(self._framed(self._encoded(text_of(word)), whole=False)) for word in words]
         value, own = _padded(encoded, max(map(len, encoded)))
         return {"value": value} if own.all() else {"value": value, "known": own}
+
+    def _latest(self, tokens: np.ndarray) -> np.ndarray:
+        """As many of the last tokens as a row that the model was trained on."""
+        most = self.tokens.length
+        if len(tokens) > most:
+            say(
+                f"a prompt has {len(tokens):,} {self._units}, and the model was trained on {most}: its last {most} are used"
+            )
+        return tokens[-most:]
+
+    def _framed(self, tokens: np.ndarray, whole: bool) -> np.ndarray:
+        """A document's tokens behind "start" and, where it is `whole`, before "end"; as they are in a stream."""
+        if not self._ends:
+            return tokens
+        end = self.tokens.vocabulary - 1
+        return np.concatenate([[end + 1], tokens, [end] if whole else []]).astype(np.int32)
+
+    @property
+    def _ends(self) -> bool:
+        return self.tokens.framing is Framing.PACKED
+
+    def _text(self, tokens: np.ndarray) -> str:
+        return super()._text(before_end(tokens, self.tokens.vocabulary - 1) if self._ends else tokens)
 
 
 @dataclass(frozen=True)
@@ -162,10 +190,7 @@ class TargetPresents(Texts):
         return self.tokens.vocabulary - 1
 
     def _own(self, tokens: np.ndarray) -> np.ndarray:
-        """A row's tokens before its first end, without "start"."""
-        tokens = tokens[tokens != self._end + 1]
-        ends = np.flatnonzero(tokens == self._end)
-        return tokens[: ends[0]] if len(ends) else tokens
+        return before_end(tokens, self._end)
 
     def _text(self, tokens: np.ndarray) -> str:
         return self.meaning.codec.decode(self._own(tokens))
@@ -177,6 +202,13 @@ _OF_FRAMING = {Framing.SOURCE: SourcePresents, Framing.TARGET: TargetPresents}  
 def text_presents(tokens: Tokens, meaning: Meaning) -> Texts:
     """How tokens are presented, by their framing."""
     return _OF_FRAMING.get(tokens.framing, TextPresents)(tokens, meaning)
+
+
+def before_end(tokens: np.ndarray, end: int) -> np.ndarray:
+    """A row's tokens before its first `end`, without "start", which is the token after it."""
+    tokens = tokens[tokens != end + 1]
+    ends = np.flatnonzero(tokens == end)
+    return tokens[: ends[0]] if len(ends) else tokens
 
 
 def _one_line(text: str) -> str:

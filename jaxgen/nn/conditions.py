@@ -52,7 +52,7 @@ class Conditioned(nn.Module):
 
     @nn.compact
     def __call__(self, condition: Condition) -> Float[Array, "B features"]:
-        kernel = self.param("kernel", self.kernel_init, (condition.vector.shape[-1], self.features))
+        kernel = self.param("kernel", self.kernel_init, (condition.vector.shape[-1], self.features), jnp.float32)
         # full precision: a TPU's or a GPU's default would round the rows that the one-hot vector chooses
         return jnp.dot(condition.vector, kernel, precision=jax.lax.Precision.HIGHEST)
 
@@ -106,7 +106,7 @@ def sequence_of(spec: Spec, batch: Batch) -> Sequence:
 
 def _features(modality: Modality, arrays: Arrays) -> Float[Array, "B D"]:
     if isinstance(modality, Label):
-        return jax.nn.one_hot(arrays["value"], modality.classes)
+        return jax.nn.one_hot(arrays["value"], modality.classes, dtype=jnp.float32)
     return modality.condition(arrays)
 
 

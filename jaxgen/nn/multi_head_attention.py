@@ -58,7 +58,9 @@ class SelfAttention(nn.Module):
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
         qkv = self.precision.dense(3 * width, name="query_key_value")(flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
-        positions = jnp.arange(length)[None] + (0 if cache is None else position[:, None])  # [B or 1, T]
+        positions = jnp.arange(length, dtype=jnp.int32)[None] + (
+            0 if cache is None else position[:, None]
+        )  # [B or 1, T]
         if self.rotary:
             turned = positions if segment is None else place_in_segment(segment)
             q, k = rotate(q, turned), rotate(k, turned)
@@ -125,6 +127,7 @@ class CrossAttention(nn.Module):
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:
     """`held` [B, room, H, D] with `new` [B, T, H, D] from each row's `position` on."""
-    return jax.vmap(lambda row, part, start: jax.lax.dynamic_update_slice(row, part, (start, 0, 0)))(
+    zeros = (jnp.zeros_like(position, shape=()),) * 2
+    return jax.vmap(lambda row, part, start: jax.lax.dynamic_update_slice(row, part, (start, *zeros)))(
         held, new, position
     )

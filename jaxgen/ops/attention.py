@@ -65,7 +65,7 @@ def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
     the product of a query at m and a key at n knows m - n alone (eq. 16).
     """
     half = x.shape[-1] // 2
-    θ = 10_000.0 ** (-jnp.arange(half) / half)
+    θ = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = (positions[..., None] * θ)[:, :, None]  # [B, T, 1, D/2]
     cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
     x1, x2 = x[..., :half], x[..., half:]

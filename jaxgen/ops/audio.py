@@ -25,7 +25,7 @@ def frame_mask(wave_length: jax.Array, samples: int, window: int, hop: int) -> j
 
 def hann(window: int) -> jax.Array:
     """[window] the periodic Hann window, 1/2 - cos(2πn/W)/2: spectra of frames tile time evenly under it."""
-    return 0.5 - 0.5 * jnp.cos(2 * math.pi / window * jnp.arange(window))
+    return 0.5 - 0.5 * jnp.cos(2 * math.pi / window * jnp.arange(window, dtype=jnp.float32))
 
 
 def frames(wave: jax.Array, window: int, hop: int, size: int) -> jax.Array:

@@ -48,7 +48,7 @@ def draw_until(
         return place + 1, token, ended | (token == end), carry, tokens, log_probs
 
     state = jnp.int32(0), first_token, jnp.zeros(size, bool), carry
-    state += jnp.full((size, length), end, jnp.int32), jnp.zeros((size, length))
+    state += jnp.full((size, length), end, jnp.int32), jnp.zeros((size, length), jnp.float32)
     *_, tokens, log_probs = jax.lax.while_loop(going, advance, state)
     return tokens, log_probs
 
@@ -74,9 +74,11 @@ def beam_search(
     its rows' beams lie side by side, every leaf [B * W, ...]. Room is doubled when it is needed: all of it is moved
     and attended to at every token, and most sequences are short.
     """
-    beam = jnp.arange(width)
-    first = jnp.where(beam == 0, 0.0, -jnp.inf) * jnp.ones((rows, 1))  # all beams are alike: one of them goes on
-    never = jnp.full((rows, width), -jnp.inf)
+    beam = jnp.arange(width, dtype=jnp.int32)
+    first = jnp.where(beam == 0, 0.0, -jnp.inf) * jnp.ones(
+        (rows, 1), jnp.float32
+    )  # all beams are alike: one of them goes on
+    never = jnp.full((rows, width), -jnp.inf, jnp.float32)
     empty = jnp.full((rows, width, length), end, jnp.int32)
 
     def advance(state):

@@ -44,7 +44,7 @@ class LogisticMixture(NamedTuple):
         def add(k: int, total: jax.Array) -> jax.Array:
             return total + jnp.sum(weight * jax.nn.sigmoid((self.mean - (k - 0.5)) * inverse), axis=-1)
 
-        return jax.lax.fori_loop(1, levels, add, jnp.zeros(self.mean.shape[:-1]))
+        return jax.lax.fori_loop(1, levels, add, jnp.zeros(self.mean.shape[:-1], self.mean.dtype))
 
     def draw(self, key: jax.Array, levels: int) -> jax.Array:
         """[...] float levels drawn from the mixture with one key, differentiable in `mean` and `log_scale`.

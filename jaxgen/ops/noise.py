@@ -40,7 +40,7 @@ def draw_sigmas(key: jax.Array, row: jax.Array, p_mean: float, p_std: float) -> 
 
 def schedule(steps: int, σ_min: float, σ_max: float, ρ: float = 7.0) -> jax.Array:
     """[steps] sigmas from σ_max down to σ_min, denser where they are small (eq. 5, arXiv 2206.00364; `steps` >= 2)."""
-    share = jnp.arange(steps) / (steps - 1)
+    share = jnp.arange(steps, dtype=jnp.float32) / (steps - 1)
     sigmas = (σ_max ** (1 / ρ) + share * (σ_min ** (1 / ρ) - σ_max ** (1 / ρ))) ** ρ
     return sigmas.at[0].set(σ_max).at[-1].set(σ_min)
 

@@ -34,4 +34,4 @@ def uniform(key: jax.Array, row: jax.Array, shape: tuple[int, ...]) -> jax.Array
 
 def integers(key: jax.Array, row: jax.Array, shape: tuple[int, ...], below: int) -> jax.Array:
     """[B, *shape] integers even on 0 .. below-1."""
-    return draw(lambda one: jax.random.randint(one, shape, 0, below), key, row)
+    return draw(lambda one: jax.random.randint(one, shape, 0, below, jnp.int32), key, row)

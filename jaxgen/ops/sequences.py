@@ -88,25 +88,31 @@ def generate(
     top_p: jax.Array | float | None = None,
     known: tuple[jax.Array, jax.Array] | None = None,
     place: int = 0,
+    end: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(tokens [B, length] int32, their log-probabilities [B, length] nats) that follow `first_token` [B], in one scan.
 
     `step` gives the logits after a token. Row b draws from `keys[b]` alone, so that it comes out the same in any batch.
     The log-probabilities are those of the distribution that was drawn from. `known` (tokens [B, length], where [B,
     length]) are tokens that stand already: they are read in their places, and their log-probability is 0. `place` is
-    how many tokens stand before `first_token`: what is drawn depends on a token's place in the whole sequence.
+    how many tokens stand before `first_token`: what is drawn depends on a token's place in the whole sequence. After an
+    `end` a row holds `end`, of log-probability 0.
     """
 
     def advance(state, place):
-        token, carry = state
+        before, carry = state
         position, fixed = place
-        logits, carry = step(token, carry)
+        logits, carry = step(before, carry)
         now = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, position)
         token, log_prob = draw_token(now, logits, temperature, top_k, top_p)
+        if end is not None:
+            token, log_prob = jnp.where(before == end, end, token), jnp.where(before == end, 0.0, log_prob)
         if fixed is not None:
             token, log_prob = jnp.where(fixed[1], fixed[0], token), jnp.where(fixed[1], 0.0, log_prob)
         return (token, carry), (token, log_prob)
 
     fixed = None if known is None else (known[0].T, known[1].T)
-    _, (tokens, log_prob) = jax.lax.scan(advance, (first_token, carry), (place + jnp.arange(length), fixed))
+    _, (tokens, log_prob) = jax.lax.scan(
+        advance, (first_token, carry), (place + jnp.arange(length, dtype=jnp.int32), fixed)
+    )
     return tokens.T, log_prob.T

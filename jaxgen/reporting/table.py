@@ -72,7 +72,7 @@ def cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
     if value is None:
         return f'<td class="none">{DASH}</td>'
     text, bound = column.show(value), row.get("bound", "exact")
-    if column.base in LIKELIHOODS and bound != "exact":
+    if column.base in LIKELIHOODS and not str(bound).startswith("exact"):
         text = f'<span title="a bound: {escaped(bound)}">≤ {text}</span>'
     if best is not None and column.show(best) == column.show(value):
         text = f'<b title="best of the runs">{text}</b>'

@@ -117,7 +117,9 @@ class Assembly:
         variables = state.variables.replace(parts=self.part_shapes)
         if isinstance(self.source, Shaped):
             return self.source.shapes(state.source, variables)
-        return jax.eval_shape(self.source.next, state.source, variables, jnp.int32(0), jnp.arange(size))[0]
+        return jax.eval_shape(
+            self.source.next, state.source, variables, jnp.int32(0), jnp.arange(size, dtype=jnp.int32)
+        )[0]
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """What is made for a request; a run under a reward, unless something is given, draws as it was tuned to."""

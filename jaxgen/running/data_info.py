@@ -136,7 +136,8 @@ def _placed(experiment: Experiment) -> Experiment:
         return experiment
     document = experiment.data.vocabulary_document()
     places = grown(kept[1], document)[1]
-    grows = GrowVocabulary(tokens=len(next(iter(document.values()))) - len(places), places=places)
+    before, now = info_of(experiment, Path(start.run)).spec.made.vocabulary, experiment.data.spec().made.vocabulary
+    grows = GrowVocabulary(tokens=now - before, places=places, end=before > len(places))  # with an end of documents
     surgery = tuple(grows if one == GrowVocabulary() else one for one in start.surgery)
     return dataclasses.replace(experiment, start=dataclasses.replace(start, surgery=surgery))
 

@@ -31,7 +31,7 @@ def negative_bound(
     """
     diffusion_key, reconstruction_key = jax.random.split(key)
     noisy = clean + sigma_min * normal(reconstruction_key, row, clean.shape[1:])
-    log_prob = level_log_prob(noisy, jnp.full(len(clean), sigma_min))
+    log_prob = level_log_prob(noisy, jnp.full(len(clean), sigma_min, jnp.float32))
     reconstruction = -jnp.take_along_axis(log_prob, level[..., None].astype(jnp.int32), axis=-1)
     # KL of N(x, σ_max²) from N(0, σ_max²)
     prior = clean**2 / (2 * sigma_max**2)
@@ -44,7 +44,9 @@ def _diffusion(
 ) -> jax.Array:
     """[B] nats: ½ ∫ |x - D|² dSNR (eq. 15) with SNR = 1/σ², which is ∫ |x - D|²/σ² d(ln σ) from `low` to `high`."""
     level_key, noise_key = jax.random.split(key)
-    share = (jnp.arange(draws) + uniform(level_key, row, (1,))) / draws  # [B, draws], one in each stratum
+    share = (
+        jnp.arange(draws, dtype=jnp.float32) + uniform(level_key, row, (1,))
+    ) / draws  # [B, draws], one in each stratum
     σ = jnp.exp(low + share * (high - low)).reshape(-1)[:, None, None, None]  # [B * draws, 1, 1, 1]
     ε = normal(noise_key, row, (draws, *clean.shape[1:])).reshape(-1, *clean.shape[1:])
     x = jnp.repeat(clean, draws, axis=0)

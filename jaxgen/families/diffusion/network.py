@@ -91,7 +91,7 @@ class DiffusionTransformer(nn.Module):
             condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
         condition = nn.silu(condition)
         tokens = dense(self.width, name="from_patch")(self._patches(x))  # [B, T, D]
-        tokens += self.param("position", _small, tokens.shape[1:]).astype(dtype)
+        tokens += self.param("position", _small, tokens.shape[1:], jnp.float32).astype(dtype)
         tokens = self._through_blocks(tokens, self._kept(keys), condition)
         final = _Final(self.patch**2 * x.shape[-1] * self.outputs, self.precision, name="final")
         return self._pixels(final(tokens, condition))
@@ -101,7 +101,7 @@ class DiffusionTransformer(nn.Module):
         sizes = self.heads, self.expansion, self.precision
         if self.scan:
             loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast))
-            return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept), condition)[0]
+            return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept, jnp.float32), condition)[0]
         block = self.remat.of(Block)
         for number in range(self.blocks):
             tokens, _ = block(*sizes, name=f"block_{number}")(tokens, kept[number], condition)
@@ -153,5 +153,5 @@ def _normed(x: jax.Array) -> jax.Array:
 
 def _waves(c_noise: jax.Array) -> jax.Array:
     """[B, 2 * _FREQUENCIES]: sines and cosines of c_noise, which keeps within 1 of zero, at 1 to 64 radians a unit."""
-    angle = c_noise[:, None] * 64.0 ** (jnp.arange(_FREQUENCIES) / (_FREQUENCIES - 1))
+    angle = c_noise[:, None] * 64.0 ** (jnp.arange(_FREQUENCIES, dtype=jnp.float32) / (_FREQUENCIES - 1))
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)

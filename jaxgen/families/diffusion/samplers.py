@@ -23,7 +23,7 @@ def heun(denoise: Denoise, x: jax.Array, sigmas: jax.Array) -> jax.Array:
     size = len(x)
 
     def slope(x: jax.Array, σ: jax.Array) -> jax.Array:
-        return (x - denoise(x, jnp.full(size, σ))) / σ  # eq. 3 with σ(t) = t
+        return (x - denoise(x, jnp.full(size, σ, jnp.float32))) / σ  # eq. 3 with σ(t) = t
 
     def step(x: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         σ, σ_next = pair
@@ -32,7 +32,7 @@ def heun(denoise: Denoise, x: jax.Array, sigmas: jax.Array) -> jax.Array:
         return x + (σ_next - σ) * (first + second) / 2, None
 
     x, _ = jax.lax.scan(step, x, (sigmas[:-1], sigmas[1:]))
-    return denoise(x, jnp.full(size, sigmas[-1]))
+    return denoise(x, jnp.full(size, sigmas[-1], jnp.float32))
 
 
 def ancestral(
@@ -75,7 +75,7 @@ def _action(
 ) -> tuple[jax.Array, jax.Array]:
     """Mean [B, H, W, C] and standard deviation of action `number` from `x` [B, H, W, C]."""
     is_last = number == len(sigmas) - 1
-    clean = denoise(x, jnp.full(len(x), sigmas[number]))
+    clean = denoise(x, jnp.full(len(x), sigmas[number], jnp.float32))
     # the last posterior, of no noise at all, is `clean` itself
     mean, deviation = bridge(x, clean, sigmas[number], jnp.where(is_last, 0.0, sigmas[number + 1]))
     return mean, jnp.where(is_last, last, deviation)

@@ -97,7 +97,9 @@ class Diffusion:
 
     def init(self, key: Key) -> Variables:
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
-        variables = self.network.init(key, jnp.zeros((1, *self.spec.made.shape)), jnp.zeros(1), condition)
+        variables = self.network.init(
+            key, jnp.zeros((1, *self.spec.made.shape), jnp.float32), jnp.zeros(1, jnp.float32), condition
+        )
         return Variables(variables["params"], Extra())
 
     def rows(self, batch_size: int) -> None:

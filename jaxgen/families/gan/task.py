@@ -72,7 +72,9 @@ class Gan:
     def init(self, key: Key) -> Variables:
         generator_key, discriminator_key = jax.random.split(key)
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
-        latent, picture = jnp.zeros((1, self.generator.latent)), jnp.zeros((1, *self.spec.made.shape))
+        latent, picture = (
+            jnp.zeros((1, *shape), jnp.float32) for shape in ((self.generator.latent,), self.spec.made.shape)
+        )
         params = {
             "generator": self.generator.init(generator_key, latent, condition)["params"],
             "discriminator": self.discriminator.init(discriminator_key, picture, condition)["params"],

@@ -42,27 +42,31 @@ class RecurrentLayer(nn.Module):
         gates = 4 if self.cell is Cell.LSTM else 3
         recurrent = self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width))
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width), jnp.float32)
         inputs = self.precision.product(x, kernel, (((2,), (0,)), ((), ()))) + bias  # [B, T, gates * width]
         recurrent = recurrent.astype(self.precision.dtype)
         if self.cell is Cell.LSTM:
             return lstm(inputs, recurrent, state, going)
-        return gru(inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,)), state, going)
+        return gru(
+            inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,), jnp.float32), state, going
+        )
 
     def _recurrent(self, key: jax.Array, gates: int) -> jax.Array:
         """An orthogonal matrix for every gate, side by side."""
         orthogonal = nn.initializers.orthogonal()
-        return jnp.concatenate([orthogonal(k, (self.width, self.width)) for k in jax.random.split(key, gates)], axis=1)
+        return jnp.concatenate(
+            [orthogonal(k, (self.width, self.width), jnp.float32) for k in jax.random.split(key, gates)], axis=1
+        )
 
     def _bias(self, key: jax.Array, gates: int) -> jax.Array:
         """Zeros, but 1 for an LSTM's forget gate, so that it remembers at the start (Jozefowicz et al. 2015)."""
-        zeros = jnp.zeros(gates * self.width)
+        zeros = jnp.zeros(gates * self.width, jnp.float32)
         return zeros.at[self.width : 2 * self.width].set(1.0) if self.cell is Cell.LSTM else zeros
 
     @nn.nowrap
     def state(self, batch_size: int) -> Any:
         """The state before the first token."""
-        zero = jnp.zeros((batch_size, self.width))
+        zero = jnp.zeros((batch_size, self.width), jnp.float32)
         return (zero, zero) if self.cell is Cell.LSTM else zero
 
 
@@ -166,7 +170,7 @@ class RecurrentNetwork(nn.Module):
             looked_at = tokens[:, furthest - back : furthest - back + length]
             x = x + table(looked_at if segment is None else within_segment(looked_at, segment, back, self.vocabulary))
         if self.positions:
-            position = carry["position"][:, None] + jnp.arange(length)
+            position = carry["position"][:, None] + jnp.arange(length, dtype=jnp.int32)
             x = x + nn.Embed(self.positions, self.embedding, name="position")(position)
             after["position"] = carry["position"] + length
         return x, after

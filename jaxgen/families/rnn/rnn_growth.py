@@ -84,12 +84,12 @@ def _idle(like: Params, key: Key) -> Params:
     gates = like["recurrent"].shape[1] // width
     matrix, orthogonal = jax.nn.initializers.lecun_normal(), jax.nn.initializers.orthogonal()
     keys = jax.random.split(key, gates + 1)
-    kernel = matrix(keys[0], (width, gates * width)).reshape(width, gates, width)
-    recurrent = jnp.stack([orthogonal(one, (width, width)) for one in keys[1:]], axis=1)
+    kernel = matrix(keys[0], (width, gates * width), jnp.float32).reshape(width, gates, width)
+    recurrent = jnp.stack([orthogonal(one, (width, width), jnp.float32) for one in keys[1:]], axis=1)
     idle = {
         name: leaf.at[:, _CANDIDATE].set(0.0).reshape(width, -1)
         for name, leaf in {"kernel": kernel, "recurrent": recurrent}.items()
     }
-    bias = jnp.zeros((gates, width))
+    bias = jnp.zeros((gates, width), jnp.float32)
     idle["bias"] = (bias.at[1].set(1.0) if gates == 4 else bias).reshape(-1)  # an LSTM's forget gate, as in a fresh one
-    return idle | ({"inner_bias": jnp.zeros(width)} if "inner_bias" in like else {})
+    return idle | ({"inner_bias": jnp.zeros(width, jnp.float32)} if "inner_bias" in like else {})

@@ -186,5 +186,7 @@ class Transformer(nn.Module):
                 looked_at = within_segment(looked_at, segment, back, self.vocabulary)
             x = x + self._embedded(looked_at, self.vocabulary + 1, name)
         if self.positions:
-            x = x + self._embedded(past["position"][:, None] + jnp.arange(length), self.positions, "position")
+            x = x + self._embedded(
+                past["position"][:, None] + jnp.arange(length, dtype=jnp.int32), self.positions, "position"
+            )
         return x, after

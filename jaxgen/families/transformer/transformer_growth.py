@@ -81,9 +81,7 @@ class _Multiplied:
 
     def params(self, params: Params) -> Params:
         blocks = numbered(params, BLOCK)
-        return {
-            name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()
-        }
+        return {name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()}
 
     def _part(self, name: str, part: Params) -> Params:
         if name == "head":
@@ -117,7 +115,7 @@ class _Multiplied:
         """What reads features [D, E], as [times * D, E]."""
         self._reads += 1
         key = jax.random.fold_in(self._key, self._reads)
-        weight = jax.random.uniform(key, (self._times, kernel.shape[0], 1), minval=0.5, maxval=1.5)
+        weight = jax.random.uniform(key, (self._times, kernel.shape[0], 1), jnp.float32, minval=0.5, maxval=1.5)
         return (weight / weight.sum(axis=0) * kernel).reshape(-1, kernel.shape[1])
 
 

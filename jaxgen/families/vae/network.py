@@ -109,7 +109,9 @@ class Decoder(nn.Module):
         x = self.precision.output(3 * size, kernel_init=kernel_init, name="likelihood")(x)
         logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
         half = (self.levels - 1) / 2
-        spread = jnp.linspace(-1.0, 1.0, self.components + 2)[1:-1]  # equal components would stay equal
+        spread = jnp.linspace(-1.0, 1.0, self.components + 2, dtype=jnp.float32)[
+            1:-1
+        ]  # equal components would stay equal
         return LogisticMixture(logits, half * (1.0 + spread + mean), math.log(self.levels / 8) + log_scale)
 
 
@@ -140,7 +142,7 @@ class Affine(nn.Module):
         zeros, size = nn.initializers.zeros, 2 * self.latent
         if condition is not None:
             return Conditioned(size, zeros, name="condition")(condition)
-        return jnp.broadcast_to(self.param("bias", zeros, (size,)), (len(z), size))
+        return jnp.broadcast_to(self.param("bias", zeros, (size,), jnp.float32), (len(z), size))
 
 
 class Prior(nn.Module):

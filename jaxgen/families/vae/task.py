@@ -108,7 +108,7 @@ class Vae:
     def init(self, key: Key) -> Variables:
         encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
-        z, picture = jnp.zeros((1, self.decoder.latent)), jnp.zeros((1, *self.spec.made.shape))
+        z, picture = (jnp.zeros((1, *shape), jnp.float32) for shape in ((self.decoder.latent,), self.spec.made.shape))
         params = {
             "encoder": self.encoder.init(encoder_key, picture, condition)["params"],
             "decoder": self.decoder.init(decoder_key, z, condition)["params"],
