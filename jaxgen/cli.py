@@ -143,8 +143,10 @@ def _report(options) -> int:
 
 def _set_up_jax() -> None:
     from jaxgen.environment import set_up_jax
+    from jaxgen.reporting.terminal import say
 
-    set_up_jax()
+    for sentence in set_up_jax():
+        say(sentence)
 
 
 def _parser():

@@ -9,22 +9,45 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jaxgen.cgroups import allowed_cores
+from jaxgen.compile_cache import bound, unusable
+
 _PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def set_up_jax() -> None:
-    """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call."""
+def set_up_jax() -> list[str]:
+    """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call.
+
+    Returns what the user should know: sentences.
+    """
     import jax
     from absl import logging
 
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", cores())
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    own = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    folder = _cache_folder() if own else Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    why = "there is no home folder" if folder is None else unusable(folder)
+    jax.config.update("jax_compilation_cache_dir", None if why else str(folder))
+    if why:
+        return [f"compiled programs are not kept ({why}); name a folder in JAX_COMPILATION_CACHE_DIR to keep them"]
+    if own:
+        bound(folder)
+    return []
+
+
+def _cache_folder() -> Path | None:
+    """Where compiled programs are kept where the user does not say; None where there is no place."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    if not caches.is_absolute():  # the XDG specification: a relative path is to be ignored
+        try:
+            caches = Path.home() / ".cache"
+        except RuntimeError:  # no HOME, and a user id without a name
+            return None
+    return caches / "jaxgen" / "programs"
 
 
 def facts() -> dict[str, Any]:
@@ -59,14 +82,14 @@ def backend() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """The cores that this process may use, by its affinity and its container's share; all where no system tells."""
+    return allowed_cores() if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def free_memory() -> int | None:
     """The bytes that Linux says a program can still get; None on another system."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
@@ -75,7 +98,7 @@ def free_memory() -> int | None:
 def _processor() -> str:
     """The processor's own name where Linux tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next(
