@@ -1,6 +1,8 @@
 """Reading from disks that fail for a while, as those of a network do: tried again, then told in one sentence."""
 # SPDX-License-Identifier: Apache-2.0
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +17,17 @@ ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # the disk 
 _ANSWERED = (*ABSENT, PermissionError)  # a further attempt would get the same answer
 
 
-def passing(error: BaseException) -> bool:
-    """Whether an error of reading may be gone at the next attempt: the disk's own, not an answer of it."""
+# Errors of a disk rather than of a file: TensorStore, which reads arrays, tells them as text alone.
+_OF_DISKS = ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EREMOTEIO", "ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ENETDOWN")
+_OF_DISKS += ("ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH")
+_WORDS = tuple(os.strerror(getattr(errno, name)) for name in _OF_DISKS if hasattr(errno, name))
+
+
+def passing(error: BaseException) -> str | None:
+    """The words for an error of reading that may be gone at the next attempt; None for an answer of the disk."""
     if isinstance(error, OSError):
-        return not isinstance(error, _ANSWERED)
-    return "[OS error " in str(error)  # TensorStore's words for an errno; its exceptions are ValueErrors
+        return None if isinstance(error, _ANSWERED) else error.strerror or str(error)
+    return next((words for words in _WORDS if words in str(error)), None)
 
 
 def retried(read: Callable[[], R]) -> R:
@@ -28,7 +36,7 @@ def retried(read: Callable[[], R]) -> R:
         try:
             return read()
         except Exception as error:
-            if not passing(error):
+            if passing(error) is None:
                 raise
         time.sleep(wait)
     return read()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxgen.config.document import to_document
 from jaxgen.environment import facts
+from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
@@ -16,6 +17,7 @@ from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trainer import Trainer
+from jaxgen.running.untrained import leave_as_found, take_over
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
 
@@ -33,13 +35,17 @@ def train_run(
     """
     began = time.perf_counter() if began is None else began
     document = to_document(experiment)
-    agree_on(document)
+    if leads() and (remark := take_over(workdir, document)):
+        say(remark)
+    agree_on(document)  # from here on all processes see the folder as it is now
     taken(workdir, read_json(workdir / EXPERIMENT), experiment, document)
     experiment = with_new_leaves(to_train(experiment, workdir), workdir)
     assembly = assemble(experiment, workdir=workdir)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
     try:
+        if folder.remark:
+            speak(folder.remark)
         if leads():  # once more, for a process before us may have begun another
             changes = taken(folder.path, folder.document(), experiment, document)
             changes.note(folder, document)
@@ -54,5 +60,9 @@ def train_run(
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
         return Trainer(assembly, folder, speak, began, profile).run(stopped)
+    except UserError:
+        if isinstance(folder, RunFolder):
+            leave_as_found(folder)
+        raise
     finally:
         folder.close()

@@ -33,12 +33,11 @@ def read_if_whole(folder: Path, step: int, read: Callable[[int], R]) -> R:
     except (Damaged, *_NOT_THE_FILES):
         raise
     except Exception as error:  # whatever a file makes Orbax raise, its digest says whose fault it is
-        failure = first_line(error)
-        disk = passing(error) or isinstance(error, PermissionError)
+        failure, disk = first_line(error), passing(error)
     place = folder / str(step)
     writer = written_by(place)
-    if disk:
-        what = f"cannot be read ({failure}); nothing was moved: see to that disk, and run the same command again"
+    if disk is not None:
+        what = f"cannot be read ({disk}); nothing was moved: see to that disk, and run the same command again"
     elif writer is None:
         what = (
             f"cannot be read by {WRITER} ({failure}), and it has no digests of its files that would tell whether it is "

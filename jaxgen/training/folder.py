@@ -15,12 +15,13 @@ from jaxgen.disk import ABSENT, read_text
 from jaxgen.errors import UserError
 from jaxgen.training.lock import Lock
 
-METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, STOPPED = (
+METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, LOCK, STOPPED = (
     "metrics.jsonl",
     "timing.jsonl",
     "experiment.json",
     "environment.json",
     "summary.json",
+    ".lock",
     "stopped.txt",  # why a run gave up; gone as soon as it is begun again
 )
 
@@ -34,9 +35,10 @@ class RunFolder:
         self.path = Path(path)
         self.made = [place for place in (self.path, *self.path.parents) if not place.exists()]  # innermost first
         try:
+            self.found = set() if self.made else set(os.listdir(self.path))
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
             self._place = self.path.stat()
-            self._lock = Lock(self.path / ".lock")
+            self._lock = Lock(self.path / LOCK)
         except OSError as error:
             raise UserError(
                 f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir"
@@ -124,6 +126,8 @@ class RunFolder:
 
 class FollowedFolder:
     """The run's folder as a process sees it that does not write it: process 0 does."""
+
+    remark: str | None = None
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)

@@ -65,8 +65,8 @@ def test_an_error_that_stays_is_told_and_moves_nothing(run, place, keep, monkeyp
 @pytest.mark.parametrize(
     ("message", "times", "sentence"),
     [
-        ("Error reading local file [OS error 5: EIO Input/output error]", 2, None),
-        ("Error reading local file [OS error 5: EIO Input/output error]", 9, "cannot be read .*OS error 5"),
+        ('UNKNOWN: Failed to open: "d/1c": Input/output error [tensorstore_spec]', 2, None),
+        ('UNKNOWN: Failed to open: "d/1c": Stale file handle', 9, r"cannot be read \(Stale file handle\)"),
         (
             "FAILED_PRECONDITION: no reader for version 7",
             1,
