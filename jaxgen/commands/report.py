@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run
 from jaxgen.running.figures import references_of
+from jaxgen.standard_streams import put_out
 
 
 def report(workdirs: Sequence[str], out: str | None) -> int:
@@ -16,5 +17,5 @@ def report(workdirs: Sequence[str], out: str | None) -> int:
     path = Path(out) if out is not None else Path(workdirs[0]) / "report.html"
     command = shlex.join(["jaxgen", "report", "--workdir", *workdirs, *(["--out", out] if out else [])])
     write_report(runs, references_of([Path(workdir) for workdir in workdirs]), path, "jaxgen report", command=command)
-    print(path)
+    put_out(path)
     return 0

@@ -11,6 +11,7 @@ from jaxgen.core.task import Critic, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
 from jaxgen.running.trained import Trained, load_trained
+from jaxgen.standard_streams import put_out
 from jaxgen.types import Batch
 
 
@@ -32,7 +33,7 @@ def score(
     for number, example in enumerate(examples):
         batch = presentation.example(example)
         for named, arrays in presentation.alternatives(given[number : number + 1]):
-            print(json.dumps({"example": example, **named, **scored({**batch, "given": arrays})}))
+            put_out(json.dumps({"example": example, **named, **scored({**batch, "given": arrays})}))
     return 0
 
 

@@ -3,10 +3,11 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxgen.config.document import to_document
+from jaxgen.config.helpers import helper_digests
 from jaxgen.environment import facts
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
@@ -18,7 +19,7 @@ from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trainer import Trainer
 from jaxgen.running.untrained import leave_as_found, take_over
-from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
+from jaxgen.training.folder import ENVIRONMENT, EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
 
 
@@ -51,7 +52,9 @@ def train_run(
             changes.note(folder, document)
             for sentence in changes.told(experiment, assembly.game.turns):
                 say(sentence)
-        folder.describe(document, facts())
+            for sentence in _changed_helpers(folder.path):
+                say(sentence)
+        folder.describe(document, facts() | {"helpers": helper_digests()})
         keep(folder, experiment, assembly.info, experiment.rewards is None or assembly.prompted)
         keep_new_leaves(folder, experiment)
         if assembly.placed:
@@ -66,3 +69,15 @@ def train_run(
         raise
     finally:
         folder.close()
+
+
+def _changed_helpers(workdir: Path) -> Iterator[str]:
+    """What to say of modules beside the experiment file that are others than when the run was trained last.
+
+    Of the user's own classes experiment.json holds the source; of what those call it knows nothing.
+    """
+    match read_json(workdir / ENVIRONMENT):
+        case {"helpers": dict(before)}:
+            now = helper_digests()
+            for name in sorted(name for name in before if before[name] != now.get(name)):
+                yield f"{name}, which the experiment file imports, has changed since {workdir} was trained last"
