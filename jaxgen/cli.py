@@ -1,11 +1,14 @@
 """The `jaxgen` command: its arguments and its exit codes. `--help` answers without importing jax."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import os
 import sys
 import time
 import traceback
 from pathlib import Path
+
+from jaxgen.standard_streams import complain, drop_output, use_any_locale
 
 
 def _process_began() -> float:
@@ -15,7 +18,8 @@ def _process_began() -> float:
     """
     now = time.perf_counter()
     try:
-        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # since the machine's start
+        # since the machine's start
+        ticks = float(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
     except OSError:
         return now
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
@@ -27,6 +31,7 @@ _BEGAN = _process_began()
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave: 0 done, 2 a user's mistake, 1 an unexpected failure, 128 + n stopped by signal n."""
+    use_any_locale()
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     code = _run(options)
     if code in (1, 2) and _beside_others():
@@ -42,8 +47,9 @@ def _beside_others() -> bool:
 
 def _leave_at_once(code: int) -> None:
     """Without the farewell that waits for all others: they are dead, or wait for this one."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):
+            stream.flush()
     os._exit(code)
 
 
@@ -53,24 +59,24 @@ def _run(options) -> int:
     try:
         return options.verb(options)
     except UserError as error:
-        print(f"jaxgen: {error}", file=sys.stderr)
+        complain(f"jaxgen: {error}")
         return 2
     except KeyboardInterrupt:
-        print("jaxgen: interrupted; what was saved before is whole", file=sys.stderr)
+        complain("jaxgen: interrupted; what was saved before is whole")
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough
-        sys.stderr.close()
+        drop_output()
         return 141
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):
-            print("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device", file=sys.stderr)
+            complain("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device")
         what = "an unexpected failure"
         if _beside_others() and type(error).__name__ == "JaxRuntimeError":
             what = (
                 "another process of this run has ended or cannot be reached; what was saved is whole: start all of "
                 "them again with the same commands"
             )
-        print(f"jaxgen: {what}; {_keep_traceback(options, error)}", file=sys.stderr)
+        complain(f"jaxgen: {what}; {_keep_traceback(options, error)}")
         return 1
 
 
@@ -81,7 +87,7 @@ def _keep_traceback(options, error: Exception) -> str:
     if workdir is not None and Path(workdir).is_dir():
         log = Path(workdir) / "error.log"
         try:
-            log.write_text(text)
+            log.write_text(text, encoding="utf-8")
             return f"its traceback is in {log}: {type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
         except OSError:
             pass  # a folder that cannot be written: the traceback is said below instead
@@ -149,8 +155,10 @@ def _configs(options) -> int:
 
 def _set_up_jax() -> None:
     from jaxgen.environment import set_up_jax
+    from jaxgen.reporting.terminal import say
 
-    set_up_jax()
+    for sentence in set_up_jax():
+        say(sentence)
 
 
 def _parser():

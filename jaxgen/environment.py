@@ -9,43 +9,62 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jaxgen.cgroups import allowed_cores
+from jaxgen.compile_cache import bound, unusable
+
 _PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def set_up_jax() -> str | None:
+def set_up_jax() -> list[str]:
     """One JAX device a core on CPUs, compiled programs kept in the user's cache folder. Before the first JAX call.
 
-    After it the number of devices is fixed, as in a notebook that has used JAX: the sentence that says so.
+    Returns what the user should know: sentences. After it the number of devices is fixed.
     """
     import jax
     from absl import logging
 
     _deterministic_on_gpus()
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
-    remark = None
+    remarks: list[str] = []
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         try:
             jax.config.update("jax_num_cpu_devices", cores())
-        except RuntimeError:  # JAX has made its devices
-            remark = _fixed_devices(len(jax.devices("cpu")))
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "jaxgen" / "programs"))
+        except RuntimeError:  # JAX has made its devices, as in a notebook that has used it
+            remarks += _fixed_devices(len(jax.devices("cpu")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    return remark
+    own = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    folder = _cache_folder() if own else Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    why = "there is no home folder" if folder is None else unusable(folder)
+    jax.config.update("jax_compilation_cache_dir", None if why else str(folder))
+    if why:
+        remarks.append(f"compiled programs are not kept ({why}); name a folder in JAX_COMPILATION_CACHE_DIR to keep them")
+    elif own:
+        bound(folder)
+    return remarks
 
 
-def _fixed_devices(count: int) -> str | None:
+def _cache_folder() -> Path | None:
+    """Where compiled programs are kept where the user does not say; None where there is no place."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    if not caches.is_absolute():  # the XDG specification: a relative path is to be ignored
+        try:
+            caches = Path.home() / ".cache"
+        except RuntimeError:  # no HOME, and a user id without a name
+            return None
+    return caches / "jaxgen" / "programs"
+
+
+def _fixed_devices(count: int) -> list[str]:
     """What to say where JAX was in use before; nothing where it has a device a core, or an accelerator."""
     import jax
 
     if jax.default_backend() != "cpu" or count == cores():
-        return None
-    return (
+        return []
+    return [
         f"JAX was in use before jaxgen and has {count} CPU device{'s' if count > 1 else ''} for {cores()} cores; to "
         "use a device a core, call jaxgen.train or jaxgen.load before other JAX code"
-    )
+    ]
 
 
 def _deterministic_on_gpus() -> None:
@@ -90,14 +109,14 @@ def backend() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """The cores that this process may use, by its affinity and its container's share; all where no system tells."""
+    return allowed_cores() if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def free_memory() -> int | None:
     """The bytes that Linux says a program can still get; None on another system."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
@@ -106,7 +125,7 @@ def free_memory() -> int | None:
 def _processor() -> str:
     """The processor's own name where Linux tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next(

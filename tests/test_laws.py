@@ -18,22 +18,25 @@ FILES = sorted(HOUSE.rglob("*.py"))
 BELOW = {
     "errors": set(),
     "atomic_write": set(),
+    "disk": {"errors"},
     "types": set(),
     "ops": set(),
     "config": {"errors"},
     "nn": {"ops", "types", "errors"},
     "core": {"ops", "types", "errors"},
     "families": {"ops", "nn", "core", "types", "errors"},
-    "training": {"ops", "core", "types", "errors", "atomic_write"},
+    "training": {"ops", "core", "types", "errors", "atomic_write", "disk"},
     "rewards": {"ops", "core", "types", "errors", "metrics"},
     "metrics": {"ops", "types", "errors", "data", "atomic_write"},
     "data": {"ops", "core", "types", "errors", "environment"},
     "modalities": {"types", "errors", "core", "data", "metrics", "reporting"},
-    "reporting": {"types", "errors", "atomic_write", ""},
-    "environment": set(),
+    "reporting": {"types", "errors", "atomic_write", "disk", ""},
+    "cgroups": set(),
+    "compile_cache": set(),
+    "environment": {"cgroups", "compile_cache"},
     "experiment": {"core", "errors", "training", "rewards"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
-    | {"metrics", "modalities", "reporting", "environment", "atomic_write"},
+    | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine
 

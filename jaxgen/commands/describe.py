@@ -26,6 +26,7 @@ from jaxgen.running.estimate import (
     warning,
 )
 from jaxgen.running.starting import with_new_leaves
+from jaxgen.standard_streams import put_out
 from jaxgen.training.checkpoint_size import checkpoint_bytes
 from jaxgen.training.folder import SUMMARY, read_json
 
@@ -34,7 +35,7 @@ def describe(config: str, changes: Changes, run: str | None = None, compiles: bo
     """Print parameters, FLOPs, memory, checkpoint bytes and an estimate of the time, at the pace of `run` if named."""
     pace = None if run is None else _pace(Path(run))
     for line in description(assemble(with_new_leaves(chosen_experiment(config, changes), None)), pace, compiles):
-        print(line)
+        put_out(line)
     return 0
 
 

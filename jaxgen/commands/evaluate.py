@@ -9,6 +9,7 @@ from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.stopping import Stop
+from jaxgen.standard_streams import put_out
 
 
 def evaluate(workdir: str, config: str | None, settings: Sequence[str], which: str | None, split: str) -> int:
@@ -19,5 +20,5 @@ def evaluate(workdir: str, config: str | None, settings: Sequence[str], which: s
     except Stopped:
         say("stopped; nothing was written")
         return 128 + stop.signal
-    print(json.dumps(figures), flush=True)
+    put_out(json.dumps(figures))
     return 0

@@ -1,7 +1,6 @@
 """`jaxgen sample`: fresh examples from a run."""
 # SPDX-License-Identifier: Apache-2.0
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from jaxgen.running.bounded import Sampling, Stopped
 from jaxgen.running.sample_run import samples_of
 from jaxgen.running.stopping import Stop
 from jaxgen.running.trained import load_trained
+from jaxgen.standard_streams import put_out
 
 
 def sample(
@@ -49,11 +49,11 @@ def sample(
     lines = presentation.lines(samples)
     artefact = presentation.show(samples) if lines is None else Artefact("txt", "\n".join(lines).encode())
     if out is None and artefact.is_text:
-        sys.stdout.write(artefact.content.decode() + "\n")
+        put_out(artefact.content.decode())
         return 0
     path = Path(out) if out is not None else trained.folder / "samples" / f"sample.{artefact.suffix}"
     _write(artefact, path, "--out")
-    print(path)
+    put_out(path)
     return 0
 
 

@@ -11,6 +11,7 @@ from jaxgen.core.task import Critic, InWindows, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
 from jaxgen.running.trained import Trained, load_trained
+from jaxgen.standard_streams import put_out
 from jaxgen.training.evaluation import added, finish
 from jaxgen.types import Batch
 
@@ -20,7 +21,7 @@ def score(
 ) -> int:
     """One JSON object a line of stdout, in the order of the examples."""
     for line in scores_of(load_trained(Path(workdir), config, say, settings), examples, given):
-        print(json.dumps(line))
+        put_out(json.dumps(line))
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jaxgen.config.helpers import look_beside
 from jaxgen.config.shipped import shipped_config, shipped_configs
 from jaxgen.errors import UserError, nearest
 
@@ -28,6 +29,7 @@ def load_experiment(path: str | os.PathLike, expected: type[E]) -> E:
     code = _compiled(path)
     module = types.ModuleType(f"{MODULE_PREFIX}{path.resolve()}")
     module.__file__ = code.co_filename
+    look_beside(path)
     before = sys.modules.pop(module.__name__, None)
     sys.modules[module.__name__] = module
     try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxgen.data.examples import Chosen, RandomAccess, decoded
 from jaxgen.data.order import EpochOrder
+from jaxgen.data.workers import begin_worker, quiet
 from jaxgen.environment import cores
 from jaxgen.types import Batch, Key, Spec
 
@@ -56,9 +57,10 @@ class StreamedExamples:
             reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + _AHEAD)
             return iter(batches.to_iter_dataset(reading))
         _parse_no_flags()
+        quiet()
         processes = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=_AHEAD)
         reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)  # within each: batches are large
-        return iter(batches.to_iter_dataset(reading).mp_prefetch(processes))
+        return iter(batches.to_iter_dataset(reading).mp_prefetch(processes, begin_worker))
 
 
 def _parse_no_flags() -> None:

@@ -25,9 +25,9 @@ from jaxgen.core.task import Task
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.data_info import DATA, DataInfo
-from jaxgen.running.resuming import reached
 from jaxgen.running.shown import experiment_document, filled, misfits, read_shown, types_of, untrained
 from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.checkpoint_files import reached
 from jaxgen.training.digests import digest, leaves_of
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import leads, several, told, told_tree

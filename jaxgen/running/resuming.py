@@ -13,6 +13,7 @@ from jaxgen.core.task import Turn
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.data_info import same_data
+from jaxgen.training.checkpoint_files import reached
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder
 from jaxgen.training.schedules import rate_of
 
@@ -103,12 +104,6 @@ def rate_at(optimiser: Any, updates: int, update: int) -> float | None:
     if callable(rate):
         return float(rate(update))
     return float(rate) if isinstance(rate, int | float) else None
-
-
-def reached(workdir: Path) -> int | None:
-    """The step of the newest checkpoint."""
-    names = (path.name for path in (workdir / "checkpoints").glob("[0-9]*"))
-    return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
 def _validates(document: dict) -> bool:

@@ -3,12 +3,14 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxgen.config.document import to_document
+from jaxgen.config.helpers import helper_digests
 from jaxgen.core.data import Data, Understood
 from jaxgen.environment import facts
+from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
@@ -18,7 +20,8 @@ from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trainer import Trainer
-from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
+from jaxgen.running.untrained import leave_as_found, take_over
+from jaxgen.training.folder import ENVIRONMENT, EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
 
 
@@ -35,19 +38,25 @@ def train_run(
     """
     began = time.perf_counter() if began is None else began
     document = to_document(experiment)
-    agree_on(document)
+    if leads() and (remark := take_over(workdir, document)):
+        say(remark)
+    agree_on(document)  # from here on all processes see the folder as it is now
     taken(workdir, read_json(workdir / EXPERIMENT), experiment, document)
     experiment = as_begun(with_new_leaves(to_train(experiment, workdir), workdir), workdir)
     assembly = assemble(experiment, workdir=workdir)
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
     try:
+        if folder.remark:
+            speak(folder.remark)
         if leads():  # once more, for a process before us may have begun another
             changes = taken(folder.path, folder.document(), experiment, document)
             changes.note(folder, document)
             for sentence in changes.told(experiment, assembly.game.turns):
                 say(sentence)
-        folder.describe(document, facts())
+            for sentence in _changed_helpers(folder.path):
+                say(sentence)
+        folder.describe(document, facts() | {"helpers": helper_digests()})
         reads = experiment.rewards is None or assembly.prompted
         if reads:
             _look_at(experiment.data, folder, stopped, speak)
@@ -59,6 +68,10 @@ def train_run(
             if turn.name not in assembly.game.optimisers:
                 speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
         return Trainer(assembly, folder, speak, began, profile).run(stopped)
+    except UserError:
+        if isinstance(folder, RunFolder):
+            leave_as_found(folder)
+        raise
     finally:
         folder.close()
 
@@ -72,3 +85,15 @@ def _look_at(data: Data, folder: RunFolder | FollowedFolder, stopped: Callable[[
             say(f"data: {sentence}")
     check_data(folder, data, say, stopped)
     keep_changes(folder, data, say)
+
+
+def _changed_helpers(workdir: Path) -> Iterator[str]:
+    """What to say of modules beside the experiment file that are others than when the run was trained last.
+
+    Of the user's own classes experiment.json holds the source; of what those call it knows nothing.
+    """
+    match read_json(workdir / ENVIRONMENT):
+        case {"helpers": dict(before)}:
+            now = helper_digests()
+            for name in sorted(name for name in before if before[name] != now.get(name)):
+                yield f"{name}, which the experiment file imports, has changed since {workdir} was trained last"

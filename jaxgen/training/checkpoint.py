@@ -4,8 +4,6 @@
 import contextlib
 import math
 import os
-import sys
-from asyncio import base_events
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,20 +13,17 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
-from jaxgen.core.masks import by_path
-from jaxgen.core.state import TrainState, with_keys, without_keys
+from jaxgen.core.state import TrainState, without_keys
+from jaxgen.disk import retried, unreadable
 from jaxgen.errors import UserError
-from jaxgen.training.digests import digest, leaves_of, plain_shapes, type_of
+from jaxgen.training.checkpoint_files import FOLDER, Damaged, read_content
+from jaxgen.training.checkpoint_reading import Record, first_line, read_if_whole, read_saved, read_state
+from jaxgen.training.checkpoint_writing import SaveArrays, open_manager
+from jaxgen.training.digests import digest, leaves_of
 from jaxgen.training.folder import evaluations
-from jaxgen.training.processes import several
 
 R = TypeVar("R")
-Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
-
-# What says nothing about the file: too little memory, no right to read, a device that failed.
-_NO_DAMAGE = (MemoryError, PermissionError, jax.errors.JaxRuntimeError, UserError)
 
 
 @dataclass(frozen=True)
@@ -55,22 +50,13 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int | None, best: Best | None = None):
-        self.folder, self._run = folder / "checkpoints", folder
+        self.folder, self._run = folder / FOLDER, folder
         self._damaged = folder / "damaged"
-        self._keep, self._writable = keep, keep is not None
-        if self._writable and not isinstance(sys.unraisablehook, _LateWrites):
-            sys.unraisablehook = _LateWrites(sys.unraisablehook)
-        alone = _alone()
-        if self._writable and alone:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        if self._writable:
-            options = ocp.CheckpointManagerOptions(
-                preservation_policy=_Kept(self._kept), cleanup_tmp_directories=True, **alone
-            )
-        else:
-            options = ocp.CheckpointManagerOptions(read_only=True, **alone)
-        self._best = best
-        self._manager = ocp.CheckpointManager(self.folder.absolute(), options=options, item_handlers=_handlers())
+        self._keep, self._writable, self._best = keep, keep is not None, best
+        try:
+            self._manager = retried(lambda: open_manager(self.folder, self._kept if self._writable else None))
+        except OSError as error:
+            raise unreadable(self.folder, error) from None
         self._values = self._saved_values() if best else {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
@@ -95,10 +81,12 @@ class Checkpoints:
     def _saved_values(self) -> dict[int, float]:
         """The figure of each regular checkpoint that was evaluated; a damaged record has none."""
         values = {}
+        figures = evaluations(self._run)
         for step in self.steps():
-            with contextlib.suppress(Exception):  # said when it is restored
-                if self._content(step)["record"]["regular"]:
-                    values[step] = float(evaluations(self._run)[step][self._best.metric])
+            with contextlib.suppress(Damaged):  # said when it is restored
+                figure = figures.get(step, {}).get(self._best.metric)
+                if figure is not None and read_content(self.folder / str(step))["record"].get("regular"):
+                    values[step] = float(figure)
         return values
 
     def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
@@ -117,9 +105,9 @@ class Checkpoints:
         self._writing = self._writer.submit(self._write, step, plain, record)
 
     def _write(self, step: int, plain: TrainState, record: Record) -> None:
-        content = {"record": record, "leaves": leaves_of(plain)}
+        content = {"record": record, "leaves": leaves_of(plain), "listed": True}
         arguments = ocp.args.Composite(
-            state=ocp.args.PyTreeSave(plain), record=ocp.args.JsonSave({**content, "sha256": digest(content)})
+            state=SaveArrays(plain), record=ocp.args.JsonSave({**content, "sha256": digest(content)})
         )
         if not self._manager.save(step, args=arguments):
             raise OSError(f"a checkpoint as new as step {step} stands there already")
@@ -148,40 +136,39 @@ class Checkpoints:
 
         Where a `step` is asked for, that one or none.
 
-        One that is damaged is named to `warn` and put aside in `damaged/`, so that no later save meets it. UserError
-        when none of them is whole, or one holds other shapes than `like`.
+        One that is damaged, so that a digest differs, is named to `warn` and put aside in `damaged/`, and no later save
+        meets it. UserError when none of them is whole, one holds other shapes than `like`, or one cannot be read though
+        it is not damaged: then nothing is moved.
         """
-        return self._newest_whole(lambda tried: self._read(tried, like), warn, step)
+        return self._newest_whole(lambda tried: read_state(self._manager, tried, like), warn, step)
 
     def restore_saved(self, warn: Callable[[str], None]) -> tuple[dict[str, Any], Record] | None:
         """The newest whole checkpoint as it was saved: a state's parts as nested dicts of arrays, keys as integers.
 
         It needs none of the classes that the run is made of. Otherwise as `restore`.
         """
-        return self._newest_whole(self._read_saved, warn, None)
+        return self._newest_whole(lambda tried: read_saved(self._manager, tried), warn, None)
 
     def types(self) -> dict[str, str] | None:
         """The path and type of all leaves of the newest checkpoint whose record can be read; None where none can."""
         for step in self.steps():
-            with contextlib.suppress(Exception):  # said when it is restored
-                return {path: leaf["type"] for path, leaf in self._content(step)["leaves"].items()}
+            with contextlib.suppress(Damaged):  # said when it is restored
+                return {path: leaf["type"] for path, leaf in read_content(self.folder / str(step))["leaves"].items()}
         return None
 
     def _newest_whole(self, read: Callable[[int], R], warn: Callable[[str], None], step: int | None) -> R | None:
         found = self.steps() if step is None else [step]
         for tried in found:
             try:
-                restored = read(tried)
-            except _NO_DAMAGE:
-                raise
-            except Exception as error:  # whatever a broken file makes Orbax raise, the answer is the same
+                restored = read_if_whole(self.folder, tried, read)
+            except Damaged as damage:
                 if step is not None:
                     others = ", ".join(str(other) for other in self.steps() if other != step) or "no others"
                     raise UserError(
-                        f"the checkpoint of step {step} is damaged ({_first_line(error)}); kept beside it are {others}"
+                        f"the checkpoint of step {step} is damaged ({damage}); kept beside it are {others}"
                     ) from None
                 place = f"it is kept aside in {self._put_aside(tried)}" if self._writable else "an older one is tried"
-                warn(f"the checkpoint of step {tried} is damaged ({_first_line(error)}); {place}")
+                warn(f"the checkpoint of step {tried} is damaged ({damage}); {place}")
             else:
                 self._drop_old()
                 return restored
@@ -206,56 +193,18 @@ class Checkpoints:
             if regular is not None and step > regular:
                 self._manager.delete(step)
 
-    def _content(self, step: int) -> dict[str, Any]:
-        return self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-
-    def _whole_content(self, step: int) -> dict[str, Any]:
-        content = self._content(step)
-        if content.pop("sha256") != digest(content):
-            raise ValueError("the bytes of its record are not those that were saved")
-        return content
-
-    def _read_saved(self, step: int) -> tuple[dict[str, Any], Record]:
-        content = self._whole_content(step)
-        described = self._manager.item_metadata(step)["state"]
-        plain = ocp.RestoreArgs(restore_type=np.ndarray)
-        arguments = ocp.args.PyTreeRestore(restore_args=jax.tree.map(lambda _: plain, described.tree))
-        tree = self._manager.restore(step, args=ocp.args.Composite(state=arguments))["state"]
-        _refuse_other_bytes(tree, content["leaves"])
-        return tree, content["record"]
-
-    def _read(self, step: int, like: TrainState) -> tuple[TrainState, Record]:
-        content = self._whole_content(step)
-        saved, guarded = content["leaves"], like
-        if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
-            like = like.replace(skipped={})
-        shapes = plain_shapes(like)
-        wanted = {path: type_of(leaf) for path, leaf in by_path(shapes).items()}
-        self._refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
-        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
-        restored = ocp.args.PyTreeRestore(shapes, restore_args=ocp.checkpoint_utils.construct_restore_args(shapes))
-        plain = self._manager.restore(step, args=ocp.args.Composite(state=restored))["state"]
-        _refuse_other_bytes(jax.device_get(plain), saved)
-        state = with_keys(plain, like)
-        return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
-
-    def _refuse_other_shapes(self, step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
-        """A whole checkpoint of another network is no damage: nothing is moved, and the first difference is named."""
-        for path in [*wanted, *saved]:
-            if saved.get(path) != wanted.get(path):
-                raise UserError(
-                    f"the checkpoint of step {step} holds {path} as {saved.get(path, 'nothing')}, and the run wants "
-                    f"{wanted.get(path, 'nothing')}: its data or jaxgen have changed since; undo that, or train into "
-                    "another --workdir"
-                )
-
     def _put_aside(self, step: int) -> Path:
-        self._damaged.mkdir(exist_ok=True)
         number = 0
         while (aside := self._damaged / (f"checkpoint-{step}" + (f"-{number}" if number else ""))).exists():
             number += 1
-        (self.folder / str(step)).rename(aside)
+        try:
+            self._damaged.mkdir(exist_ok=True)
+            (self.folder / str(step)).rename(aside)
+        except OSError as error:
+            raise UserError(
+                f"the checkpoint of step {step} is damaged and cannot be moved to {aside} ({error.strerror}); make the "
+                "folder writable, and run the same command again"
+            ) from None
         self._manager.reload()
         return aside
 
@@ -268,80 +217,6 @@ class Checkpoints:
             kept = [step for step in self.steps() if os.path.isdir(self.folder / str(step))]
             newest = f"the checkpoint of step {kept[0]} is whole" if kept else "there is no earlier checkpoint"
             raise UserError(
-                f"a checkpoint could not be written to {self.folder} ({_first_line(error)}); {newest}: mend that (make "
+                f"a checkpoint could not be written to {self.folder} ({first_line(error)}); {newest}: mend that (make "
                 "room, where the disk is full) and run the same command again"
             ) from error
-
-
-@dataclass(frozen=True)
-class _LateWrites:
-    """Passes over what TensorStore's threads cannot report, and hands all else on to the hook `before` it.
-
-    Orbax gathers the writes of a checkpoint's arrays in an event loop of its own and closes it at the first that fails;
-    it offers no way to wait for the others. Each that ends later finds the loop closed and Python prints a traceback,
-    beside the sentence that tells of the failure. Such a call comes from no Python code, and so it is told apart.
-    """
-
-    before: Callable[[Any], object]
-
-    def __call__(self, unraisable: Any) -> None:
-        error, begun = unraisable.exc_value, unraisable.exc_traceback
-        late = (
-            isinstance(error, RuntimeError)
-            and str(error) == "Event loop is closed"
-            and begun is not None
-            and begun.tb_frame.f_code is base_events.BaseEventLoop.call_soon_threadsafe.__code__
-        )
-        if not late:
-            self.before(unraisable)
-
-
-class _Kept(PreservationPolicy):
-    """Orbax's word for the steps that `kept` chooses."""
-
-    def __init__(self, kept: Callable[[Sequence[int]], set[int | None]]):
-        self._kept = kept
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        steps = [checkpoint.step for checkpoint in checkpoints]
-        kept = self._kept(steps)
-        return [step in kept for step in steps]
-
-
-def _alone() -> dict[str, Any]:
-    """Options for a manager that waits for no other process: one process writes, and any may read."""
-    if not several():
-        return {}
-    own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
-    )
-    return {"multiprocessing_options": options, "create": False}
-
-
-def _handlers() -> dict[str, ocp.CheckpointHandler]:
-    """Arrays stand in the files as they are: what a checkpoint takes is known before, and packing numbers saves 7 %."""
-    alone = _alone()
-    options = {"multiprocessing_options": alone["multiprocessing_options"]} if alone else {}
-    return {
-        "state": ocp.PyTreeCheckpointHandler(use_compression=False, **options),
-        "record": ocp.JsonCheckpointHandler(**options),
-    }
-
-
-def _refuse_other_bytes(tree: Any, saved: Mapping[str, Mapping[str, str]]) -> None:
-    """ValueError where an array is not the one that was saved."""
-    found = leaves_of(tree)
-    for path in saved:
-        if found.get(path) != saved[path]:
-            raise ValueError(f"the bytes of {path} are not those that were saved")
-
-
-def _zero(leaf: Any) -> np.ndarray:
-    return np.zeros(leaf.shape, leaf.dtype)
-
-
-def _first_line(error: BaseException) -> str:
-    """The kernel of a library's long message."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text[:160]}"

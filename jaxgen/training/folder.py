@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -12,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen.atomic_write import write_whole
+from jaxgen.disk import ABSENT, read_text
 from jaxgen.errors import UserError
+from jaxgen.training.lock import Lock
 
-METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, STOPPED = (
+METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, LOCK, STOPPED = (
     "metrics.jsonl",
     "timing.jsonl",
     "experiment.json",
     "environment.json",
     "summary.json",
+    ".lock",
     "stopped.txt",  # why a run gave up; gone as soon as it is begun again
 )
 
@@ -31,24 +33,29 @@ class RunFolder:
         if not os.fspath(path):
             raise UserError("--workdir is empty; name a folder")
         self.path = Path(path)
+        self.made = [place for place in (self.path, *self.path.parents) if not place.exists()]  # innermost first
         try:
+            self.found = set() if self.made else set(os.listdir(self.path))
             (self.path / "samples").mkdir(parents=True, exist_ok=True)
             self._place = self.path.stat()
-            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held until the run ends
+            self._lock = Lock(self.path / LOCK)
         except OSError as error:
             raise UserError(
                 f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir"
             ) from None
+
+    @property
+    def remark(self) -> str | None:
+        """What the user should know of the lock."""
+        return self._lock.remark
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still leads to the folder that was opened."""
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in {self.path}; wait for it, or give another --workdir"
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{self.path} cannot be locked ({error.strerror}); give a --workdir on another disk"
-            ) from None
+            return os.path.samestat(self.path.stat(), self._place)
+        except OSError:  # gone, or what a lost network disk answers
+            return False
 
     def document(self) -> dict[str, Any] | None:
         """The experiment that the folder belongs to; None in a new one."""
@@ -56,7 +63,7 @@ class RunFolder:
 
     def describe(self, document: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
         """Write down once what is run, and each time where."""
-        if not (self.path / EXPERIMENT).exists():
+        if self.document() is None:
             self.write(EXPERIMENT, json.dumps(document, indent=2) + "\n")
         self.write(ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
 
@@ -78,21 +85,19 @@ class RunFolder:
     def log(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one object to metrics.jsonl or timing.jsonl."""
         text = json.dumps({key: finite(value) for key, value in line.items()}, allow_nan=False)
-        with self._told(name), open(self.path / name, "a") as file:
+        with self._told(name), open(self.path / name, "a", encoding="utf-8") as file:
             file.write(text + "\n")
 
     def forget_after(self, step: int) -> None:
         """Drop both logs' lines past `step`, and a torn last one: the resumed run writes them again."""
         for name in (METRICS, TIMING):
-            path = self.path / name
-            if path.exists():
-                kept = [line for line in path.read_text(errors="replace").splitlines() if _step(line) <= step]
-                self.write(name, "".join(line + "\n" for line in kept))
+            lines = lines_of(self.path / name)
+            if lines:
+                self.write(name, "".join(line + "\n" for line in lines if _step(line) <= step))
 
     def spent(self) -> Mapping[str, float]:
         """The seconds by cause that timing.jsonl told last; none in a new folder."""
-        path = self.path / TIMING
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        lines = lines_of(self.path / TIMING)
         return next((json.loads(line)["spent"] for line in reversed(lines) if '"spent"' in line), {})
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
@@ -105,11 +110,7 @@ class RunFolder:
     @contextlib.contextmanager
     def _told(self, name: str) -> Iterator[None]:
         """Whatever keeps a file from being written, said in one sentence; nothing is written into another folder."""
-        try:
-            same = os.path.samestat(self.path.stat(), self._place)
-        except OSError:  # gone, or what a lost network disk answers
-            same = False
-        if not same:
+        if not self.in_place:
             raise UserError(
                 f"{self.path} is no more the folder that this run writes (moved, removed, or its disk unmounted); put "
                 "it back and run the same command again"
@@ -125,6 +126,8 @@ class RunFolder:
 
 class FollowedFolder:
     """The run's folder as a process sees it that does not write it: process 0 does."""
+
+    remark: str | None = None
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -149,9 +152,7 @@ class FollowedFolder:
 
 def evaluations(folder: Path) -> dict[int, dict[str, float]]:
     """The figures of each evaluation that metrics.jsonl tells, in the order of their steps."""
-    path = folder / METRICS
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    found = (json.loads(line) for line in lines if '"split"' in line and _step(line) != math.inf)
+    found = (json.loads(line) for line in lines_of(folder / METRICS) if '"split"' in line and _step(line) != math.inf)
     return {line["step"]: line for line in found if line["split"] != "train"}
 
 
@@ -167,13 +168,21 @@ def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:
         ) from None
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; None when there is no such file. UserError when it is no JSON."""
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file of jaxgen's own; none when there is no such file. UserError when the disk fails."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        return read_text(path).splitlines()
+    except ABSENT:
+        return []
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None when there is no such file. UserError when it is no JSON, or the disk fails."""
+    try:
+        return json.loads(read_text(path))
+    except ABSENT:
         return None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}); restore it, or train into another --workdir") from None
 
 

@@ -170,7 +170,8 @@ def test_a_checkpoint_of_another_network_is_no_damage(tmp_path):
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     save(tmp_path, 1)
     checkpoints = Checkpoints(tmp_path, keep=3)
-    monkeypatch.setattr("jaxgen.training.checkpoint.leaves_of", lambda tree: (_ for _ in ()).throw(MemoryError()))
+    exhausted = lambda tree: (_ for _ in ()).throw(MemoryError())  # noqa: E731
+    monkeypatch.setattr("jaxgen.training.checkpoint_reading.leaves_of", exhausted)
     with pytest.raises(MemoryError):
         checkpoints.restore(jax.eval_shape(state_at, 0), print)
     assert checkpoints.steps() == [1] and not (tmp_path / "damaged").exists()
