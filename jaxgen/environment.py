@@ -38,7 +38,9 @@ def set_up_jax() -> list[str]:
     why = "there is no home folder" if folder is None else unusable(folder)
     jax.config.update("jax_compilation_cache_dir", None if why else str(folder))
     if why:
-        remarks.append(f"compiled programs are not kept ({why}); name a folder in JAX_COMPILATION_CACHE_DIR to keep them")
+        remarks.append(
+            f"compiled programs are not kept ({why}); name a folder in JAX_COMPILATION_CACHE_DIR to keep them"
+        )
     elif own:
         bound(folder)
     return remarks

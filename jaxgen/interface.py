@@ -124,7 +124,7 @@ class TrainedRun:
 @functools.cache
 def _set_up() -> None:
     """Once in a process."""
-    if remark := set_up_jax():
+    for remark in set_up_jax():
         say(remark)
 
 

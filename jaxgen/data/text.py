@@ -36,8 +36,8 @@ class Text:
     a TFDS set are split expressions (`test="validation+test"` makes nanoGPT's tenth of `tiny_shakespeare`) and left
     out are its own splits, their examples joined end to end. A text is read as one stream; with `documents` it falls
     into ones that know nothing of each other, packed into rows of T tokens. A document begins with the token
-    `vocabulary`, "start", and ends with the last one of the vocabulary, "end", so that a sample knows when to stop. `skip_bad` lines that are no UTF-8 may be
-    left out.
+    `vocabulary`, "start", and ends with the last one of the vocabulary, "end", so that a sample knows when to stop.
+    `skip_bad` lines that are no UTF-8 may be left out.
     """
 
     name: str = _BUILTIN

@@ -284,7 +284,8 @@ def with_bytes(batches: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any
 
 
 def target_bytes(tokens: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """[..., T] float32: how many bytes of UTF-8 each target of rows [..., T+1] stands for; "end" and "start" for none."""
+    """[..., T] float32: how many bytes of UTF-8 each target of rows [..., T+1] stands for; "end" and "start" for none.
+    """
     return np.asarray((*vocabulary.token_bytes, 0, 0), np.float32)[tokens[..., 1:]]
 
 

@@ -78,7 +78,8 @@ class TextPresents(Texts):
         most = self.tokens.length
         if len(tokens) > most:
             say(
-                f"a prompt has {len(tokens):,} {self._units}, and the model was trained on {most}: its last {most} are used"
+                f"a prompt has {len(tokens):,} {self._units}, and the model was trained on {most}: "
+                f"its last {most} are used"
             )
         return tokens[-most:]
 
