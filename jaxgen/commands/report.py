@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgen.reporting.page import write_report
+from jaxgen.reporting.reasons import by_reason
 from jaxgen.reporting.run_view import read_run
-from jaxgen.running.figures import references_of
+from jaxgen.reporting.terminal import say
+from jaxgen.running.references import references_of
 
 
 def report(workdirs: Sequence[str], out: str | None) -> int:
@@ -15,6 +17,10 @@ def report(workdirs: Sequence[str], out: str | None) -> int:
     runs = [read_run(workdir) for workdir in workdirs]
     path = Path(out) if out is not None else Path(workdirs[0]) / "report.html"
     command = shlex.join(["jaxgen", "report", "--workdir", *workdirs, *(["--out", out] if out else [])])
-    write_report(runs, references_of([Path(workdir) for workdir in workdirs]), path, "jaxgen report", command=command)
+    references = references_of([Path(workdir) for workdir in workdirs])
+    for name, row in references.items():
+        for sentence in by_reason(row):
+            say(f"{name}: {sentence}")
+    write_report(runs, references, path, "jaxgen report", command=command)
     print(path)
     return 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxgen.core.data import Finite
 from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import Figures
 from jaxgen.modalities.clip import ClipPresents
 from jaxgen.modalities.image import ImagePresents
 from jaxgen.modalities.label import LabelPresents
@@ -25,6 +26,7 @@ from jaxgen.modalities.presents import (
     OwnModality,
     Presents,
     counted,
+    counted_rows,
 )
 from jaxgen.modalities.tokens import text_presents
 from jaxgen.modalities.wave import WavePresents
@@ -148,9 +150,11 @@ class Presentation:
             return next(iter(given.values())), made
         return [dict(zip(given, parts, strict=True)) for parts in zip(*given.values(), strict=True)], made
 
-    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
-        """Figures of rows that are no models, where what is made is Measured."""
-        return self.made.references(train, real, (self._captions(train), self._captions(real)))
+    def references(self, train: Batch, real: Batch) -> dict[str, Figures]:
+        """Figures of rows that are no models, where what is made is Measured, and how many examples they are of."""
+        rows = self.made.references(train, real, (self._captions(train), self._captions(real)))
+        counts = {"training_examples": counted_rows(train), "held_out_examples": counted_rows(real)}
+        return {name: row | counts for name, row in rows.items()}
 
     def attention(self, samples: Batch, weights: np.ndarray) -> Artefact:
         """A picture of `weights` [N, T, S] from what was made to what was given, place by place."""
