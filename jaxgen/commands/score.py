@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import jax
 
 from jaxgen.core.task import Critic, Likelihood
 from jaxgen.errors import UserError
-from jaxgen.reporting.terminal import say
-from jaxgen.running.trained import Trained, load_trained
+from jaxgen.modalities.presentation import Presentation
+from jaxgen.reporting.terminal import Work, say
+from jaxgen.running.scoring import Scoring
+from jaxgen.running.trained import load_trained
 from jaxgen.types import Batch
 
 
@@ -28,26 +29,19 @@ def score(
         raise UserError(
             f"{len(examples)} examples and {len(given)} given; give --given once for each example, or not at all"
         )
-    scored = _scoring(trained)
-    for number, example in enumerate(examples):
-        batch = presentation.example(example)
-        for named, arrays in presentation.alternatives(given[number : number + 1]):
-            print(json.dumps({"example": example, **named, **scored({**batch, "given": arrays})}))
+    with Work(len(examples), "scoring") as work:
+        for (number, named), figures in Scoring(trained)(_batches(presentation, examples, given)):
+            print(json.dumps({"example": examples[number], **named, **figures}))
+            if not sys.stdout.isatty():  # where they are shown, the lines themselves tell how far it is
+                work.done(number + 1)
     return 0
 
 
-def _scoring(trained: Trained) -> Callable[[Batch], dict[str, float | str]]:
-    """The figures of a batch of one; each program is compiled once for all examples of a shape."""
-    task, variables, key = trained.assembly.task, trained.variables, trained.assembly.key
-    likelihood = jax.jit(task.log_prob) if isinstance(task, Likelihood) else None
-    critic = jax.jit(task.probability) if isinstance(task, Critic) else None
-
-    def scored(batch: Batch) -> dict[str, float | str]:
-        figures: dict[str, float | str] = {}
-        if likelihood is not None:
-            figures |= {"log_prob_nats": float(likelihood(variables, batch, key)[0]), "bound": task.bound}
-        if critic is not None:
-            figures["probability_real"] = float(critic(variables, batch)[0])
-        return figures
-
-    return scored
+def _batches(
+    presentation: Presentation, examples: Sequence[str], given: Sequence[str]
+) -> Iterator[tuple[tuple[int, dict[str, str]], Batch]]:
+    """((an example's number, what is given for it in words), a batch of one), read when they are asked for."""
+    for number, example in enumerate(examples):
+        batch = presentation.example(example)
+        for named, arrays in presentation.alternatives(given[number : number + 1]):
+            yield (number, named), {**batch, "given": arrays}
