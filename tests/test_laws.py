@@ -31,7 +31,8 @@ BELOW = {
     "modalities": {"types", "errors", "core", "data", "metrics", "reporting"},
     "reporting": {"types", "errors", "atomic_write", ""},
     "environment": set(),
-    "experiment": {"core", "errors", "training", "rewards"},
+    "tracking": {"core"},
+    "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
     | {"metrics", "modalities", "reporting", "environment", "atomic_write"},
 }

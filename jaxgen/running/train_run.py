@@ -15,6 +15,7 @@ from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
+from jaxgen.running.trackers import refuse_unusable
 from jaxgen.running.trainer import Trainer
 from jaxgen.training.folder import EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
@@ -32,6 +33,7 @@ def train_run(
     Returns the step reached.
     """
     began = time.perf_counter() if began is None else began
+    refuse_unusable(experiment.trackers)
     document = to_document(experiment)
     agree_on(document)
     taken(workdir, read_json(workdir / EXPERIMENT), experiment, document)
