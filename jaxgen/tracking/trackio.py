@@ -60,8 +60,12 @@ class _Session:
         self._run.log({"samples": shown}, step=step)
 
     def finish(self) -> None:
+        from trackio import context_vars, finish
+
+        # Of the current run Trackio must know that it has ended, or it ends it again, in words, as the process leaves.
+        is_current = context_vars.current_run.get() is self._run
         with _its_words_on_stderr():
-            self._run.finish()
+            finish() if is_current else self._run.finish()
 
 
 def _its_words_on_stderr() -> contextlib.AbstractContextManager:
