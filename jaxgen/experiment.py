@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxgen.config.document import UNWRITTEN
 from jaxgen.core.masks import Everything, Matching, Selection
 from jaxgen.core.start import OnlyNew, Start
+from jaxgen.core.tracker import Tracker
 from jaxgen.errors import UserError
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Tuning
+from jaxgen.tracking import Trackio, WandB
 from jaxgen.training.averages import AnyAverage
 from jaxgen.training.checkpoint import Best
 from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import AnyOptimiser
 from jaxgen.training.parallel import Parallel
+
+AnyTracker = WandB | Trackio | Tracker
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Experiment:
     parallel: Parallel = Parallel()
     accumulate: int = 1  # parts that each batch is taken in, one after another, where it does not fit the memory whole
     guard: Guard = Guard()  # against updates that would spoil the parameters
+    # who follows the run beside TensorBoard; in no experiment.json, for what is computed does not depend on it
+    trackers: tuple[AnyTracker, ...] = field(default=(), metadata=UNWRITTEN)
 
     def __post_init__(self):
         if isinstance(self.start, str):  # as experiment.json held it before there were surgeries

@@ -118,7 +118,7 @@ class TrainedRun:
         `given`: what each is scored under; without it a line for every class. Raises UserError.
         """
         with _as_called():
-            return list(scores_of(self._trained, _words(examples), _words(given)))
+            return [line for _, line in scores_of(self._trained, _words(examples), _words(given))]
 
 
 @functools.cache

@@ -34,7 +34,8 @@ BELOW = {
     "cgroups": set(),
     "compile_cache": set(),
     "environment": {"cgroups", "compile_cache"},
-    "experiment": {"core", "errors", "training", "rewards"},
+    "tracking": {"core"},
+    "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
     | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
 }

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from jaxgen.errors import UserError
 from jaxgen.reporting.page import write_report
+from jaxgen.reporting.reasons import by_reason
 from jaxgen.reporting.run_view import read_run
-from jaxgen.running.figures import references_of
+from jaxgen.reporting.terminal import say
+from jaxgen.running.references import references_of
 from jaxgen.standard_streams import put_out
 
 
@@ -20,6 +22,9 @@ def report(workdirs: Sequence[str], out: str | None) -> int:
     command = shlex.join(["jaxgen", "report", "--workdir", *workdirs, *(["--out", out] if out else [])])
     _refuse_unwritable(path.parent, path)  # before what may take minutes
     references = references_of([Path(workdir) for workdir in workdirs])
+    for name, row in references.items():
+        for sentence in by_reason(row):
+            say(f"{name}: {sentence}")
     try:
         write_report(runs, references, path, "jaxgen report", command=command)
     except OSError as error:

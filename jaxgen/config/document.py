@@ -25,6 +25,10 @@ from jaxgen.errors import UserError, nearest
 SHAPES = ({"list"}, {"dict"}, {"float"}, {"dtype"}, {"function"}, {"type", "member"}, {"type", "fields"})
 
 
+_LEFT_OUT = "left out of experiment.json"
+UNWRITTEN = {_LEFT_OUT: True}  # the metadata of a dataclass's field that no document holds
+
+
 def to_document(experiment: Any) -> dict[str, Any]:
     """`experiment` as a JSON-ready dict, fields in declared order. Raises UserError for what a file cannot hold."""
     return encoded(experiment, "")
@@ -72,8 +76,11 @@ def encoded(value: Any, path: str) -> Any:
 def is_left_out(value: Any, field: dataclasses.Field) -> bool:
     """Whether `value` is the field's default and cannot be written: flax's `lecun_normal()` is a function without name.
 
-    It need not be written either: a field that the document lacks comes back as its default.
+    It need not be written either: a field that the document lacks comes back as its default. Nor is one written that
+    says so (UNWRITTEN).
     """
+    if field.metadata.get(_LEFT_OUT):
+        return True
     if value is not field.default:
         return False
     if is_function(value):

@@ -114,6 +114,19 @@ class Finite(Protocol):
 
 
 @runtime_checkable
+class Spread(Protocol):
+    """Data whose splits stand in an order, so that the first examples of one are not like all of it."""
+
+    def spread(self, split: str, count: int) -> dict[str, Any]:
+        """`count` examples of a split that stand for all of it; all where there are no more."""
+
+
+def first_or_spread(data: Finite, split: str, count: int) -> dict[str, Any]:
+    """At most `count` examples that stand for a split, and none but these are decoded."""
+    return data.spread(split, count) if isinstance(data, Spread) else data.first(split, count)
+
+
+@runtime_checkable
 class Named(Protocol):
     """Data that know names for their classes."""
 

@@ -193,6 +193,16 @@ class Pictures:
         examples = self.examples(split)
         return decoded(Chosen(examples, range(min(count, len(examples)))))
 
+    def spread(self, split: str, count: int) -> dict[str, Any]:
+        """`count` pictures of a split, or all where there are no more: of a folder, whose files stand in the order of
+        their classes, at even distances; else the first, for TFDS has shuffled its sets.
+        """
+        if self.name in _BUILTIN or self.only or self._folder is None:
+            return self.first(split, count)
+        examples = self.examples(split)
+        size = min(count, len(examples))
+        return decoded(Chosen(examples, [place * len(examples) // size for place in range(size)]))
+
     def _selected(self, arrays: dict[str, Any], limited: bool) -> dict[str, Any]:
         """Those of the classes asked for, and where they are `limited` the fraction of them."""
         if self.only:

@@ -3,17 +3,17 @@
 
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import TooFew
 
 
 def frechet_distance(samples: np.ndarray, reference: np.ndarray) -> float:
     """Squared Frechet distance between Gaussians fitted to `samples` [N, D] and `reference` [M, D], in float64.
 
     The unit is that of the vectors squared. Biased upwards by about 1/N, and by how much depends on the sets
-    (arXiv 1911.07023): compare only figures of equal N and M. UserError for fewer than two vectors a side.
+    (arXiv 1911.07023): compare only figures of equal N and M. TooFew for fewer than two vectors a side.
     """
     if min(len(samples), len(reference)) < 2:
-        raise UserError(f"a Frechet distance of {len(samples)} against {len(reference)} examples; give at least 2 each")
+        raise TooFew(f"a Frechet distance needs at least 2 examples a side: {len(samples)} against {len(reference)}")
     samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
     return gaussian_frechet_distance(
         samples.mean(axis=0), _covariance(samples), reference.mean(axis=0), _covariance(reference)

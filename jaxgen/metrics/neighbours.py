@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import TooFew
 
 
 def precision_recall(samples: np.ndarray, reference: np.ndarray, k: int = 3) -> tuple[float, float]:
@@ -11,12 +11,14 @@ def precision_recall(samples: np.ndarray, reference: np.ndarray, k: int = 3) -> 
 
     Precision is the fraction of samples that lie within some reference vector's distance to its k-th nearest fellow,
     recall the fraction of reference vectors that lie so near to a sample. Both depend on N and M: compare only figures
-    of equal counts. Holds [N, M], [N, N] and [M, M] distances. UserError when a set has no k-th neighbour.
+    of equal counts. Holds [N, M], [N, N] and [M, M] distances. TooFew when a set has no k-th neighbour.
     """
     from scipy.spatial.distance import cdist
 
     if min(len(samples), len(reference)) <= k:
-        raise UserError(f"precision of {len(samples)} against {len(reference)} examples; give more than {k} of each")
+        raise TooFew(
+            f"precision and recall need more than {k} examples a side: {len(samples)} against {len(reference)}"
+        )
     samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
     between = cdist(samples, reference)  # [N, M]
     precise = between <= _radii(reference, k)[None, :]  # f(φ_g, Φ_r) of eq. 1

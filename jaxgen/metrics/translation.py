@@ -5,17 +5,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import Figures, none_of
+
 _MOST_COMPARED = 3_000_000  # pairs of sentences whose distances the baseline takes
 
 
-def translation_measures(made: Sequence[str], references: Sequence[str]) -> dict[str, float | str]:
+TRANSLATION_FIGURES = ("bleu", "chrf", "exact_match")
+
+
+class Incomparable(UserError):
+    """There are no sentences to look for the nearest among, or too many."""
+
+
+def translation_measures(made: Sequence[str], references: Sequence[str]) -> Figures:
     """`bleu` (arXiv 1804.08771) and `chrf` from 0 to 100, `exact_match` from 0 to 1, and sacrebleu's signatures.
 
-    Both sides are plain, detokenised text, one reference for each sentence.
+    Both sides are plain, detokenised text, one reference for each sentence; Unmeasured without any.
     """
+    if not references:
+        return none_of(TRANSLATION_FIGURES, "there is no held-out sentence")
     from sacrebleu.metrics import BLEU, CHRF
 
-    figures: dict[str, float | str] = {}
+    figures: Figures = {}
     for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
         figures[name] = metric.corpus_score(list(made), [list(references)]).score
         figures[f"{name}_signature"] = metric.get_signature().format()
@@ -37,13 +49,17 @@ def sentence_bleu(made: Sequence[str], references: Sequence[str]) -> list[float]
 
 def nearest_translations(
     sources: Sequence[str], translations: Sequence[str], given: Sequence[str]
-) -> list[str] | None:
+) -> list[str]:
     """For each sentence given the translation of the training `sources` nearest to it by edit distance.
 
-    Of equally near ones the first. None where there are too many pairs to compare.
+    Of equally near ones the first. Incomparable without a training sentence, and where there are too many pairs.
     """
+    if not sources:
+        raise Incomparable("there is no training sentence")
     if len(sources) * len(given) > _MOST_COMPARED:
-        return None
+        raise Incomparable(
+            f"{len(sources):,} training and {len(given):,} held-out sentences are more than {_MOST_COMPARED:,} pairs"
+        )
     codes = _padded(sources)
     sizes = np.array([len(source) for source in sources])
     return [translations[int(np.argmin(edit_distances(one, codes, sizes)))] for one in given]

@@ -1,6 +1,7 @@
 """Pictures: read from files by the decoder that training uses, shown as one grid, measured against held-out ones."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import FeatureNet, load
 from jaxgen.metrics.sample_quality import picture_measures, reference_rows
+from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
@@ -20,7 +22,6 @@ from jaxgen.types import Batch, Image
 
 _SHORT_SIDE = 48  # pixels that a picture's side is at least magnified to
 _MOST_COLUMNS = 20
-_REFERENCES = {"real": "real digits", "histogram": "per-class pixel histogram"}
 
 
 @dataclass(frozen=True)
@@ -59,31 +60,39 @@ class ImagePresents:
         return Artefact("png", image_grid(pixels, wide, scale, heads(captions, wide)))
 
     @property
+    def training(self) -> int:
+        """At most 10,000 pictures, and 1 GiB of them."""
+        return max(1, min(10_000, 2**30 // math.prod(self.image.shape)))
+
+    @property
     def _net(self) -> FeatureNet | None:
         return load(self.meaning.data)
 
-    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float]:
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         images = np.concatenate([samples["made"]["value"] for samples in drawn])
         labels = _classes(real)
         labels = None if labels is None else np.tile(labels, len(drawn))
         return picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels)
 
-    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+    def variety(self, drawn: Batch, real: Batch) -> Figures:
         net, labels = self._net, _classes(real)
         if net is None or labels is None:
             return {}
         image = drawn["made"]["value"]
         seen = net.probabilities(image).argmax(axis=1)
-        return {"diversity": diversity(net.features(image), seen, net.features(real["made"]["value"]), labels)}
+        sets = net.features(image), seen, net.features(real["made"]["value"]), labels
+        return {"diversity": measured(lambda: diversity(*sets))}
 
     def references(
         self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
-    ) -> dict[str, dict[str, float]]:
-        if _classes(train) is None:
-            return {}
-        sets = train["made"]["value"], _classes(train), real["made"]["value"], _classes(real)
+    ) -> dict[str, Figures]:
+        sets = [array for part in (train, real) for array in (part["made"]["value"], _classes(part, 0))]
         rows = reference_rows(*sets, self._net, seed=0, levels=self.image.levels)
-        return {_REFERENCES[name]: _as_a_run(row) for name, row in rows.items()}
+        names = {
+            "real": "real pictures" if self._net is None else "real digits",
+            "histogram": "pixel histogram" if _classes(train) is None else "per-class pixel histogram",
+        }
+        return {names[name]: _as_a_run(row) for name, row in rows.items()}
 
 
 def columns(count: int, captions: Sequence[str] | None) -> int:
@@ -99,12 +108,15 @@ def heads(captions: Sequence[str] | None, wide: int) -> list[str] | None:
     return list(captions[:wide])
 
 
-def _classes(examples: Batch) -> np.ndarray | None:
+def _classes(examples: Batch, without: int | None = None) -> np.ndarray | None:
+    """[N] the classes that are given; where none are, `without` for each, or None."""
     given = examples["given"].get("class")
-    return None if given is None else np.asarray(given["value"])
+    if given is not None:
+        return np.asarray(given["value"])
+    return None if without is None else np.full(len(examples["made"]["value"]), without)
 
 
-def _as_a_run(row: dict[str, float]) -> dict[str, float]:
+def _as_a_run(row: Figures) -> Figures:
     """A reference row under the names of a run's figures: the models know the class, and so does its likelihood."""
     given_class = row.get("bits_per_dim[given class]")
     return row if given_class is None else row | {"bits_per_dim": given_class}

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxgen.core.data import Finite
 from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import Figures
 from jaxgen.modalities.clip import ClipPresents
 from jaxgen.modalities.image import ImagePresents
 from jaxgen.modalities.label import LabelPresents
@@ -26,6 +27,7 @@ from jaxgen.modalities.presents import (
     OwnModality,
     Presents,
     counted,
+    counted_rows,
 )
 from jaxgen.modalities.tokens import text_presents
 from jaxgen.modalities.wave import WavePresents
@@ -154,9 +156,11 @@ class Presentation:
         made = samples["made"]
         return self.made.units(made) if isinstance(self.made, InUnits) else _plain(self.made, made)
 
-    def references(self, train: Batch, real: Batch) -> dict[str, dict[str, float | str]]:
-        """Figures of rows that are no models, where what is made is Measured."""
-        return self.made.references(train, real, (self._captions(train), self._captions(real)))
+    def references(self, train: Batch, real: Batch) -> dict[str, Figures]:
+        """Figures of rows that are no models, where what is made is Measured, and how many examples they are of."""
+        rows = self.made.references(train, real, (self._captions(train), self._captions(real)))
+        counts = {"training_examples": counted_rows(train), "held_out_examples": counted_rows(real)}
+        return {name: row | counts for name, row in rows.items()}
 
     def attention(self, samples: Batch, weights: np.ndarray) -> Artefact:
         """A picture of `weights` [N, T, S] from what was made to what was given, place by place."""

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from jaxgen.core.data import Codec
+from jaxgen.metrics.unmeasured import Figures
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.types import Batch
 
@@ -66,16 +67,17 @@ class Measured(Protocol):
     """A modality whose samples are measured against held-out examples."""
 
     draws: int  # sets of samples, each as large as the held-out one
+    training: int  # training examples that reference rows are made of, at most
 
-    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float | str]:
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         """Figures of sets of samples, each drawn under what is given in the held-out examples `real`."""
 
-    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+    def variety(self, drawn: Batch, real: Batch) -> Figures:
         """How various samples are within a class, beside held-out examples."""
 
     def references(
         self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
-    ) -> dict[str, dict[str, float | str]]:
+    ) -> dict[str, Figures]:
         """Figures of rows that are no models, by their names: training examples, and a simple baseline.
 
         `captions` tell what is given for the training and for the held-out examples.
@@ -116,3 +118,8 @@ class InPieces(Protocol):
 def counted(arrays: Arrays) -> int:
     """N of arrays [N, ...]."""
     return len(next(iter(arrays.values())))
+
+
+def counted_rows(examples: Batch) -> int:
+    """N of examples {"given", "made"} [N, ...]."""
+    return counted(examples["made"]) if examples["made"] else 0

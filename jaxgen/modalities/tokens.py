@@ -8,7 +8,13 @@ import numpy as np
 
 from jaxgen.data.tokenizers import target_bytes
 from jaxgen.errors import UserError
-from jaxgen.metrics.translation import nearest_translations, translation_measures
+from jaxgen.metrics.translation import (
+    TRANSLATION_FIGURES,
+    Incomparable,
+    nearest_translations,
+    translation_measures,
+)
+from jaxgen.metrics.unmeasured import Figures, none_of
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
@@ -144,6 +150,7 @@ class TargetPresents(Texts):
     """Sentences that are made for what is given, measured against references."""
 
     draws = 1
+    training = 100_000
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """From "start" to "end", padded with ends that do not count."""
@@ -170,21 +177,23 @@ class TargetPresents(Texts):
         """The text of each token of each row up to its end."""
         return [[*(self._text(token[None]) for token in self._own(row)), "<end>"] for row in arrays["value"]]
 
-    def measures(self, drawn: Sequence[Batch], real: Batch) -> dict[str, float | str]:
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         """BLEU, chrF and exact matches of the first set of samples."""
         return translation_measures(self.captions(drawn[0]["made"]), self.captions(real["made"]))
 
-    def variety(self, drawn: Batch, real: Batch) -> dict[str, float]:
+    def variety(self, drawn: Batch, real: Batch) -> Figures:
         return {}
 
     def references(
         self, train: Batch, real: Batch, captions: tuple[Sequence[str], Sequence[str]]
-    ) -> dict[str, dict[str, float | str]]:
+    ) -> dict[str, Figures]:
         """The figures of the translations of the nearest training sentences."""
-        nearest = nearest_translations(captions[0], self.captions(train["made"]), captions[1])
-        if nearest is None:
-            return {}
-        return {"nearest training sentence": translation_measures(nearest, self.captions(real["made"]))}
+        name = "nearest training sentence"
+        try:
+            nearest = nearest_translations(captions[0], self.captions(train["made"]), captions[1])
+        except Incomparable as error:
+            return {name: none_of(TRANSLATION_FIGURES, str(error))}
+        return {name: translation_measures(nearest, self.captions(real["made"]))}
 
     @property
     def _end(self) -> int:

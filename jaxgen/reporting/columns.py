@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from jaxgen.reporting.markup import counted, hundredths, number, percent, rounded, short
+from jaxgen.reporting.reasons import reasons
 
 
 class Better(Enum):
@@ -94,6 +95,8 @@ QUALITY = (
     Column("chrf", "chrF", "", Better.HIGHER, "Overlap of the translations' character sequences with the references"),
     Column("exact_match", "Exact", "% of translations", Better.HIGHER, "Share of translations equal to the reference",
            percent),
+    Column("held_out_examples", "Compared with", "held-out examples", Better.NEITHER,
+           "Held-out examples that samples were compared with; figures of other numbers are others", counted),
     Column("wer", "Word errors", "WER", Better.LOWER, "Word edits needed, per word of the reference", percent),
     Column("psnr_db", "PSNR", "dB", Better.HIGHER, "Peak signal-to-noise ratio of restored pictures"),
     Column("ssim", "SSIM", "", Better.HIGHER, "Structural similarity of restored pictures", hundredths),
@@ -118,12 +121,15 @@ KNOWN = {column.name: column for column in (*QUALITY, *COST)}
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> list[Column]:
-    """The columns of all figures that some row has a number for: the known ones in their order, then the others.
+    """The columns of all figures that some row has a number for, or a reason against it: the known ones in their order.
 
     A spread (`NAME/spread`, the standard deviation between draws) belongs to its figure's cell.
     """
     names = dict.fromkeys(
-        name for row in rows for name in row if number(row[name]) is not None and not name.endswith(SPREAD)
+        name
+        for row in rows
+        for name in (*row, *reasons(row))
+        if name in reasons(row) or (number(row.get(name)) is not None and not name.endswith(SPREAD))
     )
     order = {name: place for place, name in enumerate(KNOWN)}
     return sorted(map(_column, names), key=lambda column: order.get(column.base, len(order)))

@@ -15,6 +15,7 @@ from jaxgen.reporting.curves import Curve, curves_svg
 from jaxgen.reporting.fields import rows
 from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
 from jaxgen.reporting.prose import family_title, headline, lede, passages, titles
+from jaxgen.reporting.reasons import REASONS, by_reason
 from jaxgen.reporting.run_view import RunView, split
 from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
@@ -50,6 +51,7 @@ def write_report(
         "</header>",
         comparison_tables(plain or tuned, references),
         *([tuned_tables(tuned, len(plain))] if tuned else []),
+        _not_measured(runs, references),
         _how_to_read(runs, references),
         *_sections(plain, tuned),
         _footer(command),
@@ -65,6 +67,14 @@ def _document(title: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escaped(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def _not_measured(runs: Sequence[RunView], references: Mapping[str, Mapping[str, object]]) -> str:
+    """Whose figures are missing, and why; nothing where there is no reason to tell."""
+    rows = {run.name: run.summary for run in runs} | dict(references)
+    told = [f"{name}: {sentence}" for name, row in rows.items() for sentence in by_reason(row)]
+    lines = "".join(f"<li>{escaped(sentence)}</li>" for sentence in told)
+    return f'<div class="prose"><p>Dashes that have a reason:</p><ul>{lines}</ul></div>' if told else ""
 
 
 def _how_to_read(runs: Sequence[RunView], references: Mapping[str, Mapping[str, float]]) -> str:
@@ -174,7 +184,7 @@ def _details(run: RunView, more: Sequence[str]) -> str:
 
 def _figures(run: RunView) -> dict[str, object]:
     """The summary but for what is told apart."""
-    return {name: value for name, value in run.summary.items() if name != "spent"}
+    return {name: value for name, value in run.summary.items() if name not in ("spent", REASONS)}
 
 
 def _shares(spent: Mapping[str, object]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The report's words: the headline that the figures give, and how to read the page."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jaxgen.reporting.markup import duration, hundredths, number, rounded
 from jaxgen.reporting.run_view import RunView, by_data, labels, split
@@ -18,7 +18,9 @@ PASSAGES = (
     (("frechet_distance",),
      "The Fréchet distance compares the mean and the covariance of features of samples with those of real examples. "
      "The features come from the small network named in the column's head (or are the pixels themselves), not from "
-     "Inception: compare these numbers with each other, never with a published FID."),
+     "Inception: compare these numbers with each other, never with a published FID, and only where the same number of "
+     "examples was compared. Large pictures are compared by a fixed random projection, which the head then names: such "
+     "a number is smaller than the distance of the whole pictures, and stands beside its like alone."),
     (("recognised_fraction",),
      "“Recognised” is the share of samples that a classifier trained on real examples gives the class they were drawn "
      "for. It rewards clear samples and does not see whether they are all alike; recall does."),
@@ -64,7 +66,8 @@ HISTOGRAM = (
 )
 MARKS = (
     "The arrow in a column's head says which way is better, and the best of the runs is shaded. Point at a head for "
-    "its meaning. A dash means that the run did not measure it."
+    "its meaning. A dash means that the run did not measure it; where there is a reason, "
+    "it is told under the tables."
 )
 
 
@@ -87,14 +90,16 @@ def headline(runs: Sequence[RunView]) -> str:
     """
     runs = [run for _, run in by_data(split(runs)[0] or runs)[0]]  # those on the first run's data
     names = ["diffusion model" if title == "Diffusion" else title for title in titles(runs)]
-    told = _best(runs, "two_sample_accuracy", lambda value: abs(value - 0.5))
-    if told:
+    for name in _called(runs, "two_sample_accuracy"):
+        told = _best(runs, name, lambda value: abs(value - 0.5))
+        if told is None:
+            continue
         index, value = told
         return (
             f"The {names[index]}’s samples are the hardest to tell from real ones: a classifier is right "
             f"{100 * value:.0f}\u00a0% of the time, where guessing gives 50\u00a0%."
         )
-    for name in sorted({name for run in runs for name in run.summary if name.startswith("frechet_distance[")}):
+    for name in _called(runs, "frechet_distance"):
         closest = _best(runs, name, float)
         if closest:
             index, value = closest
@@ -104,6 +109,11 @@ def headline(runs: Sequence[RunView]) -> str:
         index, value = likeliest
         return f"The {names[index]} needs the fewest bits for held-out data: {hundredths(value)} a dimension."
     return f"The {names[0]}, in figures and samples." if len(runs) == 1 else "Runs side by side."
+
+
+def _called(runs: Sequence[RunView], base: str) -> list[str]:
+    """The runs' figures of that name, whatever stands in their brackets."""
+    return sorted({name for run in runs for name in run.summary if name.partition("[")[0] == base})
 
 
 def lede(runs: Sequence[RunView]) -> str:
@@ -135,12 +145,23 @@ def family_title(run: RunView) -> str:
     return FAMILIES.get(run.family, run.family) or run.name
 
 
-def passages(figures: Iterable[str], references: Iterable[str]) -> list[str]:
+def passages(figures: Iterable[str], references: Mapping[str, Mapping[str, object]]) -> list[str]:
     """The sentences of "How to read this page" that this page needs, for figures and reference rows of these names."""
     bases, rows = {name.partition("[")[0] for name in figures}, list(references)
     texts = [MARKS, *(text for names, text in PASSAGES if bases.intersection(names))]
-    texts += [REFERENCES] if rows else []
+    texts += [REFERENCES, *_made_of(references)] if rows else []
     return texts + ([HISTOGRAM] if any("histogram" in name for name in rows) else [])
+
+
+def _made_of(references: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """How many examples each data set's reference rows were made of, as far as they tell it."""
+    told: dict[str, None] = {}
+    for row in references.values():
+        train, held_out = (number(row.get(f"{split}_examples")) for split in ("training", "held_out"))
+        if train is not None and held_out is not None:
+            of = f" of {row['data']}" if row.get("data") else ""
+            told[f"These rows were made of {train:,.0f} training and {held_out:,.0f} held-out examples{of}."] = None
+    return list(told)
 
 
 def _best(runs: Sequence[RunView], name: str, badness) -> tuple[int, float] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from jaxgen.errors import UserError
 from jaxgen.reporting.artefacts import MEDIA, Artefact
 from jaxgen.reporting.markup import number
+from jaxgen.reporting.reasons import REASONS, reasons
 
 FILES = ("experiment.json", "environment.json", "metrics.jsonl", "timing.jsonl", "summary.json")
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "gif": b"GIF8", "wav": b"RIFF", "txt": b""}  # how such files begin
@@ -165,11 +166,14 @@ def _finite(figures: Mapping[str, object]) -> dict[str, float]:
 
 
 def _figures(summary: Mapping[str, object]) -> dict[str, object]:
-    """The numbers and words of a summary; whole numbers stay whole."""
+    """The numbers and words of a summary, whole numbers whole; and what has a reason to be missing, with the reason."""
+    why = reasons(summary)
+    missing = {**dict.fromkeys(why), REASONS: dict(why)} if why else {}
     kept = {name: value for name, value in summary.items() if isinstance(value, bool | int | float | str)}
-    return {
+    shown = {
         name: None if isinstance(value, float) and number(value) is None else value for name, value in kept.items()
     }
+    return shown | missing
 
 
 def _long_label(run: RunView) -> str:

@@ -4,9 +4,10 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from jaxgen.reporting.columns import SPREAD, Better, Column, columns
+from jaxgen.reporting.columns import SPREAD, Better, Column, Group, columns
 from jaxgen.reporting.markup import DASH, escaped, number, percent
 from jaxgen.reporting.prose import titles
+from jaxgen.reporting.reasons import reasons
 from jaxgen.reporting.run_view import RunView, by_data
 
 # The columns where a bound is not the value itself.
@@ -47,13 +48,21 @@ def _table(
     below = [
         f'<tr><th scope="row">{escaped(name)}</th>{"".join(cell(column, row, None) for column in shown)}</tr>'
         for name, row in references.items()
-        if any(number(row.get(column.name)) is not None for column in shown)
+        if _belongs(row, runs[0].data_name, shown)
     ]
     return (
         f'<table class="figures"><caption>{escaped(caption)}</caption>'
         f'<thead><tr><th scope="col">Model</th>{"".join(map(head, shown))}</tr></thead>'
         f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table>'
     )
+
+
+def _belongs(row: Mapping[str, object], data_name: str, shown: Sequence[Column]) -> bool:
+    """Whether a reference row stands in a table: of the same data, with a figure of it or a reason against all."""
+    if data_name and row.get("data", data_name) != data_name:
+        return False
+    known = any(number(row.get(column.name)) is not None for column in shown)
+    return known or (shown[0].group is Group.QUALITY and bool(reasons(row)))
 
 
 def head(column: Column) -> str:
@@ -70,7 +79,9 @@ def cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
     """A row's value in a column; a bound is marked as one, and the best of the column as that."""
     value = number(row.get(column.name))
     if value is None:
-        return f'<td class="none">{DASH}</td>'
+        reason = reasons(row).get(column.name)
+        title = "" if reason is None else f' title="{escaped(reason)}"'
+        return f'<td class="none"{title}>{DASH}</td>'
     text, bound = column.show(value), row.get("bound", "exact")
     if column.base in LIKELIHOODS and not str(bound).startswith("exact"):
         text = f'<span title="a bound: {escaped(bound)}">≤ {text}</span>'

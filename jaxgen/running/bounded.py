@@ -21,6 +21,7 @@ from jaxgen.types import Batch, Key, Parts, Variables
 
 _SHARE = 0.25  # of a device's memory: what a part may take beside the model
 _MOST_ROWS = 1024  # of a part of samples
+_SPARE = 4  # rows for each one asked for: more of them would take longer than another program is worth
 
 
 class Stopped(Exception):
@@ -120,7 +121,7 @@ class Evaluation:
             program = evaluate.lower(variables, rows, batches, np.zeros(2, np.int32), key).compile()
             half = size // (2 * self._halvings)
             divides = size % (2 * self._halvings) == 0 and half % devices.parts == 0
-            if rows is not None or not divides or _fits(program):
+            if rows is not None or not divides or fits(program):
                 self._program = program
                 return
             self._halvings *= 2
@@ -143,7 +144,7 @@ class Sampling:
     def __init__(self, assembly: Assembly):
         self._assembly = assembly
         self._jitted = make_sampler(assembly.sample)
-        self._programs: dict[Any, tuple[Callable, int]] = {}
+        self._programs: dict[str, dict[int, tuple[Callable, int]]] = {}  # by the shapes, and the rows asked for
 
     def __call__(
         self,
@@ -177,18 +178,19 @@ class Sampling:
 
     def _fitting(self, variables: Variables, request: Mapping[str, Any], key: Key) -> tuple[Callable, int]:
         """The program for such a request, and the rows that it takes at a time."""
-        count = len(request["row"])
-        kind = jax.tree.map(lambda array: np.shape(array)[1:], request), min(count, _MOST_ROWS)
-        found = str(kind)
-        if found not in self._programs:
-            size = min(count, _MOST_ROWS)
-            while True:
-                program = self._jitted.lower(variables, _rows(request, 0, size), key).compile()
-                if size == 1 or _fits(program):
-                    break
-                size = -(-size // 2)
-            self._programs[found] = program, size
-        return self._programs[found]
+        size = min(len(request["row"]), _MOST_ROWS)
+        known = self._programs.setdefault(str(jax.tree.map(lambda array: np.shape(array)[1:], request)), {})
+        usable = [asked for asked in known if size <= asked <= _SPARE * size]
+        if usable:
+            return known[min(usable)]
+        asked = size
+        while True:
+            program = self._jitted.lower(variables, _rows(request, 0, size), key).compile()
+            if size == 1 or fits(program):
+                break
+            size = -(-size // 2)
+        known[asked] = program, size
+        return known[asked]
 
 
 def _rows(request: Mapping[str, Any], first: int, size: int) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _rows(request: Mapping[str, Any], first: int, size: int) -> dict[str, Any]:
     return jax.tree.map(lambda array: np.asarray(array)[places], own) | {"knobs": request["knobs"]}
 
 
-def _fits(program: jax.stages.Compiled) -> bool:
+def fits(program: jax.stages.Compiled) -> bool:
     """Whether what a program needs beside its arguments is a small part of the memory; true where XLA does not say."""
     memory, there_is = program.memory_analysis(), device_bytes()
     return memory is None or there_is is None or memory.temp_size_in_bytes <= _SHARE * there_is

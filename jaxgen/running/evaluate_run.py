@@ -3,14 +3,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.reporting.reasons import REASONS, by_reason
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import never
-from jaxgen.running.figures import figures_of
+from jaxgen.running.figures import figures_of, in_json
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
-from jaxgen.training.folder import finite, merge_summary
+from jaxgen.training.folder import merge_summary
 
 
 def evaluate_run(
@@ -20,10 +22,11 @@ def evaluate_run(
     settings: Sequence[str] = (),
     which: str | None = None,
     stopped: Callable[[], bool] = never,
-) -> dict[str, int | float | str | None]:
+) -> dict[str, Any]:
     """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json.
 
-    Not those of other settings than the run's own: another sampler, or some of the examples.
+    Not those of other settings than the run's own: another sampler, or some of the examples. A figure that cannot be
+    had is null, its reason stands in "unmeasured" by its name and is told.
     """
     trained = load_trained(workdir, config, say, settings, which)
     looked_at_otherwise = any(setting.startswith(CHANGEABLE) for setting in settings)
@@ -32,12 +35,14 @@ def evaluate_run(
 
 def evaluate_trained(
     trained: Trained, split: str, stopped: Callable[[], bool], own: bool
-) -> dict[str, int | float | str | None]:
+) -> dict[str, Any]:
     """The figures of a run that has been loaded; `own`: at its newest checkpoint, with the run's own settings."""
-    figures = {name: finite(value) for name, value in figures_of(trained, split, stopped).items()}
+    figures = in_json(figures_of(trained, split, stopped))
+    for sentence in by_reason(figures):
+        say(sentence)
     if split == "test" and own:
         try:
-            merge_summary(trained.folder, figures)
+            merge_summary(trained.folder, {REASONS: {}, **figures})
         except UserError as error:  # a run that may only be read has been evaluated all the same
             say(str(error))
     return {"step": trained.step, "split": split, **figures}

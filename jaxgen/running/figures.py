@@ -1,32 +1,31 @@
 """How a run's figures are taken: its task's own on a split, and its samples' measures against held-out examples."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxgen.core.data import Between, Finite
+from jaxgen.core.data import Between, Finite, first_or_spread
 from jaxgen.core.task import Likelihood
 from jaxgen.errors import UserError
-from jaxgen.modalities.presentation import Presentation
-from jaxgen.modalities.presents import Measured
+from jaxgen.metrics.unmeasured import Figures, Unmeasured
+from jaxgen.modalities.presents import Measured, counted_rows
+from jaxgen.reporting.reasons import REASONS
 from jaxgen.rewards.reference import at_start
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Evaluation, Sampling, never
-from jaxgen.running.data_info import DataInfo
-from jaxgen.running.trained import Trained, read_experiment
+from jaxgen.running.trained import Trained
 from jaxgen.types import Batch, Variables
 
 _REWARDED = 512  # samples that a reward is measured on
-_MEASURED = 2000  # held-out examples of a large set that samples are measured against
-_REFERENCE = 100_000  # training examples that the reference rows are made of, at most
+MEASURED = 2000  # held-out examples of a large set that samples are measured against
 
 
-def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never) -> dict[str, float | str]:
+def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never) -> Figures:
     """Every figure of a run on a split, under names that carry their unit."""
     assembly = trained.assembly
     evaluation = Evaluation(assembly, split, assembly.experiment.evaluate.examples)
@@ -49,14 +48,14 @@ def _draws_as_tuned(assembly: Assembly) -> bool:
     return True
 
 
-def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
+def _reward_figures(trained: Trained, split: str) -> Figures:
     """The reward before and after, the distance from the start, and how various samples still are.
 
     Where samples are drawn for prompts, each has another one of the split.
     """
     assembly = trained.assembly
     rewards, size = assembly.experiment.rewards, assembly.game.batch_size
-    source = assembly.rewarded(assembly.prompts(split, _MEASURED, each=1))
+    source = assembly.rewarded(assembly.prompts(split, MEASURED, each=1))
     state = {**trained.source, "key": jax.random.fold_in(assembly.key, 6)}  # other noise than in training
     rows = np.arange(size, dtype=np.int32)
     traced = None if isinstance(source, Between) else jax.jit(lambda source, *how: source.next(*how, rows)[0])
@@ -71,21 +70,22 @@ def _reward_figures(trained: Trained, split: str) -> dict[str, float]:
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
 
     before, after = drawn(at_start(trained.source, trained.variables)), drawn(trained.variables)
-    figures = {name: float(after[name].mean()) for name in ("reward", rewards.distance)}
+    figures: Figures = {name: float(after[name].mean()) for name in ("reward", rewards.distance)}
     figures["reward_at_start"] = float(before["reward"].mean())
     made = assembly.presentation.made
     if isinstance(made, Measured) and isinstance(assembly.data, Finite):
-        figures |= made.variety(after["example"], assembly.data.first(split, _MEASURED))
+        figures |= made.variety(after["example"], first_or_spread(assembly.data, split, MEASURED))
     return figures
 
 
-def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -> dict[str, float]:
+def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -> Figures:
     """The measures of sets of samples made for what the split's own examples give, and how fast samples come."""
     assembly, made = trained.assembly, trained.assembly.presentation.made
     if not isinstance(made, Measured) or not isinstance(assembly.data, Finite):
         return {}
-    real = assembly.data.first(split, assembly.experiment.evaluate.examples or _MEASURED)
-    count = len(jax.tree.leaves(real)[0])
+    asked = assembly.experiment.evaluate.examples
+    real = first_or_spread(assembly.data, split, MEASURED) if asked is None else assembly.data.first(split, asked)
+    count = counted_rows(real)
     request = {"row": np.arange(count, dtype=np.int32), "given": real["given"]}
     sampling, drawn, seconds = Sampling(assembly), [], []
     keys = [jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw) for draw in range(1, made.draws + 1)]
@@ -94,21 +94,23 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
         began = time.perf_counter()
         drawn.append(sampling(trained.variables, request, key, stopped))
         seconds.append(time.perf_counter() - began)
-    return made.measures(drawn, real) | {"samples_per_second": count / float(np.median(seconds))}
+    told = {"held_out_examples": count, "samples_per_second": count / float(np.median(seconds))}
+    return made.measures(drawn, real) | told
 
 
-def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, float | str]]:
-    """The reference rows of the first run of each kind whose samples are measured: of pictures, of translations."""
-    found: dict[type, dict[str, dict[str, float | str]]] = {}
-    for workdir in workdirs:
-        try:
-            data = read_experiment(workdir, None).data
-            info = DataInfo.of(data)
-        except UserError:
-            continue  # a run of the user's own classes, or none any more, is reported without reference rows
-        presentation = Presentation.of(info.spec, info.meanings(data))
-        kind = type(presentation.made)
-        if isinstance(presentation.made, Measured) and isinstance(data, Finite) and not found.get(kind):
-            train, held_out = data.first("train", _REFERENCE), data.first("test", _MEASURED)
-            found[kind] = presentation.references(train, held_out)
-    return {name: row for rows in found.values() for name, row in rows.items()}
+def in_json(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as JSON has them: null for a missing one and for a number that is not finite.
+
+    Where there are such, the last entry, "unmeasured", maps the name of each to its reason.
+    """
+    missing = {name: reason for name, value in figures.items() if (reason := _reason(value)) is not None}
+    shown = {name: None if name in missing else value for name, value in figures.items()}
+    return {**shown, REASONS: missing} if missing else shown
+
+
+def _reason(value: Any) -> str | None:
+    if isinstance(value, Unmeasured):
+        return value.reason
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"the value is {value}, not a finite number"
+    return None

@@ -1,11 +1,13 @@
-"""What a run computed, written to its folder and to TensorBoard alike."""
+"""What a run computed, written to its folder, to TensorBoard and to the experiment's trackers alike."""
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from jaxgen.core.tracker import Tracker
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.events import EventWriter
+from jaxgen.running.trackers import Trackers
 from jaxgen.training.folder import METRICS, FollowedFolder, RunFolder
 from jaxgen.training.processes import leads
 
@@ -13,13 +15,20 @@ from jaxgen.training.processes import leads
 class RunLog:
     """Metrics and samples by step; process 0 alone writes."""
 
-    def __init__(self, folder: RunFolder | FollowedFolder):
+    def __init__(
+        self, folder: RunFolder | FollowedFolder, trackers: Sequence[Tracker] = (), say: Callable[[str], None] = print
+    ):
         self.folder = folder
         self._events: EventWriter | None = None
+        self._trackers = Trackers(folder, trackers if leads() else (), say)
 
     @contextlib.contextmanager
     def events_from(self, step: int) -> Iterator[None]:
-        """While this is open TensorBoard's events are written too; a reader drops earlier ones of `step` and after."""
+        """While this is open TensorBoard's events are written too; a reader drops earlier ones of `step` and after.
+
+        The trackers are opened with it, and stay open until `finish`.
+        """
+        self._trackers.open()
         events = EventWriter(self.folder.path / "events", resumed_at=step) if leads() else contextlib.nullcontext()
         with events as self._events:
             yield
@@ -28,8 +37,15 @@ class RunLog:
         self.folder.log(METRICS, {"step": step, "split": split, **values})
         if self._events is not None:
             self._events.scalars(step, split, values)
+        self._trackers.log(step, split, values)
 
     def samples(self, step: int, artefact: Artefact) -> None:
-        self.folder.write(f"samples/{step}.{artefact.suffix}", artefact.content)
+        name = f"samples/{step}.{artefact.suffix}"
+        self.folder.write(name, artefact.content)
         if self._events is not None:
             self._events.artefact(step, "samples", artefact)
+        self._trackers.samples(step, self.folder.path / name)
+
+    def finish(self) -> None:
+        """Close the trackers; the events are closed where they were opened."""
+        self._trackers.finish()

@@ -13,7 +13,7 @@ from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run, results_json
 from jaxgen.reporting.terminal import say
 from jaxgen.running.evaluate_run import evaluate_run
-from jaxgen.running.figures import references_of
+from jaxgen.running.references import references_of
 from jaxgen.running.stopping import Stop
 from jaxgen.running.train_run import train_run
 

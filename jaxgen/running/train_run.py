@@ -19,6 +19,7 @@ from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
+from jaxgen.running.trackers import refuse_unusable
 from jaxgen.running.trainer import Trainer
 from jaxgen.running.untrained import leave_as_found, take_over
 from jaxgen.training.folder import ENVIRONMENT, EXPERIMENT, FollowedFolder, RunFolder, read_json
@@ -37,6 +38,7 @@ def train_run(
     Returns the step reached.
     """
     began = time.perf_counter() if began is None else began
+    refuse_unusable(experiment.trackers)
     document = to_document(experiment)
     if leads() and (remark := take_over(workdir, document)):
         say(remark)

@@ -61,7 +61,7 @@ class Trainer:
         kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
         self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
         self._stopped: Callable[[], bool] = lambda: False
-        self._log = RunLog(folder)
+        self._log = RunLog(folder, experiment.trackers, say)
         self._looks = Looks(assembly, self._log, self._goodput, self._evaluated, lambda: self._stopped())
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
@@ -84,6 +84,8 @@ class Trainer:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it
                 self._checkpoints.close()
             raise
+        finally:
+            self._log.finish()
         with self._goodput.spending(Cause.CHECKPOINT):
             self._checkpoints.close()
         spent = self._goodput.spent()

@@ -1,11 +1,11 @@
 """Diversity is 1 for the reference itself, 0 for copies, and scales with the samples' spread."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
-
 import numpy as np
+import pytest
 
 from jaxgen.metrics.diversity import diversity
+from jaxgen.metrics.unmeasured import TooFew
 
 GENERATOR = np.random.default_rng(0)
 REFERENCE, CLASSES = GENERATOR.normal(size=(60, 5)), np.arange(60) % 3
@@ -24,4 +24,8 @@ def test_it_scales_with_the_spread_and_weighs_classes_by_their_samples():
 
 
 def test_a_class_of_one_sample_says_nothing():
-    assert math.isnan(diversity(REFERENCE[:1], CLASSES[:1], REFERENCE, CLASSES))
+    with pytest.raises(TooFew, match="two samples"):
+        diversity(REFERENCE[:1], CLASSES[:1], REFERENCE, CLASSES)
+    alike = np.repeat(REFERENCE[:1], 5, axis=0)  # held-out examples without any variety to be compared with
+    with pytest.raises(TooFew, match="two different held-out examples"):
+        diversity(REFERENCE[:5], np.zeros(5), alike, np.zeros(5))

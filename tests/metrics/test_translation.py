@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.metrics.translation import edit_distances, nearest_translations, translation_measures
+from jaxgen.metrics.translation import Incomparable, edit_distances, nearest_translations, translation_measures
+from jaxgen.metrics.unmeasured import Unmeasured
 
 
 def test_a_perfect_translation_has_all_of_every_measure():
@@ -47,4 +48,13 @@ def test_edit_distances_are_those_of_the_recursion(text, others):
 def test_the_nearest_source_lends_its_translation():
     sources, translations = ["laufende frau", "laufender mann", "rose"], ["woman running", "man running", "rose"]
     assert nearest_translations(sources, translations, ["laufender mann dunkel", "rosen"]) == ["man running", "rose"]
-    assert nearest_translations(["x"] * 4000, ["y"] * 4000, ["x"] * 1000) is None
+    with pytest.raises(Incomparable, match="4,000 training and 1,000 held-out sentences are more than 3,000,000"):
+        nearest_translations(["x"] * 4000, ["y"] * 4000, ["x"] * 1000)
+    with pytest.raises(Incomparable, match="no training sentence"):
+        nearest_translations([], [], ["x"])
+
+
+def test_no_sentences_have_no_figures():
+    figures = translation_measures([], [])
+    assert set(figures) == {"bleu", "chrf", "exact_match"}
+    assert all(figure == Unmeasured("there is no held-out sentence") for figure in figures.values())
