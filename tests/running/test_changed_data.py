@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from jaxgen.core.data import Checked
 from jaxgen.data import checking
 from jaxgen.data.pairs import Pairs
 from jaxgen.data.pictures import Pictures
+from jaxgen.data.residence import Residence
 from jaxgen.data.speech import Sounds
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
@@ -188,3 +190,18 @@ def test_recordings_and_pairs_of_every_split_are_checked_too(tmp_path):
     wavfile.write(tmp_path / "test" / "1.wav", 8000, np.ones(30, np.int16))
     longer = dataclasses.replace(sounds)
     assert longer.split_digests() == before and longer.content() != sounds.content()
+
+
+@pytest.mark.parametrize(("classes", "count"), [(("ants",), 1), (("ants",), 2), (tuple("abcde"), 10)])
+def test_a_set_smaller_than_its_batch_trains(classes, count, tmp_path, train):
+    pictures(tmp_path / "set", count, classes)
+    data = Pictures(name=str(tmp_path / "set"), batch_size=16)
+    key, rows = jax.random.key(0), np.arange(16)
+    for residence in (Residence.DEVICE, Residence.HOST, Residence.DISK):
+        source = dataclasses.replace(data, residence=residence).source()
+        device = residence is Residence.DEVICE
+        batch = source.next(key, None, np.uint32(0), rows)[0] if device else next(source.stream(key, 0, rows))
+        trained = {image.tobytes() for image in np.asarray(batch["made"]["value"])}
+        assert trained == {image.tobytes() for image in data.arrays("train")["made"]["value"]}
+    assert int(data.evaluation("test")["weight"].sum()) >= 1
+    assert f"{max(count - 1, 1)} pictures" in train() or count == 10
