@@ -1,6 +1,7 @@
 """What surrounds a run: JAX's devices and compile cache set up, and the facts that a run writes down of its machine."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -25,7 +26,8 @@ def set_up_jax() -> list[str]:
 
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", cores())
+        with contextlib.suppress(RuntimeError):  # a program that has used JAX before has its devices
+            jax.config.update("jax_num_cpu_devices", cores())
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     own = "JAX_COMPILATION_CACHE_DIR" not in os.environ
