@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
+
 from jaxgen.config.document import to_document
 from jaxgen.config.helpers import helper_digests
 from jaxgen.core.data import Data, Understood
@@ -13,7 +15,7 @@ from jaxgen.environment import facts
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.terminal import say
-from jaxgen.running.assembly import assemble
+from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.changed_data import as_begun, check_data, keep_changes
 from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.other_runs import keep_parts
@@ -22,6 +24,7 @@ from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trackers import refuse_unusable
 from jaxgen.running.trainer import Trainer
 from jaxgen.running.untrained import leave_as_found, take_over
+from jaxgen.training.even_batches import idle_devices
 from jaxgen.training.folder import ENVIRONMENT, EXPERIMENT, FollowedFolder, RunFolder, read_json
 from jaxgen.training.processes import agree_on, leads
 
@@ -49,14 +52,12 @@ def train_run(
     folder = RunFolder(workdir) if leads() else FollowedFolder(workdir)
     speak = say if leads() else lambda sentence: None
     try:
-        if folder.remark:
-            speak(folder.remark)
+        for sentence in _remarks(folder, assembly):
+            speak(sentence)
         if leads():  # once more, for a process before us may have begun another
             changes = taken(folder.path, folder.document(), experiment, document)
             changes.note(folder, document)
-            for sentence in changes.told(experiment, assembly.game.turns):
-                say(sentence)
-            for sentence in _changed_helpers(folder.path):
+            for sentence in (*changes.told(experiment, assembly.game.turns), *_changed_helpers(folder.path)):
                 say(sentence)
         folder.describe(document, facts() | {"helpers": helper_digests()})
         reads = experiment.rewards is None or assembly.prompted
@@ -66,9 +67,6 @@ def train_run(
         keep_new_leaves(folder, experiment)
         if assembly.placed:
             assembly = dataclasses.replace(assembly, placed=keep_parts(folder, assembly.placed, speak))
-        for turn in assembly.game.task.turns():
-            if turn.name not in assembly.game.optimisers:
-                speak(f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter")
         return Trainer(assembly, folder, speak, began, profile).run(stopped)
     except UserError:
         if isinstance(folder, RunFolder):
@@ -87,6 +85,19 @@ def _look_at(data: Data, folder: RunFolder | FollowedFolder, stopped: Callable[[
             say(f"data: {sentence}")
     check_data(folder, data, say, stopped)
     keep_changes(folder, data, say)
+
+
+def _remarks(folder: RunFolder | FollowedFolder, assembly: Assembly) -> Iterator[str]:
+    """What the user should know of the folder, of idle devices and of idle players before the run begins."""
+    if folder.remark:
+        yield folder.remark
+    experiment, game = assembly.experiment, assembly.game
+    how = jax.device_count(), game.batch_size, experiment.accumulate
+    if idle := idle_devices(experiment.parallel, assembly.devices.count, *how):
+        yield idle
+    for turn in game.task.turns():
+        if turn.name not in game.optimisers:
+            yield f"the turn {turn.name!r} is left out: `trainable` leaves it no parameter"
 
 
 def _changed_helpers(workdir: Path) -> Iterator[str]:
