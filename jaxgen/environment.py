@@ -1,7 +1,6 @@
 """What surrounds a run: JAX's devices and compile cache set up, and the facts that a run writes down of its machine."""
 # SPDX-License-Identifier: Apache-2.0
 
-import contextlib
 import os
 import platform
 import subprocess

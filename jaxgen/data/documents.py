@@ -29,7 +29,7 @@ class Separated:
 
 @dataclass(frozen=True)
 class Examples:
-    """Each example of a TFDS set is a document."""
+    """Each example of a TFDS set, or each file of a folder, is a document."""
 
 
 def pack(documents: Sequence[np.ndarray], length: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -20,7 +21,8 @@ from jaxgen.data.prepared import read_texts, text_builder
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
 from jaxgen.data.splits import holding_out, in_validation
-from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, whole_lines, with_bytes
+from jaxgen.data.text_folder import TextFolder
+from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, encoded, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Key, Spec, Tokens
 
@@ -32,12 +34,12 @@ SPLITS = ("train", "validation", "test")
 class Text:
     """A text as tokens: the builtin `python-docs`, files of the user's, or a set of texts that TFDS has prepared.
 
-    One file by its path as `name` is cut nine to one; several are named by `train`, `validation` and `test`, which for
-    a TFDS set are split expressions (`test="validation+test"` makes nanoGPT's tenth of `tiny_shakespeare`) and left
-    out are its own splits, their examples joined end to end. A text is read as one stream; with `documents` it falls
-    into ones that know nothing of each other, packed into rows of T tokens. A document begins with the token
-    `vocabulary`, "start", and ends with the last one of the vocabulary, "end", so that a sample knows when to stop.
-    `skip_bad` lines that are no UTF-8 may be left out.
+    One file by its path as `name` is cut nine to one, and of a folder's files (`TextFolder`) one in ten is held out;
+    several are named by `train`, `validation` and `test`, which for a TFDS set are split expressions
+    (`test="validation+test"` makes nanoGPT's tenth of `tiny_shakespeare`) and left out are its own splits, their
+    examples joined end to end. A text is read as one stream; with `documents` it falls into ones that know nothing of
+    each other, packed into rows of T tokens. A document begins with the token V, "start", and ends with the token V-1,
+    "end", so that a sample stops. `skip_bad` lines that are no UTF-8 may be left out.
     """
 
     name: str = _BUILTIN
@@ -65,7 +67,7 @@ class Text:
             raise UserError("data.residence=HOST is for packed documents: set data.documents too, or leave it out")
         if self.residence is Residence.DISK:
             raise UserError("data.residence=DISK is for pictures; a text is read once: give HOST, or leave it out")
-        if self._named and os.path.isfile(self.name):
+        if self._named and os.path.exists(self.name):
             raise UserError(f"data.name={self.name} is cut nine to one; leave data.train and data.test out, or it")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
 
@@ -78,7 +80,7 @@ class Text:
     @property
     def _prepared(self) -> bool:
         """Whether `name` can only be a TFDS set's."""
-        return self.name != _BUILTIN and not os.path.isfile(self.name)
+        return self.name != _BUILTIN and not os.path.exists(self.name)
 
     @property
     def _title(self) -> str:
@@ -118,23 +120,46 @@ class Text:
     def _read_texts(self) -> dict[str, tuple[str, ...]]:
         if self._prepared:
             return self._prepared_texts()
-        if isinstance(self.documents, Examples):
-            raise UserError("data.documents=Examples is for TFDS sets; a text's documents are Separated")
         if self._named:
-            texts = {split: read_text(path, f"data.{split}", self.bad) for split, path in self._named.items()}
-            return {split: self._parts(text) for split, text in texts.items()}
+            return {split: self._parts(self._files_texts(path, f"data.{split}")) for split, path in self._named.items()}
+        if self.folder is not None and len(self.folder.every) > 1:
+            return {split: self._parts(self._each(self.folder.files(split))) for split in self.folder.splits}
         if self.name == _BUILTIN:
             text = "".join(builtin.python_docs().values())
         else:
-            text = read_text(self.name, "data.name", self.bad)
-        parts = self._parts(text)
+            (text,) = self._files_texts(self.name, "data.name")
         if self.documents is not None:
+            parts = self._parts([text])
             return {"train": parts[: len(parts) * 9 // 10], "test": parts[len(parts) * 9 // 10 :]}
         end = self._break(text)
         return {"train": (text[:end],), "test": (text[end:],)}
 
-    def _parts(self, text: str) -> tuple[str, ...]:
-        return (text,) if self.documents is None else self.documents.cut(text)
+    @functools.cached_property
+    def folder(self) -> TextFolder | None:
+        """What `name` is, where it is a folder."""
+        return TextFolder.of(Path(self.name)) if os.path.isdir(self.name) else None
+
+    def _files_texts(self, path: str, field: str) -> list[str]:
+        """The text of a file, or of each file in a folder."""
+        if os.path.isdir(path):
+            return self._each(TextFolder.of(Path(path)).every)
+        if isinstance(self.documents, Examples):
+            raise UserError(
+                "data.documents=Examples is for TFDS sets and folders; the documents of one file are Separated"
+            )
+        return [read_text(path, field, self.bad)]
+
+    def _each(self, files: list[str]) -> list[str]:
+        return [read_text(file, "data.name", self.bad) for file in files]
+
+    def _parts(self, texts: list[str]) -> tuple[str, ...]:
+        """The documents of texts that are files or examples each; of a stream all in one."""
+        match self.documents:
+            case None:
+                return ("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else texts[0],)
+            case Examples():
+                return tuple(texts)
+        return tuple(part for text in texts for part in self.documents.cut(text))
 
     def _prepared_texts(self) -> dict[str, tuple[str, ...]]:
         builder = text_builder(self.name, self.data_dir, [_BUILTIN])
@@ -142,7 +167,7 @@ class Text:
         texts = {split: read_texts(builder, expression, self.bad) for split, expression in splits.items()}
         if isinstance(self.documents, Examples):
             return {split: tuple(examples) for split, examples in texts.items()}
-        return {split: self._parts("".join(examples)) for split, examples in texts.items()}
+        return {split: self._parts(["".join(examples)]) for split, examples in texts.items()}
 
     def of(self, split: str) -> tuple[str, ...]:
         """The documents of a split; UserError when these data have no such split, or nothing is in it."""
@@ -202,6 +227,8 @@ class Text:
 
     def remarks(self, source: ResidentStream | ResidentExamples | HostExamples) -> Iterator[str]:
         """What the user should know of what `source` has read."""
+        if self.folder is not None:
+            yield from self.folder.told()
         if self.bad.count:
             yield self.bad.told()
         if self.documents is not None:
@@ -239,7 +266,8 @@ class Text:
     def packed(self, split: str) -> dict[str, Any]:
         """The split's documents as rows of tokens [N, T+1], with `segment` and `mask`."""
         end = self.vocabulary.size
-        return pack([np.concatenate([[end + 1], tokens, [end]]) for tokens in self._encoded(split)], self.length)
+        framed = [np.concatenate([[end + 1], tokens, [end]], dtype=np.int32) for tokens in self._encoded(split)]
+        return pack(framed, self.length)
 
     def _encoded(self, split: str) -> list[np.ndarray]:
-        return [self.vocabulary.encode(whole_lines(text, self.tokens)) for text in self.of(split)]
+        return [encoded(self.vocabulary, whole_lines(text, self.tokens)) for text in self.of(split)]

@@ -7,8 +7,9 @@ written by, `read` makes the same one of what a run has kept: a JSON object, in 
 
 import functools
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -19,6 +20,8 @@ from jaxgen.types import Unit
 
 UNKNOWN, END = "<unk>", "<eos>"  # as Penn Treebank and WikiText spell them
 _BYTES = 256
+_PIECE = 1 << 20  # characters that are encoded at once, about: their tokens take some hundred times the text's memory
+_WORDS_END = re.compile(r"(?<=\w)[ \n]")
 
 
 class Vocabulary(Protocol):
@@ -38,6 +41,9 @@ class Vocabulary(Protocol):
         """[N] int32 tokens; UserError names what the vocabulary lacks."""
 
     def decode(self, tokens: np.ndarray) -> str: ...
+
+    def cut(self, text: str, place: int) -> int:
+        """The first place from `place` on, or the end, where a text falls into two whose tokens are its own."""
 
     def document(self) -> dict[str, Any]:
         """The JSON object that `read` makes the same vocabulary of."""
@@ -66,6 +72,9 @@ class Alphabet:
     def decode(self, tokens: np.ndarray) -> str:
         return "".join(self.characters[token] for token in tokens)
 
+    def cut(self, text: str, place: int) -> int:
+        return min(place, len(text))
+
     def document(self) -> dict[str, Any]:
         return {"characters": self.characters}
 
@@ -83,6 +92,9 @@ class Octets:
 
     def decode(self, tokens: np.ndarray) -> str:
         return bytes(np.asarray(tokens, np.uint8)).decode("utf-8", errors="replace")
+
+    def cut(self, text: str, place: int) -> int:
+        return min(place, len(text))
 
     def document(self) -> dict[str, Any]:
         return {"bytes": _BYTES}
@@ -123,6 +135,9 @@ class WordList:
                 lines[-1].append(word)
         return "\n".join(" ".join(line) for line in lines)
 
+    def cut(self, text: str, place: int) -> int:
+        return _behind_a_word(text, place)
+
     def document(self) -> dict[str, Any]:
         return {"words": list(self.words)}
 
@@ -153,6 +168,9 @@ class Merges:
 
     def decode(self, tokens: np.ndarray) -> str:
         return self._tokenizer.decode(np.asarray(tokens).tolist(), skip_special_tokens=False)
+
+    def cut(self, text: str, place: int) -> int:
+        return _behind_a_word(text, place)
 
     def document(self) -> dict[str, Any]:
         return {"byte_pairs": json.loads(self.content)}
@@ -200,7 +218,7 @@ class Words:
             raise UserError(f"tokens.smallest_count is {self.smallest_count}; give at least 1")
 
     def fit(self, train: Sequence[str], others: Sequence[str]) -> WordList:
-        counts = Counter(word for text in train for word in _words(text))
+        counts = Counter(word for text in train for piece in pieces(text, _behind_a_word) for word in _words(piece))
         kept = [word for word, count in counts.items() if count >= self.smallest_count or word in (UNKNOWN, END)]
         kept += [word for word in (UNKNOWN, END) if word not in counts]
         return WordList(tuple(sorted(kept, key=lambda word: (-counts[word], word))))
@@ -233,9 +251,9 @@ class BytePairs:
         trainer = library.trainers.BpeTrainer(
             vocab_size=self.size, initial_alphabet=sorted(bytes_.alphabet()), show_progress=False
         )
-        for text in train:
-            _utf8(text)
-        tokenizer.train_from_iterator(train, trainer)
+        tokenizer.train_from_iterator(
+            _valid(piece for text in train for piece in pieces(text, _behind_a_word)), trainer
+        )
         return Merges(tokenizer.to_str())
 
     def read(self, document: dict[str, Any]) -> Merges:
@@ -289,6 +307,32 @@ def target_bytes(tokens: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
     return np.asarray((*vocabulary.token_bytes, 0, 0), np.float32)[tokens[..., 1:]]
 
 
+def encoded(vocabulary: Vocabulary, text: str, size: int = _PIECE) -> np.ndarray:
+    """The tokens [N] of a text of any length, piece by piece, in as few bytes as the vocabulary, "start" and "end" need."""
+    kind = np.min_scalar_type(vocabulary.size + 1)
+    return np.concatenate([vocabulary.encode(piece).astype(kind) for piece in pieces(text, vocabulary.cut, size)])
+
+
+def pieces(text: str, cut: Callable[[str, int], int], size: int = _PIECE) -> Iterator[str]:
+    """A text in pieces of about so many characters, one at least, by where it may be cut."""
+    start = 0
+    while start < len(text) or not start:
+        end = cut(text, start + size)
+        yield text[start:end] if end - start < len(text) else text
+        if end >= len(text):
+            return
+        start = end
+
+
+def _behind_a_word(text: str, place: int) -> int:
+    """The first place from `place` on, or the end, between a word and the space or line break that follows it.
+
+    There words end, and no token of byte-level byte pairs goes on: their words hold white space at their beginning alone.
+    """
+    found = _WORDS_END.search(text, place)
+    return found.start() if found else len(text)
+
+
 def _words(text: str) -> list[str]:
     return [word for line in text.split("\n") for word in (*line.split(), END)][:-1]
 
@@ -296,6 +340,13 @@ def _words(text: str) -> list[str]:
 def _codes(text: str) -> np.ndarray:
     """[N] the code point of each character."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _valid(texts: Iterable[str]) -> Iterator[str]:
+    """The same texts; UserError where one cannot be written as UTF-8."""
+    for text in texts:
+        _utf8(text)
+        yield text
 
 
 def _utf8(text: str) -> bytes:

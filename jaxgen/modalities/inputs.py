@@ -7,21 +7,25 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from jaxgen.data.files import in_utf8, with_plain_breaks
 from jaxgen.errors import UserError
 
 
 def text_of(word: str) -> str:
-    """The text of a file or of standard input, without the line break at its end; else the word itself."""
-    if word == "-":
-        return _without_break(sys.stdin.read())
-    if not os.path.isfile(word):
+    """The text of a file or of standard input, without the line break at its end; else the word itself.
+
+    It is read as a training text is: UTF-8 whatever the locale, without a byte order mark, lines ending in `\\n`.
+    """
+    if word != "-" and not os.path.isfile(word):
         return word
+    name = "standard input" if word == "-" else word
     try:
-        return _without_break(Path(word).read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise UserError(f"{word} is no text in UTF-8; give another file") from None
+        raw = sys.stdin.buffer.read() if word == "-" else Path(word).read_bytes()
+        return with_plain_breaks(in_utf8(raw, name).decode("utf-8")).removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is no text in UTF-8 (byte {error.start + 1} is none); give another file") from None
     except OSError as error:
-        raise UserError(f"{word} cannot be read ({error.strerror}); give another file") from None
+        raise UserError(f"{name} cannot be read ({error.strerror}); give another file") from None
 
 
 def lines_of(word: str) -> list[tuple[str, str]]:
@@ -30,7 +34,7 @@ def lines_of(word: str) -> list[tuple[str, str]]:
         return [("the text given", word)]
     name = "standard input" if word == "-" else word
     lines = text_of(word).split("\n")
-    return [(f"line {number} of {name}", line.removesuffix("\r")) for number, line in enumerate(lines, 1)]
+    return [(f"line {number} of {name}", line) for number, line in enumerate(lines, 1)]
 
 
 def file_of(word: str, kind: str) -> Path | IO[bytes]:
@@ -40,7 +44,3 @@ def file_of(word: str, kind: str) -> Path | IO[bytes]:
     if not os.path.isfile(word):
         raise UserError(f"there is no file {word}; give the path of {kind}, or - for standard input")
     return Path(word)
-
-
-def _without_break(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")

@@ -152,7 +152,9 @@ def other_rate(folder: Path) -> str:
 def truncated(folder: Path) -> str:
     file = folder / "wavs" / "3.wav"
     file.write_bytes(file.read_bytes()[:-20])
-    return r"wavs/3.wav: no whole wav can be read from it \(it is truncated: its header says 206 bytes of sound"
+    return (
+        r"wavs/3.wav: no whole wav can be read from it \(it is truncated: its header says 206 bytes of sound, and 186"
+    )
 
 
 def cut_in_a_sample(folder: Path) -> str:

@@ -18,6 +18,7 @@ from jaxgen.data.residence import Residence
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words
 from jaxgen.errors import UserError
+from jaxgen.modalities.inputs import text_of
 from jaxgen.types import Framing
 from tests.data.batches import batch_at, made, same, words_of
 
@@ -83,8 +84,82 @@ def test_documents_of_a_file_are_packed_and_cut_between_documents(tmp_path):
     assert same(streamed, resident)
     evaluated = data.evaluation("test")
     assert (evaluated["made"]["mask"].sum(axis=2) * evaluated["weight"]).sum() == sum(
-        len(text) + 1 for text in data.of("test")  # all of a document's bytes, and its end
+        len(text) + 1
+        for text in data.of("test")  # all of a document's bytes, and its end
     )
+
+
+def folder_of(root, files):
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(root)
+
+
+def test_a_folder_of_texts_is_a_set_whose_files_are_documents(tmp_path):
+    files = {f"deep/{number}.txt": f"text {number}\n\nmore" for number in range(40)} | {"a.md": "# a", "b.TXT": "b"}
+    left = {".hidden.txt": "x", "__MACOSX/c.txt": "x", ".git/d.txt": "x", "e.png": b"\x89", "f.txt": b"", "~g.txt": "x"}
+    data = Text(folder_of(tmp_path, files | left), length=16, batch_size=2, documents=Examples(), tokens=Bytes())
+    train, test = data.of("train"), data.of("test")
+    assert sorted([*train, *test]) == sorted(files.values()) and 1 <= len(test) <= 12
+    folder_of(tmp_path, {"new.txt": "new", "deep/0.md": "other"})
+    again = dataclasses.replace(data)
+    assert set(train) <= set(again.of("train")) and set(test) <= set(again.of("test"))  # the others have not moved
+    said = list(data.remarks(data.source()))
+    assert f"{len(train)} train, {len(test)} test" in said[0]
+    assert said[1] == "left out: 4 hidden files, 1 empty files, 1 .png"
+    stream = Text(str(tmp_path), tokens=Bytes())
+    assert "\n\n".join(again.of("train")) == stream.of("train")[0] and len(stream.of("test")) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("Train/a.txt", "TEST/b.txt"), {"train": ("a",), "test": ("b",)}),
+        (("train/a.txt", "val/b.txt", "test/c.txt"), {"train": ("a",), "validation": ("b",), "test": ("c",)}),
+        (("training/a.txt", "valid/b.txt", "c.txt"), {"train": ("a",), "test": ("b",)}),
+        (("a.txt",), None),
+    ],
+)
+def test_a_folders_own_splits(tmp_path, names, splits):
+    name = folder_of(tmp_path, {name: Path(name).stem * 10 for name in names})
+    texts = Text(name, documents=Examples(), tokens=Bytes()).texts
+    if splits is not None:
+        assert texts == {split: tuple(part * 10 for part in parts) for split, parts in splits.items()}
+    else:
+        assert Text(name, tokens=Bytes()).texts == {"train": ("a" * 9,), "test": ("a",)}
+
+
+def test_folders_may_be_named_split_by_split_and_cut_at_separators(tmp_path):
+    names = {"one/a.txt": "a\n---\nb", "one/b.txt": "c", "two/c.txt": "d"}
+    folder_of(tmp_path, names)
+    data = Text(train=str(tmp_path / "one"), test=str(tmp_path / "two"), documents=Separated("---"), tokens=Bytes())
+    assert data.texts == {"train": ("a", "b", "c"), "test": ("d",)}
+
+
+def test_a_documents_end_is_a_target_and_no_sample_shows_it(tmp_path):
+    name = folder_of(tmp_path, {"a.txt": "ab\n\nb\n\nabba" * 5})
+    data = Text(name, length=8, batch_size=2, documents=Separated())
+    made_, spec = data.packed("train")["made"], data.spec().made
+    end, start = spec.vocabulary - 1, spec.vocabulary
+    assert data.vocabulary.size == 3 - 1 and end == 2
+    targets, inputs = made_["value"][:, 1:][made_["mask"]], made_["value"][:, :-1][made_["mask"]]
+    documents = len(data.of("train"))
+    assert (targets == end).sum() == (inputs == start).sum() == documents
+    assert not (inputs == end).any() and not (targets == start).any()
+    assert words_of(data, np.array([start, 0, 1, end, end])) == "ab" and words_of(data, np.array([start, end])) == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r"])
+def test_a_byte_order_mark_and_a_systems_line_breaks_are_no_characters(tmp_path, encoding, breaks):
+    text, mark = "añb\n☃\n" * 20, {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+    content = (mark + text.replace("\n", breaks)).encode(encoding)
+    data = Text(folder_of(tmp_path, {"a.txt": content, "b.txt": content}), documents=Examples())
+    assert data.texts == {"train": (text,), "test": (text,)} and data.vocabulary.characters == "\nabñ☃"
+    assert text_of(str(tmp_path / "a.txt")) == text[:-1]
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(content))
+    assert Text(str(tmp_path / "a.txt.gz")).vocabulary.characters == "\nabñ☃"
 
 
 @shakespeare
@@ -127,7 +202,10 @@ def test_a_line_that_is_no_utf8_is_named_or_left_out(tmp_path):
         (lambda f: Text(train=f["train"] + "x", test=f["test"]).spec(), "data.train is .* no such file"),
         (lambda f: Text(train=f["empty"], test=f["test"]).spec(), "data.train: .* is empty"),
         (lambda f: Text(train=f["torn"], test=f["test"]).spec(), "data.train: .* cannot be read"),
-        (lambda f: Text(documents=Examples()).spec(), "is for TFDS sets"),
+        (lambda f: Text(name=f["test"], documents=Examples()).spec(), "is for TFDS sets and folders"),
+        (lambda f: Text(name=f["wide"]).spec(), "wide.txt: byte 2 is 0, .* UTF-16 that does not say so"),
+        (lambda f: Text(name=f["half"]).spec(), "half.txt begins as UTF-16 does and is none"),
+        (lambda f: Text(name=f["bare"]).spec(), r"bare is a folder without a text file \(.txt, .md\)"),
         (lambda f: Text(name="mnist").spec(), "mnist is a set of image, label, and none"),
         (lambda f: Text(name="tiny_shakespeare", data_dir=f["folder"]).spec(), "is not prepared in"),
         (lambda f: Text(residence=Residence.HOST), "data.residence=HOST is for packed documents"),
@@ -136,6 +214,10 @@ def test_a_line_that_is_no_utf8_is_named_or_left_out(tmp_path):
 )
 def test_mistakes_are_one_sentence(make, sentence, files, tmp_path):
     (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "wide.txt").write_bytes("text".encode("utf-16-le"))
+    (tmp_path / "half.txt").write_bytes("text".encode("utf-16")[:-1])
+    (tmp_path / "bare").mkdir()
+    files |= {name: str(tmp_path / f"{name}.txt") for name in ("wide", "half")} | {"bare": str(tmp_path / "bare")}
     (tmp_path / "torn.gz").write_bytes(Path(files["train"]).read_bytes()[:-20])
     more = {"empty": str(tmp_path / "empty.txt"), "torn": str(tmp_path / "torn.gz"), "folder": str(tmp_path)}
     with pytest.raises(UserError, match=sentence):

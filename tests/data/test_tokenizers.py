@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.core.mean import Mean
-from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, whole_lines, with_bytes
+from jaxgen.data import tokenizers
+from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, encoded, pieces, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
@@ -45,6 +46,32 @@ def test_known_words_are_tokens_and_back(lines):
     known = all(word not in ("<unk>", "<eos>") for line in lines for word in line)
     assert not known or vocabulary.decode(tokens) == text
     assert vocabulary.decode(vocabulary.encode(text[:-1])) == text[:-1] or not known
+
+
+PARTS = st.lists(
+    st.sampled_from(list("ab1_'.,é☃") + [" ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40
+)
+
+
+@settings(max_examples=150)
+@given(PARTS.map("".join), st.integers(1, 12))
+def test_a_text_in_pieces_has_the_tokens_of_the_whole(text, size):
+    choices = (Characters().fit([text + "a"], []), *(FITTED[kind] for kind in (Bytes, Words, BytePairs)))
+    for vocabulary in choices:
+        found = list(pieces(text, vocabulary.cut, size))
+        assert "".join(found) == text
+        tokens = encoded(vocabulary, text, size)
+        np.testing.assert_array_equal(tokens, vocabulary.encode(text))
+        assert tokens.dtype.itemsize <= 2 and tokens.dtype.kind == "u"
+        spaced = all(len(piece) <= size + len(max(text.split(" "), key=len)) for piece in found)
+        assert spaced or vocabulary.unit not in (Unit.CHARACTER, Unit.BYTE)
+
+
+def test_words_and_byte_pairs_are_fitted_in_pieces_as_to_the_whole(monkeypatch):
+    text = " ".join(f"{n} don't  {n * n}\n" for n in range(300))
+    whole = [choice.fit([text], []).document() for choice in (Words(), BytePairs(size=400))]
+    monkeypatch.setattr(tokenizers.pieces, "__defaults__", (50,))
+    assert [choice.fit([text], []).document() for choice in (Words(), BytePairs(size=400))] == whole
 
 
 @given(st.lists(st.integers(0, 255)))

@@ -48,7 +48,7 @@ def test_without_words_there_are_eighty_of_all_classes_in_turn():
 
 def test_a_class_is_named_or_numbered_and_a_file_or_standard_input_may_hold_it(tmp_path, monkeypatch):
     (tmp_path / "which").write_text("dog\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("cat\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"cat\n")))
     value = zoo().request([str(tmp_path / "which"), "-", "1"], None)["given"]["class"]["value"]
     assert value.tolist() == [1, 0, 1]
 
@@ -189,7 +189,7 @@ def translation(codec=None) -> Presentation:
 
 def test_each_line_of_a_file_is_a_sentence_and_so_is_each_argument(tmp_path, monkeypatch):
     (tmp_path / "lines").write_text("ab\nc\r\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("ca\nbb\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"ca\nbb\n")))
     request = translation().request(["abc", str(tmp_path / "lines"), "-"], None)
     source = request["given"]["source"]
     assert source["mask"].sum(axis=1).tolist() == [3, 2, 1, 2, 2]
