@@ -11,7 +11,7 @@ from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.reporting.terminal import Work, say
 from jaxgen.running.scoring import Scoring
-from jaxgen.running.trained import load_trained
+from jaxgen.running.trained import Trained, load_trained
 from jaxgen.types import Batch
 
 
@@ -19,7 +19,13 @@ def score(
     workdir: str, config: str | None, settings: Sequence[str], examples: Sequence[str], given: Sequence[str]
 ) -> int:
     """One JSON object a line of stdout, in the order of the examples."""
-    trained = load_trained(Path(workdir), config, say, settings)
+    for line in scores_of(load_trained(Path(workdir), config, say, settings), examples, given):
+        print(json.dumps(line))
+    return 0
+
+
+def scores_of(trained: Trained, examples: Sequence[str], given: Sequence[str]) -> Iterator[dict[str, float | str]]:
+    """The figures of each example: under what is given for it, or under every class."""
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if not isinstance(task, Likelihood | Critic):
         raise UserError(
@@ -31,10 +37,9 @@ def score(
         )
     with Work(len(examples), "scoring") as work:
         for (number, named), figures in Scoring(trained)(_batches(presentation, examples, given)):
-            print(json.dumps({"example": examples[number], **named, **figures}))
+            yield {"example": examples[number], **named, **figures}
             if not sys.stdout.isatty():  # where they are shown, the lines themselves tell how far it is
                 work.done(number + 1)
-    return 0
 
 
 def _batches(
