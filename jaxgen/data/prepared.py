@@ -31,7 +31,7 @@ def opened(name: str, data_dir: str | None, known: Sequence[str], neither: str) 
             raise tfds.core.registered.DatasetNotFoundError
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        if not _NAME.match(name):  # a path: no set's name is near it
+        if os.sep in name:  # a path: no set's name is near it
             raise UserError(f"data.name is {name!r}{neither}") from None
         names = [*known, *tfds.list_builders(with_community_datasets=False)]
         raise UserError(f"data.name is {name!r}{neither}{nearest(name, names)}") from None

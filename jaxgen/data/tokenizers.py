@@ -308,7 +308,7 @@ def target_bytes(tokens: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
 
 
 def encoded(vocabulary: Vocabulary, text: str, size: int = _PIECE) -> np.ndarray:
-    """The tokens [N] of a text of any length, piece by piece, in as few bytes as the vocabulary, "start" and "end" need."""
+    """The tokens [N] of a text of any length, piece by piece, as the smallest integers that hold them all."""
     kind = np.min_scalar_type(vocabulary.size + 1)
     return np.concatenate([vocabulary.encode(piece).astype(kind) for piece in pieces(text, vocabulary.cut, size)])
 
@@ -327,7 +327,8 @@ def pieces(text: str, cut: Callable[[str, int], int], size: int = _PIECE) -> Ite
 def _behind_a_word(text: str, place: int) -> int:
     """The first place from `place` on, or the end, between a word and the space or line break that follows it.
 
-    There words end, and no token of byte-level byte pairs goes on: their words hold white space at their beginning alone.
+    There words end, and no token of byte-level byte pairs goes on: their words hold white space at their beginning
+    alone.
     """
     found = _WORDS_END.search(text, place)
     return found.start() if found else len(text)

@@ -21,6 +21,7 @@ def picture_measures(
     reference_images: np.ndarray,
     net: FeatureNet | None,
     levels: int = LEVELS,
+    tick: Callable[[], None] = lambda: None,
 ) -> Figures:
     """How near candidate `images` [K*N, H, W, C] come to the held-out `reference_images` [N, H, W, C].
 
@@ -31,7 +32,8 @@ def picture_measures(
     cannot be asked for a class, `recognised_fraction` is missing and `classes_drawn` counts whatever the net sees;
     chance in the classes then weighs in as well (real digits: a Frechet distance of 13 in the net, and not 4.6).
     Pictures of more than 3,072 pixel values are compared under a fixed projection, which the figures' names tell
-    (`project`). A figure that so few pictures cannot give is Unmeasured. UserError when a count or level does not fit.
+    (`project`). A figure that so few pictures cannot give is Unmeasured. `tick` is called after each draw and after the
+    forest. UserError when a count or level does not fit.
     """
     count = len(reference_images)
     if count == 0:
@@ -42,8 +44,10 @@ def picture_measures(
         rows = slice(start, start + count)
         asked = None if labels is None else labels[rows]
         draws.append(draw_measures(images[rows], asked, reference_images, net, levels))
+        tick()
     figures = _summary(draws)
     figures[_forest_name(images)] = measured(lambda: _told_apart(images[:count], reference_images))
+    tick()
     return figures
 
 
@@ -92,6 +96,7 @@ def reference_rows(
     seed: int,
     draws: int = 4,
     levels: int = LEVELS,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Figures]:
     """The two rows that every model stands between, measured as a model is.
 
@@ -106,7 +111,7 @@ def reference_rows(
 
     def row(pictures: Callable[[], np.ndarray]) -> Figures:
         try:
-            return picture_measures(pictures(), labels, test_images, net, levels)
+            return picture_measures(pictures(), labels, test_images, net, levels, tick)
         except TooFew as error:
             return none_of(figure_names(test_images, labels, net), str(error))
 

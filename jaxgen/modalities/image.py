@@ -1,6 +1,7 @@
 """Pictures: read from files by the decoder that training uses, shown as one grid, measured against held-out ones."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
+from jaxgen.reporting.terminal import Work
 from jaxgen.types import Batch, Image
 
 _SHORT_SIDE = 48  # pixels that a picture's side is at least magnified to
@@ -72,7 +74,9 @@ class ImagePresents:
         images = np.concatenate([samples["made"]["value"] for samples in drawn])
         labels = _classes(real)
         labels = None if labels is None else np.tile(labels, len(drawn))
-        return picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels)
+        with Work(len(drawn) + 1, "measuring samples") as work:
+            tick = functools.partial(_one_more, work)
+            return picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels, tick)
 
     def variety(self, drawn: Batch, real: Batch) -> Figures:
         net, labels = self._net, _classes(real)
@@ -87,12 +91,18 @@ class ImagePresents:
         self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
     ) -> dict[str, Figures]:
         sets = [array for part in (train, real) for array in (part["made"]["value"], _classes(part, 0))]
-        rows = reference_rows(*sets, self._net, seed=0, levels=self.image.levels)
+        with Work(2 * (self.draws + 1), "measuring reference rows") as work:
+            tick = functools.partial(_one_more, work)
+            rows = reference_rows(*sets, self._net, 0, self.draws, self.image.levels, tick)
         names = {
             "real": "real pictures" if self._net is None else "real digits",
             "histogram": "pixel histogram" if _classes(train) is None else "per-class pixel histogram",
         }
         return {names[name]: _as_a_run(row) for name, row in rows.items()}
+
+
+def _one_more(work: Work) -> None:
+    work.done(work.count + 1)
 
 
 def columns(count: int, captions: Sequence[str] | None) -> int:

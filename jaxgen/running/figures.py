@@ -84,7 +84,7 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
     if not isinstance(made, Measured) or not isinstance(assembly.data, Finite):
         return {}
     asked = assembly.experiment.evaluate.examples
-    real = first_or_spread(assembly.data, split, MEASURED) if asked is None else assembly.data.first(split, asked)
+    real = first_or_spread(assembly.data, split, asked or MEASURED)
     count = counted_rows(real)
     request = {"row": np.arange(count, dtype=np.int32), "given": real["given"]}
     sampling, drawn, seconds = Sampling(assembly), [], []

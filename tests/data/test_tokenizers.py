@@ -49,7 +49,7 @@ def test_known_words_are_tokens_and_back(lines):
 
 
 PARTS = st.lists(
-    st.sampled_from(list("ab1_'.,é☃") + [" ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40
+    st.sampled_from([*"ab1_'.,é☃", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40
 )
 
 

@@ -152,7 +152,8 @@ def test_a_run_on_a_few_pictures_is_evaluated(tmp_path, capsys, count, missing):
     train_run(experiment, tmp_path / "run", lambda: False)
     figures = evaluate_run(tmp_path / "run", config=experiment)
     assert set(figures["unmeasured"]) == missing == {name for name, value in figures.items() if value is None}
-    assert figures["bits_per_dim"] > 0 and figures["held_out_examples"] == max(1, count // 10)
+    held_out = len(data.examples("test"))
+    assert figures["bits_per_dim"] > 0 and figures["held_out_examples"] == held_out
     assert list(figures)[-1] == "unmeasured" and "not measured: " in capsys.readouterr().err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["unmeasured"] == figures["unmeasured"] and summary[FOREST] is None
