@@ -24,7 +24,6 @@ import harness
 from jaxgen.experiment import Every
 from jaxgen.training.goodput import Cause
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = tuple(f"configs/{family}/digits.py" for family in ("rnn", "transformer", "gan", "vae", "diffusion"))
 GOAL = 0.02
 
@@ -33,7 +32,7 @@ def measured(config: str, steps: int | None) -> dict:
     """Train so many steps, or the config's own number, in a fresh folder, and read what was waited for."""
     with tempfile.TemporaryDirectory() as folder:
         settings = [f"every.checkpoint={Every().checkpoint}", *([f"steps={steps}"] if steps else [])]
-        command = ["train", "--config", str(ROOT / config), "--workdir", folder, "--set", *settings]
+        command = ["train", "--config", config, "--workdir", folder, "--set", *settings]
         load = os.getloadavg()[0]
         subprocess.run([sys.executable, "-m", "jaxgen.cli", *command], check=True, stderr=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (Path(folder) / "timing.jsonl").read_text().splitlines()]

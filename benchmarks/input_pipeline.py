@@ -33,7 +33,6 @@ from jaxgen.data.streams import StreamedExamples
 from jaxgen.environment import set_up_jax
 from jaxgen.training.goodput import Cause
 
-ROOT = Path(__file__).resolve().parents[1]
 BATCH = 64
 READ = 4096  # pictures of the race, once through
 BACKLOG = 64  # batches: more than any contestant has read ahead while others were timed
@@ -46,8 +45,7 @@ def waited(name: str, residence: Residence, steps: int, data_dir: str | None) ->
         settings = [*SMALL, f"data.name={name}", f"data.batch_size={BATCH}", f"data.residence={residence.name}"]
         settings += [f"steps={steps}", "data.test=test[:256]", "every.evaluate=100000", "every.checkpoint=100000"]
         settings += [f"data.data_dir={data_dir}"] if data_dir else []
-        config = str(ROOT / "configs/vae/digits.py")
-        command = [sys.executable, "-m", "jaxgen.cli", "train", "--config", config, "--workdir", folder, "--set"]
+        command = [sys.executable, "-m", "jaxgen.cli", "train", "--config", "vae/digits", "--workdir", folder, "--set"]
         subprocess.run([*command, *settings], check=True, stderr=subprocess.DEVNULL)
         summary = json.loads((Path(folder) / "summary.json").read_text())
     spent = summary["spent"]

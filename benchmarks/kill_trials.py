@@ -50,8 +50,8 @@ class Cell:
 
     def command(self, folder: Path) -> list[str]:
         settings = [*SMALL[self.family], *OFTEN, f"data.residence={self.residence}"]
-        config = str(ROOT / "configs" / self.family / "digits.py")
-        return ["-m", "jaxgen.cli", "train", "--config", config, "--workdir", str(folder), "--set", *settings]
+        what = "--config", f"{self.family}/digits", "--workdir", str(folder)
+        return ["-m", "jaxgen.cli", "train", *what, "--set", *settings]
 
     def begin(self, folder: Path) -> subprocess.Popen:
         flags = f"--xla_force_host_platform_device_count={self.devices}"

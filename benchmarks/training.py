@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,14 +20,13 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.types import Metrics, Variables
 
 Program = Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 COMPARED = 3  # steps after the first whose losses are compared: later ones Adam lets rounding grow in
 
 
 def digits(family: str, changes: tuple[str, ...] = ()) -> Experiment:
     """The family's experiment on digits, with fields changed as `--set` changes them."""
-    return set_fields(load_experiment(CONFIGS / family / "digits.py", Experiment), changes)
+    return set_fields(load_experiment(f"{family}/digits", Experiment), changes)
 
 
 def lively(variables: Variables) -> Variables:

@@ -50,7 +50,7 @@ def test_samples_of_letters_that_the_encoding_lacks_are_written_with_backslashes
     """And read back they are those that a stdout of UTF-8 gets."""
     asked = ("sample", "--workdir", run, "--given", "-", "--count", "4")
     code, whole = said(monkeypatch, "utf-8", *asked, given=WORDS.encode())
-    assert code == 0 and whole.startswith(WORDS)
+    assert code == 0 and whole.startswith(WORDS[-8:])  # of a prompt what the model was trained on is used
     code, text = said(monkeypatch, encoding, *asked, given=WORDS.encode())
     assert code == 0
     written = whole.encode(encoding, "backslashreplace").decode(encoding)

@@ -49,7 +49,10 @@ def run_page(page: str, blocks: Iterable[Block], folder: Path) -> None:
 
 
 def _environment(beside: Path) -> dict[str, str]:
-    """`jaxgen` and `python` are this checkout's and this interpreter; whatever asks a network is refused at once."""
+    """`jaxgen` and `python` are this checkout's and this interpreter; whatever asks a network is refused at once.
+
+    JAX has one device: beside other tests, several wait for each other longer than they compute.
+    """
     programs = beside / "bin"
     programs.mkdir()
     for name, command in {"python": "", "jaxgen": " -m jaxgen.cli"}.items():
@@ -57,6 +60,7 @@ def _environment(beside: Path) -> dict[str, str]:
         (programs / name).chmod(0o755)
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": paths, "PIP_NO_INDEX": "1"}
+    own["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=1"
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     return os.environ | own | nowhere
 
