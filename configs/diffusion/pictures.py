@@ -22,12 +22,13 @@ from jaxgen.training.schedules import Cosine
 def experiment() -> Experiment:
     return Experiment(
         task=Diffusion(
-            network=DiffusionTransformer(width=128, blocks=4, heads=4, patch=4, dropout=0.05),
+            network=DiffusionTransformer(width=192, blocks=4, heads=6, patch=8),
             sigma_data=0.6,
             sigma_min=0.01,
+            p_mean=0.0,
             sampler=Heun(guidance=1.5),
         ),
-        data=Pictures(name="pictures", size=32, batch_size=32),
+        data=Pictures(name="pictures", size=32, batch_size=64),
         optimisers={"denoising": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, clip=1.0)},
         averages={"slow": EMA(half_life=10_000)},
         steps=2000,
