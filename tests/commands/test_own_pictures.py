@@ -8,6 +8,7 @@ from jaxgen.commands.describe import describe
 from jaxgen.running.command_line import Changes
 from tests.commands.command import OF_FOLDERS, ROOT
 
+
 def draw(folder, classes: tuple[str, ...]) -> None:
     for number in range(8):
         file = folder / classes[number % len(classes)] / f"{number}.png"
@@ -27,4 +28,6 @@ def test_an_experiment_for_a_folder_says_what_it_is_and_how_it_understands_the_f
     monkeypatch.chdir(tmp_path)
     assert describe(str(config), Changes()) == 0
     said = capsys.readouterr().out
-    assert "parameters" in said and ("2 classes (ants, bees)" if classes[0] else "no classes; pictures: 7 train") in said
+    assert (
+        "parameters" in said and ("2 classes (ants, bees)" if classes[0] else "no classes; pictures: 7 train") in said
+    )
