@@ -7,7 +7,9 @@ data.name=FOLDER; `docs/own_pictures.md` says more.
     jaxgen train --config configs/vae/pictures.py --set data.name=FOLDER --workdir runs/pictures
     jaxgen sample --workdir runs/pictures --out samples.png
 
-EXPECT
+Expect legible digits with noisy edges, most of the class that was asked for, after 1,000 steps on 1,797 coloured
+drawings of digits, a folder for each: about 9 minutes on two cores that other programs shared. What all 2,000 steps
+make of them was not measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 

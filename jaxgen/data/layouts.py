@@ -14,6 +14,7 @@ from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
 CAPTIONS = "captions.jsonl"
+_RUN = "experiment.json"  # which each folder of a run holds
 _SPLITS = {  # folders that people name splits by, in any letter case
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "dev"), "validation"),
@@ -39,6 +40,7 @@ class Walk:
     pictures: list[tuple[str, ...]] = field(default_factory=list)
     captions: list[tuple[str, ...]] = field(default_factory=list)
     hidden: int = 0  # pictures that file managers, archives and notebooks left behind
+    runs: int = 0  # folders of trained runs, whose pictures are samples
     others: Counter = field(default_factory=Counter)  # files of other kinds, by suffix
 
     def add(self, parts: tuple[str, ...], hidden: bool) -> None:
@@ -106,6 +108,10 @@ def _walked(folder: Path) -> Walk:
             continue
         seen.add(own)
         parts = Path(at).relative_to(folder).parts
+        if parts and _RUN in files:
+            folders.clear()
+            walk.runs += 1
+            continue
         hidden = any(part.startswith(".") or part.lower() in _LEFTOVERS for part in parts)
         folders.sort()
         for name in sorted(files):
@@ -193,6 +199,8 @@ def _complete(parts: dict[str, list[Picture]], how: str) -> tuple[dict[str, list
 def _unread(walk: Walk) -> Iterator[str]:
     if walk.hidden:
         yield f"{walk.hidden:,} hidden pictures that programs left behind"
+    if walk.runs:
+        yield f"{walk.runs:,} folders of jaxgen's runs"
     if walk.others:
         yield f"files that are no pictures jaxgen reads, {_counted(walk.others)}"
 

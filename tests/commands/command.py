@@ -19,7 +19,8 @@ def _config(path: Path):
     return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}"))
 
 
-CONFIGS = [_config(path) for path in sorted((ROOT / "configs").rglob("*.py"))]
+OF_FOLDERS = sorted((ROOT / "configs").rglob("pictures.py"))  # of the reader's own pictures
+CONFIGS = [_config(path) for path in sorted((ROOT / "configs").rglob("*.py")) if path not in OF_FOLDERS]
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
 NETWORKS = {

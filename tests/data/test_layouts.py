@@ -132,6 +132,12 @@ def test_a_test_folder_without_classes_is_said_and_a_tenth_of_the_training_pictu
     assert "4 pictures (test/0.png, test/1.png, test/2.png, ...)" in layout.left_out[0]
 
 
+def test_the_samples_of_a_run_that_lies_in_the_folder_are_no_data(tmp_path):
+    run = ("runs/a/experiment.json", "runs/a/samples/100.png", "runs/a/samples/200.png")
+    layout = Layout.of(folder_of(tmp_path, *some("ants", "bees"), *run))
+    assert layout.classes == ("ants", "bees") and layout.left_out == ("1 folders of jaxgen's runs",)
+
+
 def test_pictures_lie_as_deep_as_they_like_and_links_are_followed_once(tmp_path):
     folder_of(tmp_path, *some("set/ants/2020/may", "set/bees"), *some("elsewhere"))
     os.symlink(tmp_path / "elsewhere", tmp_path / "set" / "cats")
