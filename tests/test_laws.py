@@ -103,7 +103,8 @@ KNOWING = ("types.py", "modalities/", "data/", "nn/conditions.py")
 MODALITIES = {"Label", "Tokens", "Image", "Wave", "Clip", "Framing"}
 NAMES = {"image", "label", "tokens", "wave", "clip", "source", "caption", "class", "speed"}
 OF_TOKENS = {"mask", "segment", "bytes", "known"}  # beside "value"; a task that reads tokens may look at them
-READ_TOKENS = {f"families/{name}.py" for name in ("language_model", "token_likelihood", "sequence_to_sequence")}
+READERS = ("language_model", "text_windows", "token_likelihood", "sequence_to_sequence")
+READ_TOKENS = {f"families/{name}.py" for name in READERS}
 
 
 def named(node: ast.AST) -> set[str]:

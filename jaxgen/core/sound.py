@@ -15,7 +15,6 @@ from jaxgen.types import Key
 
 _PART = 32  # frames of each row that a CPU works on at a time
 
-
 class Features(NamedTuple):
     """Features, and which frames of them hold nothing but the row's own samples."""
 

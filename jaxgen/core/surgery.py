@@ -19,7 +19,8 @@ class Surgery(Protocol):
     """A frozen dataclass that changes parameters; experiment.json holds it. Traceable."""
 
     def __call__(self, params: Params, key: Key) -> Params:
-        """The parameters after it, blocks one by one: a leaf that it drops comes from init. UserError where it cannot."""
+        """The parameters after it, blocks one by one: a leaf that it drops comes from init. UserError where it cannot.
+        """
 
 
 @runtime_checkable
@@ -27,7 +28,8 @@ class Suited(Protocol):
     """A surgery after which not every network computes what the start's did."""
 
     def check(self, task: Any, before: Mapping[str, Any]) -> None:
-        """UserError where the new task's network would not; `before` is the start's task as its experiment.json has it."""
+        """UserError where the new task's network would not; `before` is the start's task as its experiment.json has it.
+        """
 
 
 def numbered(params: Params, prefix: str) -> list[str]:

@@ -68,7 +68,8 @@ class Task(Protocol):
         """The shared state after one turn's statistics, summed over the batch."""
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """What is made for each row of a request, as {"given", "made"} [B, ...]; each row draws from a key of its own."""
+        """What is made for each row of a request, as {"given", "made"} [B, ...]; each row draws from a key of its own.
+        """
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], Any]:
         """Sums over one batch, and the row state after it. `batch["weight"]` [B] is 0 on padding.

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from jaxgen.data.bad import BadExamples
 from jaxgen.errors import UserError
 
-
 _MARKS = (  # byte order marks, the longer first where one begins another
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),

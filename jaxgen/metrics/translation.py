@@ -35,7 +35,9 @@ def sentence_bleu(made: Sequence[str], references: Sequence[str]) -> list[float]
     return [metric.sentence_score(one, [other]).score for one, other in zip(made, references, strict=True)]
 
 
-def nearest_translations(sources: Sequence[str], translations: Sequence[str], given: Sequence[str]) -> list[str] | None:
+def nearest_translations(
+    sources: Sequence[str], translations: Sequence[str], given: Sequence[str]
+) -> list[str] | None:
     """For each sentence given the translation of the training `sources` nearest to it by edit distance.
 
     Of equally near ones the first. None where there are too many pairs to compare.

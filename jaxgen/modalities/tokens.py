@@ -77,9 +77,7 @@ class TextPresents(Texts):
         """As many of the last tokens as a row that the model was trained on."""
         most = self.tokens.length
         if len(tokens) > most:
-            say(
-                f"a prompt has {len(tokens):,} {self._units}, and the model was trained on {most}: its last {most} are used"
-            )
+            say(f"a prompt has {len(tokens):,} {self._units}; its last {most} are used, as in training")
         return tokens[-most:]
 
     def _framed(self, tokens: np.ndarray, whole: bool) -> np.ndarray:

@@ -12,7 +12,9 @@ _CELL, _MARGIN, _SIZE = 22, 8, 12  # pixels of a cell's side, between parts, of 
 _LONGEST = 16  # letters of a label
 
 
-def attention_maps(maps: Sequence[np.ndarray], down: Sequence[Sequence[str]], across: Sequence[Sequence[str]]) -> bytes:
+def attention_maps(
+    maps: Sequence[np.ndarray], down: Sequence[Sequence[str]], across: Sequence[Sequence[str]]
+) -> bytes:
     """One map [T, S] of weights in [0, 1] below another, its rows and columns labelled; darker is more."""
     from PIL import Image
 

@@ -11,71 +11,47 @@ COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", 
 
 # A passage stands on the page when one of its figures does.
 PASSAGES = (
-    (
-        ("two_sample_accuracy",),
-        "“Told from real” is the accuracy of a classifier that was trained to tell samples from real examples, on pairs "
-        "it has not seen. 0.50 is guessing, which is what perfect samples would leave it; 1.00 means that every sample "
-        "gives itself away.",
-    ),
-    (
-        ("frechet_distance",),
-        "The Fréchet distance compares the mean and the covariance of features of samples with those of real examples. "
-        "The features come from the small network named in the column's head (or are the pixels themselves), not from "
-        "Inception: compare these numbers with each other, never with a published FID.",
-    ),
-    (
-        ("recognised_fraction",),
-        "“Recognised” is the share of samples that a classifier trained on real examples gives the class they were drawn "
-        "for. It rewards clear samples and does not see whether they are all alike; recall does.",
-    ),
-    (
-        ("precision", "recall"),
-        "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
-        "samples: the first falls when samples are poor, the second when they lack variety.",
-    ),
-    (
-        ("diversity", "classes_drawn"),
-        "Diversity sets how far samples of one class lie apart beside the same for held-out examples: 1 is as varied, 0 "
-        "is all alike.",
-    ),
-    (
-        ("bits_per_dim",),
-        "Bits/dim is how many bits the model needs to write down one pixel value of held-out data: the lower the better. "
-        "≤ marks a bound: the model may be better than the number says, not worse. A GAN gives no probabilities, hence "
-        "its dash.",
-    ),
-    (
-        ("nats_per_token", "perplexity", "perplexity_per_word", "bits_per_character", "bits_per_byte"),
-        "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
-        "what a token is, so compare only runs with the same vocabulary; bits per byte do not.",
-    ),
-    (
-        ("bleu", "chrf"),
-        "BLEU and chrF compare translations with one reference each, by their runs of words and of characters: 100 is the "
-        "reference itself, and a good translation in other words scores far less. Numbers of different data or of "
-        "different signatures (among all figures) say nothing about each other.",
-    ),
-    (
-        ("reward", "reward_at_start"),
-        "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
-        "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "
-        "the diversity and at how far the model went from its start.",
-    ),
-    (
-        ("kl_nats",),
-        "The KL from the start is how many nats likelier, on average, the tuned model finds its own samples than the "
-        "model it started from did: 0 is no change. Where a sample comes from a chain of drawn states it is a bound.",
-    ),
-    (
-        ("squared_distance",),
-        "The distance from the start compares two pictures drawn from the same noise, before tuning and after: the mean "
-        "squared difference of their pixels, on a scale from -1 to 1. 0 is no change.",
-    ),
-    (
-        ("frozen_fraction",),
-        "The frozen share is the part of the parameters that tuning leaves exactly as they were; the rest learns on. "
-        "“Before” is the model it started from, measured and drawn from before the first step.",
-    ),
+    (("two_sample_accuracy",),
+     "“Told from real” is the accuracy of a classifier that was trained to tell samples from real examples, on pairs "
+     "it has not seen. 0.50 is guessing, which is what perfect samples would leave it; 1.00 means that every sample "
+     "gives itself away."),
+    (("frechet_distance",),
+     "The Fréchet distance compares the mean and the covariance of features of samples with those of real examples. "
+     "The features come from the small network named in the column's head (or are the pixels themselves), not from "
+     "Inception: compare these numbers with each other, never with a published FID."),
+    (("recognised_fraction",),
+     "“Recognised” is the share of samples that a classifier trained on real examples gives the class they were drawn "
+     "for. It rewards clear samples and does not see whether they are all alike; recall does."),
+    (("precision", "recall"),
+     "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
+     "samples: the first falls when samples are poor, the second when they lack variety."),
+    (("diversity", "classes_drawn"),
+     "Diversity sets how far samples of one class lie apart beside the same for held-out examples: 1 is as varied, 0 "
+     "is all alike."),
+    (("bits_per_dim",),
+     "Bits/dim is how many bits the model needs to write down one pixel value of held-out data: the lower the better. "
+     "≤ marks a bound: the model may be better than the number says, not worse. A GAN gives no probabilities, hence "
+     "its dash."),
+    (("nats_per_token", "perplexity", "perplexity_per_word", "bits_per_character", "bits_per_byte"),
+     "Nats per token say how surprised the model is by held-out text; perplexity is their exponential. Both depend on "
+     "what a token is, so compare only runs with the same vocabulary; bits per byte do not."),
+    (("bleu", "chrf"),
+     "BLEU and chrF compare translations with one reference each, by their runs of words and of characters: 100 is the "
+     "reference itself, and a good translation in other words scores far less. Numbers of different data or of "
+     "different signatures (among all figures) say nothing about each other."),
+    (("reward", "reward_at_start"),
+     "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
+     "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "
+     "the diversity and at how far the model went from its start."),
+    (("kl_nats",),
+     "The KL from the start is how many nats likelier, on average, the tuned model finds its own samples than the "
+     "model it started from did: 0 is no change. Where a sample comes from a chain of drawn states it is a bound."),
+    (("squared_distance",),
+     "The distance from the start compares two pictures drawn from the same noise, before tuning and after: the mean "
+     "squared difference of their pixels, on a scale from -1 to 1. 0 is no change."),
+    (("frozen_fraction",),
+     "The frozen share is the part of the parameters that tuning leaves exactly as they were; the rest learns on. "
+     "“Before” is the model it started from, measured and drawn from before the first step."),
 )
 REFERENCES = (
     "The rows in italics are no models. Real examples set against other real examples show the best that a figure can "

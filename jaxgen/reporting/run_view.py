@@ -167,7 +167,9 @@ def _finite(figures: Mapping[str, object]) -> dict[str, float]:
 def _figures(summary: Mapping[str, object]) -> dict[str, object]:
     """The numbers and words of a summary; whole numbers stay whole."""
     kept = {name: value for name, value in summary.items() if isinstance(value, bool | int | float | str)}
-    return {name: None if isinstance(value, float) and number(value) is None else value for name, value in kept.items()}
+    return {
+        name: None if isinstance(value, float) and number(value) is None else value for name, value in kept.items()
+    }
 
 
 def _long_label(run: RunView) -> str:

@@ -140,7 +140,8 @@ class Samples:
 def prompt_of(
     prompts: Prompts | None, key: Key, number: jax.Array, rows: jax.Array, batch_size: int, group: int
 ) -> Batch:
-    """What the rows `rows` of batch `number` are drawn for: {"row", "given"}, and "reference" where there are prompts."""
+    """What the rows `rows` of batch `number` are drawn for: {"row", "given"}, and "reference" where there are prompts.
+    """
     if prompts is None:
         return {"row": rows, "given": {}}
     return {"row": rows, **prompts.drawn(key, number, rows, batch_size, group)}

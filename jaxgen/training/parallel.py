@@ -103,7 +103,8 @@ class JitDevices:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     def layout(self, state: TrainState | Variables) -> TrainState | Variables:
-        """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch; parts whole."""
+        """A sharding for each leaf: parameters and their like over fsdp and tensor, rows over the batch; parts whole.
+        """
         rows = jax.tree.map(lambda _: self.sharding(_BATCH_AXES), state.extra.rows)
         whole = self._shardings(state)
         if isinstance(state, Variables):

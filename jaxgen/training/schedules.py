@@ -96,7 +96,8 @@ class WarmupStableDecay:
 
 @dataclass(frozen=True)
 class InverseSquareRoot:
-    """The peak times sqrt(warmup / update) after the warm-up (arXiv 1706.03762, section 5.3): it has no end to reach."""
+    """The peak times sqrt(warmup / update) after the warm-up (arXiv 1706.03762, section 5.3): it has no end to reach.
+    """
 
     peak: float
     warmup: int = 1000  # updates

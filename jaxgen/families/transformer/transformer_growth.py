@@ -81,7 +81,9 @@ class _Multiplied:
 
     def params(self, params: Params) -> Params:
         blocks = numbered(params, BLOCK)
-        return {name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()}
+        return {
+            name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()
+        }
 
     def _part(self, name: str, part: Params) -> Params:
         if name == "head":
