@@ -198,7 +198,9 @@ _OF_FRAMING = {Framing.SOURCE: SourcePresents, Framing.TARGET: TargetPresents}  
 
 
 def text_presents(tokens: Tokens, meaning: Meaning) -> Texts:
-    """How tokens are presented, by their framing."""
+    """How tokens are presented, by their framing. UserError where a vocabulary has no room for the end of documents."""
+    if tokens.framing is Framing.PACKED and tokens.vocabulary != meaning.codec.size + 1:
+        raise UserError("this run was trained when documents had no end; train it again, or use the version of then")
     return _OF_FRAMING.get(tokens.framing, TextPresents)(tokens, meaning)
 
 
