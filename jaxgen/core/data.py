@@ -137,6 +137,10 @@ class Named(Protocol):
 class Codec(Protocol):
     """Text to tokens and back."""
 
+    @property
+    def size(self) -> int:
+        """How many tokens it knows."""
+
     def encode(self, text: str) -> np.ndarray:
         """[N] int32 tokens; UserError names what the vocabulary lacks."""
 

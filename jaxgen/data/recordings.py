@@ -221,8 +221,8 @@ class Recordings:
         yield f"data: {self.name}, {count}, {size:,.1f} MB, {where}"
         rates = [one.rate for found in self._held.values() for one, _ in found if one.rate != self.hertz]
         if rates:
-            told = ", ".join(map(str, sorted(set(rates))))
-            yield f"{len(rates):,} recordings of {told} Hz are converted to {self.hertz}"
+            others = ", ".join(map(str, sorted(set(rates))))
+            yield f"{len(rates):,} recordings of {others} Hz are converted to {self.hertz}"
         if self.bad.count:
             yield self.bad.told()
 

@@ -12,6 +12,7 @@ from flax import struct
 
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.order import EpochOrder
+from jaxgen.data.tokenizers import Vocabulary, with_bytes
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.types import Batch, Key, Spec, Variables
 
@@ -84,6 +85,33 @@ class ResidentStream:
         return {"given": {}, "made": {"value": tokens.astype(jnp.int32)}, "fresh": fresh, "row": rows}, state
 
 
+@struct.dataclass
+class HostStream:
+    """The same batches of a text that lies in host memory, or in a file that is mapped there, streamed."""
+
+    tokens: np.ndarray  # [N]
+    spec: Spec = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+
+    @property
+    def batches(self) -> int:
+        """How many batches one pass over the text makes."""
+        return (len(self.tokens) - 1) // self.batch_size // self.spec.made.length
+
+    def init(self, key: Key, moving: Any) -> None:
+        return None
+
+    def stream(self, state: None, first: int, rows: np.ndarray) -> Iterator[Batch]:
+        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
+        length, row = self.spec.made.length, rows.astype(np.int32)
+        for number in itertools.count(first):
+            column = number % self.batches
+            start = rows.astype(np.int64) * (self.batches * length) + column * length
+            tokens = self.tokens[start[:, None] + np.arange(length + 1)].astype(np.int32)
+            fresh = np.full(len(rows), column == 0)
+            yield {"given": {}, "made": {"value": tokens}, "fresh": fresh, "row": row}
+
+
 def padded_batches(
     arrays: Mapping[str, Any], batch_size: int, batches: int | None = None, first: int = 0
 ) -> dict[str, Any]:
@@ -108,3 +136,10 @@ def stream_batches(tokens: np.ndarray, batch_size: int, spec: Spec) -> dict[str,
         jnp.arange(source.batches, dtype=jnp.int32)
     )
     return jax.tree.map(np.asarray, every) | {"weight": np.ones((source.batches, batch_size), np.float32)}
+
+
+def stream_evaluation(tokens: np.ndarray, batch_size: int, spec: Spec, vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """A split as a stream [n, B, T+1] of as many rows as leave about a hundredth unread; None where it fills no row."""
+    rows = max(1, min(batch_size, len(tokens) // (100 * spec.made.length)))
+    batches = stream_batches(tokens, 1 << (rows.bit_length() - 1), spec)
+    return with_bytes(batches, vocabulary) if len(batches["weight"]) else None

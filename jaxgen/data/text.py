@@ -19,10 +19,18 @@ from jaxgen.data.documents import Examples, Separated, pack
 from jaxgen.data.files import read_text
 from jaxgen.data.prepared import read_texts, text_builder
 from jaxgen.data.residence import Residence
-from jaxgen.data.sources import HostExamples, ResidentExamples, ResidentStream, padded_batches, stream_batches
+from jaxgen.data.sources import (
+    HostExamples,
+    HostStream,
+    ResidentExamples,
+    ResidentStream,
+    padded_batches,
+    stream_evaluation,
+)
 from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.text_folder import TextFolder
-from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, encoded, whole_lines, with_bytes
+from jaxgen.data.text_pieces import encoded
+from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Key, Spec, Tokens
 
@@ -51,7 +59,7 @@ class Text:
     test: str | None = None
     data_dir: str | None = None  # TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default
     documents: Separated | Examples | None = None
-    residence: Residence = Residence.AUTO  # of the packed rows; a stream is on the device
+    residence: Residence = Residence.AUTO  # a stream is on the device unless HOST is said
     skip_bad: int = 0
     places: ClassVar[tuple[str, ...]] = ("name", *SPLITS, "data_dir")  # where the text lies
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
@@ -63,10 +71,10 @@ class Text:
             raise UserError(f"batch_size is {self.batch_size} and length {self.length}; give at least 1 of each")
         if self._named and None in (self.train, self.test) and not self._prepared:
             raise UserError("files are named by data.train and data.test, both (data.validation may be left out)")
-        if self.documents is None and self.residence is Residence.HOST:
-            raise UserError("data.residence=HOST is for packed documents: set data.documents too, or leave it out")
         if self.residence is Residence.DISK:
-            raise UserError("data.residence=DISK is for pictures; a text is read once: give HOST, or leave it out")
+            raise UserError(
+                "data.residence=DISK is for pictures; a text that is larger than memory is data=LongText(...)"
+            )
         if self._named and os.path.exists(self.name):
             raise UserError(f"data.name={self.name} is cut nine to one; leave data.train and data.test out, or it")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
@@ -225,7 +233,7 @@ class Text:
         """The source's state before the first batch, which can be had without the text."""
         return None if self.documents is None else key
 
-    def remarks(self, source: ResidentStream | ResidentExamples | HostExamples) -> Iterator[str]:
+    def remarks(self, source: Any) -> Iterator[str]:
         """What the user should know of what `source` has read."""
         if self.folder is not None:
             yield from self.folder.told()
@@ -238,13 +246,14 @@ class Text:
                 f"fill to {(segment > 0).mean():.1%}"
             )
 
-    def source(self) -> ResidentStream | ResidentExamples | HostExamples:
+    def source(self) -> ResidentStream | HostStream | ResidentExamples | HostExamples:
         if self.documents is not None:
             rows = self.packed("train")
             residence = self.residence.settled(sum(array.nbytes for array in jax.tree.leaves(rows)))
             kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
             return kind(rows, self.spec(), self.batch_size)
-        source = ResidentStream(self._encoded("train")[0], self.spec(), self.batch_size)
+        kind = HostStream if self.residence is Residence.HOST else ResidentStream
+        source = kind(self._encoded("train")[0], self.spec(), self.batch_size)
         if source.batches < 1:
             raise UserError(
                 f"{self._title} has {len(source.tokens)} {self.vocabulary.unit.value}s, too few for "
@@ -256,12 +265,10 @@ class Text:
         """The split once: packed, or as a stream [n, B, T+1] of as many rows as leave about a hundredth unread."""
         if self.documents is not None:
             return with_bytes(padded_batches(self.packed(split), self.batch_size), self.vocabulary)
-        tokens = self._encoded(split)[0]
-        rows = max(1, min(self.batch_size, len(tokens) // (100 * self.length)))
-        batches = stream_batches(tokens, 1 << (rows.bit_length() - 1), self.spec())
-        if not len(batches["weight"]):
+        found = stream_evaluation(self._encoded(split)[0], self.batch_size, self.spec(), self.vocabulary)
+        if found is None:
             raise UserError(f"the {split} split of {self._title} is shorter than data.length={self.length}; lower that")
-        return with_bytes(batches, self.vocabulary)
+        return found
 
     def packed(self, split: str) -> dict[str, Any]:
         """The split's documents as rows of tokens [N, T+1], with `segment` and `mask`."""

@@ -6,22 +6,21 @@ written by, `read` makes the same one of what a run has kept: a JSON object, in 
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import itertools
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from jaxgen.data.text_pieces import behind_a_word, pieces
 from jaxgen.errors import UserError
 from jaxgen.types import Unit
 
 UNKNOWN, END = "<unk>", "<eos>"  # as Penn Treebank and WikiText spell them
 _BYTES = 256
-_PIECE = 1 << 20  # characters that are encoded at once, about: their tokens take some hundred times the text's memory
-_WORDS_END = re.compile(r"(?<=\w)[ \n]")
 
 
 class Vocabulary(Protocol):
@@ -136,7 +135,7 @@ class WordList:
         return "\n".join(" ".join(line) for line in lines)
 
     def cut(self, text: str, place: int) -> int:
-        return _behind_a_word(text, place)
+        return behind_a_word(text, place)
 
     def document(self) -> dict[str, Any]:
         return {"words": list(self.words)}
@@ -170,7 +169,7 @@ class Merges:
         return self._tokenizer.decode(np.asarray(tokens).tolist(), skip_special_tokens=False)
 
     def cut(self, text: str, place: int) -> int:
-        return _behind_a_word(text, place)
+        return behind_a_word(text, place)
 
     def document(self) -> dict[str, Any]:
         return {"byte_pairs": json.loads(self.content)}
@@ -180,8 +179,11 @@ class Merges:
 class Characters:
     """Every character is a token: those of all splits, so that held-out text has no unknown ones."""
 
-    def fit(self, train: Sequence[str], others: Sequence[str]) -> Alphabet:
-        return Alphabet("".join(sorted(set().union(*train, *others))))
+    def fit(self, train: Iterable[str], others: Iterable[str]) -> Alphabet:
+        found: set[str] = set()
+        for text in itertools.chain(train, others):
+            found.update(text)
+        return Alphabet("".join(sorted(found)))
 
     def read(self, document: dict[str, Any]) -> Alphabet:
         characters = _entry(document, "characters", str)
@@ -194,7 +196,7 @@ class Characters:
 class Bytes:
     """Every byte of a text's UTF-8 is a token: 256 of them, whatever the text."""
 
-    def fit(self, train: Sequence[str], others: Sequence[str]) -> Octets:
+    def fit(self, train: Iterable[str], others: Iterable[str]) -> Octets:
         return Octets()
 
     def read(self, document: dict[str, Any]) -> Octets:
@@ -217,8 +219,8 @@ class Words:
         if self.smallest_count < 1:
             raise UserError(f"tokens.smallest_count is {self.smallest_count}; give at least 1")
 
-    def fit(self, train: Sequence[str], others: Sequence[str]) -> WordList:
-        counts = Counter(word for text in train for piece in pieces(text, _behind_a_word) for word in _words(piece))
+    def fit(self, train: Iterable[str], others: Iterable[str]) -> WordList:
+        counts = Counter(word for text in train for piece in pieces(text, behind_a_word) for word in _words(piece))
         kept = [word for word, count in counts.items() if count >= self.smallest_count or word in (UNKNOWN, END)]
         kept += [word for word in (UNKNOWN, END) if word not in counts]
         return WordList(tuple(sorted(kept, key=lambda word: (-counts[word], word))))
@@ -243,7 +245,7 @@ class BytePairs:
         if self.size < _BYTES:
             raise UserError(f"tokens.size is {self.size}; give at least {_BYTES}, the single bytes")
 
-    def fit(self, train: Sequence[str], others: Sequence[str]) -> Merges:
+    def fit(self, train: Iterable[str], others: Iterable[str]) -> Merges:
         library = _library()
         bytes_ = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer = library.Tokenizer(library.models.BPE())
@@ -251,9 +253,7 @@ class BytePairs:
         trainer = library.trainers.BpeTrainer(
             vocab_size=self.size, initial_alphabet=sorted(bytes_.alphabet()), show_progress=False
         )
-        tokenizer.train_from_iterator(
-            _valid(piece for text in train for piece in pieces(text, _behind_a_word)), trainer
-        )
+        tokenizer.train_from_iterator(_valid(piece for text in train for piece in pieces(text, behind_a_word)), trainer)
         return Merges(tokenizer.to_str())
 
     def read(self, document: dict[str, Any]) -> Merges:
@@ -302,36 +302,8 @@ def with_bytes(batches: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any
 
 
 def target_bytes(tokens: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-    """[..., T] float32: how many bytes of UTF-8 each target of rows [..., T+1] stands for; "end" and "start" for none.
-    """
+    """[..., T] float32: the bytes of UTF-8 that each target of rows [..., T+1] stands for, "end" for none."""
     return np.asarray((*vocabulary.token_bytes, 0, 0), np.float32)[tokens[..., 1:]]
-
-
-def encoded(vocabulary: Vocabulary, text: str, size: int = _PIECE) -> np.ndarray:
-    """The tokens [N] of a text of any length, piece by piece, as the smallest integers that hold them all."""
-    kind = np.min_scalar_type(vocabulary.size + 1)
-    return np.concatenate([vocabulary.encode(piece).astype(kind) for piece in pieces(text, vocabulary.cut, size)])
-
-
-def pieces(text: str, cut: Callable[[str, int], int], size: int = _PIECE) -> Iterator[str]:
-    """A text in pieces of about so many characters, one at least, by where it may be cut."""
-    start = 0
-    while start < len(text) or not start:
-        end = cut(text, start + size)
-        yield text[start:end] if end - start < len(text) else text
-        if end >= len(text):
-            return
-        start = end
-
-
-def _behind_a_word(text: str, place: int) -> int:
-    """The first place from `place` on, or the end, between a word and the space or line break that follows it.
-
-    There words end, and no token of byte-level byte pairs goes on: their words hold white space at their beginning
-    alone.
-    """
-    found = _WORDS_END.search(text, place)
-    return found.start() if found else len(text)
 
 
 def _words(text: str) -> list[str]:

@@ -24,8 +24,7 @@ class Recording(NamedTuple):
 
 
 def read_wave(file: Path | IO[bytes]) -> tuple[int, np.ndarray]:
-    """The rate, Hz, and the samples of a wav file, as `decode_wave` has them; BadExample when it is none, or not whole.
-    """
+    """The rate, Hz, and the samples of a wav file, as `decode_wave` has them; BadExample when that names a fault."""
     place = str(file) if isinstance(file, Path) else "standard input"
     try:
         return decode_wave(file.read_bytes() if isinstance(file, Path) else file.read())

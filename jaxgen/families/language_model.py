@@ -178,9 +178,9 @@ class LanguageModel:
     def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
         """An episode for each of request["row"] [B]: an action [B, L] a token, drawn by the sampler.
 
-        What is not given is of any kind. request["made"] may hold a text's prompt "value" [B, P] (else it begins
-        with "start" where texts are documents, or with a token that is drawn evenly), of which each row's own tokens
-        are where "known" [B, P] is true; or a picture and its "known" levels, which are kept.
+        What is not given is of any kind. request["made"] may hold a text's prompt "value" [B, P], of which each row's
+        own tokens are where "known" [B, P] is true (without one documents begin with "start", other texts with a token
+        that is drawn evenly); or a picture and its "known" levels, which are kept.
         """
         drawing, prompting = jax.random.split(key)
         row, condition, knobs = request["row"], condition_of(self.spec, request), knobs_of(self.sampler, request)

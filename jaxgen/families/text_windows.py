@@ -37,7 +37,7 @@ class Windows:
         return max(0, -(-(place - self.length) // self.stride)) * self.stride
 
     def spans(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
-        """(where a window begins, the first place that it predicts, the place behind its last), `first` to `last`-1."""
+        """(beginning, first place predicted, place after the last) of the windows that predict `first` .. `last`-1."""
         while first < last:
             begin = self.beginning(first)
             stop = min(begin + self.length + 1, last)

@@ -83,10 +83,7 @@ class TextPresents(Texts):
         """As many of the last tokens as a row that the model was trained on."""
         most = self.tokens.length
         if len(tokens) > most:
-            say(
-                f"a prompt has {len(tokens):,} {self._units}, and the model was trained on {most}: "
-                f"its last {most} are used"
-            )
+            say(f"a prompt has {len(tokens):,} {self._units}; its last {most} are used, as in training")
         return tokens[-most:]
 
     def _framed(self, tokens: np.ndarray, whole: bool) -> np.ndarray:
@@ -210,7 +207,9 @@ _OF_FRAMING = {Framing.SOURCE: SourcePresents, Framing.TARGET: TargetPresents}  
 
 
 def text_presents(tokens: Tokens, meaning: Meaning) -> Texts:
-    """How tokens are presented, by their framing."""
+    """How tokens are presented, by their framing. UserError where a vocabulary has no room for the end of documents."""
+    if tokens.framing is Framing.PACKED and tokens.vocabulary != meaning.codec.size + 1:
+        raise UserError("this run was trained when documents had no end; train it again, or use the version of then")
     return _OF_FRAMING.get(tokens.framing, TextPresents)(tokens, meaning)
 
 

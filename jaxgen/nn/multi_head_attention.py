@@ -58,9 +58,8 @@ class SelfAttention(nn.Module):
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
         qkv = self.precision.dense(3 * width, name="query_key_value")(flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
-        positions = jnp.arange(length, dtype=jnp.int32)[None] + (
-            0 if cache is None else position[:, None]
-        )  # [B or 1, T]
+        place = jnp.arange(length, dtype=jnp.int32)[None]
+        positions = place if cache is None else place + position[:, None]  # [B or 1, T]
         if self.rotary:
             turned = positions if segment is None else place_in_segment(segment)
             q, k = rotate(q, turned), rotate(k, turned)

@@ -75,9 +75,8 @@ def beam_search(
     and attended to at every token, and most sequences are short.
     """
     beam = jnp.arange(width, dtype=jnp.int32)
-    first = jnp.where(beam == 0, 0.0, -jnp.inf) * jnp.ones(
-        (rows, 1), jnp.float32
-    )  # all beams are alike: one of them goes on
+    # all beams are alike: one of them goes on
+    first = jnp.where(beam == 0, 0.0, -jnp.inf) * jnp.ones((rows, 1), jnp.float32)
     never = jnp.full((rows, width), -jnp.inf, jnp.float32)
     empty = jnp.full((rows, width, length), end, jnp.int32)
 

@@ -208,7 +208,7 @@ def test_a_line_that_is_no_utf8_is_named_or_left_out(tmp_path):
         (lambda f: Text(name=f["bare"]).spec(), r"bare is a folder without a text file \(.txt, .md\)"),
         (lambda f: Text(name="mnist").spec(), "mnist is a set of image, label, and none"),
         (lambda f: Text(name="tiny_shakespeare", data_dir=f["folder"]).spec(), "is not prepared in"),
-        (lambda f: Text(residence=Residence.HOST), "data.residence=HOST is for packed documents"),
+        (lambda f: Text(residence=Residence.DISK), "larger than memory is data=LongText"),
         (lambda f: Text(skip_bad=-1), "data.skip_bad is -1"),
     ],
 )

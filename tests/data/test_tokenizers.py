@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.core.mean import Mean
-from jaxgen.data import tokenizers
-from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, encoded, pieces, whole_lines, with_bytes
+from jaxgen.data import text_pieces
+from jaxgen.data.text_pieces import encoded, pieces
+from jaxgen.data.tokenizers import BytePairs, Bytes, Characters, Words, whole_lines, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.network import RecurrentNetwork
@@ -48,9 +49,7 @@ def test_known_words_are_tokens_and_back(lines):
     assert vocabulary.decode(vocabulary.encode(text[:-1])) == text[:-1] or not known
 
 
-PARTS = st.lists(
-    st.sampled_from([*"ab1_'.,é☃", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40
-)
+PARTS = st.lists(st.sampled_from([*"ab1_'.,é☃", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40)
 
 
 @settings(max_examples=150)
@@ -70,7 +69,7 @@ def test_a_text_in_pieces_has_the_tokens_of_the_whole(text, size):
 def test_words_and_byte_pairs_are_fitted_in_pieces_as_to_the_whole(monkeypatch):
     text = " ".join(f"{n} don't  {n * n}\n" for n in range(300))
     whole = [choice.fit([text], []).document() for choice in (Words(), BytePairs(size=400))]
-    monkeypatch.setattr(tokenizers.pieces, "__defaults__", (50,))
+    monkeypatch.setattr(text_pieces.pieces, "__defaults__", (50,))
     assert [choice.fit([text], []).document() for choice in (Words(), BytePairs(size=400))] == whole
 
 

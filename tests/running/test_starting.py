@@ -14,6 +14,7 @@ from jaxgen.config.document import from_document, to_document
 from jaxgen.core.growth import GrowVocabulary, NewHead
 from jaxgen.core.masks import Matching, paths
 from jaxgen.core.start import OnlyNew, Start
+from jaxgen.data.documents import Separated
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
 from jaxgen.errors import UserError
@@ -162,6 +163,26 @@ def test_a_vocabulary_that_grows_by_what_a_new_text_has(begun, tmp_path):
     places = [kept[1].index(character) for character in kept[0]]
     np.testing.assert_array_equal(new[np.array([*places, len(kept[1])])], old)
     assert train_run(tuned, tmp_path / "run", lambda: False) == 4
+
+
+def test_documents_bring_their_end_to_a_vocabulary_that_grows_and_keep_it(begun, tmp_path):
+    before, table = begun[1], lambda run: leaves(load_trained(run, None, silent).variables.params)
+    for number, text in enumerate(("a big dog!\n\n", "a fish?\n\n")):
+        path, run = tmp_path / f"{number}.txt", tmp_path / f"run_{number}"
+        path.write_text(text * 100)
+        tuned = started((begun[0], before), surgery=(GrowVocabulary(),))
+        data = dataclasses.replace(tuned.data, name=str(path), documents=Separated())
+        assert train_run(dataclasses.replace(tuned, data=data), run, stop_after(0)) == 0
+        kept = [json.loads((folder / DATA).read_text())["vocabulary"]["characters"] for folder in (before, run)]
+        places = np.array([kept[1].index(character) for character in kept[0]])
+        (old, new), size = (table(folder) for folder in (before, run)), len(kept[1])
+        assert new["head/kernel"].shape[1] == size + 1 and new["token/embedding"].shape[0] == size + 2
+        rows = old["token/embedding"][np.array([*range(len(places)), -1])]
+        np.testing.assert_array_equal(new["token/embedding"][np.array([*places, size + 1])], rows)
+        np.testing.assert_array_equal(new["head/kernel"][:, places], old["head/kernel"][:, : len(places)])
+        if number:
+            np.testing.assert_array_equal(new["head/kernel"][:, -1], old["head/kernel"][:, -1])
+        before = run
 
 
 def test_a_run_of_the_users_own_classes_starts_another_in_experiments_too(tmp_path, capsys):

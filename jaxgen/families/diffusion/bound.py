@@ -44,9 +44,8 @@ def _diffusion(
 ) -> jax.Array:
     """[B] nats: ½ ∫ |x - D|² dSNR (eq. 15) with SNR = 1/σ², which is ∫ |x - D|²/σ² d(ln σ) from `low` to `high`."""
     level_key, noise_key = jax.random.split(key)
-    share = (
-        jnp.arange(draws, dtype=jnp.float32) + uniform(level_key, row, (1,))
-    ) / draws  # [B, draws], one in each stratum
+    stratum = jnp.arange(draws, dtype=jnp.float32)
+    share = (stratum + uniform(level_key, row, (1,))) / draws  # [B, draws], one in each stratum
     σ = jnp.exp(low + share * (high - low)).reshape(-1)[:, None, None, None]  # [B * draws, 1, 1, 1]
     ε = normal(noise_key, row, (draws, *clean.shape[1:])).reshape(-1, *clean.shape[1:])
     x = jnp.repeat(clean, draws, axis=0)

@@ -109,9 +109,8 @@ class Decoder(nn.Module):
         x = self.precision.output(3 * size, kernel_init=kernel_init, name="likelihood")(x)
         logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
         half = (self.levels - 1) / 2
-        spread = jnp.linspace(-1.0, 1.0, self.components + 2, dtype=jnp.float32)[
-            1:-1
-        ]  # equal components would stay equal
+        # equal components would stay equal
+        spread = jnp.linspace(-1.0, 1.0, self.components + 2, dtype=jnp.float32)[1:-1]
         return LogisticMixture(logits, half * (1.0 + spread + mean), math.log(self.levels / 8) + log_scale)
 
 
