@@ -7,7 +7,7 @@ data.name=FOLDER; `docs/own_pictures.md` says more.
     jaxgen train --config configs/diffusion/pictures.py --set data.name=FOLDER --workdir runs/pictures
     jaxgen sample --workdir runs/pictures --out samples.png
 
-Expect many legible digits, with visible borders between the patches, after 1,000 steps on 1,797 coloured drawings of
+Expect partly legible digits, with visible borders between the patches, after 1,000 steps on 1,797 coloured drawings of
 digits, a folder for each, drawn with guidance 1.5: about 8 minutes on two cores that other programs shared. What all
 4,000 steps make of them was not measured.
 """

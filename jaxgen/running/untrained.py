@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen.config.comparison import differences
+from jaxgen.running.changed_data import CHECKED
 from jaxgen.running.data_info import DATA
 from jaxgen.running.other_runs import DIGESTS, PARTS
 from jaxgen.running.resuming import CHANGES
@@ -26,7 +27,7 @@ from jaxgen.training.folder import (
     read_json,
 )
 
-_OF_THE_DATA = (DATA, START)  # made again from the experiment, as its data are now
+_OF_THE_DATA = (DATA, START, CHECKED)  # made again from the experiment, as its data are now
 _FILES = (EXPERIMENT, ENVIRONMENT, *_OF_THE_DATA, CHANGES, METRICS, TIMING, SUMMARY)
 _FOLDERS = ("samples", FOLDER, "events", PARTS)
 
