@@ -10,17 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgen.data.decoder import SUFFIXES
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
 CAPTIONS = "captions.jsonl"
 _RUN = "experiment.json"  # which each folder of a run holds
-_SPLITS = {  # folders that people name splits by, in any letter case
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "val", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_LEFTOVERS = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "system volume information", "lost+found"}
 _NO_DATA = {"thumbs.db", "desktop.ini", "readme.md", "readme.txt", "license", "license.txt"}  # not worth a word
 _NAMED = 8  # classes or files, in a sentence
 
@@ -112,7 +107,7 @@ def _walked(folder: Path) -> Walk:
             folders.clear()
             walk.runs += 1
             continue
-        hidden = any(part.startswith(".") or part.lower() in _LEFTOVERS for part in parts)
+        hidden = any(map(left_behind, parts))
         folders.sort()
         for name in sorted(files):
             if os.path.splitext(name)[1].lower() not in SUFFIXES or os.path.isfile(os.path.join(at, name)):
@@ -127,14 +122,14 @@ def _placed(walk: Walk, title: str) -> tuple[list[_Placed], str, list[str]]:
     tops = {parts[depth] for parts in walk.pictures if len(parts) > depth + 1}
     named: dict[str, list[str]] = {}
     for top in sorted(tops):
-        named.setdefault(_SPLITS.get(top.lower(), ""), []).append(top)
+        named.setdefault(SPLIT_FOLDERS.get(top.lower(), ""), []).append(top)
     if "train" in named and len({*named} - {""}) > 1:
         return _by_split(walk, depth, named)
     if tops and not named.keys() - {"validation", "test"} and "train" not in named:
         raise UserError(f"{title} has the folders {', '.join(sorted(tops))} and none to train on; add one called train")
-    inner = {_SPLITS.get(parts[depth + 1].lower()) if len(parts) > depth + 2 else None for parts in walk.pictures}
-    if {"train"} < inner <= set(_SPLITS.values()):
-        placed = [(_SPLITS[parts[depth + 1].lower()], parts[depth], parts) for parts in walk.pictures]
+    inner = {SPLIT_FOLDERS.get(parts[depth + 1].lower()) if len(parts) > depth + 2 else None for parts in walk.pictures}
+    if {"train"} < inner <= set(SPLIT_FOLDERS.values()):
+        placed = [(SPLIT_FOLDERS[parts[depth + 1].lower()], parts[depth], parts) for parts in walk.pictures]
         return placed, "by the folders in each class", []
     return [("", _below(parts, depth), parts) for parts in walk.pictures], "", []
 
@@ -143,7 +138,7 @@ def _by_split(walk: Walk, depth: int, named: Mapping[str, list[str]]) -> tuple[l
     """Where the folders at `depth` are the splits."""
     placed, beside = [], Counter()
     for parts in walk.pictures:
-        split = _SPLITS.get(parts[depth].lower()) if len(parts) > depth + 1 else None
+        split = SPLIT_FOLDERS.get(parts[depth].lower()) if len(parts) > depth + 1 else None
         if split is None:
             beside[parts[depth] + ("/" if len(parts) > depth + 1 else "")] += 1
         else:

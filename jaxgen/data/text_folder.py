@@ -7,17 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxgen.data.splits import tenth_of
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind
+from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
 SUFFIXES = (".txt", ".md")  # gzipped (.gz) or not
-_SPLITS = {  # folders that people name splits by, in any letter case
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "val", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_LEFTOVERS = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "system volume information", "lost+found"}
-_TEST = 1  # the tenth that is held out where no folder says what is
 
 
 @dataclass(frozen=True)
@@ -77,22 +71,20 @@ def _is_text(name: str) -> bool:
 
 
 def _is_hidden(file: Path) -> bool:
-    return any(part.startswith((".", "~")) or part.lower() in _LEFTOVERS for part in file.parts)
+    return any(left_behind(part) or part.startswith("~") for part in file.parts)
 
 
 def _split(files: list[str]) -> tuple[dict[str, tuple[str, ...]], int]:
     """The files by split, and how many are in none."""
     named: dict[str, list[str]] = {}
     for file in files:
-        split = _SPLITS.get(file.split("/")[0].lower(), "") if "/" in file else ""
+        split = SPLIT_FOLDERS.get(file.split("/")[0].lower(), "") if "/" in file else ""
         named.setdefault(split, []).append(file)
     if "train" in named and len(named.keys() - {""}) > 1:
         beside = len(named.pop("", []))
         if "test" not in named:
             named["test"] = named.pop("validation")
         return {split: tuple(named[split]) for split in ("train", "validation", "test") if split in named}, beside
-    ranked = sorted(files, key=lambda file: (tenth_of(file) != _TEST, file))
-    count = sum(tenth_of(file) == _TEST for file in files)
-    count = min(max(count, 1), len(files) - 1)  # of few files one at least on each side
-    test = set(ranked[:count])
-    return {"train": tuple(file for file in files if file not in test), "test": tuple(sorted(test))}, 0
+    if len(files) == 1:
+        return {"train": tuple(files), "test": ()}, 0
+    return {split: tuple(each) for split, each in held_out(files, str).items()}, 0
