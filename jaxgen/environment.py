@@ -33,8 +33,11 @@ def set_up_jax() -> list[str]:
             remarks += _fixed_devices(len(jax.devices("cpu")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    own = "JAX_COMPILATION_CACHE_DIR" not in os.environ
-    folder = _cache_folder() if own else Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if named is not None and (not named or "://" in named):  # none, or a bucket: JAX's own matter
+        return remarks
+    own = named is None
+    folder = _cache_folder() if own else Path(named)
     why = "there is no home folder" if folder is None else unusable(folder)
     jax.config.update("jax_compilation_cache_dir", None if why else str(folder))
     if why:

@@ -28,7 +28,7 @@ BELOW = {
     "training": {"ops", "core", "types", "errors", "atomic_write", "disk"},
     "rewards": {"ops", "core", "types", "errors", "metrics"},
     "metrics": {"ops", "types", "errors", "data", "atomic_write"},
-    "data": {"ops", "core", "types", "errors", "environment"},
+    "data": {"ops", "core", "types", "errors", "environment", "disk"},
     "modalities": {"types", "errors", "core", "data", "metrics", "reporting"},
     "reporting": {"types", "errors", "atomic_write", "disk", ""},
     "cgroups": set(),

@@ -1,12 +1,15 @@
 """Helper modules that lie beside an experiment file: `import mine` finds them there, from wherever it is run."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+
+_PACKAGE = "__init__.py"
 
 
 class HelperFinder:
@@ -18,7 +21,8 @@ class HelperFinder:
 
     def __init__(self):
         self._folder: Path | None = None
-        self._found: dict[str, tuple[Path, str]] = {}  # a module -> its file, and the SHA-256 of that
+        self._found: dict[str, tuple[Path, str]] = {}  # a module -> its file, and the SHA-256 of what belongs to it
+        self._depth = 0  # experiment files that are being loaded, each by the one before it
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -35,39 +39,60 @@ class HelperFinder:
         spec = PathFinder.find_spec(name, [str(self._folder)]) if self._folder is not None else None
         return None if spec is None or spec.origin is None else spec  # a folder without `__init__.py` has no origin
 
-    def begin(self, folder: Path) -> None:
-        """Look in `folder` from now on; what came from another folder, or has changed since, is imported anew.
+    @contextlib.contextmanager
+    def looking_in(self, folder: Path) -> Iterator[None]:
+        """Look in `folder` from now on, and once an experiment file that another one has loaded is done, in that one's.
 
-        Only the names are forgotten: classes that an earlier experiment holds stay as they are.
+        Of what the outermost file imports, all that came from another folder or has changed since is imported anew.
         """
+        outer = self._folder if self._depth else folder
         self._folder = folder
+        if not self._depth:
+            self._forget()
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            self._folder = outer
+
+    def _forget(self) -> None:
+        """Only names are forgotten: classes that an earlier experiment holds stay as they are."""
         for name, (path, sha256) in list(self._found.items()):
             spec = self._beside(name)
             if spec is None or Path(spec.origin) != path or _sha256(path) != sha256:
                 for loaded in [module for module in sys.modules if module == name or module.startswith(f"{name}.")]:
                     del sys.modules[loaded]
                 del self._found[name]
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
 
     def digests(self) -> dict[str, str]:
         """The names of the files that were found, and their SHA-256."""
-        return {path.name: sha256 for path, sha256 in self._found.values()}
+        return {_called(path): sha256 for path, sha256 in self._found.values()}
+
+
+def _called(path: Path) -> str:
+    """A module's file, or a package's folder."""
+    return f"{path.parent.name}/" if path.name == _PACKAGE else path.name
 
 
 def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    """Of a module's file, or of all modules of a package."""
+    digest = hashlib.sha256()
+    files = sorted(path.parent.rglob("*.py")) if path.name == _PACKAGE else [path]
+    for file in files:
+        with contextlib.suppress(OSError):  # one that has gone differs from one that was there
+            digest.update(str(file).encode("utf-8", "surrogatepass") + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 _FINDER = HelperFinder()
 
 
-def look_beside(path: Path) -> None:
+def look_beside(path: Path) -> contextlib.AbstractContextManager[None]:
     """Let the imports of an experiment file find what lies beside it."""
-    _FINDER.begin(path.resolve().parent)
+    return _FINDER.looking_in(path.resolve().parent)
 
 
 def helper_digests() -> dict[str, str]:

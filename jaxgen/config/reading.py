@@ -29,11 +29,11 @@ def load_experiment(path: str | os.PathLike, expected: type[E]) -> E:
     code = _compiled(path)
     module = types.ModuleType(f"{MODULE_PREFIX}{path.resolve()}")
     module.__file__ = code.co_filename
-    look_beside(path)
     before = sys.modules.pop(module.__name__, None)
     sys.modules[module.__name__] = module
     try:
-        return _returned(path, code, module, expected)
+        with look_beside(path):
+            return _returned(path, code, module, expected)
     except BaseException:
         sys.modules.pop(module.__name__, None)
         if before is not None:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
+import functools
 import struct
 from pathlib import Path
 from typing import IO, Any
@@ -125,11 +126,18 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Pillow's names of the formats of `SUFFIXES`: it looks at what is in a file, whatever that is called."""
+    known = Image.registered_extensions()
+    return tuple(sorted({known[suffix] for suffix in SUFFIXES if suffix in known}))
+
+
 @contextlib.contextmanager
 def _opened(file: Path | IO[bytes], place: str | None):
     """The picture in a file, not yet decoded; whatever is wrong with it, then or inside, is a BadExample."""
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=_formats()) as picture:
             yield picture
     except Exception as error:  # Pillow's decoders raise errors of every kind on damaged bytes
         place = place or str(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgen.data.decoder import SUFFIXES
-from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
@@ -94,22 +94,16 @@ _Placed = tuple[str, str | None, tuple[str, ...]]  # split, the folder below it,
 
 
 def _walked(folder: Path) -> Walk:
-    """All files below, through links to folders too, but into no folder twice."""
-    walk, seen = Walk(), set()
-    for at, folders, files in os.walk(folder, followlinks=True):
-        own = os.path.realpath(at)
-        if own in seen:
-            folders.clear()
-            continue
-        seen.add(own)
+    """All files below."""
+    walk = Walk()
+    for at, folders, files in walked(folder):
         parts = Path(at).relative_to(folder).parts
         if parts and _RUN in files:
             folders.clear()
             walk.runs += 1
             continue
         hidden = any(map(left_behind, parts))
-        folders.sort()
-        for name in sorted(files):
+        for name in files:
             if os.path.splitext(name)[1].lower() not in SUFFIXES or os.path.isfile(os.path.join(at, name)):
                 walk.add((*parts, name), hidden)
     walk.pictures.sort()

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -147,19 +148,23 @@ class LongText:
         return np.memmap(path, token_type(self.vocabulary), "r")
 
     def _encode(self, split: str, path: Path) -> None:
-        part = path.with_suffix(f".{os.getpid()}.part")  # another process may write the same file
+        part = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(part, "wb") as file:
+            descriptor, name = tempfile.mkstemp(".part", path.stem, path.parent)  # others may write the same tokens
+            part = Path(name)
+            with open(descriptor, "wb") as file:
                 for piece in read_pieces(self._file(split), ends_in_a_break=isinstance(self.tokens, Words)):
                     file.write(encoded(self.vocabulary, piece).tobytes())
             if not part.stat().st_size:
                 raise UserError(f"data.{split}: {self._file(split)} is empty; name a file with text in it")
+            part.chmod(0o644)
             os.replace(part, path)
         except OSError as error:
             raise UserError(f"data.cache={self.cache} cannot be written ({error.strerror}); name another") from None
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
 
 
 def _together(parts: Any) -> str:
@@ -171,12 +176,13 @@ def read_pieces(path: str, ends_in_a_break: bool = False) -> Iterator[str]:
 
     With `ends_in_a_break` its last line ends as all the others do. UserError where it is no UTF-8.
     """
-    left = ""
+    left, sought = "", _READ  # where the next cut has been looked for already
     for text in _decoded(path):
         left += text
-        while (end := behind_a_word(left, _READ)) < len(left):
+        while (end := behind_a_word(left, sought)) < len(left):
             yield left[:end]
-            left = left[end:]
+            left, sought = left[end:], _READ
+        sought = max(_READ, len(left) - 1)
     if ends_in_a_break and not left.endswith("\n"):
         left += "\n"
     if left:

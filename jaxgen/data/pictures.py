@@ -120,7 +120,8 @@ class Pictures:
             return {}
         expressions = dict.fromkeys(self._expression(split) for split in self._splits)
         found = {one.file: None for expression in expressions for one in self._folder.pictures(expression, None)}
-        digest = hashlib.sha256("+".join((self._folder.stamp, *expressions)).encode()).hexdigest()
+        told = "+".join((self.name, self._folder.stamp, *expressions))  # bad files are remembered by their paths
+        digest = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
         return check_pictures(list(found), digest, self.bad, known, work, stopped)
 
     def class_names(self) -> dict[str, tuple[str, ...]]:

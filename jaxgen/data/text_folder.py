@@ -1,13 +1,12 @@
 """A folder of text files: which of them are read, in which split each is, and what is left out."""
 # SPDX-License-Identifier: Apache-2.0
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
@@ -29,14 +28,15 @@ class TextFolder:
     @classmethod
     def of(cls, path: Path) -> "TextFolder":
         """UserError where no text file is in it."""
-        texts, hidden, others, empty = [], 0, Counter(), 0
-        for at, folders, files in os.walk(path):
-            folders.sort()
+        texts, hidden, others, empty, broken = [], 0, Counter(), 0, 0
+        for at, _, files in walked(path):
             for file in (Path(at, name).relative_to(path) for name in files):
                 if not _is_text(file.name):
                     others[file.suffix or file.name] += not _is_hidden(file)
                 elif _is_hidden(file):
                     hidden += 1
+                elif not (path / file).is_file():
+                    broken += 1
                 elif not (path / file).stat().st_size:
                     empty += 1
                 else:
@@ -44,7 +44,8 @@ class TextFolder:
         if not texts:
             raise UserError(f"{path} is a folder without a text file ({', '.join(SUFFIXES)}); name another")
         splits, beside = _split(sorted(texts))
-        told = {"hidden files": hidden, "empty files": empty, "files beside the folders of the splits": beside}
+        told = {"hidden files": hidden, "empty files": empty, "links to nothing": broken}
+        told["files beside the folders of the splits"] = beside
         left = [f"{count:,} {what}" for what, count in told.items() if count]
         left += [f"{count:,} {suffix}" for suffix, count in sorted(others.items()) if count]
         return cls(path, splits, tuple(left))

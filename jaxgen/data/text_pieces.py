@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 _PIECE = 1 << 20  # characters that are encoded at once, about: their tokens take some hundred times the text's memory
-_WORDS_END = re.compile(r"(?<=\w)[ \n]")
+_WORDS_END = re.compile(r"(?<=\S)[ \n]")
 
 
 class Encoding(Protocol):

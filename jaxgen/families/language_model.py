@@ -16,7 +16,7 @@ from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
-from jaxgen.families.text_windows import Windows
+from jaxgen.families.text_windows import Windows, given_to
 from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
 from jaxgen.families.token_samplers import TokenSampler
 from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
@@ -162,7 +162,8 @@ class LanguageModel:
         """One text in windows, for `evaluate` to be summed over, and how exact that is; None of a picture."""
         if self.picture:
             return None
-        parts, windows = self.windows.batches(batch["made"], self._unbroken), self.windows
+        windows = self.windows
+        parts = [{**part, "given": given_to(part, batch)} for part in windows.batches(batch["made"], self._unbroken)]
         if self._unbroken or batch["made"]["value"].shape[1] <= windows.length + 1:
             return parts, "exact"
         return parts, f"{self.bound}, stride {windows.stride}"

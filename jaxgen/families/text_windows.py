@@ -7,7 +7,9 @@ taken: at a place that was never trained, a network's logits are of no use.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.types import Batch
@@ -65,6 +67,12 @@ class Windows:
             arrays["bytes"] = made["bytes"][0, inside[:, 1:] - 1]
         rows = 1 if going_on or len(spans) == 1 else max(1, min(_MOST_ROWS, _AT_A_TIME // self.length))
         return [_batch(arrays, first, rows) for first in range(0, len(spans), rows)]
+
+
+def given_to(part: Batch, batch: Batch) -> Mapping[str, Any]:
+    """What is given for the one example of `batch`, for each row of a part of it."""
+    count = len(part["row"])
+    return jax.tree.map(lambda array: np.repeat(np.asarray(array), count, axis=0), batch.get("given", {}))
 
 
 def _batch(arrays: Mapping[str, np.ndarray], first: int, rows: int) -> Batch:

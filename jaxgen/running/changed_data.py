@@ -56,7 +56,7 @@ def keep_changes(folder: RunFolder, data: Data, say: Callable[[str], None]) -> N
         what = "; ".join(_differences(before, now))
         say(f"{data.name} has changed since the run was last begun: {what}; the run goes on with it as it is now")
         folder.log(CHANGES, {"step": step, "data": what})
-    folder.write(DATA, json.dumps(held | now, ensure_ascii=False, indent=2) + "\n")
+    folder.write(DATA, json.dumps(held | now, indent=2) + "\n")
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

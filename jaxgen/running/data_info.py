@@ -16,6 +16,7 @@ from jaxgen.data.tokenizers import grown
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.modalities.presents import Meaning
+from jaxgen.training.checkpoint_files import reached
 from jaxgen.training.folder import EXPERIMENT, RunFolder, read_json
 from jaxgen.training.processes import leads
 from jaxgen.types import Spec
@@ -143,8 +144,8 @@ def _placed(experiment: Experiment) -> Experiment:
 
 
 def keep(folder: RunFolder, experiment: Experiment, info: DataInfo, reads: bool) -> None:
-    """Write data.json into the run, once; `reads` says whether the run looks at examples, as targets or as prompts."""
-    if (folder.path / DATA).exists():
+    """Write data.json into the run, until it has a checkpoint; `reads`: it looks at examples, as targets or prompts."""
+    if (folder.path / DATA).exists() and reached(folder.path) is not None:
         return
     data = experiment.data
     held: dict[str, Any] = {"name": data.name, "spec": encoded(info.spec, "data")}
@@ -153,7 +154,7 @@ def keep(folder: RunFolder, experiment: Experiment, info: DataInfo, reads: bool)
         held |= digests_of(data)
     if isinstance(data, HasVocabulary):
         held |= {"text_sha256": data.text_digest(), "vocabulary": data.vocabulary_document()}
-    folder.write(DATA, json.dumps(held, ensure_ascii=False, indent=2) + "\n")
+    folder.write(DATA, json.dumps(held, indent=2) + "\n")
 
 
 def digests_of(data: Data) -> dict[str, Any]:

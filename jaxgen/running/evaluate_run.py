@@ -1,6 +1,7 @@
 """One run measured on a split, and the test split's figures kept in it: `jaxgen evaluate` without its command line."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.reasons import REASONS, by_reason
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import never
+from jaxgen.running.changed_data import as_begun
+from jaxgen.running.data_info import chosen_data
 from jaxgen.running.figures import figures_of, in_json
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
 from jaxgen.training.folder import merge_summary
@@ -37,7 +40,7 @@ def evaluate_trained(
     trained: Trained, split: str, stopped: Callable[[], bool], own: bool
 ) -> dict[str, Any]:
     """The figures of a run that has been loaded; `own`: at its newest checkpoint, with the run's own settings."""
-    figures = in_json(figures_of(trained, split, stopped))
+    figures = in_json(figures_of(_on_its_own_data(trained), split, stopped))
     for sentence in by_reason(figures):
         say(sentence)
     if split == "test" and own:
@@ -46,3 +49,10 @@ def evaluate_trained(
         except UserError as error:  # a run that may only be read has been evaluated all the same
             say(str(error))
     return {"step": trained.step, "split": split, **figures}
+
+
+def _on_its_own_data(trained: Trained) -> Trained:
+    """The run with its data in the sizes that it was trained on; UserError where what its numbers mean has changed."""
+    experiment = as_begun(trained.assembly.experiment, trained.folder)
+    assembly = dataclasses.replace(trained.assembly, experiment=experiment, data=chosen_data(experiment))
+    return dataclasses.replace(trained, assembly=assembly)

@@ -168,7 +168,7 @@ def _copied(folder: RunFolder, one: Placed, say: Callable[[str], None]) -> dict[
     name = f"{PARTS}/{one.part.name}"
     place = folder.emptied(name)
     folder.write(f"{name}/{EXPERIMENT}", json.dumps(one.experiment, indent=2) + "\n")
-    folder.write(f"{name}/{DATA}", json.dumps(one.data, ensure_ascii=False, indent=2) + "\n")
+    folder.write(f"{name}/{DATA}", json.dumps(one.data, indent=2) + "\n")
     checkpoints = Checkpoints(place, keep=1)
     try:
         state = TrainState(np.int32(step), params, Extra(shared), {}, {}, None, None, {})

@@ -44,8 +44,8 @@ def take_over(workdir: Path, document: Mapping[str, Any]) -> str | None:
     Returns what the user should know of it. Only files that jaxgen has written are removed.
     """
     before = read_json(workdir / EXPERIMENT)
-    if not isinstance(before, dict) or not nothing_trained(workdir):
-        return None
+    if not isinstance(before, dict) or set(before) != set(document) or not nothing_trained(workdir):
+        return None  # another program's file of that name, too, is left alone
     other = before != document
     folder = RunFolder(workdir)  # no other process has it
     try:

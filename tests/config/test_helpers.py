@@ -96,3 +96,25 @@ def test_files_beside_it_shadow_no_library_and_it_is_read_from_any_folder(place,
     arguments = [sys.executable, "-c", code, str(folder / "x.py"), str(ROOT)]
     process = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
     assert process.stdout == "4\n", process.stderr
+
+
+def test_an_experiment_that_builds_on_another_keeps_its_own_helpers(place):
+    """And a module of a package that has changed is told, and read again."""
+    folder, name = place
+    (folder / "y.py").write_text(
+        f"import mine_{name}\nfrom jaxgen.config.reading import load_experiment\n"
+        "from jaxgen.experiment import Experiment\n"
+        "def experiment():\n"
+        "    load_experiment('gan/digits', Experiment)\n"
+        f"    from later_{name} import steps\n"
+        "    import dataclasses\n"
+        "    base = load_experiment('gan/digits', Experiment)\n"
+        f"    return dataclasses.replace(base, data=mine_{name}.Mine(), steps=steps)\n"
+    )
+    assert load_experiment(folder / "y.py", Experiment).data.more == 7
+    before = helper_digests()
+    assert {f"mine_{name}.py", f"later_{name}.py", f"deeper_{name}/"} <= set(before)
+    (folder / f"deeper_{name}" / "numbers_of_mine.py").write_text("MORE = 11\n")
+    (folder / f"mine_{name}.py").write_text(MINE.format(name=name) + "# changed\n")
+    assert load_experiment(folder / "y.py", Experiment).data.more == 11
+    assert helper_digests()[f"deeper_{name}/"] != before[f"deeper_{name}/"]

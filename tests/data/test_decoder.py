@@ -230,3 +230,10 @@ def test_score_and_training_see_the_same_picture(tmp_path):
         trained = made(data.arrays("train"))[0]
         presents = ImagePresents(Size(12, 12, 3, 256), Meaning("", (), None))
         assert np.array_equal(presents.read([str(folder / "a.png")])["value"][0], trained)
+
+
+def test_a_page_description_with_the_name_of_a_picture_is_none(tmp_path):
+    """What is in a file counts, and no program is started to read it."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n")
+    with pytest.raises(BadExample, match="cannot identify image file"):
+        read_picture(tmp_path / "a.png", (4, 4, 3))

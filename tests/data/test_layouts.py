@@ -1,6 +1,7 @@
 """Folders of pictures in every layout that people have: classes, splits, and what is left out and said."""
 # SPDX-License-Identifier: Apache-2.0
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from jaxgen.data.layouts import Layout
 from jaxgen.data.splits import held_out, in_validation, tenth_of
+from jaxgen.data.text_folder import TextFolder
 from jaxgen.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -190,3 +192,28 @@ def test_of_two_pictures_one_is_the_test_and_a_single_one_is_both(tmp_path):
     assert names(single) == {"train": ["a.png"], "test": ["a.png"]} and "single" in single.how
     folder_of(tmp_path, "b.png")
     assert sorted(map(len, Layout.of(tmp_path).splits.values())) == [1, 1]
+
+
+@pytest.mark.parametrize("kind", [Layout, TextFolder])
+def test_a_folder_that_the_disk_does_not_list_is_told(kind, tmp_path, monkeypatch):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / place / "1.png")
+        (tmp_path / place / "1.txt").write_text("one")
+    scan = os.scandir
+
+    def failing(path):
+        if str(path).endswith("b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(UserError, match="/b cannot be read"):
+        kind.of(tmp_path)
+
+
+def test_a_link_to_nothing_among_texts_is_left_out(tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "c.txt").symlink_to(tmp_path / "nowhere")
+    assert TextFolder.of(tmp_path).left_out == ("1 links to nothing",)

@@ -49,7 +49,8 @@ def test_known_words_are_tokens_and_back(lines):
     assert vocabulary.decode(vocabulary.encode(text[:-1])) == text[:-1] or not known
 
 
-PARTS = st.lists(st.sampled_from([*"ab1_'.,é☃", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "don't", " the"]), max_size=40)
+SPACES = (" ", "  ", "\n", "\n\n", "\t", "\u00a0")
+PARTS = st.lists(st.sampled_from([*"ab1_'.,é☃。東", *SPACES, "don't", " the"]), max_size=40)
 
 
 @settings(max_examples=150)

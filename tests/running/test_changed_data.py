@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
+import io
 import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import jax
@@ -24,6 +26,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.changed_data import CHECKED
+from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.resuming import CHANGES
 from jaxgen.running.train_run import train_run
 from jaxgen.training.folder import METRICS
@@ -205,3 +208,46 @@ def test_a_set_smaller_than_its_batch_trains(classes, count, tmp_path, train):
         assert trained == {image.tobytes() for image in data.arrays("train")["made"]["value"]}
     assert int(data.evaluation("test")["weight"].sum()) >= 1
     assert f"{max(count - 1, 1)} pictures" in train() or count == 10
+
+
+def test_what_was_kept_of_data_before_the_first_checkpoint_is_kept_anew(tmp_path, train):
+    """A run that was killed before it had one, and a class that came then."""
+    pictures(tmp_path / "set")
+    train()
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    pictures(tmp_path / "set", 30, ("aphids", "wasps"))
+    train()
+    held = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert held["class_names"]["class"] == ["ants", "aphids", "bees", "wasps"]
+
+
+def test_evaluate_reads_the_sizes_that_were_trained_on_and_refuses_other_classes(tmp_path, train):
+    pictures(tmp_path / "set", 30)
+    train()
+    Image.new("RGB", (3, 2)).save(tmp_path / "set" / "bees" / "small.png")  # all would be cut to it
+    held = experiment(tmp_path / "set")
+    assert evaluate_run(tmp_path / "run", config=held)["bits_per_dim"] > 0
+    pictures(tmp_path / "set", 30, ("aphids", "wasps"))
+    with pytest.raises(UserError, match=r"classes of .* were ants, bees"):
+        evaluate_run(tmp_path / "run", config=held)
+
+
+def test_bad_files_are_known_by_where_they_lie_now(tmp_path, train):
+    """A folder that has moved with all its times."""
+    pictures(tmp_path / "set", 30)
+    (tmp_path / "set" / "ants" / "0.png").write_bytes(b"none")
+    train(skip_bad=1)
+    (tmp_path / "set").rename(tmp_path / "moved")
+    train_run(experiment(tmp_path / "moved", 4, skip_bad=1), tmp_path / "run", lambda: False)
+    assert str(tmp_path / "moved") in (tmp_path / "run" / CHECKED).read_text()
+
+
+def test_classes_whose_names_are_no_utf_8_are_kept(tmp_path, monkeypatch):
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        pictures(tmp_path / "set", 30, ("ants", name))
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace"))  # as Python's own
+    train_run(experiment(tmp_path / "set"), tmp_path / "run", lambda: False)
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["class_names"]["class"] == ["ants", name]

@@ -124,3 +124,12 @@ def test_a_run_that_ended_without_a_checkpoint_of_its_own_making_is_not_removed(
     with pytest.raises(UserError, match="could not be written"):
         train_run(set_fields(experiment(), ["every.checkpoint=20", "every.log=2"]), folder, spoil)
     assert (folder / EXPERIMENT).exists() and (folder / "metrics.jsonl").read_text()
+
+
+def test_another_programs_experiment_is_left_alone(tmp_path):
+    mine = mind(tmp_path / "run", "data.json", "summary.json", "events/events.mine")
+    (tmp_path / "run" / EXPERIMENT).write_text('{"title": "of another program"}')
+    with pytest.raises(UserError, match="experiment"):
+        train_run(experiment(), tmp_path / "run", never)
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in mine} == mine
+    assert (tmp_path / "run" / EXPERIMENT).read_text() == '{"title": "of another program"}'
