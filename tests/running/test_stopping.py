@@ -19,13 +19,22 @@ from tests.commands.test_resume import lines
 KINDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
+@pytest.fixture(autouse=True)
+def listened_to():
+    """Tests that are run by nohup would pass over a lost terminal."""
+    before = {kind: signal.signal(kind, signal.SIG_DFL) for kind in (signal.SIGHUP, signal.SIGUSR1)}
+    yield
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
+
+
 def send(*numbers: int) -> None:
     for number in numbers:
         os.kill(os.getpid(), number)
         time.sleep(0)  # the interpreter runs the handler
 
 
-@pytest.mark.parametrize("numbers", itertools.product(KINDS, KINDS), ids=lambda pair: "-".join(n.name for n in pair))
+@pytest.mark.parametrize("numbers", list(itertools.product(KINDS, KINDS)), ids=lambda pair: "-".join(n.name for n in pair))
 def test_signals_of_any_kinds_within_a_second_count_once(numbers, monkeypatch):
     monkeypatch.setattr(stopping, "ONE_STOP", 600.0)  # however slow this machine is
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
