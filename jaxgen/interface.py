@@ -104,6 +104,8 @@ class TrainedRun:
         Raises UserError.
         """
         with _as_called(), Stop("after these samples") as stop:
+            if not (isinstance(seed, int) and isinstance(count, int | None)):
+                raise UserError(f"count is {count!r} and seed {seed!r}; give whole numbers")
             samples = samples_of(self._trained, self._sampling, _words(given), count, seed, stop)
             return self._trained.assembly.presentation.results(samples)
 
@@ -129,16 +131,23 @@ def _set_up() -> None:
 
 
 def _config(experiment: Config) -> Experiment | str:
+    if not isinstance(experiment, Experiment | str | os.PathLike):
+        raise UserError(f"experiment is a {type(experiment).__name__}; give an Experiment, or a file's path or name")
     return experiment if isinstance(experiment, Experiment) else os.fspath(experiment)
 
 
 def _words(given: Given) -> list[str]:
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    for word in several:
+        if not isinstance(word, str | os.PathLike | int):
+            raise UserError(f"files, texts, names or numbers are given here, and not a {type(word).__name__}")
     return [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in several]
 
 
 def _settings(overrides: Mapping[str, Any] | None) -> list[str]:
     """As --set has them."""
+    if not isinstance(overrides, Mapping | None):
+        raise UserError(f"overrides is a {type(overrides).__name__}; give a dict such as {{'steps': 100}}")
     return [f"{name}={_word(name, value)}" for name, value in (overrides or {}).items()]
 
 

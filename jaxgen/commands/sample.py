@@ -17,6 +17,8 @@ from jaxgen.running.stopping import Stop
 from jaxgen.running.trained import load_trained
 from jaxgen.standard_streams import put_out
 
+_PICTURES_AND_SOUNDS = ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "wav", "mp3", "flac", "mp4")
+
 
 def sample(
     workdir: str,
@@ -58,6 +60,9 @@ def sample(
 
 
 def _write(artefact: Artefact, path: Path, option: str) -> None:
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix != artefact.suffix and (suffix in _PICTURES_AND_SOUNDS or (suffix and not artefact.is_text)):
+        raise UserError(f"{path}: this is a .{artefact.suffix} file; end {option} in .{artefact.suffix}")
     try:
         write_whole(path, artefact.content)
     except OSError as error:

@@ -19,8 +19,11 @@ _MARKS = (  # byte order marks, the longer first where one begins another
 )
 
 
-def read_text(path: str, field: str, bad: BadExamples) -> str:
-    """The text of a file that the user names by `field`; line breaks of any system are `\\n`."""
+def read_text(path: str, field: str, bad: BadExamples, one_of_several: bool = False) -> str:
+    """The text of a file that the user names by `field`; line breaks of any system are `\\n`.
+
+    UserError where there is none in it, unless it is `one_of_several`.
+    """
     raw = _read(path, field)
     try:
         text = raw.decode("utf-8")
@@ -28,7 +31,7 @@ def read_text(path: str, field: str, bad: BadExamples) -> str:
         kept = (line for _, line in decoded_lines(path, raw.splitlines(keepends=True), bad) if line is not None)
         text = "".join(kept)
     text = with_plain_breaks(text)
-    if not text.strip():
+    if not text.strip() and not one_of_several:
         raise UserError(f"{field}: {path} is empty; name a file with text in it")
     return text
 

@@ -12,6 +12,8 @@ SPLIT_FOLDERS = {  # in lower case; people write them in any
     **dict.fromkeys(("valid", "val", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+RUN = "experiment.json"  # which each folder of a run holds
+_OF_RUNS = {"samples", "checkpoints", "events", "parts", "damaged"}
 _LEFTOVERS = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "system volume information", "lost+found"}
 
 
@@ -23,6 +25,7 @@ def left_behind(part: str) -> bool:
 def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """As `os.walk` in the order of the names, through links to folders too, but into no folder twice.
 
+    Of a run that lies in the folder itself, what it has made is passed over: its samples are no data.
     UserError for a folder that cannot be listed: passed over it would leave a set smaller without a word.
     """
     seen = set()
@@ -32,7 +35,7 @@ def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
             folders.clear()
             continue
         seen.add(own)
-        folders.sort()
+        folders[:] = sorted(name for name in folders if RUN not in files or name not in _OF_RUNS)
         yield at, folders, sorted(files)
 
 

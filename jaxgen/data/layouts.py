@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgen.data.decoder import SUFFIXES
-from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
+from jaxgen.data.folder_names import RUN, SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
 CAPTIONS = "captions.jsonl"
-_RUN = "experiment.json"  # which each folder of a run holds
 _NO_DATA = {"thumbs.db", "desktop.ini", "readme.md", "readme.txt", "license", "license.txt"}  # not worth a word
 _NAMED = 8  # classes or files, in a sentence
 
@@ -98,7 +97,7 @@ def _walked(folder: Path) -> Walk:
     walk = Walk()
     for at, folders, files in walked(folder):
         parts = Path(at).relative_to(folder).parts
-        if parts and _RUN in files:
+        if parts and RUN in files:
             folders.clear()
             walk.runs += 1
             continue

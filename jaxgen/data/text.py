@@ -158,13 +158,14 @@ class Text:
         return [read_text(path, field, self.bad)]
 
     def _each(self, files: list[str]) -> list[str]:
-        return [read_text(file, "data.name", self.bad) for file in files]
+        texts = [read_text(file, "data.name", self.bad, one_of_several=True) for file in files]
+        return [text for text in texts if text.strip()]
 
     def _parts(self, texts: list[str]) -> tuple[str, ...]:
         """The documents of texts that are files or examples each; of a stream all in one."""
         match self.documents:
             case None:
-                return ("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else texts[0],)
+                return ("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else "".join(texts),)
             case Examples():
                 return tuple(texts)
         return tuple(part for text in texts for part in self.documents.cut(text))
@@ -181,7 +182,8 @@ class Text:
         """The documents of a split; UserError when these data have no such split, or nothing is in it."""
         if split not in self.texts:
             known = ", ".join(self.texts)
-            raise UserError(f"{self._title} has no {split} split, only {known}; name it by data.{split}")
+            mend = f"name it by data.{split}" if split in SPLITS else "name one of them"
+            raise UserError(f"{self._title} has no {split} split, only {known}; {mend}")
         if not any(self.texts[split]):
             raise UserError(f"the {split} split of {self._title} is empty; name another text")
         return self.texts[split]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
+from jaxgen.data.folder_names import RUN, SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
@@ -29,7 +29,10 @@ class TextFolder:
     def of(cls, path: Path) -> "TextFolder":
         """UserError where no text file is in it."""
         texts, hidden, others, empty, broken = [], 0, Counter(), 0, 0
-        for at, _, files in walked(path):
+        for at, folders, files in walked(path):
+            if RUN in files and Path(at) != path:  # a run: its samples are no data
+                folders.clear()
+                continue
             for file in (Path(at, name).relative_to(path) for name in files):
                 if not _is_text(file.name):
                     others[file.suffix or file.name] += not _is_hidden(file)

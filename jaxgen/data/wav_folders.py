@@ -50,12 +50,14 @@ class WavFolder:
 
     def _lines(self, folder: Path) -> list[Line]:
         listed, lines = folder / TRANSCRIPTS, []
+        if folder.is_dir() and not listed.exists():
+            raise UserError(f"{folder} has no {TRANSCRIPTS}; write one, a line FILE tab TEXT for each recording")
         for place, text in decoded_lines(str(listed), read_lines(str(listed), "data.name"), self.bad):
             if text is None:
                 continue
             columns = text.split("\t")
             if len(columns) != 2 or not all(column.strip() for column in columns):
-                self.bad.refuse(place, f"it has {len(columns)} columns, some may be empty, and not FILE tab TEXT")
+                self.bad.refuse(place, "it is not FILE tab TEXT (another number of tabs, or an empty part)")
             elif not (file := folder / columns[0].strip()).is_file():
                 self.bad.refuse(place, f"it names {columns[0].strip()}, which is not there")
             else:

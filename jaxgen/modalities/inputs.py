@@ -9,6 +9,9 @@ from typing import IO
 
 from jaxgen.data.files import in_utf8, with_plain_breaks
 from jaxgen.errors import UserError
+from jaxgen.reporting.terminal import say
+
+_OF_TEXTS = (".txt", ".md", ".gz", ".tsv", ".csv", ".json", ".jsonl")
 
 
 def text_of(word: str) -> str:
@@ -16,7 +19,7 @@ def text_of(word: str) -> str:
 
     It is read as a training text is: UTF-8 whatever the locale, without a byte order mark, lines ending in `\\n`.
     """
-    if word != "-" and not os.path.isfile(word):
+    if word != "-" and not _is_file(word):
         return word
     name = "standard input" if word == "-" else word
     try:
@@ -30,11 +33,21 @@ def text_of(word: str) -> str:
 
 def lines_of(word: str) -> list[tuple[str, str]]:
     """(where it stands, the line) of every line of a file or of standard input; else the word itself, one line."""
-    if word != "-" and not os.path.isfile(word):
+    if word != "-" and not _is_file(word):
         return [("the text given", word)]
     name = "standard input" if word == "-" else word
     lines = text_of(word).split("\n")
     return [(f"line {number} of {name}", line) for number, line in enumerate(lines, 1)]
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word names a file. One that looks like a name, but is none, is told: it is taken as a text."""
+    if os.path.isdir(word):
+        raise UserError(f"{word} is a folder; name its files")
+    found = os.path.isfile(word)
+    if not found and not any(map(str.isspace, word)) and (os.sep in word or word.lower().endswith(_OF_TEXTS)):
+        say(f"there is no file {word}; it is read as a text")
+    return found
 
 
 def file_of(word: str, kind: str) -> Path | IO[bytes]:

@@ -51,7 +51,7 @@ class Texts:
     def _encoded(self, text: str) -> np.ndarray:
         tokens = self.meaning.codec.encode(text)
         if not len(tokens):
-            raise UserError("the text is empty; give at least one word, or leave --given out")
+            raise UserError("the text is empty; give at least one word")
         return tokens
 
     def _text(self, tokens: np.ndarray) -> str:

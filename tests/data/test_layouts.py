@@ -217,3 +217,13 @@ def test_a_link_to_nothing_among_texts_is_left_out(tmp_path):
         (tmp_path / name).write_text("text")
     (tmp_path / "c.txt").symlink_to(tmp_path / "nowhere")
     assert TextFolder.of(tmp_path).left_out == ("1 links to nothing",)
+
+
+def test_what_a_run_in_the_folder_has_made_is_no_data(tmp_path):
+    """A run that was given the data's own folder, and one in a folder below."""
+    for place in (".", "runs/one"):
+        folder_of(tmp_path / place, "experiment.json", "samples/2.png", "samples/2.txt", "checkpoints/3/a.png")
+    folder_of(tmp_path, *some("."), "a.txt", "b.txt")
+    names = [picture.name for pictures in Layout.of(tmp_path).splits.values() for picture in pictures]
+    assert sorted(names) == ["0.png", "1.png", "2.png", "3.png"]
+    assert sorted(file for files in TextFolder.of(tmp_path).splits.values() for file in files) == ["a.txt", "b.txt"]

@@ -204,17 +204,17 @@ def changed_line(line: bytes):
 
 def three_columns(folder: Path) -> str:
     changed_line(b"wavs/3.wav\t1\tmore")(folder)
-    return "transcripts.tsv line 4: it has 3 columns"
+    return "transcripts.tsv line 4: it is not FILE tab TEXT"
 
 
 def one_column(folder: Path) -> str:
     changed_line(b"wavs/3.wav 1")(folder)
-    return "transcripts.tsv line 4: it has 1 column"
+    return "transcripts.tsv line 4: it is not FILE tab TEXT"
 
 
 def no_words(folder: Path) -> str:
     changed_line(b"wavs/3.wav\t ")(folder)
-    return "transcripts.tsv line 4: it has 2 columns, some may be empty"
+    return "transcripts.tsv line 4: it is not FILE tab TEXT"
 
 
 def no_utf8(folder: Path) -> str:
@@ -263,7 +263,7 @@ def test_settings_that_cannot_be(settings, sentence, tmp_path):
 
 
 def test_a_folder_without_transcripts(tmp_path):
-    with pytest.raises(UserError, match=r"transcripts.tsv', and there is no such file"):
+    with pytest.raises(UserError, match=r"has no transcripts.tsv; write one"):
         Speech(name=str(tmp_path)).spec()
     (tmp_path / "transcripts.tsv").write_text("")
     with pytest.raises(UserError, match="names no recording"):

@@ -222,3 +222,13 @@ def test_mistakes_are_one_sentence(make, sentence, files, tmp_path):
     more = {"empty": str(tmp_path / "empty.txt"), "torn": str(tmp_path / "torn.gz"), "folder": str(tmp_path)}
     with pytest.raises(UserError, match=sentence):
         make(files | more)
+
+
+def test_a_file_of_a_folder_without_a_text_is_left_out(tmp_path):
+    """Of white space, or of lines that are no UTF-8."""
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text(f"text number {number}")
+    (tmp_path / "blank.txt").write_text(" \n")
+    (tmp_path / "latin.txt").write_bytes("gr\u00fc\u00df\n".encode("latin-1"))
+    data = Text(str(tmp_path), documents=Examples(), skip_bad=1, length=8, batch_size=1)
+    assert sorted(data.of("train") + data.of("test")) == sorted(f"text number {number}" for number in range(12))

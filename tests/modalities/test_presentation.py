@@ -11,6 +11,7 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
 from jaxgen.data.tokenizers import Alphabet, BytePairs
 from jaxgen.errors import UserError
+from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.modalities.presents import Meaning
 from jaxgen.running.data_info import DataInfo
@@ -270,3 +271,13 @@ def test_an_attention_map_has_a_cell_for_every_pair_of_places():
     assert artefact.suffix == "png" and 700 < blue.sum() < 1000  # two cells of 21 pixels' side
     with pytest.raises(UserError, match="--attention"):
         zoo().attention({"given": {"class": {"value": np.zeros(1, int)}}, "made": {}}, weights)
+
+
+def test_a_word_that_looks_like_a_file_and_is_none_is_said(tmp_path, capsys):
+    (tmp_path / "letters.txt").write_text("abc")
+    assert text_of(str(tmp_path / "letters.txt")) == "abc" and not capsys.readouterr().err
+    assert text_of("lettres.txt") == "lettres.txt" and "there is no file lettres.txt" in capsys.readouterr().err
+    assert text_of("and/or not") == "and/or not" and not capsys.readouterr().err
+    for read in (text_of, lines_of):
+        with pytest.raises(UserError, match="is a folder; name its files"):
+            read(str(tmp_path))

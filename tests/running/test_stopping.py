@@ -34,7 +34,10 @@ def send(*numbers: int) -> None:
         time.sleep(0)  # the interpreter runs the handler
 
 
-@pytest.mark.parametrize("numbers", list(itertools.product(KINDS, KINDS)), ids=lambda pair: "-".join(n.name for n in pair))
+PAIRS = list(itertools.product(KINDS, KINDS))
+
+
+@pytest.mark.parametrize("numbers", PAIRS, ids=lambda pair: "-".join(number.name for number in pair))
 def test_signals_of_any_kinds_within_a_second_count_once(numbers, monkeypatch):
     monkeypatch.setattr(stopping, "ONE_STOP", 600.0)  # however slow this machine is
     monkeypatch.setattr(time, "sleep", lambda seconds: None)

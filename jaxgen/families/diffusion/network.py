@@ -12,6 +12,7 @@ from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 
 _FREQUENCIES = 16  # of the noise level's features
 _small = nn.initializers.normal(0.02)
@@ -64,6 +65,10 @@ class DiffusionTransformer(nn.Module):
     scan: bool = False
     image: tuple[int, int, int] | None = None  # H, W, C
     outputs: int = 1
+
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
 
     def check(self, image: tuple[int, int, int]) -> None:
         """UserError when pictures of this size cannot be cut into patches, or the width not into heads."""

@@ -15,6 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 
 _SLOPE = 0.2  # of the leaky ReLU below zero
 _unit_embedding = nn.initializers.normal(1.0)
@@ -84,6 +85,10 @@ class Generator(nn.Module):
     remat: Remat = Remat.NONE
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
 
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it."""
@@ -123,6 +128,10 @@ class Discriminator(nn.Module):
     features: int = 64  # that the condition is compared with
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], condition: Condition | None) -> Float[Array, "B"]:

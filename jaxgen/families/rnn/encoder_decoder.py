@@ -15,6 +15,7 @@ from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.multi_head_attention import Attended, CrossAttention
 from jaxgen.nn.precision import Precision
+from jaxgen.nn.sizes import check_sizes
 
 Carry = tuple[Any, ...]  # each layer's state, every leaf with the batch leading
 
@@ -78,6 +79,7 @@ class RecurrentEncoderDecoder(nn.Module):
     )
 
     def __post_init__(self):
+        check_sizes(self)
         if self.heads < 1 or self.width % self.heads or min(self.encoder_layers, self.layers) < 1:
             raise UserError(
                 f"width is {self.width}, heads {self.heads}, encoder_layers {self.encoder_layers}, layers "

@@ -14,6 +14,7 @@ from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 from jaxgen.ops.recurrence import gru, lstm
 from jaxgen.ops.sequences import place_in_segment, within_segment
 
@@ -101,6 +102,7 @@ class RecurrentNetwork(nn.Module):
     streams: ClassVar[bool] = True  # a text's state goes on from batch to batch
 
     def __post_init__(self):
+        check_sizes(self, layers=1)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(
                 f"network.token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on"

@@ -21,6 +21,7 @@ from jaxgen.nn.multi_head_attention import (
 )
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 
 Memory = tuple[Attended, ...]  # a decoder block's each
 Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "position" [N]
@@ -103,6 +104,7 @@ class TransformerEncoderDecoder(nn.Module):
     )
 
     def __post_init__(self):
+        check_sizes(self, blocks=1)
         check_rotary_heads(self.width, self.heads)
         super().__post_init__()
 

@@ -15,6 +15,7 @@ from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import Cache, SelfAttention, check_rotary_heads, empty_cache
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 from jaxgen.ops.sequences import within_segment
 
 # Every leaf with the batch leading: "blocks" (a cache each, or one of all L in it), "history" [B, n], "position" [B].
@@ -78,6 +79,7 @@ class Transformer(nn.Module):
     streams = False  # no state goes on from one training batch to the next
 
     def __post_init__(self):
+        check_sizes(self, blocks=1)
         check_rotary_heads(self.width, self.heads)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(f"token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on")

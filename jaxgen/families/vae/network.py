@@ -12,6 +12,7 @@ from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
+from jaxgen.nn.sizes import check_sizes
 from jaxgen.ops.distributions import LogisticMixture, normal_log_density
 
 _LARGEST_LOG_STD = 5.0  # of a posterior or a condition's prior, either way: beyond it float32 squares may overflow
@@ -70,6 +71,10 @@ class Encoder(nn.Module):
     scan: bool = False
     latent: int = 0  # Z, the decoder's
 
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self, picture: Float[Array, "B H W C"], condition: Condition | None, keys: jax.Array | None = None
@@ -96,6 +101,10 @@ class Decoder(nn.Module):
     components: int = 3  # of the mixture
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
     levels: int = 0  # from the data
+
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -154,6 +163,10 @@ class Prior(nn.Module):
     layers: int = 4
     width: int = 64
     latent: int = 0  # Z, the decoder's
+
+    def __post_init__(self):
+        check_sizes(self)
+        super().__post_init__()
 
     def setup(self):
         # The couplings' stretches multiply, and the density's gradient grows with the square of their product: where

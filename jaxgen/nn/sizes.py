@@ -1,0 +1,26 @@
+"""Sizes that no network can have, refused when it is described and not when it is traced."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+from typing import Any
+
+from jaxgen.errors import UserError
+
+_LEAST = {
+    **dict.fromkeys(("width", "heads", "hidden", "embedding", "expansion"), 1),
+    **dict.fromkeys(("blocks", "layers", "encoder_blocks", "encoder_layers", "stage_blocks", "head"), 0),
+}
+
+
+def check_sizes(network: Any, **least: int) -> None:
+    """UserError for a field of a network (a Linen module) below what it can be, or a `dropout` outside [0, 1).
+
+    `least` are fields of which this network needs more than others do.
+    """
+    for field in dataclasses.fields(network):
+        value = getattr(network, field.name)
+        bound = least.get(field.name, _LEAST.get(field.name))
+        if bound is not None and value < bound:
+            raise UserError(f"{field.name} is {value}; give at least {bound}")
+        if field.name == "dropout" and not 0 <= value < 1:
+            raise UserError(f"dropout is {value}; give a rate from 0 up to, not including, 1")
