@@ -86,7 +86,8 @@ class PictureFolder:
         """What was understood of the folder, for the user."""
         yield from self.layout.told()
         if self.size is None and self.kept is None and len(self._sizes) > 1:
-            least, most = ("x".join(map(str, choose(self._sizes, key=np.prod))) for choose in (min, max))
+            chosen = min(self._sizes, key=min), max(self._sizes, key=np.prod)  # the first has the shortest side
+            least, most = ("x".join(map(str, size)) for size in chosen)
             yield (
                 f"pictures of {len(self._sizes)} sizes, from {least} to {most} (H x W): all are scaled and cut to "
                 f"{self.side[0]}x{self.side[1]}, the shortest side of all, which enlarges none; choose another by "

@@ -235,10 +235,13 @@ class Text:
         """The source's state before the first batch, which can be had without the text."""
         return None if self.documents is None else key
 
-    def remarks(self, source: Any) -> Iterator[str]:
-        """What the user should know of what `source` has read."""
+    def understood(self) -> Iterator[str]:
+        """Which files of a folder are in which split, and what is left out."""
         if self.folder is not None:
             yield from self.folder.told()
+
+    def remarks(self, source: Any) -> Iterator[str]:
+        """What the user should know of what `source` has read."""
         if self.bad.count:
             yield self.bad.told()
         if self.documents is not None:

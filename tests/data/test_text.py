@@ -105,7 +105,7 @@ def test_a_folder_of_texts_is_a_set_whose_files_are_documents(tmp_path):
     folder_of(tmp_path, {"new.txt": "new", "deep/0.md": "other"})
     again = dataclasses.replace(data)
     assert set(train) <= set(again.of("train")) and set(test) <= set(again.of("test"))  # the others have not moved
-    said = list(data.remarks(data.source()))
+    said = list(data.understood())
     assert f"{len(train)} train, {len(test)} test" in said[0]
     assert said[1] == "left out: 4 hidden files, 1 empty files, 1 .png"
     stream = Text(str(tmp_path), tokens=Bytes())
