@@ -12,14 +12,11 @@ _LEAST = {
 }
 
 
-def check_sizes(network: Any, **least: int) -> None:
-    """UserError for a field of a network (a Linen module) below what it can be, or a `dropout` outside [0, 1).
-
-    `least` are fields of which this network needs more than others do.
-    """
+def check_sizes(network: Any) -> None:
+    """UserError for a field of a network (a Linen module) below what it can be, or a `dropout` outside [0, 1)."""
     for field in dataclasses.fields(network):
         value = getattr(network, field.name)
-        bound = least.get(field.name, _LEAST.get(field.name))
+        bound = _LEAST.get(field.name)
         if bound is not None and value < bound:
             raise UserError(f"{field.name} is {value}; give at least {bound}")
         if field.name == "dropout" and not 0 <= value < 1:

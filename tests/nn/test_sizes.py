@@ -31,13 +31,13 @@ def test_a_dropout_that_is_no_rate(network, rate):
         network(dropout=rate)
 
 
-@pytest.mark.parametrize("network", [Generator, Discriminator, Encoder, Decoder, DiffusionTransformer])
+@pytest.mark.parametrize("network", [Generator, Discriminator, Encoder, Decoder, DiffusionTransformer, *ATTENDING])
 def test_fewer_blocks_than_none(network):
     with pytest.raises(UserError, match="blocks is -1; give at least 0"):
         network(blocks=-1)
 
 
-def test_a_language_model_has_a_layer():
-    for made in (lambda: RecurrentNetwork(layers=0), lambda: Transformer(blocks=0)):
-        with pytest.raises(UserError, match="is 0; give at least 1"):
+def test_fewer_layers_than_none():
+    for made in (lambda: RecurrentNetwork(layers=-1), lambda: Prior(layers=-1)):
+        with pytest.raises(UserError, match="layers is -1; give at least 0"):
             made()

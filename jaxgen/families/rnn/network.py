@@ -102,7 +102,7 @@ class RecurrentNetwork(nn.Module):
     streams: ClassVar[bool] = True  # a text's state goes on from batch to batch
 
     def __post_init__(self):
-        check_sizes(self, layers=1)
+        check_sizes(self)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(
                 f"network.token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on"

@@ -104,7 +104,7 @@ class TransformerEncoderDecoder(nn.Module):
     )
 
     def __post_init__(self):
-        check_sizes(self, blocks=1)
+        check_sizes(self)
         check_rotary_heads(self.width, self.heads)
         super().__post_init__()
 

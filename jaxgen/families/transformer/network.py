@@ -79,7 +79,7 @@ class Transformer(nn.Module):
     streams = False  # no state goes on from one training batch to the next
 
     def __post_init__(self):
-        check_sizes(self, blocks=1)
+        check_sizes(self)
         check_rotary_heads(self.width, self.heads)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(f"token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on")
