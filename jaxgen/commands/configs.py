@@ -6,6 +6,7 @@ from pathlib import Path
 from jaxgen.atomic_write import write_whole
 from jaxgen.config.shipped import headline, shipped_config, shipped_configs, shipped_files
 from jaxgen.errors import UserError
+from jaxgen.standard_streams import put_out
 
 
 def configs(name: str | None, to: str | None) -> int:
@@ -25,15 +26,13 @@ def _list() -> None:
     named = {name: headline(file) for name, file in shipped_configs().items()}
     width = max(map(len, named), default=0)
     for name, line in named.items():
-        print(f"{name:<{width}}  {line}")
+        put_out(f"{name:<{width}}  {line}")
 
 
 def _show(name: str) -> None:
     """Of an experiment its text, of a folder the paths in it."""
     file = shipped_config(name)
-    print("\n".join(shipped_files(name)) if file is None else file.read_text(encoding="utf-8"), end="")
-    if file is None:
-        print()
+    put_out("\n".join(shipped_files(name)) if file is None else file.read_text(encoding="utf-8").removesuffix("\n"))
 
 
 def _copy(name: str, to: Path) -> None:
@@ -48,4 +47,4 @@ def _copy(name: str, to: Path) -> None:
             write_whole(path, content)
         except OSError as error:
             raise UserError(f"{path} could not be written ({error.strerror}); give another --to") from None
-        print(path)
+        put_out(path)

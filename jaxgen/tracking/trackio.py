@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxgen.core.tracker import TrackedRun
+from jaxgen.tracking.media import shown
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,10 @@ class _Session:
     def samples(self, step: int, file: Path) -> None:
         import trackio
 
-        match file.suffix:
-            case ".png":
-                shown = trackio.Image(str(file))
-            case ".gif":
-                shown = trackio.Video(str(file), format="gif")
-            case ".wav":
-                shown = trackio.Audio(str(file))
-            case _:
-                text = file.read_text("utf-8", "replace").replace("\n", "\n    ")
-                shown = trackio.Markdown(f"    {text}")  # as it stands
-        self._run.log({"samples": shown}, step=step)
+        def as_it_stands(text: str) -> Any:
+            return trackio.Markdown("    " + text.replace("\n", "\n    "))
+
+        self._run.log(shown(trackio, file, as_it_stands), step=step)
 
     def finish(self) -> None:
         from trackio import context_vars, finish

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxgen.core.tracker import TrackedRun
+from jaxgen.tracking.media import shown
 
 
 class Mode(enum.Enum):
@@ -57,16 +58,10 @@ class _Session:
     def samples(self, step: int, file: Path) -> None:
         import wandb
 
-        match file.suffix:
-            case ".png":
-                shown = wandb.Image(str(file))
-            case ".gif":
-                shown = wandb.Video(str(file), format="gif")
-            case ".wav":
-                shown = wandb.Audio(str(file))
-            case _:
-                shown = wandb.Html(f"<pre>{html.escape(file.read_text('utf-8', 'replace'))}</pre>")
-        self._run.log({"samples": shown}, step=step)
+        def as_it_stands(text: str) -> Any:
+            return wandb.Html(f"<pre>{html.escape(text)}</pre>")
+
+        self._run.log(shown(wandb, file, as_it_stands), step=step)
 
     def finish(self) -> None:
         self._run.finish()
