@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import codecs
-import copy
 import functools
 import gzip
 import hashlib
@@ -17,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from jaxgen.data.copies import copy_with
 from jaxgen.data.files import in_utf8, with_plain_breaks
 from jaxgen.data.sources import HostStream, stream_evaluation
 from jaxgen.data.text_pieces import behind_a_word, encoded, token_type
@@ -101,10 +101,7 @@ class LongText:
 
     def with_vocabulary(self, document: dict[str, Any]) -> "LongText":
         """These data with the vocabulary that `vocabulary.document()` wrote, whatever the text has become."""
-        given = copy.copy(self)
-        object.__setattr__(given, "kept", self.tokens.read(document))
-        vars(given).pop("vocabulary", None)
-        return given
+        return copy_with(self, "vocabulary", kept=self.tokens.read(document))
 
     def codec(self, name: str) -> Vocabulary:
         return self.vocabulary

@@ -1,7 +1,6 @@
 """Line-aligned pairs, a sentence and its translation say, in batches of a few shapes: the buckets of their lengths."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import functools
 import hashlib
 import itertools
@@ -16,6 +15,7 @@ import numpy as np
 
 from jaxgen.core.data import Working
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.copies import copy_with
 from jaxgen.data.emoji_names import EmojiNames, Line
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
@@ -152,17 +152,13 @@ class Pairs:
 
     def with_vocabulary(self, document: dict[str, Any]) -> "Pairs":
         """These data with the vocabularies that `vocabulary_document` told, whatever the files have become."""
-        given = copy.copy(self)
-        for name in ("_held", "vocabularies"):
-            vars(given).pop(name, None)
         if self.source_tokens is None:
             shared = self.tokens.read(document.get("shared", {}))
             kept = shared, shared
         else:
             source, target = (document.get(side, {}) for side in ("source", "target"))
             kept = self.source_tokens.read(source), self.tokens.read(target)
-        object.__setattr__(given, "kept", kept)
-        return given
+        return copy_with(self, "_held", "vocabularies", kept=kept)
 
     def codec(self, name: str) -> Vocabulary:
         return self.vocabularies[1 if name == "made" else 0]

@@ -1,7 +1,6 @@
 """Sets of pictures as an experiment names them: builtin ones, TFDS's and the user's folders, and their batches."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import functools
 import hashlib
 import json
@@ -17,6 +16,7 @@ from jaxgen.core.data import Working
 from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.checking import check_pictures
+from jaxgen.data.copies import copy_with
 from jaxgen.data.emoji import emoji
 from jaxgen.data.examples import Chosen, RandomAccess, chosen_from, decoded, size_of
 from jaxgen.data.folders import PictureFolder
@@ -101,10 +101,7 @@ class Pictures:
 
     def with_spec(self, spec: Spec) -> "Pictures":
         """These data with a folder's pictures of the size that a run has kept, where `size` asks for none."""
-        given = copy.copy(self)
-        vars(given).pop("_folder", None)
-        object.__setattr__(given, "kept", spec.made.shape[:2])
-        return given
+        return copy_with(self, "_folder", kept=spec.made.shape[:2])
 
     def understood(self) -> Iterator[str]:
         """How a folder was understood, and which of two things is meant where a name could be both."""

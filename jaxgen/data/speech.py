@@ -1,7 +1,6 @@
 """Recordings and what is told of each: words, or a class."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import functools
 import hashlib
 import itertools
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from jaxgen.data.copies import copy_with
 from jaxgen.data.examples import BadExample
 from jaxgen.data.recordings import Kept, Recordings
 from jaxgen.data.splits import holding_out
@@ -93,11 +93,7 @@ class Speech(Recordings):
 
     def with_vocabulary(self, document: dict[str, Any]) -> "Speech":
         """These data with the vocabulary that `vocabulary_document` told, whatever the words have become."""
-        given = copy.copy(self)
-        object.__setattr__(given, "kept", self.tokens.read(document))
-        for name in ("vocabulary", "longest"):
-            vars(given).pop(name, None)
-        return given
+        return copy_with(self, "vocabulary", "longest", kept=self.tokens.read(document))
 
     def with_validation(self) -> "Speech":
         return holding_out(self, "vocabulary", "longest")

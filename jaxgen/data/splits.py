@@ -1,7 +1,6 @@
 """Parts of a set by TFDS's expressions: `train`, `train[:90%]`, `validation+test`; for sets that TFDS does not hold."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from jaxgen.data.copies import copy_with
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.errors import UserError
 
@@ -75,11 +75,7 @@ def holding_out(data: D, *fitted: str) -> D:
     """A copy of data whose `holds_out` is true, without the cached attributes `fitted`; itself where it is already."""
     if data.holds_out:
         return data
-    given = copy.copy(data)
-    for name in fitted:
-        vars(given).pop(name, None)
-    object.__setattr__(given, "holds_out", True)
-    return given
+    return copy_with(data, *fitted, holds_out=True)
 
 
 def held_out(everything: Sequence[E], name: Callable[[E], str]) -> dict[str, list[E]]:

@@ -1,7 +1,6 @@
 """Texts as an experiment names them: a builtin one, files of the user's or a TFDS set, as a stream or as documents."""
 # SPDX-License-Identifier: Apache-2.0
 
-import copy
 import functools
 import hashlib
 import os
@@ -15,6 +14,7 @@ import numpy as np
 
 from jaxgen.data import builtin
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.copies import copy_with
 from jaxgen.data.documents import Examples, Separated, pack
 from jaxgen.data.files import read_text
 from jaxgen.data.prepared import read_texts, text_builder
@@ -217,10 +217,7 @@ class Text:
 
     def with_vocabulary(self, document: dict[str, Any]) -> "Text":
         """These data with the vocabulary that `vocabulary.document()` wrote, whatever the text has become."""
-        given = copy.copy(self)
-        object.__setattr__(given, "kept", self.tokens.read(document))
-        vars(given).pop("vocabulary", None)
-        return given
+        return copy_with(self, "vocabulary", kept=self.tokens.read(document))
 
     def codec(self, name: str) -> Vocabulary:
         return self.vocabulary
