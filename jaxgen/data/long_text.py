@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxgen.data.copies import copy_with
 from jaxgen.data.files import in_utf8, with_plain_breaks
-from jaxgen.data.sources import HostStream, stream_evaluation
+from jaxgen.data.sources import HostStream, stream_evaluation, stream_source
 from jaxgen.data.text_pieces import behind_a_word, encoded, token_type
 from jaxgen.data.tokenizers import Bytes, Characters, Tokenizer, Vocabulary, Words
 from jaxgen.errors import UserError
@@ -113,13 +113,7 @@ class LongText:
         """The source's state before the first batch, which can be had without the text."""
 
     def source(self) -> HostStream:
-        source = HostStream(self.encoded("train"), self.spec(), self.batch_size)
-        if source.batches < 1:
-            raise UserError(
-                f"{self.train} has {len(source.tokens)} {self.vocabulary.unit.value}s, too few for "
-                f"data.batch_size={self.batch_size} rows of data.length={self.length}; lower one of them"
-            )
-        return source
+        return stream_source(HostStream, self.encoded("train"), self.batch_size, self.spec(), self.train)
 
     def remarks(self, source: HostStream) -> Iterator[str]:
         """Where the tokens lie."""
@@ -128,10 +122,7 @@ class LongText:
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """The split once, as `Text` has it; it must fit the memory."""
-        found = stream_evaluation(self.encoded(split), self.batch_size, self.spec(), self.vocabulary)
-        if found is None:
-            raise UserError(f"{self._file(split)} is shorter than data.length={self.length}; lower that")
-        return found
+        return stream_evaluation(self.encoded(split), self.batch_size, self.spec(), self.vocabulary, self._file(split))
 
     def _token_file(self, split: str) -> Path:
         vocabulary = json.dumps(self.vocabulary.document(), sort_keys=True)

@@ -3,7 +3,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,11 @@ from flax import struct
 from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.order import EpochOrder
 from jaxgen.data.tokenizers import Vocabulary, with_bytes
+from jaxgen.errors import UserError
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.types import Batch, Key, Spec, Variables
+
+S = TypeVar("S")
 
 
 @struct.dataclass
@@ -138,8 +141,24 @@ def stream_batches(tokens: np.ndarray, batch_size: int, spec: Spec) -> dict[str,
     return jax.tree.map(np.asarray, every) | {"weight": np.ones((source.batches, batch_size), np.float32)}
 
 
-def stream_evaluation(tokens: np.ndarray, batch_size: int, spec: Spec, vocabulary: Vocabulary) -> dict[str, Any] | None:
-    """A split as a stream [n, B, T+1] of as many rows as leave about a hundredth unread; None where it fills no row."""
+def stream_source(kind: type[S], tokens: np.ndarray, batch_size: int, spec: Spec, title: str) -> S:
+    """A source of a stream's tokens; UserError, which calls the text by its `title`, where they fill no batch."""
+    source = kind(tokens, spec, batch_size)
+    if source.batches < 1:
+        raise UserError(
+            f"{title} has {len(source.tokens)} {spec.made.unit.value}s, too few for data.batch_size={batch_size} rows "
+            f"of data.length={spec.made.length}; lower one of them"
+        )
+    return source
+
+
+def stream_evaluation(
+    tokens: np.ndarray, batch_size: int, spec: Spec, vocabulary: Vocabulary, title: str
+) -> dict[str, Any]:
+    """A split as a stream [n, B, T+1] of as many rows as leave about a hundredth unread; UserError where it fills none.
+    """
     rows = max(1, min(batch_size, len(tokens) // (100 * spec.made.length)))
     batches = stream_batches(tokens, 1 << (rows.bit_length() - 1), spec)
-    return with_bytes(batches, vocabulary) if len(batches["weight"]) else None
+    if not len(batches["weight"]):
+        raise UserError(f"{title} is shorter than data.length={spec.made.length}; lower that")
+    return with_bytes(batches, vocabulary)

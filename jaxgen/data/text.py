@@ -26,6 +26,7 @@ from jaxgen.data.sources import (
     ResidentStream,
     padded_batches,
     stream_evaluation,
+    stream_source,
 )
 from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.text_folder import TextFolder
@@ -255,22 +256,14 @@ class Text:
             kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
             return kind(rows, self.spec(), self.batch_size)
         kind = HostStream if self.residence is Residence.HOST else ResidentStream
-        source = kind(self._encoded("train")[0], self.spec(), self.batch_size)
-        if source.batches < 1:
-            raise UserError(
-                f"{self._title} has {len(source.tokens)} {self.vocabulary.unit.value}s, too few for "
-                f"data.batch_size={self.batch_size} rows of data.length={self.length}; lower one of them"
-            )
-        return source
+        return stream_source(kind, self._encoded("train")[0], self.batch_size, self.spec(), self._title)
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """The split once: packed, or as a stream [n, B, T+1] of as many rows as leave about a hundredth unread."""
         if self.documents is not None:
             return with_bytes(padded_batches(self.packed(split), self.batch_size), self.vocabulary)
-        found = stream_evaluation(self._encoded(split)[0], self.batch_size, self.spec(), self.vocabulary)
-        if found is None:
-            raise UserError(f"the {split} split of {self._title} is shorter than data.length={self.length}; lower that")
-        return found
+        how = self.batch_size, self.spec(), self.vocabulary, f"the {split} split of {self._title}"
+        return stream_evaluation(self._encoded(split)[0], *how)
 
     def packed(self, split: str) -> dict[str, Any]:
         """The split's documents as rows of tokens [N, T+1], with `segment` and `mask`."""
