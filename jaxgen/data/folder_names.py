@@ -12,7 +12,7 @@ SPLIT_FOLDERS = {  # in lower case; people write them in any
     **dict.fromkeys(("valid", "val", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-RUN = "experiment.json"  # which each folder of a run holds
+_RUN = "experiment.json"  # which each folder of a run holds
 _OF_RUNS = {"samples", "checkpoints", "events", "parts", "damaged"}
 _LEFTOVERS = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "system volume information", "lost+found"}
 
@@ -22,10 +22,11 @@ def left_behind(part: str) -> bool:
     return part.startswith(".") or part.lower() in _LEFTOVERS
 
 
-def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk` in the order of the names, through links to folders too, but into no folder twice.
+def walked(folder: Path, runs: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of its files) of all below, in the order of the names; through links, but into no folder twice.
 
-    Of a run that lies in the folder itself, what it has made is passed over: its samples are no data.
+    Runs are passed over, for their samples are no data: of one that lies in the folder itself what it has made, of
+    others all. Their folders are added to `runs`.
     UserError for a folder that cannot be listed: passed over it would leave a set smaller without a word.
     """
     seen = set()
@@ -35,8 +36,12 @@ def walked(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
             folders.clear()
             continue
         seen.add(own)
-        folders[:] = sorted(name for name in folders if RUN not in files or name not in _OF_RUNS)
-        yield at, folders, sorted(files)
+        if _RUN in files and Path(at) != folder:
+            folders.clear()
+            runs.append(at)
+            continue
+        folders[:] = sorted(name for name in folders if _RUN not in files or name not in _OF_RUNS)
+        yield at, sorted(files)
 
 
 def _refused(error: OSError) -> None:

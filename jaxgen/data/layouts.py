@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgen.data.decoder import SUFFIXES
-from jaxgen.data.folder_names import RUN, SPLIT_FOLDERS, left_behind, walked
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
@@ -34,7 +34,7 @@ class Walk:
     pictures: list[tuple[str, ...]] = field(default_factory=list)
     captions: list[tuple[str, ...]] = field(default_factory=list)
     hidden: int = 0  # pictures that file managers, archives and notebooks left behind
-    runs: int = 0  # folders of trained runs, whose pictures are samples
+    runs: list[str] = field(default_factory=list)  # folders of trained runs, whose pictures are samples
     others: Counter = field(default_factory=Counter)  # files of other kinds, by suffix
 
     def add(self, parts: tuple[str, ...], hidden: bool) -> None:
@@ -95,12 +95,8 @@ _Placed = tuple[str, str | None, tuple[str, ...]]  # split, the folder below it,
 def _walked(folder: Path) -> Walk:
     """All files below."""
     walk = Walk()
-    for at, folders, files in walked(folder):
+    for at, files in walked(folder, walk.runs):
         parts = Path(at).relative_to(folder).parts
-        if parts and RUN in files:
-            folders.clear()
-            walk.runs += 1
-            continue
         hidden = any(map(left_behind, parts))
         for name in files:
             if os.path.splitext(name)[1].lower() not in SUFFIXES or os.path.isfile(os.path.join(at, name)):
@@ -188,7 +184,7 @@ def _unread(walk: Walk) -> Iterator[str]:
     if walk.hidden:
         yield f"{walk.hidden:,} hidden pictures that programs left behind"
     if walk.runs:
-        yield f"{walk.runs:,} folders of jaxgen's runs"
+        yield f"{len(walk.runs):,} folders of jaxgen's runs"
     if walk.others:
         yield f"files that are no pictures jaxgen reads, {_counted(walk.others)}"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxgen.data.folder_names import RUN, SPLIT_FOLDERS, left_behind, walked
+from jaxgen.data.folder_names import SPLIT_FOLDERS, left_behind, walked
 from jaxgen.data.splits import held_out
 from jaxgen.errors import UserError
 
@@ -28,11 +28,8 @@ class TextFolder:
     @classmethod
     def of(cls, path: Path) -> "TextFolder":
         """UserError where no text file is in it."""
-        texts, hidden, others, empty, broken = [], 0, Counter(), 0, 0
-        for at, folders, files in walked(path):
-            if RUN in files and Path(at) != path:  # a run: its samples are no data
-                folders.clear()
-                continue
+        texts, hidden, others, empty, broken, runs = [], 0, Counter(), 0, 0, []
+        for at, files in walked(path, runs):
             for file in (Path(at, name).relative_to(path) for name in files):
                 if not _is_text(file.name):
                     others[file.suffix or file.name] += not _is_hidden(file)
@@ -47,8 +44,13 @@ class TextFolder:
         if not texts:
             raise UserError(f"{path} is a folder without a text file ({', '.join(SUFFIXES)}); name another")
         splits, beside = _split(sorted(texts))
-        told = {"hidden files": hidden, "empty files": empty, "links to nothing": broken}
-        told["files beside the folders of the splits"] = beside
+        told = {
+            "hidden files": hidden,
+            "empty files": empty,
+            "links to nothing": broken,
+            "folders of jaxgen's runs": len(runs),
+            "files beside the folders of the splits": beside,
+        }
         left = [f"{count:,} {what}" for what, count in told.items() if count]
         left += [f"{count:,} {suffix}" for suffix, count in sorted(others.items()) if count]
         return cls(path, splits, tuple(left))

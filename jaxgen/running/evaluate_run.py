@@ -36,9 +36,7 @@ def evaluate_run(
     return evaluate_trained(trained, split, stopped, which is None and not looked_at_otherwise)
 
 
-def evaluate_trained(
-    trained: Trained, split: str, stopped: Callable[[], bool], own: bool
-) -> dict[str, Any]:
+def evaluate_trained(trained: Trained, split: str, stopped: Callable[[], bool], own: bool) -> dict[str, Any]:
     """The figures of a run that has been loaded; `own`: at its newest checkpoint, with the run's own settings."""
     figures = in_json(figures_of(_on_its_own_data(trained), split, stopped))
     for sentence in by_reason(figures):
@@ -54,5 +52,7 @@ def evaluate_trained(
 def _on_its_own_data(trained: Trained) -> Trained:
     """The run with its data in the sizes that it was trained on; UserError where what its numbers mean has changed."""
     experiment = as_begun(trained.assembly.experiment, trained.folder)
+    if experiment is trained.assembly.experiment:
+        return trained
     assembly = dataclasses.replace(trained.assembly, experiment=experiment, data=chosen_data(experiment))
     return dataclasses.replace(trained, assembly=assembly)
