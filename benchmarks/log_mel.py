@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from harness import Contestant, Row, Work, contest, report
 
-from jaxgen.core.sound import LogMel
+from jaxgen.nn.sound import LogMel
 from jaxgen.environment import set_up_jax
 
 HEARD = LogMel()

@@ -107,7 +107,7 @@ KNOWING = ("types.py", "modalities/", "data/", "nn/conditions.py")
 MODALITIES = {"Label", "Tokens", "Image", "Wave", "Clip", "Framing"}
 NAMES = {"image", "label", "tokens", "wave", "clip", "source", "caption", "class", "speed"}
 OF_TOKENS = {"mask", "segment", "bytes", "known"}  # beside "value"; a task that reads tokens may look at them
-READERS = ("language_model", "text_windows", "token_likelihood", "sequence_to_sequence")
+READERS = ("ctc_task", "language_model", "text_windows", "token_likelihood", "sequence_to_sequence")
 READ_TOKENS = {f"families/{name}.py" for name in READERS}
 
 
@@ -157,7 +157,7 @@ def test_commands_holds_the_verbs_and_nothing_else():
 
 def test_no_two_files_have_one_name_where_another_would_tell_them_apart():
     counts = collections.Counter(path.name for path in FILES)
-    of_each_family = {"__init__.py", "task.py", "network.py", "encoder_decoder.py"}
+    of_each_family = {"__init__.py", "task.py", "network.py", "encoder_decoder.py", "recogniser.py"}
     assert {name for name, count in counts.items() if count > 1} <= of_each_family
 
 

@@ -15,11 +15,18 @@ from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
-from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
+from jaxgen.families.ctc_task import text_log_prob
+from jaxgen.families.token_likelihood import (
+    at_first,
+    likelihood_figures,
+    likelihood_sums,
+    masked,
+    mean_over_tokens,
+)
 from jaxgen.families.token_samplers import BeamSearch, TokenSampler
-from jaxgen.nn.conditions import Sequence, sequence_of, sequence_size
+from jaxgen.nn.conditions import Sequence, empty_sequence, sequence_of, sequence_sizes
 from jaxgen.ops.decoding import beam_search, draw_until
-from jaxgen.ops.rows import row_keys
+from jaxgen.ops.rows import integers, row_keys
 from jaxgen.ops.sequences import tempered, token_log_prob
 from jaxgen.types import Batch, Extra, Framing, Key, Spec, Tokens, Unit, Variables
 
@@ -35,12 +42,23 @@ class Network(Protocol):
 
     source_vocabulary: int
     vocabulary: int  # V
+    stem: Any  # the first layers over a recording or a picture; None over a sentence
+    align: bool  # whether it has a layer for CTC over what it encodes
+    causal: bool  # whether it reads the given in its order: no place knows of later ones
     layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
 
-    def __call__(self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+    ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory: ...
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
+        """Where `wait` [B] is given, token t is decoded with the first t + wait places given."""
+
+    def aligned(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The logits of a call, and those [B, S, V] of the token that each place given tells, and its own places."""
 
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:
         """The state before the first token of `beams` sequences for each row, with room for `length` tokens."""
@@ -60,12 +78,16 @@ class SequenceToSequence:
     """Maximum likelihood of the sequence made, token by token, under the sentence given (teacher forcing).
 
     `label_smoothing` is the share of each target that is spread over all tokens (arXiv 1512.00567); likelihoods and
-    `evaluate` know nothing of it. Translations are searched for, or drawn, by `sampler`.
+    `evaluate` know nothing of it. What is made is searched for, or drawn, by `sampler`. `ctc` is the share of CTC's
+    loss over what is encoded (arXiv 1609.06773, eq. 8). With `waits` (low, high) a network is trained to translate
+    while it reads: token t sees the first t + k places given, k drawn for each row (arXiv 2005.08595).
     """
 
     network: Network
     sampler: BeamSearch | TokenSampler = BeamSearch()
     label_smoothing: float = 0.1
+    ctc: float = 0.0
+    waits: tuple[int, int] | None = None
     spec: Spec | None = None  # from the data
     unit: Unit | None = None  # of the tokens made; from the data
     bound = "exact"
@@ -74,9 +96,13 @@ class SequenceToSequence:
     def __post_init__(self):
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing is {self.label_smoothing}; give a share from 0 up to, not including, 1")
+        if not 0 <= self.ctc < 1:
+            raise UserError(f"task.ctc is {self.ctc}; give a share from 0 up to, not including, 1 (task=CTC alone)")
+        if self.waits is not None and not 1 <= self.waits[0] <= self.waits[1]:
+            raise UserError(f"task.waits is {self.waits}; give the fewest and the most places, from 1 on, or none")
 
     def sized(self, spec: Spec) -> "SequenceToSequence":
-        source = sequence_size(spec, "SequenceToSequence")
+        sizes = sequence_sizes(spec, "SequenceToSequence", self.network.stem)
         match spec.made:
             case Tokens(framing=Framing.TARGET) as tokens:
                 vocabulary = tokens.vocabulary
@@ -84,7 +110,12 @@ class SequenceToSequence:
                 raise UserError("a SequenceToSequence makes a sentence for one that is given; give data=Pairs(...)")
         if isinstance(self.sampler, TokenSampler):
             self.sampler.check_vocabulary(vocabulary)
-        network = self.network.clone(source_vocabulary=source, vocabulary=vocabulary)
+        if (self.waits or self.sampler.wait_k) and not self.network.causal:
+            raise UserError(
+                "to translate while it reads a network must read in order; set network.bidirectional=false (RNN) or "
+                "network.chunk=1 (Transformer) and train it so"
+            )
+        network = self.network.clone(vocabulary=vocabulary, align=self.ctc > 0, **sizes)
         return replace(self, network=network, spec=spec, unit=tokens.unit)
 
     @property
@@ -101,8 +132,9 @@ class SequenceToSequence:
         return self.network.vocabulary
 
     def init(self, key: Key) -> Variables:
-        nothing = Sequence(jnp.zeros((1, 2), jnp.int32), jnp.ones((1, 2), bool))
-        return Variables(self.network.init(key, nothing, jnp.zeros((1, 1), jnp.int32))["params"], Extra())
+        nothing, start = empty_sequence(self.spec), jnp.zeros((1, 1), jnp.int32)
+        method = "aligned" if self.ctc else None
+        return Variables(self.network.init(key, nothing, start, method=method)["params"], Extra())
 
     def rows(self, batch_size: int) -> None:
         return None
@@ -118,8 +150,27 @@ class SequenceToSequence:
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens of the smoothed cross-entropy, nats; `nats_per_token` is the one without smoothing."""
+        keys = row_keys(key, batch["row"])
+        if self.ctc:
+            return self._joint_loss(variables, batch, keys)
+        logits = self._logits(variables, batch, keys, self._drawn_waits(key, batch["row"]))
+        return self._smoothed(logits, batch)
+
+    def _joint_loss(self, variables: Variables, batch: Batch, keys: jax.Array) -> tuple[Mean, Aux]:
+        """(1 - ctc) of the decoder's cross-entropy and ctc of CTC's nats, both over the tokens."""
+        tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)
+        apply, params = self.network.apply, {"params": variables.params}
+        logits, of_places, own = apply(params, given, tokens[:, :-1], keys, method="aligned")
+        decoded, aux = self._smoothed(logits, batch)
+        log_prob, fits = text_log_prob(of_places, own, batch, self.end)
+        weight = batch.get("weight", jnp.ones(len(fits), jnp.float32))
+        aligned = mean_over_tokens(at_first(-log_prob * fits, batch), batch)
+        both = (1 - self.ctc) * decoded.total + self.ctc * aligned.total
+        metrics = {"ctc_nats_per_token": aligned, "texts_too_long": Mean.of(1.0 - fits, weight)}
+        return Mean(both, decoded.weight), Aux(aux.metrics | metrics)
+
+    def _smoothed(self, logits: jax.Array, batch: Batch) -> tuple[Mean, Aux]:
         tokens = batch["made"]["value"]
-        logits = self._logits(variables, batch, row_keys(key, batch["row"]))
         nats = -token_log_prob(logits, tokens[:, 1:])  # [B, T]
         metrics = {"nats_per_token": mean_over_tokens(nats, batch)}
         even = jax.nn.logsumexp(logits, axis=-1) - logits.mean(axis=-1)  # the cross-entropy of all tokens alike
@@ -181,8 +232,8 @@ class SequenceToSequence:
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, T] nats of the tokens drawn, all in one parallel pass; what is certain has none."""
         tokens, sampler = trajectory.actions, self.sampler
-        given = sequence_of(self.spec, trajectory.request)
-        logits = self.network.apply({"params": variables.params}, given, tokens[:, :-1])
+        given, wait = sequence_of(self.spec, trajectory.request), self._wait(trajectory.request)
+        logits = self.network.apply({"params": variables.params}, given, tokens[:, :-1], None, wait)
         log_probs = tempered(logits, sampler.temperature, sampler.top_k, sampler.top_p)
         log_prob = jnp.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
         place = jnp.arange(self.length)
@@ -193,7 +244,8 @@ class SequenceToSequence:
         """[B, T, S]: how much each token made attends to each place given, the mean over heads and layers."""
         given, tokens = sequence_of(self.spec, samples), samples["made"]["value"][:, :-1]
         how = {"mutable": ["intermediates"]}
-        _, kept = self.network.apply({"params": variables.params}, given, tokens, **how)
+        wait = self._wait({"row": tokens, **samples})
+        _, kept = self.network.apply({"params": variables.params}, given, tokens, None, wait, **how)
         weights = jax.tree.leaves(kept["intermediates"])
         return sum(weights) / len(weights)
 
@@ -203,14 +255,29 @@ class SequenceToSequence:
         def apply(method: str, *arguments: Any) -> Any:
             return self.network.apply({"params": variables.params}, *arguments, method=method)
 
-        memory = apply("encode", sequence_of(self.spec, request))
+        memory = apply("encode", sequence_of(self.spec, request), None, self._wait(request))
         return memory, lambda token, carry: apply("step", memory, token, carry)
 
-    def _logits(self, variables: Variables, batch: Batch, keys: jax.Array | None) -> jax.Array:
+    def _drawn_waits(self, key: Key, row: jax.Array) -> jax.Array | None:
+        """[B] the places that each row begins with; None where it is trained on whole sentences."""
+        if self.waits is None:
+            return None
+        low, high = self.waits
+        return low + integers(jax.random.fold_in(key, 1), row, (), high + 1 - low)
+
+    def _wait(self, request: Batch) -> jax.Array | None:
+        """[B] the places that the sampler begins with; None where it waits for all."""
+        wait = knobs_of(self.sampler, request).get("wait_k")
+        return None if wait is None else jnp.full(len(request["row"]), wait, jnp.int32)
+
+    def _logits(
+        self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: jax.Array | None
+    ) -> jax.Array:
         """[B, T, V] of all targets."""
         tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)
-        return self.network.apply({"params": variables.params}, given, tokens[:, :-1], keys)
+        return self.network.apply({"params": variables.params}, given, tokens[:, :-1], keys, wait)
 
     def _log_prob(self, variables: Variables, batch: Batch) -> jax.Array:
         """[B, T] nats of every target."""
-        return token_log_prob(self._logits(variables, batch, None), batch["made"]["value"][:, 1:])
+        logits = self._logits(variables, batch, None, self._wait(batch))
+        return token_log_prob(logits, batch["made"]["value"][:, 1:])

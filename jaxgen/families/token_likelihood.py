@@ -30,6 +30,11 @@ def masked(nats: jax.Array, batch: Batch) -> jax.Array:
     return jnp.where(batch["made"]["mask"], nats, 0.0) if "mask" in batch["made"] else nats
 
 
+def at_first(nats: jax.Array, batch: Batch) -> jax.Array:
+    """[B, T]: the nats [B] of whole texts at their first tokens, to be counted like those of single tokens."""
+    return jnp.zeros(batch["made"]["mask"].shape, nats.dtype).at[:, 0].set(nats)
+
+
 def likelihood_sums(log_prob: jax.Array, batch: Batch, unit: Unit | None) -> dict[str, Mean]:
     """What `likelihood_figures` needs of a batch's log-probabilities [B, T]."""
     sums = {"nats": mean_over_tokens(-log_prob, batch)}

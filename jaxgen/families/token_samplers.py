@@ -3,7 +3,10 @@
 
 from dataclasses import dataclass
 
+import jax
+
 from jaxgen.errors import UserError
+from jaxgen.ops import ctc
 
 
 @dataclass(frozen=True)
@@ -13,8 +16,10 @@ class TokenSampler:
     temperature: float = 1.0  # 0: the likeliest token
     top_k: int | None = None  # none: all
     top_p: float | None = None  # nucleus sampling, arXiv 1904.09751; none: all
+    wait_k: int | None = None  # places given that are read before the first token (arXiv 1810.08398); none: all
 
     def __post_init__(self):
+        check_wait(self.wait_k)
         if self.temperature < 0:
             raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the likeliest token) or more")
         if self.top_k is not None and self.top_k < 1:
@@ -24,7 +29,7 @@ class TokenSampler:
 
     def knobs(self) -> dict[str, float]:
         nucleus = {} if self.top_p is None else {"top_p": self.top_p}
-        return {"temperature": self.temperature} | nucleus
+        return {"temperature": self.temperature} | nucleus | waiting(self.wait_k)
 
     def check_vocabulary(self, size: int) -> None:
         """UserError where there are fewer tokens than the sampler wants."""
@@ -46,14 +51,17 @@ class BeamSearch:
     """The best of the sequences that a beam of `width` finds; width 1 is greedy decoding.
 
     Sequences are compared by their log-probability over (their tokens) ** `length_penalty`: above 1 favours longer
-    ones, 0 compares the probabilities themselves. `best` of them are told, the best first.
+    ones, 0 compares the probabilities themselves. `best` of them are told, the best first. With `wait_k` token t is
+    made from the first t + k places given (arXiv 1810.08398); none: from all.
     """
 
     width: int = 5
     length_penalty: float = 1.0
     best: int = 1
+    wait_k: int | None = None
 
     def __post_init__(self):
+        check_wait(self.wait_k)
         if self.width < 1 or not 1 <= self.best <= self.width:
             raise UserError(
                 f"sampler.width is {self.width} and sampler.best {self.best}; give a width of at least 1, and no more "
@@ -61,4 +69,44 @@ class BeamSearch:
             )
 
     def knobs(self) -> dict[str, float]:
-        return {"length_penalty": self.length_penalty}
+        return {"length_penalty": self.length_penalty} | waiting(self.wait_k)
+
+
+def check_wait(wait_k: int | None) -> None:
+    """UserError for what no sampler can wait for."""
+    if wait_k is not None and wait_k < 1:
+        raise UserError(f"sampler.wait_k is {wait_k}; give at least 1, or none to read all first")
+
+
+def waiting(wait_k: int | None) -> dict[str, float]:
+    """The knob, where there is one."""
+    return {} if wait_k is None else {"wait_k": wait_k}
+
+
+@dataclass(frozen=True)
+class PrefixBeamSearch:
+    """The likeliest text that a beam of `width` finds, each with all of its paths (algorithm 1 of arXiv 1408.2873).
+
+    Width 1 tells the text of the likeliest path (greedy decoding). `token_bonus` nats are added for every token.
+    """
+
+    width: int = 1
+    token_bonus: float = 0.0
+
+    def __post_init__(self):
+        if self.width < 1:
+            raise UserError(f"sampler.width is {self.width}; give at least 1")
+
+    def knobs(self) -> dict[str, float]:
+        return {"token_bonus": self.token_bonus}
+
+    def search(
+        self, log_probs: jax.Array, own: jax.Array, blank: int, length: int, token_bonus: jax.Array | float
+    ) -> tuple[jax.Array, jax.Array]:
+        """(tokens [B, length] filled up with `blank`, score [B]) of `log_probs` [B, S, V] at the places `own` [B, S].
+        """
+        if self.width == 1:
+            return ctc.greedy(log_probs, own, blank, length, blank)
+        how = self.width, blank, length, blank
+        tokens, _, score = ctc.prefix_beam_search(log_probs, own, *how, token_bonus=token_bonus)
+        return tokens[:, 0], score[:, 0]

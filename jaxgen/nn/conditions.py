@@ -17,8 +17,10 @@ from flax.linen.linear import default_embed_init
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgen.errors import UserError
+from jaxgen.nn.stems import PictureStem, SpeechStem
+from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import integers, uniform
-from jaxgen.types import Arrays, Batch, Framing, Key, Label, Modality, Spec, Tokens
+from jaxgen.types import Arrays, Batch, Framing, Image, Key, Label, Modality, Spec, Tokens, Wave
 
 
 @struct.dataclass
@@ -32,8 +34,8 @@ class Condition:
 class Sequence:
     """What is given as a sequence, whose places a network may look at one by one."""
 
-    values: Int[Array, "B S"]  # tokens
-    mask: Bool[Array, "B S"]  # the places that are an example's own
+    values: Int[Array, "B S"] | Float[Array, "B N"] | Float[Array, "B H W C"]  # tokens, samples, a picture in [-1, 1]
+    mask: Bool[Array, "B S"] | Bool[Array, "B N"] | None  # what is an example's own; of a picture all of it
 
 
 @runtime_checkable
@@ -87,20 +89,48 @@ def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = Non
     return Condition(jnp.concatenate(parts, axis=-1))
 
 
-def sequence_size(spec: Spec, kind: str) -> int:
-    """S's vocabulary, where one sentence is given; UserError where a `kind` task is given anything else."""
-    match spec.given:
-        case ((_, Tokens(framing=Framing.SOURCE) as tokens),):
-            return tokens.vocabulary
-    raise UserError(f"a {kind} is given one sentence for each that it makes; give data=Pairs(...)")
+def sequence_sizes(spec: Spec, kind: str, stem: nn.Module | None) -> dict[str, Any]:
+    """The fields of a `kind` task's network that what is given decides; UserError where its stem does not suit that."""
+    unsuited = UserError(f"a {kind} is given one sentence, recording or picture for each text; choose such data")
+    if len(spec.given) != 1:
+        raise unsuited
+    ((name, modality),) = spec.given
+    match modality, stem:
+        case Tokens(framing=Framing.SOURCE), None:
+            return {"source_vocabulary": modality.vocabulary}
+        case Wave(), SpeechStem():
+            return {"stem": stem.clone(rate=modality.rate)}
+        case Image(), PictureStem():
+            stem.grid(modality.height, modality.width)
+            return {}
+        case Tokens(framing=Framing.SOURCE), _:
+            raise UserError(f"the data give sentences ({name}), which need no stem; leave network.stem out")
+        case Wave(), _:
+            raise UserError(f"the data give recordings ({name}); set network.stem=SpeechStem()")
+        case Image(), _:
+            raise UserError(f"the data give pictures ({name}); set network.stem=PictureStem()")
+    raise unsuited
+
+
+def empty_sequence(spec: Spec) -> Sequence:
+    """A sequence of one row, all zeros, for the shapes of what is given."""
+    ((name, modality),) = spec.given
+    shapes = {part: jnp.zeros((1, *shape), dtype) for part, (shape, dtype) in modality.arrays().items()}
+    return sequence_of(spec, {"given": {name: shapes}})
 
 
 def sequence_of(spec: Spec, batch: Batch) -> Sequence:
     """The one sequence that is given; UserError where it is missing."""
-    ((name, _),) = spec.given
+    ((name, modality),) = spec.given
     arrays = batch.get("given", {}).get(name)
     if arrays is None:
         raise UserError(f"this model makes nothing without a {name}; give one with --given")
+    match modality:
+        case Wave():
+            wave = arrays["value"]
+            return Sequence(wave, jnp.arange(wave.shape[1]) < jnp.asarray(arrays["length"])[:, None])
+        case Image():
+            return Sequence(to_unit(arrays["value"], modality.levels), None)
     return Sequence(arrays["value"], arrays["mask"])
 
 

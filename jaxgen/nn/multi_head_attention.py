@@ -87,6 +87,7 @@ class Attended:
     key: jax.Array  # [B, S, H, D]
     value: jax.Array  # [B, S, H, D]
     mask: jax.Array  # [B, S], true for the places that may be seen
+    wait: jax.Array | None = None  # [B]: what asks at place t sees the first t + wait alone (arXiv 1810.08398, eq. 4)
 
 
 class CrossAttention(nn.Module):
@@ -104,19 +105,26 @@ class CrossAttention(nn.Module):
         self.key_value = self.precision.dense(2 * self.width)
         self.out = self.precision.dense(self.width)
 
-    def attended(self, sequence: jax.Array, mask: jax.Array) -> Attended:
-        """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S] are not seen."""
+    def attended(self, sequence: jax.Array, mask: jax.Array, wait: jax.Array | None = None) -> Attended:
+        """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait` [B], are not seen."""
         size, length, features = sequence.shape
         both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
         key, value = jnp.split(both, 2, axis=2)
-        return Attended(key, value, mask)
+        return Attended(key, value, mask, wait)
 
-    def __call__(self, x: jax.Array, to: Attended) -> jax.Array:
-        """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side."""
+    def __call__(self, x: jax.Array, to: Attended, position: jax.Array | None = None) -> jax.Array:
+        """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side.
+
+        `position` [N] is the place of each row's first (None: 0).
+        """
         count, length, features = x.shape
         rows = len(to.mask)
         q = self.query(x.reshape(-1, features)).reshape(rows, count // rows * length, self.heads, -1)
         mask = to.mask[:, None, None]  # [B, 1, 1, S]
+        if to.wait is not None:
+            place = jnp.arange(length) + (jnp.zeros((count, 1), jnp.int32) if position is None else position[:, None])
+            seen = place.reshape(rows, -1) + to.wait[:, None]  # [B, W * T]
+            mask = mask & (jnp.arange(to.mask.shape[1]) < seen[:, None, :, None])
         if self.is_mutable_collection("intermediates"):
             weights = attention_weights(q, to.key, mask).mean(axis=1)
             self.sow("intermediates", "weights", weights.reshape(count, length, -1))

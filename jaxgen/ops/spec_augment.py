@@ -4,16 +4,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxgen.ops.rows import row_keys
 
-
-def hidden_spans(
-    key: jax.Array, row: jax.Array, length: jax.Array, size: int, count: int, widest: jax.Array
-) -> jax.Array:
+def hidden_spans(keys: jax.Array, length: jax.Array, size: int, count: int, widest: jax.Array) -> jax.Array:
     """[B, size] true inside `count` spans, which may overlap: none lies past the row's first `length` [B] places.
 
-    A span's width is even on 0 .. min(`widest` [B], length), its start on all places that it fits (section 2 of arXiv
-    1904.08779, where the last place of all is left out: there t_0 < τ - t).
+    Row b draws from `keys[b]`. A span's width is even on 0 .. min(`widest` [B], length), its start on all places that
+    it fits (section 2 of arXiv 1904.08779, where the last place of all is left out: there t_0 < τ - t).
     """
 
     def one(key, length, widest):
@@ -23,7 +19,7 @@ def hidden_spans(
         place = jnp.arange(size)[:, None]
         return jnp.any((place >= start) & (place < start + width), axis=1)
 
-    return jax.vmap(one)(row_keys(key, row), length, widest)
+    return jax.vmap(one)(keys, length, widest)
 
 
 def hide(features: jax.Array, mask: jax.Array, hidden: jax.Array) -> jax.Array:

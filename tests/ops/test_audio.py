@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy import signal
 
-from jaxgen.core.sound import LogMel
 from jaxgen.errors import UserError
+from jaxgen.nn.sound import LogMel
 from jaxgen.ops import audio
 
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.core.sound import Features, SpecAugment
 from jaxgen.errors import UserError
+from jaxgen.nn.sound import Features, SpecAugment
+from jaxgen.ops.rows import row_keys
 from jaxgen.ops.spec_augment import hidden_spans
 
 B, F, M = 64, 40, 16
@@ -29,7 +30,7 @@ def runs(line: np.ndarray) -> list[int]:
 
 def test_one_span_is_no_wider_than_allowed_and_its_widths_and_places_are_even():
     rows, length, widest = jnp.arange(6000), jnp.full(6000, 9), jnp.full(6000, 4)
-    hidden = np.asarray(hidden_spans(jax.random.key(0), rows, length, 12, 1, widest))
+    hidden = np.asarray(hidden_spans(row_keys(jax.random.key(0), rows), length, 12, 1, widest))
     assert not hidden[:, 9:].any() and max(map(len, map(runs, hidden))) == 1
     widths = np.bincount(hidden.sum(axis=1), minlength=5)
     assert ((widths - 1200) ** 2 / 1200).sum() < 18.5  # the 99.9 % point of 4 degrees of freedom
@@ -41,7 +42,8 @@ def test_one_span_is_no_wider_than_allowed_and_its_widths_and_places_are_even():
 @pytest.mark.parametrize(("times", "bands"), [(1, 0), (0, 1), (2, 2), (0, 0)])
 def test_only_spans_of_allowed_widths_change_and_they_take_the_rows_mean(times, bands):
     before = heard()
-    after = SpecAugment(bands=bands, band=5, times=times, time=30, fraction=0.5)(before, ROWS, jax.random.key(2))
+    settings = SpecAugment(bands=bands, band=5, times=times, time=30, fraction=0.5)
+    after = settings(before, row_keys(jax.random.key(2), ROWS))
     assert np.array_equal(after.mask, before.mask)
     changed = np.asarray(after.features != before.features)
     assert not changed[~np.asarray(before.mask)].any()
@@ -59,11 +61,11 @@ def test_only_spans_of_allowed_widths_change_and_they_take_the_rows_mean(times, 
 
 def test_a_row_is_hidden_alike_whatever_the_batch_around_it():
     settings, key, before = SpecAugment(band=5, time=20), jax.random.key(3), heard()
-    whole = settings(before, ROWS, key).features
+    whole = settings(before, row_keys(key, ROWS)).features
     part = jnp.array([40, 4, 63])
-    alone = settings(Features(before.features[part], before.mask[part]), ROWS[part], key).features
+    alone = settings(Features(before.features[part], before.mask[part]), row_keys(key, ROWS[part])).features
     np.testing.assert_allclose(alone, whole[part], atol=1e-6)
-    assert not np.array_equal(settings(before, ROWS + B, key).features, whole)
+    assert not np.array_equal(settings(before, row_keys(key, ROWS + B)).features, whole)
 
 
 def test_settings_that_cannot_be():

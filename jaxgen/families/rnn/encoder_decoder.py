@@ -1,4 +1,4 @@
-"""A bidirectional recurrent encoder over a given sentence and a recurrent decoder with attention, for translation."""
+"""A recurrent encoder over what is given and a recurrent decoder with attention: translation, speech, captions."""
 # SPDX-License-Identifier: Apache-2.0
 
 from typing import Any
@@ -16,16 +16,17 @@ from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.multi_head_attention import Attended, CrossAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.stems import PictureStem, SpeechStem
 
-Carry = tuple[Any, ...]  # each layer's state, every leaf with the batch leading
+Carry = tuple[Any, ...]  # each layer's state, and the position [N] where it counts; every leaf with the batch leading
 
 
 @struct.dataclass
 class Memory:
-    """What the decoder has of a given sentence."""
+    """What the decoder has of what is given."""
 
     attended: Attended
-    states: Carry  # before the first token
+    states: Carry  # the carry before the first token
 
 
 class BidirectionalLayer(nn.Module):
@@ -56,8 +57,12 @@ class RecurrentEncoderDecoder(nn.Module):
     A bidirectional encoder and attention (arXiv 1409.0473), the attention asked by the decoder's lowest layer and given
     to all above it (arXiv 1609.08144), without feeding it back: so every layer reads a whole sentence in one call, and
     the attention of all its places is one product. `heads` attend side by side. `dropout` acts on the embeddings and on
-    every layer's outputs, with one mask a row (arXiv 1512.05287). The last two fields come from the data:
-    `source_vocabulary`, and `vocabulary` V; token V is "start".
+    every layer's outputs, with one mask a row (arXiv 1512.05287).
+
+    A recording or a picture is read by a `stem`; over a picture's places `encoder_layers` may be 0 (arXiv 1502.03044).
+    Where it is not `bidirectional` a sentence can be translated as it is read. `align` (from the task) adds a layer for
+    CTC over what is encoded. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V
+    is "start".
     """
 
     cell: Cell = Cell.LSTM
@@ -68,6 +73,9 @@ class RecurrentEncoderDecoder(nn.Module):
     heads: int = 1
     dropout: float = 0.2
     precision: Precision = Precision.FLOAT32
+    bidirectional: bool = True
+    stem: SpeechStem | PictureStem | None = None
+    align: bool = False
     source_vocabulary: int = 0
     vocabulary: int = 0
 
@@ -80,7 +88,7 @@ class RecurrentEncoderDecoder(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        if self.heads < 1 or self.width % self.heads or min(self.encoder_layers, self.layers) < 1:
+        if self.heads < 1 or self.width % self.heads or self.layers < 1 or self.encoder_layers < (self.stem is None):
             raise UserError(
                 f"width is {self.width}, heads {self.heads}, encoder_layers {self.encoder_layers}, layers "
                 f"{self.layers}; give heads that divide the width, and at least one layer of each"
@@ -89,8 +97,10 @@ class RecurrentEncoderDecoder(nn.Module):
 
     def setup(self):
         how = self.cell, self.width, self.precision
-        self.source_token = nn.Embed(self.source_vocabulary, self.embedding)
-        self.encoder_layer = [BidirectionalLayer(*how) for _ in range(self.encoder_layers)]
+        if self.stem is None:
+            self.source_token = nn.Embed(self.source_vocabulary, self.embedding)
+        kind = BidirectionalLayer if self.bidirectional else RecurrentLayer
+        self.encoder_layer = [kind(*how) for _ in range(self.encoder_layers)]
         self.first_state = nn.Dense(self.layers * self.width)
         self.token = nn.Embed(self.vocabulary + 1, self.embedding)
         self.layer = [RecurrentLayer(*how) for _ in range(self.layers)]
@@ -98,21 +108,64 @@ class RecurrentEncoderDecoder(nn.Module):
         self.hidden = self.precision.dense(self.width)
         # zeros: an untrained network holds every token equally likely
         self.head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
+        if self.align:
+            self.place_head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
 
-    def __call__(self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+    @property
+    def causal(self) -> bool:
+        """Whether no place that is encoded knows of later ones."""
+        return not self.bidirectional
+
+    def __call__(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+    ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
-        memory = self.encode(given, numbered(keys, 0))
+        memory = self.encode(given, numbered(keys, 0), wait)
         return self.decode(memory, tokens, numbered(keys, 1))
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory:
-        """What the decoder begins with, and attends to, of each row of `given`."""
-        x = dropped(self.source_token(given.values), self.dropout, numbered(keys, self.encoder_layers))
+    def aligned(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The same logits, those [B, S, V] of the token that each place given tells, and the places of a row's own."""
+        x, own, ends = self._encoded(given, numbered(keys, 0), None)
+        logits = self.decode(self._memory(x, own, ends, None), tokens, numbered(keys, 1))
+        return logits, self.place_head(x), own
+
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
+        """What the decoder begins with, and attends to, of each row of `given`.
+
+        Where `wait` [B] is given, it begins with the first `wait` places, and token t sees the first t + wait.
+        """
+        return self._memory(*self._encoded(given, keys, wait), wait)
+
+    def _encoded(
+        self, given: Sequence, keys: jax.Array | None, wait: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The places [B, S, D], which of them are a row's own [B, S], and what the decoder begins with [B, D]."""
+        x, own = self._read(given, numbered(keys, self.encoder_layers + 1))
+        x, ends = dropped(x, self.dropout, numbered(keys, self.encoder_layers)), None
         for number, layer in enumerate(self.encoder_layer):
-            x, ends = layer(x, given.mask)
+            x, ends = layer(x, own) if self.bidirectional else layer(x, layer.state(len(x)))
             x = dropped(x, self.dropout, numbered(keys, number))
+        if not self.encoder_layers:
+            counts = own.sum(axis=1, keepdims=True)
+            return x, own, (jnp.where(own[..., None], x, 0).sum(axis=1) / jnp.maximum(counts, 1)).astype(x.dtype)
+        if not self.bidirectional:
+            last = own.sum(axis=1) - 1 if wait is None else jnp.minimum(wait, own.sum(axis=1)) - 1
+            ends = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+        return x, own, ends
+
+    def _read(self, given: Sequence, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        if self.stem is None:
+            return self.source_token(given.values), given.mask
+        x, own = self.stem(given.values, given.mask, self.embedding, keys)
+        return nn.gelu(x), own
+
+    def _memory(self, x: jax.Array, own: jax.Array, ends: jax.Array, wait: jax.Array | None) -> Memory:
         first = jnp.split(jnp.tanh(self.first_state(ends)), self.layers, axis=-1)
         states = tuple((h, jnp.zeros_like(h)) if self.cell is Cell.LSTM else h for h in first)
-        return Memory(self.cross.attended(x, given.mask), states)
+        position = () if wait is None else (jnp.zeros(len(wait), jnp.int32),)
+        return Memory(self.cross.attended(x, own, wait), states + position)
 
     @nn.nowrap
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:
@@ -137,15 +190,17 @@ class RecurrentEncoderDecoder(nn.Module):
     def _decoded(
         self, memory: Memory, tokens: jax.Array, carry: Carry, keys: jax.Array | None
     ) -> tuple[jax.Array, Carry]:
+        position = carry[self.layers] if memory.attended.wait is not None else None
         x, after = dropped(self.token(tokens), self.dropout, numbered(keys, self.layers)), []
         for number, layer in enumerate(self.layer):
             x, state = layer(x, carry[number])
             x = dropped(x, self.dropout, numbered(keys, number))
             after.append(state)
             if number == 0:
-                context = self.cross(x, memory.attended).astype(x.dtype)
+                context = self.cross(x, memory.attended, position).astype(x.dtype)
             x = jnp.concatenate([x, context], axis=-1)
         size, length, _ = x.shape
+        after += [] if position is None else [position + length]
         x = nn.tanh(self.hidden(x))
         x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         return self.head(x.reshape(-1, self.width)).reshape(size, length, -1), tuple(after)

@@ -1,4 +1,4 @@
-"""An encoder over a given sentence and a decoder that attends to it, for translation."""
+"""An encoder over what is given and a decoder that attends to it: translation, speech, captions."""
 # SPDX-License-Identifier: Apache-2.0
 
 from typing import Any
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
+from jaxgen.families.transformer.encoder import EncoderBlock, check_chunks
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.mlp import MLP
@@ -22,26 +23,10 @@ from jaxgen.nn.multi_head_attention import (
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.stems import PictureStem, SpeechStem
 
 Memory = tuple[Attended, ...]  # a decoder block's each
 Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "position" [N]
-
-
-class EncoderBlock(nn.Module):
-    """Self-attention over one's own places, then an MLP, each added to what it read through a norm."""
-
-    heads: int
-    hidden: int
-    dropout: float
-    precision: Precision
-
-    @nn.compact
-    def __call__(self, x: jax.Array, segment: jax.Array, keys: jax.Array | None) -> jax.Array:
-        attention = SelfAttention(self.heads, rotary=True, precision=self.precision, name="attention")
-        y, _ = attention(nn.RMSNorm(name="attention_norm")(x), segment=segment)
-        x = x + dropped(y, self.dropout, numbered(keys, 0))
-        y = MLP(self.hidden, self.precision, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
-        return x + dropped(y, self.dropout, numbered(keys, 1))
 
 
 class DecoderBlock(nn.Module):
@@ -59,8 +44,8 @@ class DecoderBlock(nn.Module):
         self.cross = CrossAttention(self.heads, self.width, self.precision)
         self.mlp = MLP(self.hidden, self.precision)
 
-    def attended(self, encoded: jax.Array, mask: jax.Array) -> Attended:
-        return self.cross.attended(encoded, mask)
+    def attended(self, encoded: jax.Array, mask: jax.Array, wait: jax.Array | None) -> Attended:
+        return self.cross.attended(encoded, mask, wait)
 
     def __call__(
         self,
@@ -72,7 +57,7 @@ class DecoderBlock(nn.Module):
     ) -> tuple[jax.Array, Cache | None]:
         y, cache = self.attention(self.attention_norm(x), cache, position)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
-        x = x + dropped(self.cross(self.cross_norm(x), memory), self.dropout, numbered(keys, 1))
+        x = x + dropped(self.cross(self.cross_norm(x), memory, position), self.dropout, numbered(keys, 1))
         return x + dropped(self.mlp(self.mlp_norm(x)), self.dropout, numbered(keys, 2)), cache
 
 
@@ -81,8 +66,13 @@ class TransformerEncoderDecoder(nn.Module):
 
     The encoder and decoder of arXiv 1706.03762 with the norm before each layer (arXiv 2002.04745) and rotary
     positions (arXiv 2104.09864). `dropout` acts on the embeddings and on what each layer adds, with one mask a row,
-    all along the sentence. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V is
-    "start".
+    all along the sentence.
+
+    A recording or a picture is read by a `stem`. With `kernel` the encoder's blocks are a Conformer's (arXiv
+    2005.08100); with `chunk` a place knows of its own chunk of places and the `look_back` chunks before it (none: all),
+    so that with chunks of 1 a sentence can be translated as it is read. `align` (from the task) adds a layer for CTC
+    over what is encoded. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V
+    is "start".
     """
 
     width: int = 256
@@ -93,6 +83,11 @@ class TransformerEncoderDecoder(nn.Module):
     dropout: float = 0.1
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    kernel: int = 0
+    chunk: int | None = None
+    look_back: int | None = None
+    stem: SpeechStem | PictureStem | None = None
+    align: bool = False
     source_vocabulary: int = 0
     vocabulary: int = 0
 
@@ -106,34 +101,60 @@ class TransformerEncoderDecoder(nn.Module):
     def __post_init__(self):
         check_sizes(self)
         check_rotary_heads(self.width, self.heads)
+        check_chunks(self.chunk, self.look_back, self.kernel)
         super().__post_init__()
 
     def setup(self):
         how = self.dropout, self.precision
         encoder, decoder = self.remat.of(EncoderBlock), self.remat.of(DecoderBlock)
-        self.source_token = nn.Embed(self.source_vocabulary, self.width)
-        self.encoder_block = [encoder(self.heads, self.hidden, *how) for _ in range(self.encoder_blocks)]
+        if self.stem is None:
+            self.source_token = nn.Embed(self.source_vocabulary, self.width)
+        chunks = self.kernel, self.chunk, self.look_back
+        self.encoder_block = [encoder(self.heads, self.hidden, *how, *chunks) for _ in range(self.encoder_blocks)]
         self.encoder_norm = nn.RMSNorm()
         self.token = nn.Embed(self.vocabulary + 1, self.width)
         self.block = [decoder(self.heads, self.width, self.hidden, *how) for _ in range(self.blocks)]
         self.final_norm = nn.RMSNorm()
         # zeros: an untrained network holds every token equally likely
         self.head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
+        if self.align:
+            self.place_head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
 
-    def __call__(self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+    @property
+    def causal(self) -> bool:
+        """Whether no place that is encoded knows of later ones."""
+        return self.chunk == 1
+
+    def __call__(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+    ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
-        memory = self.encode(given, numbered(keys, 0))
+        memory = self.encode(given, numbered(keys, 0), wait)
         return self.decode(memory, tokens, numbered(keys, 1))
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None) -> Memory:
-        """What the decoder attends to of each row of `given`."""
-        segment = given.mask.astype(jnp.int32)  # what is padded is a segment of its own
-        x = self.source_token(given.values).astype(self.precision.dtype)
-        x = dropped(x, self.dropout, numbered(keys, self.encoder_blocks))
+    def aligned(
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The same logits, those [B, S, V] of the token that each place given tells, and the places of a row's own."""
+        x, own = self._encoded(given, numbered(keys, 0))
+        memory = tuple(block.attended(x, own, None) for block in self.block)
+        return self.decode(memory, tokens, numbered(keys, 1)), self.place_head(x), own
+
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
+        """What the decoder attends to of each row of `given`; where `wait` [B] is given token t the first t + wait."""
+        x, own = self._encoded(given, keys)
+        return tuple(block.attended(x, own, wait) for block in self.block)
+
+    def _encoded(self, given: Sequence, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """The places [B, S, D], and which of them are a row's own [B, S]."""
+        if self.stem is None:
+            x, own = self.source_token(given.values), given.mask
+        else:
+            x, own = self.stem(given.values, given.mask, self.width, numbered(keys, self.encoder_blocks + 1))
+        x = dropped(x.astype(self.precision.dtype), self.dropout, numbered(keys, self.encoder_blocks))
         for number, block in enumerate(self.encoder_block):
-            x = block(x, segment, numbered(keys, number))
-        x = self.encoder_norm(x).astype(self.precision.dtype)
-        return tuple(block.attended(x, given.mask) for block in self.block)
+            x, _ = block(x, own, numbered(keys, number))
+        return self.encoder_norm(x).astype(self.precision.dtype), own
 
     @nn.nowrap
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:

@@ -15,6 +15,7 @@ from jaxgen.types import Key
 
 _PART = 32  # frames of each row that a CPU works on at a time
 
+
 class Features(NamedTuple):
     """Features, and which frames of them hold nothing but the row's own samples."""
 
@@ -127,13 +128,13 @@ class SpecAugment:
                 f"{self.fraction}; give 0 or more, and a fraction above 0, up to 1"
             )
 
-    def __call__(self, heard: Features, row: Int[Array, " B"], key: Key) -> Features:
-        """The same with spans hidden by draws from each row's own key: the same whatever the batch around it."""
+    def __call__(self, heard: Features, keys: Key) -> Features:
+        """The same with spans hidden by draws from each row's own of `keys` [B]."""
         batch, length, mels = heard.features.shape
         own = heard.mask.sum(axis=1)
         longest = jnp.minimum(self.time, jnp.floor(self.fraction * own).astype(jnp.int32))
-        time_key, band_key = jax.random.split(key)
-        times = hidden_spans(time_key, row, own, length, self.times, longest)
+        time_keys, band_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        times = hidden_spans(time_keys, own, length, self.times, longest)
         every = jnp.full(batch, mels)
-        bands = hidden_spans(band_key, row, every, mels, self.bands, jnp.full(batch, self.band))
+        bands = hidden_spans(band_keys, every, mels, self.bands, jnp.full(batch, self.band))
         return heard._replace(features=hide(heard.features, heard.mask, times[:, :, None] | bands[:, None, :]))
