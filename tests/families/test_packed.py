@@ -19,6 +19,8 @@ SPEC = Spec(Tokens(T, V, framing=Framing.PACKED))
 NETWORKS = {
     "lstm": RecurrentNetwork(width=6, embedding=4, layers=2, token_shifts=(1, 3), head=5),
     "gru": RecurrentNetwork(cell=Cell.GRU, width=6, embedding=4),
+    "min_gru": RecurrentNetwork(cell=Cell.MIN_GRU, width=6, embedding=4),
+    "rg_lru": RecurrentNetwork(cell=Cell.RG_LRU, width=6, embedding=4),
     "transformer": Transformer(width=8, blocks=2, heads=2, hidden=12, token_shifts=(1, 2)),
 }
 DOCUMENTS = [np.random.default_rng(size).integers(0, V, size).astype(np.int32) for size in (5, 3, 12, 2, 7, 4)]

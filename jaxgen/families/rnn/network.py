@@ -15,6 +15,7 @@ from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.ops.linear_recurrence import min_gru, rg_lru, rg_lru_decay
 from jaxgen.ops.recurrence import gru, lstm
 from jaxgen.ops.sequences import place_in_segment, within_segment
 
@@ -22,10 +23,26 @@ Carry = dict[str, Any]  # every leaf with the batch leading: "layers", "history"
 
 
 class Cell(enum.Enum):
-    """What a layer keeps from step to step."""
+    """What a layer keeps from step to step.
+
+    The gates of MIN_GRU (arXiv 2410.01201) and RG_LRU (arXiv 2402.19427, eq. 1 to 4) look at the step's input alone, so
+    that a layer is a linear recurrence without a recurrent matrix (ops/linear_recurrence.py).
+    """
 
     LSTM = "lstm"
     GRU = "gru"
+    MIN_GRU = "min_gru"
+    RG_LRU = "rg_lru"
+
+    @property
+    def gates(self) -> int:
+        """How many numbers a unit is given at each step."""
+        return {Cell.LSTM: 4, Cell.GRU: 3, Cell.MIN_GRU: 2, Cell.RG_LRU: 3}[self]
+
+    @property
+    def linear(self) -> bool:
+        """Whether it has no recurrent matrix."""
+        return self in (Cell.MIN_GRU, Cell.RG_LRU)
 
 
 class RecurrentLayer(nn.Module):
@@ -40,11 +57,15 @@ class RecurrentLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, state: Any, going: jax.Array | None = None) -> tuple[jax.Array, Any]:
-        gates = 4 if self.cell is Cell.LSTM else 3
-        recurrent = self.param("recurrent", self._recurrent, gates)
+        gates = self.cell.gates
+        recurrent = None if self.cell.linear else self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width), jnp.float32)
         inputs = self.precision.product(x, kernel, (((2,), (0,)), ((), ()))) + bias  # [B, T, gates * width]
+        if self.cell is Cell.MIN_GRU:
+            return min_gru(inputs, state, going)
+        if self.cell is Cell.RG_LRU:
+            return rg_lru(inputs, self.param("decay", rg_lru_decay, self.width), state, going)
         recurrent = recurrent.astype(self.precision.dtype)
         if self.cell is Cell.LSTM:
             return lstm(inputs, recurrent, state, going)
@@ -96,7 +117,7 @@ class RecurrentNetwork(nn.Module):
     positions: int = 0
     layout = (
         Rule(r"(kernel|recurrent)$", COLUMN),
-        Rule(r"bias$", ("tensor",)),
+        Rule(r"(bias|decay)$", ("tensor",)),
         Rule(r"embedding$", ROW),
     )
     streams: ClassVar[bool] = True  # a text's state goes on from batch to batch

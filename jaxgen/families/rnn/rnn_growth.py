@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from jaxgen.core.growth import HasNetwork, copied_units, deepened, part_of, parts_of, refuse_narrower
 from jaxgen.errors import UserError
 from jaxgen.families.rnn.network import RecurrentNetwork
+from jaxgen.ops.linear_recurrence import rg_lru_decay
 from jaxgen.types import Key, Params
 
 _LAYER = "layer"  # layer_0, layer_1 ...
-_CANDIDATE = 2  # its place among the gates, of an LSTM and of a GRU
+_CANDIDATE = 2  # its place among the gates of an LSTM, a GRU and an RG-LRU
+_A_UNITS = ("inner_bias", "decay")  # one number a unit
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Widen:
 
     def __call__(self, params: Params, key: Key) -> Params:
         names = parts_of(params, _LAYER)
-        old = params[names[0]]["recurrent"].shape[0]
+        old = _width(params[names[0]])
         refuse_narrower("width", old, self.width)
         unit, share = copied_units(key, old, self.width)  # one choice for all layers: a residual network adds them up
 
@@ -41,10 +43,10 @@ class Widen:
         for name in names:
             layer = params[name]
             incoming = {"kernel": layer["kernel"] if name == names[0] else read(layer["kernel"]), "bias": layer["bias"]}
-            incoming["recurrent"] = read(layer["recurrent"])
+            if "recurrent" in layer:
+                incoming["recurrent"] = read(layer["recurrent"])
             wider[name] = {part: _each_gate(leaf, old, unit) for part, leaf in incoming.items()}
-            if "inner_bias" in layer:
-                wider[name]["inner_bias"] = layer["inner_bias"][unit]
+            wider[name] |= {part: layer[part][unit] for part in _A_UNITS if part in layer}
         last = "hidden" if "hidden" in params else "head"
         return params | wider | {last: params[last] | {"kernel": read(part_of(params, last)["kernel"])}}
 
@@ -78,18 +80,31 @@ def _each_gate(leaf: jax.Array, width: int, unit: jax.Array) -> jax.Array:
     return gates[..., unit].reshape(*leaf.shape[:-1], -1)
 
 
+def _width(layer: Params) -> int:
+    """Of a layer: an RG-LRU has a decay for each unit, a minGRU two gates and nothing more."""
+    if "recurrent" in layer:
+        return layer["recurrent"].shape[0]
+    return len(layer["decay"]) if "decay" in layer else len(layer["bias"]) // 2
+
+
 def _idle(like: Params, key: Key) -> Params:
     """A fresh layer over `width` features, whose candidates are zero."""
-    width = like["recurrent"].shape[0]
-    gates = like["recurrent"].shape[1] // width
+    if "recurrent" not in like and "decay" not in like:
+        raise UserError(
+            "start.surgery: Deepen cannot add layers of task.network.cell=MIN_GRU, whose candidates are positive, so "
+            "that none gives zeros at first; start with all layers, or take another cell"
+        )
+    width = _width(like)
+    gates = len(like["bias"]) // width
     matrix, orthogonal = jax.nn.initializers.lecun_normal(), jax.nn.initializers.orthogonal()
     keys = jax.random.split(key, gates + 1)
-    kernel = matrix(keys[0], (width, gates * width), jnp.float32).reshape(width, gates, width)
-    recurrent = jnp.stack([orthogonal(one, (width, width), jnp.float32) for one in keys[1:]], axis=1)
-    idle = {
-        name: leaf.at[:, _CANDIDATE].set(0.0).reshape(width, -1)
-        for name, leaf in {"kernel": kernel, "recurrent": recurrent}.items()
-    }
+    matrices = {"kernel": matrix(keys[0], (width, gates * width), jnp.float32).reshape(width, gates, width)}
+    if "recurrent" in like:
+        each = [orthogonal(one, (width, width), jnp.float32) for one in keys[1:]]
+        matrices["recurrent"] = jnp.stack(each, axis=1)
+    idle = {name: leaf.at[:, _CANDIDATE].set(0.0).reshape(width, -1) for name, leaf in matrices.items()}
     bias = jnp.zeros((gates, width), jnp.float32)
     idle["bias"] = (bias.at[1].set(1.0) if gates == 4 else bias).reshape(-1)  # an LSTM's forget gate, as in a fresh one
-    return idle | ({"inner_bias": jnp.zeros(width, jnp.float32)} if "inner_bias" in like else {})
+    if "inner_bias" in like:
+        idle["inner_bias"] = jnp.zeros(width, jnp.float32)
+    return idle | ({"decay": rg_lru_decay(keys[-1], width)} if "decay" in like else {})

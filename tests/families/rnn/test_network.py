@@ -16,6 +16,8 @@ PLAIN = RecurrentNetwork(width=6, embedding=4, vocabulary=V)
 NETWORKS = {
     "plain": PLAIN,
     "gru": PLAIN.clone(cell=Cell.GRU, layers=2),
+    "min_gru": PLAIN.clone(cell=Cell.MIN_GRU, layers=2),
+    "rg_lru": PLAIN.clone(cell=Cell.RG_LRU, layers=2, residual=True),
     "all": PLAIN.clone(layers=2, token_shifts=(1, 2, 4), head=7, dropout=0.4, positions=T),
 }
 
