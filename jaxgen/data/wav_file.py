@@ -22,12 +22,33 @@ class NoWave(ValueError):
     """What is wrong with a file that should be a wav."""
 
 
-class _Format(NamedTuple):
+class Format(NamedTuple):
+    """How samples are written."""
+
     tag: int
     channels: int
     rate: int  # Hz
     width: int  # bytes of one channel's sample
     order: str  # "<" or ">"
+
+    @property
+    def frame(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.channels * self.width
+
+
+class Header(NamedTuple):
+    """What stands before the samples."""
+
+    format: Format
+    start: int  # the first byte of the samples
+    size: int  # their bytes, as it says
+    piped: int  # the bytes of the file, as it says
+
+    @property
+    def sized(self) -> bool:
+        """Whether the size was known when it was written, as it is not in a pipe."""
+        return self.size < _UNKNOWN and not (not self.size and (not self.piped or self.piped >= _UNKNOWN))
 
 
 def decode_wave(content: bytes) -> tuple[int, np.ndarray]:
@@ -35,6 +56,14 @@ def decode_wave(content: bytes) -> tuple[int, np.ndarray]:
 
     Floats are what they are. Sizes that a pipe could not know are those of the file.
     """
+    header = read_header(content)
+    if header is None:
+        raise NoWave("its header is cut short, or holds no sound")
+    return header.format.rate, samples_of(_sound(content[header.start :], header), header.format)
+
+
+def read_header(content: bytes) -> Header | None:
+    """The header that a file begins with, where it is whole; NoWave names a fault."""
     kind = content[:4]
     if kind not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or content[8:12] != b"WAVE":
         raise NoWave(_what_it_is(content))
@@ -49,10 +78,8 @@ def decode_wave(content: bytes) -> tuple[int, np.ndarray]:
         elif name == b"data":
             if found is None:
                 raise NoWave("its sound comes before its format")
-            if size == 0xFFFFFFFF and large is not None:
-                size = large
-            return found.rate, _samples(_sound(content[start:], size, piped, found), found)
-    raise NoWave("its header is cut short, or holds no sound")
+            return Header(found, start, large if size == 0xFFFFFFFF and large is not None else size, piped)
+    return None
 
 
 def _chunks(content: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
@@ -64,7 +91,7 @@ def _chunks(content: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
         place += 8 + size + size % 2
 
 
-def _format(chunk: bytes, order: str) -> _Format:
+def _format(chunk: bytes, order: str) -> Format:
     if len(chunk) < 16:
         raise NoWave("its header is cut short")
     tag, channels, rate, _, frame, bits = struct.unpack(f"{order}HHIIHH", chunk[:16])
@@ -78,13 +105,13 @@ def _format(chunk: bytes, order: str) -> _Format:
     width = frame // channels
     if width not in widths[tag] or frame % channels:
         raise NoWave(f"its header says {frame} bytes for the {channels} channels of a sample, and {bits} bits")
-    return _Format(tag, channels, rate, width, order)
+    return Format(tag, channels, rate, width, order)
 
 
-def _sound(rest: bytes, size: int, piped: int, found: _Format) -> bytes:
+def _sound(rest: bytes, header: Header) -> bytes:
     """The bytes of the samples, of what follows the header; whole frames, where nobody knew how many there would be."""
-    frame = found.channels * found.width
-    if (size >= _UNKNOWN and size > len(rest)) or (not size and (not piped or piped >= _UNKNOWN)):
+    size, frame = header.size, header.format.frame
+    if not header.sized and (size > len(rest) or not size):
         return rest[: len(rest) // frame * frame]
     if size > len(rest):
         raise NoWave(f"it is truncated: its header says {size:,} bytes of sound, and {len(rest):,} are there")
@@ -93,7 +120,7 @@ def _sound(rest: bytes, size: int, piped: int, found: _Format) -> bytes:
     return rest[:size]
 
 
-def _samples(sound: bytes, found: _Format) -> np.ndarray:
+def samples_of(sound: bytes, found: Format) -> np.ndarray:
     """[N] or [N, channels] float64."""
     match found.tag, found.width:
         case (1, 1):  # unsigned, as no other width is
