@@ -44,7 +44,7 @@ class EmojiNames:
         splits: dict[str, list[Line]] = {"train": [], "validation": [], "test": []}
         for characters, names in emoji.EMOJI_DATA.items():
             if names["status"] == _FULLY_QUALIFIED and self.source in names and self.target in names:
-                pair = _words(names[self.source]), _words(names[self.target])
+                pair = words_of(names[self.source]), words_of(names[self.target])
                 splits[_TENTHS.get(tenth_of(base_of(characters)), "train")].append((f"the emoji {characters}", *pair))
         known = [_known(line[side] for line in splits["train"]) for side in (1, 2)]
         combined = [line for line in splits["test"] if all(_known([line[side]]) <= known[side - 1] for side in (1, 2))]
@@ -57,7 +57,7 @@ def base_of(characters: str) -> str:
     return _MAN_OR_WOMAN.sub(_PERSON, plain)
 
 
-def _words(name: str) -> str:
+def words_of(name: str) -> str:
     """The words of a name: "woman running" of ":woman_running:"."""
     return re.sub(" *, *", ", ", name.strip(":").replace("_", " "))
 

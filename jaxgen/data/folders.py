@@ -102,21 +102,22 @@ class PictureFolder:
         pictures = self.pictures(expression, keep)
         captions = None
         if self.layout.captions:
-            pictures = self._captioned(pictures)
-            captions = tuple(self._captions[0][picture.file] for picture in pictures)
+            pictures, captions = self.captioned(pictures)
         number = {name: place for place, name in enumerate(self.classes)}
         labels = tuple(number[picture.kind] for picture in pictures) if number else None
         return Tolerant(_Files(tuple(picture.file for picture in pictures), labels, captions, self.spec), self.bad)
 
-    def _captioned(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """Those with a caption; of the others, one is let pass for each bad line, which may have been its own."""
+    def captioned(self, pictures: Sequence[Picture]) -> tuple[list[Picture], tuple[str, ...]]:
+        """Those with a caption, and it; of the others, one is let pass for each bad line, which may have been its own.
+        """
         captions, passed = self._captions
         lacking = [picture for picture in pictures if picture.file not in captions]
         for picture in lacking[passed:]:
             self.bad.refuse(str(picture.file), f"{self.layout.captions[0].name} has no caption for it")
         if len(lacking) == len(pictures) and pictures:
             raise UserError(f"none of the {len(pictures)} pictures of {self.path} has a caption; give some")
-        return [picture for picture in pictures if picture.file in captions]
+        found = [picture for picture in pictures if picture.file in captions]
+        return found, tuple(captions[picture.file] for picture in found)
 
     def pictures(self, expression: str, keep: Callable[[str], bool] | None) -> list[Picture]:
         """The pictures of a split expression that are to be kept, those without a caption too."""

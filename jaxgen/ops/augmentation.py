@@ -18,7 +18,20 @@ def cropped(image: jax.Array, key: jax.Array, row: jax.Array, padding: int) -> j
 
     As CIFAR-10 is trained on in section 4.2 of arXiv 1512.03385, with a padding of 4 and the flip above.
     """
-    wide = jnp.pad(image, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    return _part(jnp.pad(image, _around(padding)), image, key, row, padding)
+
+
+def shifted(image: jax.Array, key: jax.Array, row: jax.Array, most: int) -> jax.Array:
+    """[B, H, W, C]: each picture moved by up to `most` pixels along each side; what comes in repeats the border."""
+    return _part(jnp.pad(image, _around(most), mode="edge"), image, key, row, most)
+
+
+def _around(padding: int) -> tuple[tuple[int, int], ...]:
+    return (0, 0), (padding, padding), (padding, padding), (0, 0)
+
+
+def _part(wide: jax.Array, image: jax.Array, key: jax.Array, row: jax.Array, padding: int) -> jax.Array:
+    """A part of each of `wide` as large as those of `image`, all places equally likely."""
     start = integers(key, row, (2,), 2 * padding + 1)  # [B, 2]
 
     def part(picture: jax.Array, corner: jax.Array) -> jax.Array:

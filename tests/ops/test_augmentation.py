@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ops.augmentation import cropped, flipped
+from jaxgen.ops.augmentation import cropped, flipped, shifted
 
 H, W, PADDING, B = 5, 4, 2, 400
 KEY, ROWS = jax.random.key(7), jnp.arange(B)
 CROP = jax.jit(lambda image, row: cropped(image, KEY, row, PADDING))
+SHIFT = jax.jit(lambda image, row: shifted(image, KEY, row, PADDING))
 FLIP = jax.jit(lambda image, row: flipped(image, KEY, row))
 
 
@@ -44,7 +45,16 @@ def test_a_crop_is_a_window_of_the_padded_picture_and_all_windows_come_up_evenly
     assert chi_squared < 51.2  # 24 degrees of freedom: exceeded once in a thousand
 
 
-@pytest.mark.parametrize("change", [CROP, FLIP], ids=["crop", "flip"])
+def test_a_shift_moves_every_picture_and_repeats_its_border():
+    found = np.asarray(SHIFT(coordinates(), ROWS)).astype(int)
+    down, right = found[:, :, 0, 0], found[:, 0, :, 1]  # the row and the column that each pixel was taken from
+    for moved, side in ((down, H), (right, W)):
+        places = [np.clip(np.arange(1, side + 1) + by, 1, side) for by in range(-PADDING, PADDING + 1)]
+        assert {tuple(one) for one in moved} == {tuple(one) for one in places}
+    np.testing.assert_array_equal(found, np.stack(np.broadcast_arrays(down[:, :, None], right[:, None]), axis=-1))
+
+
+@pytest.mark.parametrize("change", [CROP, FLIP, SHIFT], ids=["crop", "flip", "shift"])
 def test_a_row_is_changed_alike_in_whatever_batch_it_stands(change):
     image = coordinates()
     whole, order = np.asarray(change(image, ROWS)), np.random.default_rng(0).permutation(B)
