@@ -123,7 +123,7 @@ def _sample(options) -> int:
     from jaxgen.commands.sample import sample
 
     run = options.workdir, options.config, options.set, options.checkpoint
-    return sample(*run, options.given, options.count, options.out, options.seed, options.attention)
+    return sample(*run, options.given, options.count, options.out, options.seed, options.attention, options.stream)
 
 
 def _evaluate(options) -> int:
@@ -200,6 +200,8 @@ def _parser():
     where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout)"
     verb.add_argument("--out", metavar="FILE", help=where)
     verb.add_argument("--attention", metavar="FILE.png", help="also draw what each token made attends to in the given")
+    streamed = "read a recording or sentences as they come (no --given: stdin) and tell what is made of them at once"
+    verb.add_argument("--stream", action="store_true", help=streamed)
     verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same examples (%(default)s)")
 
     verb = _verb(verbs, "evaluate", _evaluate, "a run's figures; the last line of stdout is one JSON object")

@@ -21,13 +21,13 @@ def use_any_locale() -> None:
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 
 
-def put_out(text: object) -> None:
-    """Print a result, at once.
+def put_out(text: object, end: str = "\n") -> None:
+    """Print a result and `end`, at once.
 
     BrokenPipeError where nobody reads it any more; UserError where it cannot be written, to a full disk for one.
     """
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -1,6 +1,7 @@
 """`jaxgen sample`: fresh examples from a run."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, Stopped
 from jaxgen.running.sample_run import samples_of
 from jaxgen.running.stopping import Stop
+from jaxgen.running.streaming import stream
 from jaxgen.running.trained import load_trained
 from jaxgen.standard_streams import put_out
 
@@ -30,15 +32,22 @@ def sample(
     out: str | None,
     seed: int,
     attention: str | None = None,
+    streamed: bool = False,
 ) -> int:
     """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where.
 
-    `attention` names a PNG for the attention maps of the samples.
+    `attention` names a PNG for the attention maps of the samples. `streamed`: what is given is read as it comes, and
+    what is made of it told at once.
     """
     trained = load_trained(Path(workdir), config, say, settings, which)
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if attention is not None and not isinstance(task, Attending):
         raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
+    if streamed:
+        if attention is not None or out is not None or count is not None:
+            raise UserError("--stream tells on stdout what it makes; leave --out, --count and --attention out")
+        stream(trained, given, functools.partial(put_out, end=""), say)
+        return 0
     try:
         with Stop("after these samples") as stop:
             samples = samples_of(trained, Sampling(trained.assembly), given, count, seed, stop)

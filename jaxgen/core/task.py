@@ -103,6 +103,42 @@ class InWindows(Protocol):
 
 
 @runtime_checkable
+class StreamsRecordings(Protocol):
+    """A family whose network can tell tokens of a recording while it is read, window by window."""
+
+    blank: int  # the token that stands for none
+    window: tuple[int, int, int] | None  # places, samples, and frames a place, of a window; None: it needs all at once
+
+    def begin(self, batch_size: int) -> Any:
+        """The state of a recording before its first window."""
+
+    def advance(
+        self, variables: Variables, wave: jax.Array, frames: jax.Array, carry: Any
+    ) -> tuple[jax.Array, jax.Array, Any]:
+        """Log-probabilities [B, K, V] of the next K places, which of them are the recording's own, the state.
+
+        `wave` [B, samples] begins a place before them; `frames` [B, (K + 1) frames a place] are whole and its own.
+        """
+
+
+@runtime_checkable
+class StreamsSentences(Protocol):
+    """A family that can make a sentence while the one given is read."""
+
+    length: int
+    start: int
+    end: int
+
+    def following(
+        self, variables: Variables, request: Batch, tokens: jax.Array, place: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The likeliest token [B] at `place` after `tokens` [B, T+1], and how many given places [B] it waits for.
+
+        0 for one that waits for all of them.
+        """
+
+
+@runtime_checkable
 class Attending(Protocol):
     """A family whose network looks at the places of what is given one by one."""
 

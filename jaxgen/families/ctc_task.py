@@ -139,6 +139,12 @@ class CTC:
         logits, own = self._logits(variables, trajectory.request, None)
         return _of_path(logits, own, trajectory.actions)
 
+    @property
+    def window(self) -> tuple[int, int, int] | None:
+        """The places, the samples, and the frames a place, of what is read at a time; None where all must be there."""
+        places, stem = self.network.streams_places, self.network.stem
+        return None if places is None else (places, stem.window_samples(places), stem.subsampling)
+
     def begin(self, batch_size: int) -> Carry:
         """The state of a recording before its first window."""
         return self.network.begin(batch_size)

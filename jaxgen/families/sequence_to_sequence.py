@@ -210,6 +210,20 @@ class SequenceToSequence:
             made |= {"alternatives": tokens[:, :best], "scores": score[:, :best]}
         return {"given": dict(request["given"]), "made": made}
 
+    def following(
+        self, variables: Variables, request: Batch, tokens: jax.Array, place: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The likeliest token [B] at `place` after `tokens` [B, T+1], and how many given places [B] it waits for.
+
+        0 for one that waits for all of them. Any other sequence is made by `sample`, which gives the same for width 1.
+        """
+        wait = self._wait(request)
+        given, params = sequence_of(self.spec, request), {"params": variables.params}
+        logits = self.network.apply(params, given, tokens[:, :-1], None, wait)
+        now = jnp.take_along_axis(logits, jnp.full((len(tokens), 1, 1), place), axis=1)[:, 0]
+        token = jnp.where(place == self.length - 1, self.end, jnp.argmax(now, axis=-1)).astype(jnp.int32)
+        return token, jnp.zeros(len(tokens), jnp.int32) if wait is None else wait + place
+
     def check_policy(self) -> None:
         if not isinstance(self.sampler, TokenSampler):
             raise UserError(

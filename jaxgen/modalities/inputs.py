@@ -57,3 +57,12 @@ def file_of(word: str, kind: str) -> Path | IO[bytes]:
     if not os.path.isfile(word):
         raise UserError(f"there is no file {word}; give the path of {kind}, or - for standard input")
     return Path(word)
+
+
+def opened(word: str, kind: str) -> IO[bytes]:
+    """The file that a word names, or standard input, to be read as it comes."""
+    if word == "-":
+        return sys.stdin.buffer
+    if not os.path.isfile(word):
+        raise UserError(f"there is no file {word}; give the path of {kind}, or - for standard input")
+    return open(word, "rb")

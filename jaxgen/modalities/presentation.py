@@ -29,7 +29,7 @@ from jaxgen.modalities.presents import (
     counted,
     counted_rows,
 )
-from jaxgen.modalities.tokens import text_presents
+from jaxgen.modalities.tokens import SourcePresents, text_presents
 from jaxgen.modalities.wave import WavePresents
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.attention_maps import attention_maps
@@ -99,6 +99,16 @@ class Presentation:
         if len(self.given) > 1:
             raise UserError(f"{option} is for data that give one thing, and these give {', '.join(self.given)}")
         return next(iter(self.given.items()))
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether one sentence is given for each that is made."""
+        return [type(reader) for reader in self.given.values()] == [SourcePresents]
+
+    def sentence(self, text: str) -> tuple[dict[str, Any], int]:
+        """What is asked for a sentence, or for what has come of it, and how many tokens that is."""
+        request = self.request([text], None)
+        return request, int(next(iter(request["given"].values()))["mask"].sum())
 
     def shown(self, data: Any) -> dict[str, Any]:
         """What a run asks for to show itself: some for each class, or what `data` give in held-out examples."""

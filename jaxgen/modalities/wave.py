@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 
 from jaxgen.data.examples import BadExample
+from jaxgen.data.wav_stream import wave_pieces
 from jaxgen.data.waves import FULL, Recording, as_samples, read_wave
 from jaxgen.errors import UserError
 from jaxgen.modalities.inputs import file_of
@@ -58,3 +60,13 @@ class WavePresents:
         buffer = io.BytesIO()
         wavfile.write(buffer, self.wave.rate, np.concatenate(parts[:-1]))
         return Artefact("wav", buffer.getvalue())
+
+
+def read_as_it_comes(file: IO[bytes], word: str, rate: int, piece: int) -> Iterator[np.ndarray]:
+    """[n] float32 in [-1, 1] at `rate` Hz of a wav file that `word` names, about `piece` samples at a time."""
+    try:
+        place = "standard input" if word == "-" else word
+        for samples in wave_pieces(file, place, rate, piece):
+            yield samples.astype(np.float32) / np.float32(FULL)
+    except BadExample as error:
+        raise UserError(str(error)) from None
