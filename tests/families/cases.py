@@ -23,6 +23,7 @@ from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.types import Variables
 from tests.commands.command import ROOT
+from tests.families.user_files import captioned, recordings
 from tests.given import asked
 
 BATCH, KEY = 16, jax.random.key(0)
@@ -75,7 +76,34 @@ TRANSLATION = {
         "^block_1/|^head/",
     ),
 }
-CASES = DIGITS | TRANSLATION
+_STEM = ("task.network.stem.mels=8", "task.network.stem.channels=8")
+_RECORDINGS = (f"data.name={recordings()}", "data.rate=2000", *_STEM)
+_PICTURES = (f"data.pictures={captioned()}", "task.network.stem.hidden=16")
+SPEECH = {
+    "rnn-speech": Case("rnn/wav_folder", ("task.network.width=8", "task.network.layers=2", *_RECORDINGS), "^head/"),
+    "transformer-speech": Case(
+        "transformer/wav_folder",
+        (
+            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+            *("task.network.hidden=16", "task.network.chunk=3", "task.network.look_back=2", *_RECORDINGS),
+        ),
+        "^block_1/|^head/",
+    ),
+}
+CAPTIONS = {
+    "rnn-captions": Case(
+        "rnn/emoji_captions", ("task.network.width=16", "task.network.embedding=8", *_PICTURES), "^head/|^hidden/"
+    ),
+    "transformer-captions": Case(
+        "transformer/emoji_captions",
+        (
+            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+            *("task.network.encoder_blocks=1", "task.network.hidden=16", *_PICTURES),
+        ),
+        "^block_1/|^head/",
+    ),
+}
+CASES = DIGITS | TRANSLATION | SPEECH
 
 
 @functools.cache
@@ -101,7 +129,7 @@ def lively(case: str) -> Variables:
 def batch_of(case: str, size: int = BATCH) -> dict[str, Any]:
     data = experiment_of(case).data
     batch = data.first("train", size)
-    return (with_bytes(batch, data.codec("made")) if case in TRANSLATION else batch) | {"row": np.arange(size)}
+    return (batch if case in DIGITS else with_bytes(batch, data.codec("made"))) | {"row": np.arange(size)}
 
 
 def request_of(case: str, size: int, first: int = 0) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def owned(trainable: Any, params: Any) -> set[str]:
 
 
 # the encoder and decoder of one family stand for the other's by default, which by hand are tried too
-BY_HAND = ("rnn-translation",)
+BY_HAND = ("rnn-translation", "rnn-speech", "transformer-captions")
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
 )
