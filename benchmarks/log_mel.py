@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from harness import Contestant, Row, Work, contest, report
 
-from jaxgen.nn.sound import LogMel
 from jaxgen.environment import set_up_jax
+from jaxgen.nn.sound import LogMel
 
 HEARD = LogMel()
 

