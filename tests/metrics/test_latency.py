@@ -1,0 +1,23 @@
+"""Average lagging in the cases that its paper works out."""
+# SPDX-License-Identifier: Apache-2.0
+
+import pytest
+
+from jaxgen.metrics.latency import average_lagging, wait_k_read
+
+
+@pytest.mark.parametrize("length", [1, 4, 9])
+def test_waiting_for_all_lags_by_the_whole_sentence(length):
+    assert average_lagging(wait_k_read(None, length, 7), length, 7) == length
+
+
+@pytest.mark.parametrize("wait_k", [1, 2, 5])
+def test_wait_k_lags_by_k_where_both_are_as_long(wait_k):
+    assert average_lagging(wait_k_read(wait_k, 8, 8), 8, 8) == pytest.approx(wait_k)
+
+
+def test_an_uneven_case_by_hand():
+    """Three words for six: each counts for two, and the third is the first with all read."""
+    assert average_lagging([2, 4, 6], 6, 3) == pytest.approx((2 + (4 - 2) + (6 - 4)) / 3)
+    assert average_lagging([2, 6, 6], 6, 3) == pytest.approx((2 + (6 - 2)) / 2)
+    assert average_lagging([], 6, 3) == 0.0
