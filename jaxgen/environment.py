@@ -37,7 +37,7 @@ def set_up_jax() -> list[str]:
     if named is not None and (not named or "://" in named):  # none, or a bucket: JAX's own matter
         return remarks
     own = named is None
-    folder = _cache_folder() if own else Path(named)
+    folder = cache_folder("programs") if own else Path(named)
     why = "there is no home folder" if folder is None else unusable(folder)
     jax.config.update("jax_compilation_cache_dir", None if why else str(folder))
     if why:
@@ -49,15 +49,15 @@ def set_up_jax() -> list[str]:
     return remarks
 
 
-def _cache_folder() -> Path | None:
-    """Where compiled programs are kept where the user does not say; None where there is no place."""
+def cache_folder(what: str) -> Path | None:
+    """Where programs, say, are kept for this user where nothing else is said; None where there is no place."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "")
     if not caches.is_absolute():  # the XDG specification: a relative path is to be ignored
         try:
             caches = Path.home() / ".cache"
         except RuntimeError:  # no HOME, and a user id without a name
             return None
-    return caches / "jaxgen" / "programs"
+    return caches / "jaxgen" / what
 
 
 def _fixed_devices(count: int) -> list[str]:

@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax
 import numpy as np
 
 from jaxgen.core.data import Working
 from jaxgen.data.bad import BadExamples
+from jaxgen.data.buckets import BucketedExamples, check_buckets
 from jaxgen.data.copies import copy_with
 from jaxgen.data.emoji_names import EmojiNames, Line
-from jaxgen.data.examples import chosen_from, size_of
 from jaxgen.data.files import decoded_lines, read_lines
 from jaxgen.data.joined_pairs import joined
 from jaxgen.data.sources import padded_batches
 from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
 from jaxgen.errors import UserError
-from jaxgen.types import Batch, Framing, Key, Spec, Tokens
+from jaxgen.types import Framing, Key, Spec, Tokens
 
 Encoded = tuple[np.ndarray, np.ndarray]
 
@@ -63,8 +62,9 @@ class Pairs:
             )
         if not 0 <= self.joined < math.inf:
             raise UserError(f"data.joined is {self.joined}; give how many joined pairs there are for each, from 0 on")
-        if not self.buckets or list(self.buckets) != sorted(set(self.buckets)) or self.buckets[0] < 2:
-            raise UserError(f"data.buckets is {self.buckets}; give lengths from 2 on, each longer than the one before")
+        if not self.buckets:
+            raise UserError("data.buckets is (); give lengths from 2 on")
+        check_buckets(self.buckets, 2, "lengths from 2 on")
         if isinstance(self.train, EmojiNames) != (self.test is None):
             raise UserError("data.test names the files of the test split; give it with data.train's, and only then")
         object.__setattr__(self, "bad", BadExamples(self.skip_bad))
@@ -173,7 +173,7 @@ class Pairs:
         """The source's state before the first batch, which can be had without the files."""
         return key
 
-    def remarks(self, source: "BucketedPairs") -> Iterator[str]:
+    def remarks(self, source: "BucketedExamples") -> Iterator[str]:
         """What the user should know of what `source` has read."""
         if self.bad.count:
             yield self.bad.told()
@@ -183,12 +183,12 @@ class Pairs:
         room = sum(mask.size for both in masks for mask in both)
         yield f"pairs by their tokens: {', '.join(sizes)}; {1 - real / room:.1%} is padding"
 
-    def source(self) -> "BucketedPairs":
+    def source(self) -> "BucketedExamples":
         pairs = [*self._encoded("train"), *self._joined()]
         edges = (0, *self.buckets)
         parts = ([p for p in pairs if low < _room(p) <= high] for low, high in itertools.pairwise(edges))
         filled = tuple(self._padded(part, size) for part, size in zip(parts, self.buckets, strict=True) if part)
-        return BucketedPairs(filled, self.spec(), self.batch_size, self.steps_a_shape)
+        return BucketedExamples(filled, self.spec(), self.batch_size, self.steps_a_shape)
 
     def _joined(self) -> Iterator[Encoded]:
         """As many joined training pairs as are asked for, less those that are too long."""
@@ -254,69 +254,3 @@ class Pairs:
 def _room(pair: Encoded) -> int:
     """The tokens that a bucket must hold: of the source, or of the target and its end."""
     return max(len(pair[0]), len(pair[1]) + 1)
-
-
-@dataclass(frozen=True)
-class BucketedPairs:
-    """A streamed source of padded pairs: batches of a few shapes, in runs of at most `run` of the same.
-
-    In every epoch each pair has its turn once; what fills the last batch of a bucket has no weight. The order of the
-    runs, and of the pairs in each bucket, is drawn anew from the key for every epoch.
-    """
-
-    arrays: tuple[Mapping[str, Any], ...]  # a bucket's each
-    spec: Spec
-    batch_size: int
-    run: int
-
-    def init(self, key: Key, moving: Any) -> Key:
-        return key
-
-    def stream(self, state: Key, first: int, rows: np.ndarray) -> Iterator[Batch]:
-        """Batches `first`, `first` + 1, ... without end, each only at the global row numbers `rows`."""
-        return (self._batch(state, number, rows) for number in itertools.count(first))
-
-    def same_shape_until(self, state: Key, number: int) -> int:
-        """The first batch after `number` that may be of another shape."""
-        epoch, place = divmod(number, self._batches)
-        _, ends, _ = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
-        return epoch * self._batches + int(ends[np.searchsorted(ends, place, side="right")])
-
-    def _batch(self, state: Key, number: int, rows: np.ndarray) -> dict[str, Any]:
-        epoch, place = divmod(number, self._batches)
-        runs, ends, orders = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
-        chosen = int(np.searchsorted(ends, place, side="right"))
-        bucket, last = runs[chosen]
-        index = (last - (ends[chosen] - place)) * self.batch_size + rows
-        size = self._sizes[bucket]
-        pairs = orders[bucket][np.minimum(index, size - 1)]
-        batch = chosen_from(self.arrays[bucket], pairs)
-        return batch | {"weight": (index < size).astype(np.float32), "row": rows.astype(np.int32)}
-
-    @functools.cached_property
-    def _sizes(self) -> tuple[int, ...]:
-        return tuple(size_of(arrays) for arrays in self.arrays)
-
-    @functools.cached_property
-    def _batches(self) -> int:
-        """Of an epoch."""
-        return sum(-(-size // self.batch_size) for size in self._sizes)
-
-
-def _words(key: Key) -> tuple[int, ...]:
-    return tuple(np.asarray(jax.random.key_data(key)).tolist())
-
-
-@functools.lru_cache(maxsize=4)
-def _order(
-    words: tuple[int, ...], epoch: int, sizes: tuple[int, ...], batch_size: int, run: int
-) -> tuple[list[tuple[int, int]], np.ndarray, list[np.ndarray]]:
-    """An epoch: its runs (their bucket, its first batch after them), where each ends, the pairs' orders."""
-    draw = np.random.default_rng((*words, epoch))
-    runs = []
-    for bucket, size in enumerate(sizes):
-        count = -(-size // batch_size)
-        runs += [(bucket, start, min(start + run, count)) for start in range(0, count, run)]
-    runs = [runs[place] for place in draw.permutation(len(runs))]
-    ends = np.cumsum([last - start for _, start, last in runs])
-    return [(bucket, last) for bucket, _, last in runs], ends, [draw.permutation(size) for size in sizes]

@@ -194,12 +194,12 @@ class Recordings:
     def split_digests(self) -> dict[str, dict[str, Any]]:
         """How many recordings each split has, and a digest of which they are and what is told of them."""
         told = {split: [(one.name, one.told) for one, _ in self.good(split)] for split in self._splits}
-        return {split: {"examples": len(some), "sha256": _digest(some)} for split, some in told.items()}
+        return {split: {"examples": len(some), "sha256": digest_of(some)} for split, some in told.items()}
 
     def content(self) -> str:
         """SHA-256 of what the recordings are called, what is told of them, and how long they are."""
         kept = ((split, one, samples) for split in self._splits for one, samples in self.good(split))
-        return _digest([(split, one.name, one.told, len(samples)) for split, one, samples in kept])
+        return digest_of([(split, one.name, one.told, len(samples)) for split, one, samples in kept])
 
     def begin(self, key: Key, moving: Any) -> Key:
         """The source's state before the first batch, which can be had without the recordings."""
@@ -219,6 +219,10 @@ class Recordings:
         where = "in the device's memory" if isinstance(source, ResidentRecordings) else "in the host's memory, streamed"
         count = f"{len(lengths):,} recordings, {hours:.2f} h at {self.hertz} Hz"
         yield f"data: {self.name}, {count}, {size:,.1f} MB, {where}"
+        yield from self.faults()
+
+    def faults(self) -> Iterator[str]:
+        """Which recordings were converted, and which were left out."""
         rates = [one.rate for found in self._held.values() for one, _ in found if one.rate != self.hertz]
         if rates:
             others = ", ".join(map(str, sorted(set(rates))))
@@ -235,7 +239,7 @@ class Recordings:
         return jax.tree.map(_floats, chosen_from(self.arrays(split), slice(count)))
 
 
-def _digest(told: Any) -> str:
+def digest_of(told: Any) -> str:
     return hashlib.sha256(json.dumps(told).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -4,20 +4,27 @@
 import functools
 import hashlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from jaxgen.data.bucketed_recordings import Bucket, BucketedRecordings
+from jaxgen.data.buckets import check_buckets
 from jaxgen.data.copies import copy_with
 from jaxgen.data.examples import BadExample
-from jaxgen.data.recordings import Kept, Recordings
+from jaxgen.data.recordings import HostRecordings, Kept, Recordings, ResidentRecordings
+from jaxgen.data.residence import Residence
 from jaxgen.data.splits import holding_out
+from jaxgen.data.surroundings import Surroundings
 from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, with_bytes
 from jaxgen.data.wav_folders import WavFolder
 from jaxgen.data.waves import Recording
 from jaxgen.errors import UserError
-from jaxgen.types import Framing, Label, Spec, Tokens, Wave
+from jaxgen.types import Batch, Framing, Key, Label, Spec, Tokens, Wave
+
+_STEPS_A_SHAPE = 20  # batches of one shape that follow each other, at most
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,23 @@ class Speech(Recordings):
     """Recordings of speech and their words: a wave is given, tokens are made.
 
     The words are as in `Pairs`: they begin with the token V, "start", and end with the last one of the vocabulary,
-    "end", which the mask counts too. A folder's `transcripts.tsv` tells them, or a TFDS set's `text`.
+    "end", which the mask counts too. A folder's `transcripts.tsv` tells them, or a TFDS set's `text`. With `buckets`
+    training batches are streamed and cut to the smallest that holds all of their rows, or to the longest recording;
+    `surroundings` changes what is trained on at each step.
     """
 
     tokens: Tokenizer = Characters()
+    buckets: tuple[float, ...] = ()  # seconds
+    surroundings: Surroundings | None = None
     kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
 
     told: ClassVar[str] = "text"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_buckets(self.buckets, 0.01, "seconds above 0")
+        if self.buckets and self.residence is Residence.DEVICE:
+            raise UserError("data.residence=DEVICE: batches of several shapes are streamed; leave data.buckets out")
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
@@ -108,18 +125,53 @@ class Speech(Recordings):
 
     def arrays(self, split: str) -> dict[str, Any]:
         """Waves [n, N] int16, and their words as tokens [n, T+1] with a mask [n, T]."""
-        found = [one for one in self.good(split) if self._fits(one)]
+        found = self._fitting(split)
+        return {"given": {"wave": self.waves(found)}, "made": self._tokens(found, self.longest)}
+
+    def _fitting(self, split: str) -> list[Kept]:
+        return [one for one in self.good(split) if self._fits(one)]
+
+    def _tokens(self, found: list[Kept], length: int) -> dict[str, np.ndarray]:
+        """The words of recordings as tokens [n, T+1] with a mask [n, T]."""
         end = self.vocabulary.size
-        tokens, mask = (
-            np.full((len(found), self.longest + 1), end, np.int32),
-            np.zeros((len(found), self.longest), bool),
-        )
+        tokens, mask = np.full((len(found), length + 1), end, np.int32), np.zeros((len(found), length), bool)
         tokens[:, 0] = end + 1
         for row, (recording, _) in enumerate(found):
             said = self.vocabulary.encode(recording.told)
             tokens[row, 1 : len(said) + 1] = said
             mask[row, : len(said) + 1] = True
-        return {"given": {"wave": self.waves(found)}, "made": {"value": tokens, "mask": mask}}
+        return {"value": tokens, "mask": mask}
+
+    def source(self) -> ResidentRecordings | HostRecordings | BucketedRecordings:
+        if not self.buckets:
+            return super().source()
+        found, buckets, above = self._fitting("train"), [], 0
+        for size in sorted({min(round(edge * self.hertz), self.samples) for edge in self.buckets} | {self.samples}):
+            some = [one for one in found if above < len(one[1]) <= size]
+            above = size
+            if some:
+                longest = 1 + max(len(self.vocabulary.encode(one.told)) for one, _ in some)
+                buckets.append(Bucket([samples for _, samples in some], size, self._tokens(some, longest)))
+        return BucketedRecordings(tuple(buckets), self.spec(), self.batch_size, _STEPS_A_SHAPE)
+
+    def remarks(self, source: ResidentRecordings | HostRecordings | BucketedRecordings) -> Iterator[str]:
+        """What the user should know of the training recordings."""
+        if not isinstance(source, BucketedRecordings):
+            yield from super().remarks(source)
+            return
+        lengths = list(source.lengths())
+        hours = sum(lengths) / self.hertz / 3600
+        yield f"data: {self.name}, {len(lengths):,} recordings, {hours:.2f} h at {self.hertz} Hz, streamed"
+        sizes = ", ".join(f"{len(one.samples):,} of up to {one.size / self.hertz:g} s" for one in source.arrays)
+        yield f"recordings by their length: {sizes}; {source.padding():.1%} is padding"
+        yield from self.faults()
+
+    def augment(self, batch: Batch, key: Key) -> Batch:
+        """The batch's waves in other surroundings, by draws of each row's own; as they are without any."""
+        if self.surroundings is None:
+            return batch
+        wave = self.surroundings(batch["given"]["wave"], key, batch["row"], self.hertz)
+        return {**batch, "given": {**batch["given"], "wave": wave}}
 
     def _fits(self, one: Kept) -> bool:
         count = len(self.vocabulary.encode(one[0].told)) + 1

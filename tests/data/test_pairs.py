@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
-from jaxgen.data.pairs import BucketedPairs, Pairs
+from jaxgen.data.buckets import BucketedExamples
+from jaxgen.data.pairs import Pairs
 from jaxgen.data.tokenizers import BytePairs, Bytes, Words
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
@@ -120,7 +121,7 @@ def test_no_call_holds_two_shapes_and_an_epoch_is_every_pair_once(sizes, batch_s
         {"made": {"value": np.tile(np.arange(start, start + size)[:, None], bucket + 1)}}
         for bucket, (start, size) in enumerate(zip(offsets, sizes, strict=False))
     )
-    source = BucketedPairs(arrays, None, batch_size, run_)
+    source = BucketedExamples(arrays, None, batch_size, run_)
     state, total = source.init(jax.random.key(1), None), source._batches
     calls = [(step, min(most, 2 * total - step)) for step in range(0, 2 * total, most)]
     cut = list(in_one_shape(iter(calls), source, state, 1))
