@@ -38,6 +38,10 @@ class Modality:
         """Of one example's "value"."""
         raise NotImplementedError
 
+    def has_numbers_of(self, other: "Modality") -> bool:
+        """Whether the same numbers could stand for the same things in both: whatever else they are, as many tokens."""
+        return self == other
+
     @property
     def elements(self) -> int:
         """The numbers of one example that a likelihood is over: a picture's levels, the tokens after the first."""
@@ -93,6 +97,9 @@ class Tokens(Modality):
     vocabulary: int  # V
     unit: Unit = Unit.CHARACTER
     framing: Framing = Framing.ROWS
+
+    def has_numbers_of(self, other: Modality) -> bool:
+        return isinstance(other, Tokens) and other.vocabulary == self.vocabulary
 
     @property
     def continues(self) -> bool:

@@ -15,10 +15,11 @@ import optax
 
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
+from jaxgen.core.part import Part
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.families.ctc_sampler import PrefixBeamSearch
 from jaxgen.families.token_likelihood import at_first, likelihood_figures, likelihood_sums, mean_over_tokens
-from jaxgen.families.token_samplers import PrefixBeamSearch
 from jaxgen.nn.conditions import Sequence, empty_sequence, sequence_of, sequence_sizes
 from jaxgen.ops import ctc
 from jaxgen.ops.rows import row_keys
@@ -62,6 +63,10 @@ class CTC:
         sizes = sequence_sizes(spec, "CTC", self.network.stem)
         match spec.made:
             case Tokens(framing=Framing.TARGET) as tokens:
+                if isinstance(part := self.sampler.language_model, Part):
+                    documents = Tokens(part.spec.made.length, tokens.vocabulary, tokens.unit, Framing.PACKED)
+                    if part.spec != Spec(documents):
+                        raise UserError(f"{part.field} is no language model over documents of these tokens; give one")
                 network = self.network.clone(vocabulary=tokens.vocabulary, **sizes)
                 return replace(self, network=network, spec=spec, unit=tokens.unit)
         raise UserError("a CTC makes a text for a recording that is given; give data=Speech(...)")
@@ -116,8 +121,8 @@ class CTC:
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """The text of each row's recording: tokens [B, T+1] from "start" on, ends after the end, as in a batch."""
         logits, own = self._logits(variables, request, None)
-        bonus = knobs_of(self.sampler, request)["token_bonus"]
-        tokens, score = self.sampler.search(jax.nn.log_softmax(logits), own, self.blank, self.length, bonus)
+        how = self.blank, self.length, knobs_of(self.sampler, request), variables.parts
+        tokens, score = self.sampler.search(jax.nn.log_softmax(logits), own, *how)
         return {"given": dict(request["given"]), "made": {"value": self._framed(tokens), "score": score}}
 
     def check_policy(self) -> None:

@@ -3,10 +3,7 @@
 
 from dataclasses import dataclass
 
-import jax
-
 from jaxgen.errors import UserError
-from jaxgen.ops import ctc
 
 
 @dataclass(frozen=True)
@@ -81,32 +78,3 @@ def check_wait(wait_k: int | None) -> None:
 def waiting(wait_k: int | None) -> dict[str, float]:
     """The knob, where there is one."""
     return {} if wait_k is None else {"wait_k": wait_k}
-
-
-@dataclass(frozen=True)
-class PrefixBeamSearch:
-    """The likeliest text that a beam of `width` finds, each with all of its paths (algorithm 1 of arXiv 1408.2873).
-
-    Width 1 tells the text of the likeliest path (greedy decoding). `token_bonus` nats are added for every token.
-    """
-
-    width: int = 1
-    token_bonus: float = 0.0
-
-    def __post_init__(self):
-        if self.width < 1:
-            raise UserError(f"sampler.width is {self.width}; give at least 1")
-
-    def knobs(self) -> dict[str, float]:
-        return {"token_bonus": self.token_bonus}
-
-    def search(
-        self, log_probs: jax.Array, own: jax.Array, blank: int, length: int, token_bonus: jax.Array | float
-    ) -> tuple[jax.Array, jax.Array]:
-        """(tokens [B, length] filled up with `blank`, score [B]) of `log_probs` [B, S, V] at the places `own` [B, S].
-        """
-        if self.width == 1:
-            return ctc.greedy(log_probs, own, blank, length, blank)
-        how = self.width, blank, length, blank
-        tokens, _, score = ctc.prefix_beam_search(log_probs, own, *how, token_bonus=token_bonus)
-        return tokens[:, 0], score[:, 0]

@@ -34,6 +34,7 @@ from jaxgen.training.processes import leads, several, told, told_tree
 from jaxgen.types import Extra, Params, Parts, Spec, Variables
 
 PARTS, DIGESTS = "parts", "parts/digests.json"
+_OF_SAMPLER = "task.sampler."
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,14 @@ def _kept(workdir: Path | None) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in entries if isinstance(entry, dict) and "sha256" in entry}
 
 
-def _refuse_to_take(run: Path, workdir: Path, field: str) -> None:
-    """UserError for a run that is the very one in `workdir`, and where that has begun and so must keep its parts."""
+def _refuse_to_take(run: Path, workdir: Path, path: str, field: str) -> None:
+    """UserError for a run that is the very one in `workdir`, and where that has begun and so must keep its parts.
+
+    A part of the sampler may come later: it is no part of what was trained.
+    """
     if run.resolve() == workdir.resolve():
         raise UserError(f"{field} is the very run that is trained here; name the folder of another, trained one")
-    if reached(workdir) is not None:
+    if reached(workdir) is not None and not path.startswith(_OF_SAMPLER):
         raise UserError(f"{workdir / DIGESTS} is missing or damaged; restore {workdir / PARTS} from a copy")
 
 
@@ -91,7 +95,7 @@ def _placed(name: str, path: str, run: Run, workdir: Path | None, sha256: str | 
     field = f"{path}.path={run.path}"
     folder = Path(run.path) if sha256 is None else workdir / PARTS / name
     if sha256 is None and workdir is not None and leads():
-        _refuse_to_take(folder, workdir, field)
+        _refuse_to_take(folder, workdir, path, field)
     try:
         read = _documents(folder, field) if leads() else None
         experiment, data = json.loads(told(json.dumps(read).encode()))
@@ -132,7 +136,7 @@ def _part(name: str, field: str, experiment: Mapping[str, Any], data: Mapping[st
 def refuse_other_meanings(placed: Sequence[Placed], data: Data, info: DataInfo) -> None:
     """UserError where a part makes what this run makes, from another vocabulary or for other names of classes."""
     for one in placed:
-        if one.part.spec.made != info.spec.made:
+        if not one.part.spec.made.has_numbers_of(info.spec.made):
             continue
         if isinstance(data, HasVocabulary) and one.data.get("vocabulary") != data.vocabulary_document():
             raise UserError(

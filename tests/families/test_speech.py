@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from training import lively as livened
 
+from jaxgen.core.part import Part
 from jaxgen.core.task import Likelihood, Policy, Task
 from jaxgen.errors import UserError
+from jaxgen.families.ctc_sampler import PrefixBeamSearch
 from jaxgen.families.ctc_task import CTC
+from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
-from jaxgen.families.rnn.network import Cell
+from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.families.rnn.recogniser import RecurrentRecogniser
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
-from jaxgen.families.token_samplers import PrefixBeamSearch
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.families.transformer.recogniser import TransformerRecogniser
 from jaxgen.nn.stems import PictureStem, SpeechStem
@@ -97,6 +99,28 @@ def test_a_texts_likelihood_is_the_sum_over_all_paths_and_all_texts_sum_to_one()
     found = compiled(best, "sample")(variables, {"row": np.arange(1), "given": given}, jax.random.key(0))["made"]
     string = tuple(token for token in np.asarray(found["value"])[0, 1:].tolist() if token != BLANK)
     assert string == max(sums, key=sums.get) and found["score"][0] == pytest.approx(np.log(sums[string]), abs=1e-4)
+
+
+def test_with_a_language_model_the_best_text_is_that_of_both():
+    spec = Spec(Tokens(T, V, framing=Framing.PACKED))
+    language = LanguageModel(RecurrentNetwork(width=8, embedding=6)).sized(spec)
+    spoken = jax.tree.map(lambda leaf: 12 * leaf, livened(jax.jit(language.init)(jax.random.key(3))))
+    part = Part("language_model", "task.sampler.language_model", language, spec)
+    task, variables = model("lstm", PrefixBeamSearch(width=30, language_model=part, language_weight=3.0))
+    variables = variables.replace(parts={"language_model": spoken})
+    given = recordings(200)
+    texts_ = [text for count in range(3) for text in itertools.product(range(BLANK), repeat=count)]
+    batch = {"row": np.arange(len(texts_)), "made": texts(*texts_)}
+    batch["given"] = jax.tree.map(lambda a: np.repeat(a, len(texts_), axis=0), given)
+    heard = np.asarray(compiled(task, "log_prob")(variables, batch, jax.random.key(0)))
+    value = batch["made"]["value"]
+    logits, _ = language.network.apply({"params": spoken.params}, value[:, :-1], None, None)
+    each = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), value[:, 1:, None], axis=-1)[..., 0]
+    both = heard + 3.0 * (each * batch["made"]["mask"]).sum(axis=1)
+    found = compiled(task, "sample")(variables, {"row": np.arange(1), "given": given}, jax.random.key(0))["made"]
+    string = tuple(token for token in np.asarray(found["value"])[0, 1:].tolist() if token != BLANK)
+    assert string == texts_[int(both.argmax())] and int(both.argmax()) != int(heard.argmax())
+    assert found["score"][0] == pytest.approx(both.max(), abs=1e-4)
 
 
 def test_a_text_longer_than_its_recording_counts_for_nothing_and_is_counted():
