@@ -198,6 +198,14 @@ class Remarking(Protocol):
         """What the user should know of what `source` has read."""
 
 
+@runtime_checkable
+class Transcribed(Protocol):
+    """Recordings and their words, which some models can tell only so many of in a time."""
+
+    def too_long(self, places: Callable[[int], int]) -> Iterator[str]:
+        """Which words of the training split are more than the tokens that fit the `places` of so many samples."""
+
+
 class Progressing(Protocol):
     """Shows how far some work is."""
 

@@ -103,6 +103,14 @@ class InWindows(Protocol):
 
 
 @runtime_checkable
+class InPlaces(Protocol):
+    """A family that tells at most a token for each place of what is given."""
+
+    def places(self, samples: int) -> int:
+        """Of a recording of so many samples."""
+
+
+@runtime_checkable
 class StreamsRecordings(Protocol):
     """A family whose network can tell tokens of a recording while it is read, window by window."""
 

@@ -4,7 +4,7 @@
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from jaxgen.data.waves import Recording
 from jaxgen.errors import UserError
 from jaxgen.types import Batch, Framing, Key, Label, Spec, Tokens, Wave
 
+_NAMED = 5  # recordings in a sentence
 _STEPS_A_SHAPE = 20  # batches of one shape that follow each other, at most
 
 
@@ -172,6 +173,20 @@ class Speech(Recordings):
             return batch
         wave = self.surroundings(batch["given"]["wave"], key, batch["row"], self.hertz)
         return {**batch, "given": {**batch["given"], "wave": wave}}
+
+    def too_long(self, places: Callable[[int], int]) -> Iterator[str]:
+        """Which training texts have more tokens than their recordings have places, two equal neighbours one more."""
+        found, of = [], self._fitting("train")
+        for recording, samples in of:
+            tokens, most = self.vocabulary.encode(recording.told), places(len(samples))
+            if (count := len(tokens) + int((tokens[1:] == tokens[:-1]).sum())) > most:
+                found.append(f"{recording.place} ({count} tokens, {most} places)")
+        if found:
+            named = ", ".join(found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+            yield (
+                f"{len(found):,} of {len(of):,} training texts are longer than CTC can tell in their recordings, and "
+                f"count for nothing: {named}; a smaller network.stem.subsampling or longer tokens would fit"
+            )
 
     def _fits(self, one: Kept) -> bool:
         count = len(self.vocabulary.encode(one[0].told)) + 1

@@ -39,6 +39,9 @@ class Network(Protocol):
     def __call__(self, given: Sequence, keys: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Logits [B, S, V] and the places [B, S] of a row's own; `keys` [B] draw each row's dropout."""
 
+    def places(self, samples: int) -> int:
+        """S of a recording of so many samples."""
+
     def begin(self, batch_size: int) -> Carry: ...
 
     def advance(self, wave: jax.Array, frames: jax.Array, carry: Carry) -> tuple[jax.Array, jax.Array, Carry]: ...
@@ -143,6 +146,10 @@ class CTC:
         """[B, S] nats of what each place of the paths tells."""
         logits, own = self._logits(variables, trajectory.request, None)
         return _of_path(logits, own, trajectory.actions)
+
+    def places(self, samples: int) -> int:
+        """The places of a recording of so many samples, each of which tells a token or none."""
+        return self.network.places(samples)
 
     @property
     def window(self) -> tuple[int, int, int] | None:

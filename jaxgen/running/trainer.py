@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 
-from jaxgen.core.data import Between, Remarking, Streamed
+from jaxgen.core.data import Between, Remarking, Streamed, Transcribed
 from jaxgen.core.masks import by_path, size_of
 from jaxgen.core.state import TrainState
+from jaxgen.core.task import InPlaces
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import Progress
 from jaxgen.running.assembly import Assembly
@@ -227,6 +228,9 @@ class Trainer:
         source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
         if self.experiment.rewards is None and isinstance(self.assembly.data, Remarking):
             for sentence in self.assembly.data.remarks(source):
+                self.say(sentence)
+        if isinstance(self.assembly.data, Transcribed) and isinstance(self.assembly.task, InPlaces):
+            for sentence in self.assembly.data.too_long(self.assembly.task.places):
                 self.say(sentence)
         if isinstance(source, Between):
             return BetweenFeed(source, devices, draws, self.assembly.parts)

@@ -69,6 +69,15 @@ def test_words_come_with_their_waves_and_one_in_ten_is_held_out(tmp_path):
     assert kept.spec() == spec and kept.text_digest() == data.text_digest()
 
 
+def test_texts_that_ctc_cannot_tell_in_their_recordings_are_named(tmp_path):
+    told = ["ab", "aab", "abc", "abcd"] + ["a"] * 40
+    data = Speech(name=str(folder_of(tmp_path, told)))
+    trained = {recording.told for recording, _ in data.good("train")}
+    (sentence,) = data.too_long(lambda samples: 3)
+    assert ("(4 tokens, 3 places)" in sentence) and sentence.startswith(f"{len({'aab', 'abcd'} & trained)} of ")
+    assert not list(data.too_long(lambda samples: 4))
+
+
 def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
     folder_of(tmp_path / "train", ["0", "1", "1"]), folder_of(tmp_path / "test", ["1"])
     data = Sounds(name=str(tmp_path), classes=2)
