@@ -37,14 +37,18 @@ class BucketedRecordings(BucketedExamples):
 
     def _chosen(self, bucket: int, places: np.ndarray) -> dict[str, Any]:
         of = self.arrays[bucket]
-        wave, length = np.zeros((len(places), of.size), np.float32), np.zeros(len(places), np.int32)
-        for row, place in enumerate(places):
-            samples = of.samples[place]
-            wave[row, : len(samples)] = samples
-            length[row] = len(samples)
-        wave /= np.float32(FULL)
-        return {"given": {"wave": {"value": wave, "length": length}}, "made": chosen_from(of.made, places)}
+        wave = wave_arrays([of.samples[place] for place in places], of.size)
+        return {"given": {"wave": wave}, "made": chosen_from(of.made, places)}
 
     @functools.cached_property
     def _sizes(self) -> tuple[int, ...]:
         return tuple(len(bucket.samples) for bucket in self.arrays)
+
+
+def wave_arrays(waves: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """`value` [n, size] float32, zeros behind the end of each of `waves` [N] int16, and `length` [n] int32."""
+    value = np.zeros((len(waves), size), np.float32)
+    for row, samples in enumerate(waves):
+        value[row, : len(samples)] = samples
+    value /= np.float32(FULL)
+    return {"value": value, "length": np.asarray([len(samples) for samples in waves], np.int32)}

@@ -44,12 +44,12 @@ class BucketedExamples:
     def same_shape_until(self, state: Key, number: int) -> int:
         """The first batch after `number` that may be of another shape."""
         epoch, place = divmod(number, self._batches)
-        _, ends, _ = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
+        _, ends, _ = _order(key_words(state), epoch, self._sizes, self.batch_size, self.run)
         return epoch * self._batches + int(ends[np.searchsorted(ends, place, side="right")])
 
     def _batch(self, state: Key, number: int, rows: np.ndarray) -> dict[str, Any]:
         epoch, place = divmod(number, self._batches)
-        runs, ends, orders = _order(_words(state), epoch, self._sizes, self.batch_size, self.run)
+        runs, ends, orders = _order(key_words(state), epoch, self._sizes, self.batch_size, self.run)
         chosen = int(np.searchsorted(ends, place, side="right"))
         bucket, last = runs[chosen]
         index = (last - (ends[chosen] - place)) * self.batch_size + rows
@@ -71,7 +71,8 @@ class BucketedExamples:
         return sum(-(-size // self.batch_size) for size in self._sizes)
 
 
-def _words(key: Key) -> tuple[int, ...]:
+def key_words(key: Key) -> tuple[int, ...]:
+    """A key as the integers that numpy's generators are seeded with."""
     return tuple(np.asarray(jax.random.key_data(key)).tolist())
 
 

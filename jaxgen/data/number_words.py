@@ -1,6 +1,7 @@
 """Numbers, ordinals, decimals, years and times as English, German and French say them."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -27,6 +28,7 @@ def words(number: Number, language: str) -> str:
     return " ".join(re.sub(r"[-,]", " ", spelled(number, language)).lower().split())
 
 
+@functools.lru_cache(1 << 15)
 def spelled(number: Number, language: str) -> str:
     """The same as it is written, for a voice to read. UserError where num2words is not installed."""
     kind, value = number

@@ -21,7 +21,7 @@ from jaxgen.data.waves import FULL, Recording
 from jaxgen.errors import UserError, nearest
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
-_SPOKEN_DIGIT = re.compile(r"\d_\w+_(\d+)\.wav")  # DIGIT_SPEAKER_NUMBER.wav
+_SPOKEN_DIGIT = re.compile(r"\d_(\w+)_(\d+)\.wav")  # DIGIT_SPEAKER_NUMBER.wav
 
 
 class Record(NamedTuple):
@@ -93,13 +93,17 @@ class PreparedAudio:
     def splits(self) -> Mapping[str, Sequence[Record]]:
         own = {split: [Record(split, n) for n in range(len(reader))] for split, reader in self._readers.items()}
         if re.split("[/:]", self.name)[0] == "spoken_digit":
-            numbers = [_number(self._example(record)) for record in own["train"]]
+            numbers = [_speaker_and_number(self._example(record))[1] for record in own["train"]]
             numbered = list(zip(own["train"], numbers, strict=True))
             return {
                 "train": [record for record, number in numbered if number >= 5],
                 "test": [record for record, number in numbered if number < 5],
             }
         return own if "test" in own else {**own, **held_out(own["train"], lambda one: f"{one.split} {one.number}")}
+
+    def speaker_of(self, record: Record) -> str:
+        """Who speaks in a recording of `spoken_digit`."""
+        return _speaker_and_number(self._example(record))[0]
 
     def _example(self, record: Record) -> Mapping[str, Any]:
         from tensorflow_datasets.proto import tf_example_pb2
@@ -127,10 +131,11 @@ class PreparedAudio:
         return Recording(place, words, int(kind["sampleRate"]), samples.reshape(-1, channels), name)
 
 
-def _number(example: Mapping[str, Any]) -> int:
-    """Which of its speaker's recordings of its digit an example of `spoken_digit` is."""
+def _speaker_and_number(example: Mapping[str, Any]) -> tuple[str, int]:
+    """Who speaks in an example of `spoken_digit`, and which of the speaker's recordings of its digit it is."""
     file = example["audio/filename"].bytes_list.value[0].decode()
-    return int(_SPOKEN_DIGIT.fullmatch(file)[1])
+    speaker, number = _SPOKEN_DIGIT.fullmatch(file).groups()
+    return speaker, int(number)
 
 
 def _folder(name: str, data_dir: str | None) -> Path:

@@ -18,7 +18,7 @@ from jaxgen.core.data import Working
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.examples import BadExample, chosen_from
 from jaxgen.data.prepared_audio import PreparedAudio
-from jaxgen.data.residence import Residence
+from jaxgen.data.residence import Residence, host_memory
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import holding_out, in_validation, rows_of
 from jaxgen.data.wav_folders import WavFolder
@@ -112,8 +112,19 @@ class Recordings:
 
     @functools.cached_property
     def samples(self) -> int:
-        """N, which all recordings are padded to."""
-        return self._most or max(len(samples) for _, samples in self.padded_to())
+        """N, which all recordings are padded to; UserError where a long one makes that more than the memory holds."""
+        if self._most:
+            return self._most
+        found = self.padded_to()
+        longest, samples = max(found, key=lambda one: len(one[1]))
+        size = 2 * len(samples) * len(found)
+        if size > host_memory():
+            raise UserError(
+                f"{longest.place} lasts {len(samples) / self.hertz:,.0f} s, and {len(found):,} recordings padded to it "
+                f"take {size / 1e9:,.1f} GB of memory; set data.seconds to a usual length, and data.skip_bad to leave "
+                "out what is longer"
+            )
+        return len(samples)
 
     def padded_to(self) -> list[Kept]:
         """The recordings of all splits, whose longest everything is padded to."""

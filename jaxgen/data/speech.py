@@ -25,7 +25,7 @@ from jaxgen.errors import UserError
 from jaxgen.types import Batch, Framing, Key, Label, Spec, Tokens, Wave
 
 _NAMED = 5  # recordings in a sentence
-_STEPS_A_SHAPE = 20  # batches of one shape that follow each other, at most
+STEPS_A_SHAPE = 20  # batches of one shape that follow each other, at most
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,19 @@ class Speech(Recordings):
     def arrays(self, split: str) -> dict[str, Any]:
         """Waves [n, N] int16, and their words as tokens [n, T+1] with a mask [n, T]."""
         found = self._fitting(split)
-        return {"given": {"wave": self.waves(found)}, "made": self._tokens(found, self.longest)}
+        return {"given": {"wave": self.waves(found)}, "made": self.tokens_of(found, self.longest)}
+
+    def check_told(self, recording: Recording) -> None:
+        if self.kept is not None:
+            try:
+                self.kept.encode(recording.told)
+            except UserError as error:
+                raise BadExample(recording.place, f"its words are not in the run's vocabulary ({error})") from None
 
     def _fitting(self, split: str) -> list[Kept]:
         return [one for one in self.good(split) if self._fits(one)]
 
-    def _tokens(self, found: list[Kept], length: int) -> dict[str, np.ndarray]:
+    def tokens_of(self, found: list[Kept], length: int) -> dict[str, np.ndarray]:
         """The words of recordings as tokens [n, T+1] with a mask [n, T]."""
         end = self.vocabulary.size
         tokens, mask = np.full((len(found), length + 1), end, np.int32), np.zeros((len(found), length), bool)
@@ -147,13 +154,17 @@ class Speech(Recordings):
         if not self.buckets:
             return super().source()
         found, buckets, above = self._fitting("train"), [], 0
-        for size in sorted({min(round(edge * self.hertz), self.samples) for edge in self.buckets} | {self.samples}):
+        for size in self.bucket_sizes():
             some = [one for one in found if above < len(one[1]) <= size]
             above = size
             if some:
                 longest = 1 + max(len(self.vocabulary.encode(one.told)) for one, _ in some)
-                buckets.append(Bucket([samples for _, samples in some], size, self._tokens(some, longest)))
-        return BucketedRecordings(tuple(buckets), self.spec(), self.batch_size, _STEPS_A_SHAPE)
+                buckets.append(Bucket([samples for _, samples in some], size, self.tokens_of(some, longest)))
+        return BucketedRecordings(tuple(buckets), self.spec(), self.batch_size, STEPS_A_SHAPE)
+
+    def bucket_sizes(self) -> tuple[int, ...]:
+        """The samples of a batch of each shape; the last one holds every recording."""
+        return tuple(sorted({min(round(edge * self.hertz), self.samples) for edge in self.buckets} | {self.samples}))
 
     def remarks(self, source: ResidentRecordings | HostRecordings | BucketedRecordings) -> Iterator[str]:
         """What the user should know of the training recordings."""

@@ -13,6 +13,7 @@ from scipy.io import wavfile
 
 from jaxgen.data.residence import Residence
 from jaxgen.data.speech import Sounds, Speech
+from jaxgen.data.surroundings import Surroundings
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Label, Spec, Wave
 from tests.data.batches import batch_at, given, made, same, types, words_of
@@ -342,3 +343,31 @@ def test_spoken_digit_is_cut_as_its_authors_say():
     assert data.spec().made.rate == 8000 and dict(data.spec().given)["class"] == Label(10)
     assert np.bincount(given(train)).tolist() == [270] * 10 and np.bincount(given(test)).tolist() == [30] * 10
     assert (train["made"]["length"] > 0).all() and made(train).min() < -20_000
+
+
+def test_one_very_long_recording_is_told_before_all_are_padded_to_it(tmp_path, monkeypatch):
+    folder_of(tmp_path, ["a"] * 10)
+    wavfile.write(tmp_path / "wavs" / "3.wav", RATE, np.zeros(60 * RATE, np.int16))
+    monkeypatch.setattr("jaxgen.data.recordings.host_memory", lambda: 9e6)
+    with pytest.raises(UserError, match=r"wavs/3.wav .* lasts 60 s, and 10 recordings padded .* set data.seconds"):
+        Speech(name=str(tmp_path)).spec()
+    assert Speech(name=str(tmp_path), seconds=1.0, skip_bad=1, test="train[:1]", train="train+test").spec()
+
+
+def test_words_that_a_kept_vocabulary_lacks_are_told_by_their_recording(tmp_path):
+    folder_of(tmp_path, ["abc"] * 10)
+    document = Speech(name=str(tmp_path)).vocabulary_document()
+    changed_line(b"wavs/3.wav\tabd")(tmp_path)
+    with pytest.raises(UserError, match=r"wavs/3.wav .*: its words are not in the run's vocabulary \(.*'d'"):
+        Speech(name=str(tmp_path), train="train+test").with_vocabulary(document).spec()
+    data = Speech(name=str(tmp_path), train="train+test", skip_bad=1).with_vocabulary(document)
+    assert sorted(numbers(data.arrays("train"))) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
+def test_silence_is_a_recording_like_any_other_and_stays_finite(tmp_path):
+    folder_of(tmp_path, ["a"] * 10)
+    for number in range(10):
+        wavfile.write(tmp_path / "wavs" / f"{number}.wav", RATE, np.zeros(4000, np.int16))
+    data = Speech(name=str(tmp_path), batch_size=2, surroundings=Surroundings(), buckets=(0.2,))
+    batch = batch_at(data.source(), jax.random.key(0), 0)
+    assert not np.asarray(data.augment(batch, jax.random.key(1))["given"]["wave"]["value"]).any()
