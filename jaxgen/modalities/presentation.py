@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -69,7 +69,7 @@ class Presentation:
     def of(cls, spec: Spec, meanings: Mapping[str, Meaning], free: bool = False) -> "Presentation":
         """`meanings`: by the names of what is given, and "made"."""
         given = {name: presents(modality, meanings[name]) for name, modality in spec.given}
-        return cls(given, presents(spec.made, meanings["made"]), free)
+        return cls(given, presents(spec.made, replace(meanings["made"], given=spec.given)), free)
 
     def request(self, words: Sequence[str], count: int | None) -> dict[str, Any]:
         """What to sample: `count` for each word, in turn (1), or so many without words (80). UserError for others."""

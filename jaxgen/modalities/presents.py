@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen.core.data import Codec
 from jaxgen.metrics.unmeasured import Figures
 from jaxgen.reporting.artefacts import Artefact
-from jaxgen.types import Batch
+from jaxgen.types import Batch, Modality
 
 Arrays = Mapping[str, np.ndarray]  # a modality's arrays, [N, ...] each
 
@@ -22,6 +22,7 @@ class Meaning:
     data: str  # the name of the set, which some measures are made for
     class_names: tuple[str, ...] = ()
     codec: Codec | None = None  # of tokens
+    given: tuple[tuple[str, Modality], ...] = ()  # what is given where these are made: they are measured by it
 
 
 class Presents(Protocol):

@@ -8,15 +8,11 @@ import numpy as np
 
 from jaxgen.data.tokenizers import target_bytes
 from jaxgen.errors import UserError
-from jaxgen.metrics.translation import (
-    TRANSLATION_FIGURES,
-    Incomparable,
-    nearest_translations,
-    translation_measures,
-)
+from jaxgen.metrics.translation import Incomparable
 from jaxgen.metrics.unmeasured import Figures, none_of
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
+from jaxgen.modalities.text_measures import TextMeasures, text_measures
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
 from jaxgen.types import Batch, Framing, Tokens, Unit
@@ -175,8 +171,8 @@ class TargetPresents(Texts):
         return [[*(self._text(token[None]) for token in self._own(row)), "<end>"] for row in arrays["value"]]
 
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
-        """BLEU, chrF and exact matches of the first set of samples."""
-        return translation_measures(self.captions(drawn[0]["made"]), self.captions(real["made"]))
+        """Of the first set of samples: the figures of translations, of captions or of what was recognised."""
+        return self._measures.figures(self.captions(drawn[0]["made"]), self.captions(real["made"]))
 
     def variety(self, drawn: Batch, real: Batch) -> Figures:
         return {}
@@ -184,13 +180,19 @@ class TargetPresents(Texts):
     def references(
         self, train: Batch, real: Batch, captions: tuple[Sequence[str], Sequence[str]]
     ) -> dict[str, Figures]:
-        """The figures of the translations of the nearest training sentences."""
-        name = "nearest training sentence"
+        """The figures of the training text whose given is nearest, where nearness is known."""
+        measures = self._measures
+        if measures.nearest is None:
+            return {}
         try:
-            nearest = nearest_translations(captions[0], self.captions(train["made"]), captions[1])
+            found = measures.nearest(train, self.captions(train["made"]), real, captions)
         except Incomparable as error:
-            return {name: none_of(TRANSLATION_FIGURES, str(error))}
-        return {name: translation_measures(nearest, self.captions(real["made"]))}
+            return {measures.baseline: none_of(measures.names, str(error))}
+        return {measures.baseline: measures.figures(found, self.captions(real["made"]))}
+
+    @property
+    def _measures(self) -> TextMeasures:
+        return text_measures(self.meaning.given)
 
     @property
     def _end(self) -> int:

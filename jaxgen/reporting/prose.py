@@ -41,6 +41,13 @@ PASSAGES = (
      "BLEU and chrF compare translations with one reference each, by their runs of words and of characters: 100 is the "
      "reference itself, and a good translation in other words scores far less. Numbers of different data or of "
      "different signatures (among all figures) say nothing about each other."),
+    (("cider",),
+     "CIDEr-D compares a caption with its reference by the runs of words that both have, those that few references "
+     "have counting more; a short reference cannot reach 10. What is rare depends on the held-out examples: compare "
+     "only figures of the same ones."),
+    (("wer", "cer"),
+     "Error rates count the words, or characters, that must be replaced, left out or added to come from what was "
+     "recognised to what was said, per word or character said: 0 is perfect, and more than 100 % is possible."),
     (("reward", "reward_at_start"),
      "A reward is a number that a judge gives a sample, and tuning makes samples that the judge likes. A higher reward "
      "alone proves little: samples may please the judge and still be poor or all alike, so look at the pictures, at "

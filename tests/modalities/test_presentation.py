@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
-from jaxgen.data.tokenizers import Alphabet, BytePairs
+from jaxgen.data.tokenizers import Alphabet, BytePairs, WordList
 from jaxgen.errors import UserError
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presentation import Presentation
@@ -281,3 +281,48 @@ def test_a_word_that_looks_like_a_file_and_is_none_is_said(tmp_path, capsys):
     for read in (text_of, lines_of):
         with pytest.raises(UserError, match="is a folder; name its files"):
             read(str(tmp_path))
+
+
+WORDS = Meaning("words", codec=WordList(("red", "cat", "dog", "<unk>", "<eos>")))
+
+
+def texts(*rows: str) -> dict[str, np.ndarray]:
+    """Of four tokens with start and end, as `Tokens(4, 6, framing=TARGET)` has them."""
+    value = np.full((len(rows), 5), 5, np.int32)
+    for row, text in zip(value, rows, strict=True):
+        tokens = WORDS.codec.encode(text)
+        row[0], row[1 : len(tokens) + 1] = 6, tokens
+    return {"value": value}
+
+
+def made_for(given, reader=ANIMALS) -> Presentation:
+    made = Tokens(4, 6, Unit.WORD, Framing.TARGET)
+    return Presentation.of(Spec(made, (("what", given),)), {"what": reader, "made": WORDS})
+
+
+@pytest.mark.parametrize(
+    ("given", "figures"),
+    [
+        (Image(2, 2, 3, 256), {"cider", "bleu", "exact_match"}),
+        (Wave(8, 8000), {"wer", "cer", "bleu", "chrf", "exact_match"}),
+        (Tokens(4, 3, framing=Framing.SOURCE), {"bleu", "chrf", "exact_match"}),
+    ],
+)
+def test_texts_are_measured_by_what_is_given_for_them(given, figures):
+    made, real = ({"given": {}, "made": texts("red cat", last)} for last in ("dog", "red dog"))
+    found = made_for(given).made.measures([made], real)
+    assert {name for name in found if not name.endswith("_signature")} == figures and found["exact_match"] == 0.5
+    if "wer" in found:
+        assert found["wer"] == 1 / 4
+
+
+def test_the_nearest_training_picture_tells_a_baseline_and_recordings_have_none():
+    value = np.arange(36, dtype=np.uint8).reshape(3, 2, 2, 3)
+    train = {"given": {"what": {"value": value}}, "made": texts("red cat", "dog", "red dog")}
+    real = {"given": {"what": {"value": value[1:] + 1}}, "made": texts("dog", "cat")}
+    rows = made_for(Image(2, 2, 3, 256)).references(train, real)
+    assert rows["nearest training picture"]["exact_match"] == 0.5
+    assert rows["nearest training picture"]["training_examples"] == 3
+    wave = {"value": np.zeros((3, 8), np.float32), "length": np.full(3, 8)}
+    recordings = [{"given": {"what": {k: v[:n] for k, v in wave.items()}}, "made": texts(*["dog"] * n)} for n in (3, 2)]
+    assert made_for(Wave(8, 8000)).references(*recordings) == {}
