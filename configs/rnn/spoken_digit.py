@@ -6,7 +6,7 @@ the prepared set.
 
     jaxgen train --config configs/rnn/spoken_digit.py --workdir runs/rnn_spoken
     jaxgen evaluate --workdir runs/rnn_spoken
-    jaxgen train --config configs/rnn/spoken_digit.py --workdir runs/rnn_jackson --set data.speaker=jackson
+    jaxgen train --config configs/rnn/spoken_digit.py --workdir runs/jackson --set data.speaker=jackson
 """
 # SPDX-License-Identifier: Apache-2.0
 

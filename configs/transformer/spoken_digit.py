@@ -6,7 +6,7 @@ the prepared set.
 
     jaxgen train --config configs/transformer/spoken_digit.py --workdir runs/transformer_spoken
     jaxgen evaluate --workdir runs/transformer_spoken
-    jaxgen train --config configs/transformer/spoken_digit.py --workdir runs/transformer_jackson --set data.speaker=jackson
+    jaxgen train --config configs/transformer/spoken_digit.py --workdir runs/jackson --set data.speaker=jackson
 """
 # SPDX-License-Identifier: Apache-2.0
 
