@@ -14,12 +14,12 @@ from torch.nn import functional
 Make = Callable[[bool], tuple[Callable[[], Any], Callable[[], Mapping[str, Any]]]]
 
 
-def contestants(make: Make, steps: int, compiled: bool = True) -> list[Contestant]:
-    """Eager on all cores, and compiled too: the faster one of them is its best."""
-    threads = torch.get_num_threads()
+def contestants(make: Make, steps: int, threads: int | None, compiled: bool = True) -> list[Contestant]:
+    """Eager on so many threads (None: one a core), and compiled too: the faster one of them is its best."""
+    threads = threads or torch.get_num_threads()
     return [
         contestant(
-            f"PyTorch {torch.__version__}, {'compiled' if way else 'eager'}",
+            f"PyTorch {torch.__version__}, threads {threads}, {'compiled' if way else 'eager'}",
             lambda way=way: make(way),
             steps,
             threads,

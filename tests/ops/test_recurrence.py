@@ -47,7 +47,12 @@ def gru_arguments():
     return tuple(numbers((B, T, 3 * H), (H, 3 * H), (H,), (B, H)))
 
 
-PAIRS = [(lstm, naive_lstm, lstm_arguments), (gru, naive_gru, gru_arguments)]
+def rows_leading(layer):
+    """The layer with inputs [B, T, G]."""
+    return lambda inputs, *others: layer(jnp.swapaxes(inputs, 0, 1), *others)
+
+
+PAIRS = [(rows_leading(lstm), naive_lstm, lstm_arguments), (rows_leading(gru), naive_gru, gru_arguments)]
 
 
 def close(left, right, tolerance=1e-5):
@@ -105,6 +110,30 @@ def test_where_it_does_not_go_on_it_starts_from_zeros(ours, naive, arguments):
     close(*(f(inputs, weights, carry) for f in told))
 
 
+@pytest.mark.parametrize("steps", [0, 3, T])
+@pytest.mark.parametrize(("ours", "naive", "arguments"), PAIRS)
+def test_ended_early_it_is_the_layer_over_fewer_steps(ours, naive, arguments, steps):
+    """Values and gradients; how many steps is known only when it runs."""
+    inputs, *weights, carry = arguments()
+    weigh = jnp.sin(jnp.arange(B * T * H)).reshape(B, T, H)
+
+    def scalar(outputs, last):
+        return jnp.sum(weigh[:, : outputs.shape[1]] * outputs**2) + sum(jnp.sum(jnp.sin(leaf)) for leaf in last)
+
+    def ended(inputs, weights, carry, steps):
+        return scalar(*ours(inputs, *weights, carry, None, steps))
+
+    def fewer(inputs, weights, carry):
+        if steps == 0:
+            return sum(jnp.sum(jnp.sin(leaf)) for leaf in carry)
+        return scalar(*naive(inputs[:, :steps], *weights, carry))
+
+    early = jax.jit(jax.value_and_grad(ended, (0, 1, 2)))(inputs, weights, carry, jnp.int32(steps))
+    close(early, jax.jit(jax.value_and_grad(fewer, (0, 1, 2)))(inputs, weights, carry))
+    outputs, _ = jax.jit(ours)(inputs, *weights, carry, None, jnp.int32(steps))
+    assert (outputs[:, steps:] == 0).all()
+
+
 def test_the_lstm_is_flaxs():
     x, h, c = numbers((B, T, 6), (B, H), (B, H))
     cell = nn.OptimizedLSTMCell(H)
@@ -116,7 +145,7 @@ def test_the_lstm_is_flaxs():
     (c_last, h_last), outputs = nn.RNN(cell, return_carry=True).apply(
         {"params": {"cell": kernels}}, x, initial_carry=(c, h)
     )
-    close(lstm(inputs, recurrent, (h, c)), (outputs, (h_last, c_last)))
+    close(rows_leading(lstm)(inputs, recurrent, (h, c)), (outputs, (h_last, c_last)))
 
 
 def test_the_gru_is_flaxs():
@@ -128,4 +157,4 @@ def test_the_gru_is_flaxs():
     inputs += jnp.concatenate([kernels[f"i{gate}"]["bias"] for gate in "rzn"])
     recurrent = jnp.concatenate([kernels[f"h{gate}"]["kernel"] for gate in "rzn"], axis=1)
     last, outputs = nn.RNN(cell, return_carry=True).apply({"params": {"cell": kernels}}, x, initial_carry=h)
-    close(gru(inputs, recurrent, inner, h), (outputs, last))
+    close(rows_leading(gru)(inputs, recurrent, inner, h), (outputs, last))

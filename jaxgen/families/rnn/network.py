@@ -49,6 +49,8 @@ class RecurrentLayer(nn.Module):
     """One layer over [B, T, D]; returns the outputs [B, T, width] and the state after them.
 
     Where `going` [B, T] is 0 a step starts from nothing, where it is 1 from the step before it (None: everywhere).
+    `longest` is the number of places of the longest row, where rows are ragged: those after it need not be computed,
+    their outputs mean nothing, and the state is that of no certain place.
     """
 
     cell: Cell
@@ -56,22 +58,24 @@ class RecurrentLayer(nn.Module):
     precision: Precision = Precision.FLOAT32
 
     @nn.compact
-    def __call__(self, x: jax.Array, state: Any, going: jax.Array | None = None) -> tuple[jax.Array, Any]:
+    def __call__(
+        self, x: jax.Array, state: Any, going: jax.Array | None = None, longest: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
         gates = self.cell.gates
         recurrent = None if self.cell.linear else self.param("recurrent", self._recurrent, gates)
         bias = self.param("bias", self._bias, gates)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], gates * self.width), jnp.float32)
-        inputs = self.precision.product(x, kernel, (((2,), (0,)), ((), ()))) + bias  # [B, T, gates * width]
+        x = x if self.cell.linear else jnp.swapaxes(x, 0, 1)  # the loops of the others go through time
+        inputs = self.precision.product(x, kernel, (((2,), (0,)), ((), ()))) + bias  # [., ., gates * width]
         if self.cell is Cell.MIN_GRU:
             return min_gru(inputs, state, going)
         if self.cell is Cell.RG_LRU:
             return rg_lru(inputs, self.param("decay", rg_lru_decay, self.width), state, going)
         recurrent = recurrent.astype(self.precision.dtype)
         if self.cell is Cell.LSTM:
-            return lstm(inputs, recurrent, state, going)
-        return gru(
-            inputs, recurrent, self.param("inner_bias", nn.initializers.zeros, (self.width,), jnp.float32), state, going
-        )
+            return lstm(inputs, recurrent, state, going, longest)
+        inner = self.param("inner_bias", nn.initializers.zeros, (self.width,), jnp.float32)
+        return gru(inputs, recurrent, inner, state, going, longest)
 
     def _recurrent(self, key: jax.Array, gates: int) -> jax.Array:
         """An orthogonal matrix for every gate, side by side."""
