@@ -19,7 +19,7 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.ctc_task import CTC
 from jaxgen.families.transformer.recogniser import TransformerRecogniser
 from jaxgen.training.averages import EMA
-from jaxgen.training.optimisers import AdamW
+from jaxgen.training.optimisers import Muon
 from jaxgen.training.schedules import Cosine
 
 
@@ -28,7 +28,7 @@ def experiment() -> Experiment:
     return Experiment(
         task=CTC(network),
         data=Speech(name=os.environ.get("SPEECH_DIR", "speech"), rate=16_000, batch_size=32),
-        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=500), clip=1.0)},
+        optimisers={"likelihood": Muon(learning_rate=Cosine(peak=3e-3, warmup=200), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=10_000)},
         steps=4000,
         every=Every(log=50, evaluate=500, sample=500, checkpoint=500),

@@ -81,7 +81,7 @@ class RecurrentEncoderDecoder(nn.Module):
 
     layout = (
         Rule(r"(kernel|recurrent)$", COLUMN),
-        Rule(r"cross/out/bias$", WHOLE),
+        Rule(r"cross/out/bias$|stem/place$", WHOLE),
         Rule(r"bias$", ("tensor",)),
         Rule(r"embedding$", ROW),
     )

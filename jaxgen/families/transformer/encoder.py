@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.chunked_attention import ChunkedAttention, nothing_held
 from jaxgen.nn.dropout import dropped, numbered
@@ -15,6 +16,14 @@ from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 
 Held = dict[str, Any]  # of earlier places; every leaf with the batch leading
+
+# how the parameters of the blocks, and of a stem before them, lie over a mesh
+OF_ENCODERS = (
+    Rule(r"(query_key_value|mlp/in|convolution_in|stem/patch|stem/convolution_\d+)/kernel$", COLUMN),
+    Rule(r"(query_key_value|mlp/in|convolution_in|stem/patch|stem/convolution_\d+)/bias$", ("tensor",)),
+    Rule(r"(attention/out|mlp/out|convolution_out|stem/out)/kernel$", ROW),
+    Rule(r"(attention/out|mlp/out|convolution_out|stem/out)/bias$|norm/scale$|/convolution$|stem/place$", WHOLE),
+)
 
 
 class EncoderBlock(nn.Module):

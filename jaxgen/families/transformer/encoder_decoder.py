@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
-from jaxgen.families.transformer.encoder import EncoderBlock, check_chunks
+from jaxgen.families.transformer.encoder import OF_ENCODERS, EncoderBlock, check_chunks
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.mlp import MLP
@@ -92,10 +92,11 @@ class TransformerEncoderDecoder(nn.Module):
     vocabulary: int = 0
 
     layout = (
-        Rule(r"(query_key_value|query|key_value|mlp/in|head)/kernel$", COLUMN),
-        Rule(r"(query_key_value|query|key_value|mlp/in|head)/bias$", ("tensor",)),
-        Rule(r"(attention|cross|mlp)/out/kernel$|embedding$", ROW),
-        Rule(r"(attention|cross|mlp)/out/bias$|norm/scale$", WHOLE),
+        *OF_ENCODERS,
+        Rule(r"(query|key_value|head)/kernel$", COLUMN),
+        Rule(r"(query|key_value|head)/bias$", ("tensor",)),
+        Rule(r"cross/out/kernel$|embedding$", ROW),
+        Rule(r"cross/out/bias$", WHOLE),
     )
 
     def __post_init__(self):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
-from jaxgen.families.transformer.encoder import EncoderBlock, check_chunks
+from jaxgen.core.layout import COLUMN, Rule
+from jaxgen.families.transformer.encoder import OF_ENCODERS, EncoderBlock, check_chunks
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
 from jaxgen.nn.multi_head_attention import check_rotary_heads
@@ -39,12 +39,7 @@ class TransformerRecogniser(nn.Module):
     stem: SpeechStem = SpeechStem()
     vocabulary: int = 0
 
-    layout = (
-        Rule(r"(query_key_value|mlp/in|head|convolution_in|patch|convolution_\d+)/kernel$", COLUMN),
-        Rule(r"(query_key_value|mlp/in|head|convolution_in|patch|convolution_\d+)/bias$", ("tensor",)),
-        Rule(r"(attention|mlp|convolution_out|stem/out)/(out/)?kernel$", ROW),
-        Rule(r"/out/bias$|out/bias$|norm/scale$|/convolution$|convolution_out/bias$", WHOLE),
-    )
+    layout = (*OF_ENCODERS, Rule("^head/kernel$", COLUMN), Rule("^head/bias$", ("tensor",)))
 
     def __post_init__(self):
         check_sizes(self)
