@@ -293,9 +293,9 @@ def min_gru_row(length: int, how: How) -> Row:
         import torch_recurrence as peer
 
         sides += peer.contestants(peer.min_gru(params, x, weight), how.steps, how.threads)
-    notes = ("in log space float32 rounds sums of thousands of logarithms: losses and gradients agree to 1e-2 alone",)
+    notes = ("in log space float32 rounds sums of thousands of logarithms: losses and gradients agree to 5e-2 alone",)
     name = f"minGRU layer, width {MIN_WIDTH}, {length:,} steps, {shape[0]} rows"
-    return contest(name, sides, how.blocks, 1e-2, notes=(*notes, *NOTES), clock=how.clock)
+    return contest(name, sides, how.blocks, 5e-2, notes=(*notes, *NOTES), clock=how.clock)
 
 
 def forms_row(length: int, how: How) -> Row:

@@ -42,7 +42,7 @@ def linear_recurrence(
     """The outputs h_1 .. h_T [B, T, D] and h_T [B, D] of `decay` a and `inputs` b, both [B, T, D], and `carry` [B, D].
 
     Where `going` [B, T] is 0 a step starts from zeros, where it is 1 from the one before it. `form` None: SEQUENTIAL on
-    a CPU, where it was the fastest at every length from 1 to 8,192 (benchmarks/README.md), and for a single step;
+    a CPU, where it was the fastest at every length from 64 to 8,192 (benchmarks/README.md), and for a single step;
     ASSOCIATIVE elsewhere, whose depth is what counts there (not measured). Reverse mode alone.
     """
     decay = decay if going is None else decay * going[..., None]
