@@ -7,6 +7,10 @@ in configs/transformer/multi30k.py.
     MULTI30K_DIR=... jaxgen train --config configs/transformer/multi30k_wait_k.py --workdir runs/wait_k
     jaxgen evaluate --workdir runs/wait_k --set task.sampler.wait_k=3
     jaxgen sample --workdir runs/wait_k --stream --set task.sampler.wait_k=3
+
+Expect on test_2016_flickr, greedy, 31.4 BLEU for k = 1, 36.5 for 3, 37.1 for 5, 37.6 for 9 and 37.8 for whole sentences
+(sacreBLEU 2.6.0, 13a; `python benchmarks/streaming.py`), after 40 min on two cores of an AMD EPYC with AVX-512 beside
+much other work (load 8 to 13; 17 min by its first steps alone); one seed.
 """
 # SPDX-License-Identifier: Apache-2.0
 
