@@ -36,6 +36,8 @@ def sample(
 ) -> int:
     """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where.
 
+    Captions go into a .png with their pictures.
+
     `attention` names a PNG for the attention maps of the samples. `streamed`: what is given is read as it comes, and
     what is made of it told at once.
     """
@@ -57,8 +59,10 @@ def sample(
     if attention is not None:
         weights = jax.device_get(jax.jit(task.attention)(trained.variables, samples))
         _write(presentation.attention(samples, weights), Path(attention), "--attention")
-    lines = presentation.lines(samples)
-    artefact = presentation.show(samples) if lines is None else Artefact("txt", "\n".join(lines).encode())
+    lines, artefact = presentation.lines(samples), presentation.show(samples)
+    shown = not artefact.is_text and out is not None and Path(out).suffix.lower() == f".{artefact.suffix}"
+    if lines is not None and not shown:
+        artefact = Artefact("txt", "\n".join(lines).encode())
     if out is None and artefact.is_text:
         put_out(artefact.content.decode())
         return 0

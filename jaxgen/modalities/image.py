@@ -18,6 +18,7 @@ from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.captioned import attended_pictures, captioned_pictures
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
 from jaxgen.reporting.terminal import Work
 from jaxgen.types import Batch, Image
@@ -60,6 +61,14 @@ class ImagePresents:
         scale = max(1, -(-_SHORT_SIDE // min(self.image.height, self.image.width)))
         wide = columns(len(pixels), captions)
         return Artefact("png", image_grid(pixels, wide, scale, heads(captions, wide)))
+
+    def show_with(self, arrays: Arrays, texts: Sequence[str]) -> Artefact:
+        """A PNG of each picture beside its text."""
+        return Artefact("png", captioned_pictures(self.units(arrays), texts))
+
+    def attention(self, arrays: Arrays, weights: Sequence[np.ndarray], pieces: Sequence[Sequence[str]]) -> Artefact:
+        """A PNG: each picture once for each word, faint where the word did not attend to it."""
+        return Artefact("png", attended_pictures(self.units(arrays), weights, pieces))
 
     @property
     def training(self) -> int:

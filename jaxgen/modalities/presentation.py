@@ -17,6 +17,7 @@ from jaxgen.modalities.label import LabelPresents
 from jaxgen.modalities.presents import (
     Arrays,
     Continues,
+    DrawsAttention,
     Enumerable,
     InPieces,
     InUnits,
@@ -26,6 +27,7 @@ from jaxgen.modalities.presents import (
     OnePerLine,
     OwnModality,
     Presents,
+    WithTexts,
     counted,
     counted_rows,
 )
@@ -142,6 +144,10 @@ class Presentation:
 
     def show(self, samples: Batch) -> Artefact:
         """Samples in one file, with what was given for each."""
+        if isinstance(self.made, OnePerLine) and len(self.given) == 1:
+            name, reader = next(iter(self.given.items()))
+            if isinstance(reader, WithTexts) and name in samples["given"]:
+                return reader.show_with(samples["given"][name], self.made.captions(samples["made"]))
         return self.made.show(samples["made"], self._captions(samples))
 
     def lines(self, samples: Batch) -> list[str] | None:
@@ -175,9 +181,14 @@ class Presentation:
     def attention(self, samples: Batch, weights: np.ndarray) -> Artefact:
         """A picture of `weights` [N, T, S] from what was made to what was given, place by place."""
         name, reader = self._first("--attention")
-        if not (isinstance(reader, InPieces) and isinstance(self.made, InPieces)):
+        drawn_on = isinstance(reader, DrawsAttention)
+        if not ((drawn_on or isinstance(reader, InPieces)) and isinstance(self.made, InPieces)):
             raise UserError(f"--attention shows sequences, and {name} here is none; leave it out")
-        made, given = self.made.pieces(samples["made"]), reader.pieces(samples["given"][name])
+        made = self.made.pieces(samples["made"])
+        if drawn_on:
+            own = [rows[: len(down)] for rows, down in zip(weights, made, strict=True)]
+            return reader.attention(samples["given"][name], own, made)
+        given = reader.pieces(samples["given"][name])
         maps = [rows[: len(down), : len(across)] for rows, down, across in zip(weights, made, given, strict=True)]
         return Artefact("png", attention_maps(maps, made, given))
 

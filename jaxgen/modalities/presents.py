@@ -109,6 +109,21 @@ class InUnits(Protocol):
 
 
 @runtime_checkable
+class WithTexts(Protocol):
+    """A modality that is shown together with a text for each example."""
+
+    def show_with(self, arrays: Arrays, texts: Sequence[str]) -> Artefact: ...
+
+
+@runtime_checkable
+class DrawsAttention(Protocol):
+    """A modality on which can be drawn how much is attended to where."""
+
+    def attention(self, arrays: Arrays, weights: Sequence[np.ndarray], pieces: Sequence[Sequence[str]]) -> Artefact:
+        """`weights` [T, S] of each example from what was made, piece by piece, to its S places."""
+
+
+@runtime_checkable
 class InPieces(Protocol):
     """A modality of sequences, whose places can be told apart: what an attention map is labelled with."""
 

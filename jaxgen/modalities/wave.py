@@ -15,6 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.attention_maps import attention_maps
 from jaxgen.types import Wave
 
 _PAUSE = 0.25  # seconds between two recordings
@@ -47,6 +48,16 @@ class WavePresents:
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"recording of {length / self.wave.rate:.2f} s" for length in arrays["length"]]
+
+    def attention(self, arrays: Arrays, weights: Sequence[np.ndarray], pieces: Sequence[Sequence[str]]) -> Artefact:
+        """A PNG: a map for each recording, a column for each place that is its own, labelled by when it begins."""
+        maps, across = [], []
+        for rows, length in zip(weights, arrays["length"], strict=True):
+            samples = self.wave.samples / rows.shape[1]  # a place's
+            own = max(1, min(rows.shape[1], int(np.ceil(length / samples))))
+            maps.append(rows[:, :own])
+            across.append([f"{place * samples / self.wave.rate:.2f} s" for place in range(own)])
+        return Artefact("png", attention_maps(maps, pieces, across))
 
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         """A wav file of all, one after another; players show no captions."""

@@ -326,3 +326,48 @@ def test_the_nearest_training_picture_tells_a_baseline_and_recordings_have_none(
     wave = {"value": np.zeros((3, 8), np.float32), "length": np.full(3, 8)}
     recordings = [{"given": {"what": {k: v[:n] for k, v in wave.items()}}, "made": texts(*["dog"] * n)} for n in (3, 2)]
     assert made_for(Wave(8, 8000)).references(*recordings) == {}
+
+
+def read_png(content: bytes) -> np.ndarray:
+    return np.asarray(PillowImage.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+
+def test_each_picture_stands_beside_its_caption():
+    pictures = np.zeros((2, 2, 2, 3), np.uint8)
+    pictures[1] = (255, 0, 0)
+    presentation = made_for(Image(2, 2, 3, 256))
+    shown = presentation.show({"given": {"what": {"value": pictures}}, "made": texts("red cat", "dog")})
+    page = read_png(shown.content)
+    assert shown.suffix == "png"
+    black, red = ((page == colour).all(axis=2) for colour in ((0, 0, 0), (255, 0, 0)))
+    assert red.sum() == 96 * 96 and red.nonzero()[0].min() > black[:, :104].nonzero()[0].max()  # below the first
+    assert (page[:104, 112:].min() < 128) and (page[112:, 112:].min() < 128)  # letters right of both
+
+
+def test_attention_fades_what_a_word_does_not_look_at():
+    pictures, weights = np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4), np.float32)
+    weights[0, range(4), [0, 1, 2, 3]] = 1  # word t looks at place t of 2 x 2
+    samples = {"given": {"what": {"value": pictures}}, "made": texts("red cat dog")}
+    page = read_png(made_for(Image(4, 4, 3, 256)).attention(samples, weights).content)
+    for word in range(4):  # three and the end
+        left, top = 8 + 104 * (word + 1), 8 + 17
+        quarters = page[top : top + 96, left : left + 96, 0].reshape(2, 48, 2, 48).mean(axis=(1, 3)).ravel()
+        assert quarters.argmin() == word and quarters[word] == 0 and np.delete(quarters, word).min() > 200
+
+
+def test_attention_to_a_recording_is_drawn_over_its_own_time():
+    wave = {"value": np.zeros((1, 8000), np.float32), "length": np.array([4000])}
+    samples, weights = {"given": {"what": wave}, "made": texts("red dog")}, np.full((1, 4, 10), 0.2, np.float32)
+    shown = made_for(Wave(8000, 8000)).attention(samples, weights)
+    page = read_png(shown.content)
+    cells = (page[..., 0] == 204) & (page[..., 2] == 255)  # of a weight of 0.2
+    assert shown.suffix == "png" and cells.sum() == 3 * 5 * 21 * 21  # three words, five places of a tenth of a second
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "1"])
+def test_pictures_of_any_kind_and_of_one_pixel_are_read(mode, tmp_path):
+    PillowImage.new(mode, (1, 1), 0).save(tmp_path / "one.png")
+    request = made_for(Image(4, 4, 3, 256)).request([str(tmp_path / "one.png")], None)
+    value = request["given"]["what"]["value"]
+    seen_through = mode in ("LA", "RGBA")  # what is transparent lies over white
+    assert value.shape == (1, 4, 4, 3) and (value == (255 if seen_through else 0)).all()
