@@ -18,8 +18,8 @@ from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
-from jaxgen.reporting.captioned import attended_pictures, captioned_pictures
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
+from jaxgen.reporting.picture_words import attended_pictures, captioned_pictures
 from jaxgen.reporting.terminal import Work
 from jaxgen.types import Batch, Image
 
