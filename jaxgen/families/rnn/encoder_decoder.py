@@ -42,8 +42,9 @@ class BidirectionalLayer(nn.Module):
         place, last = jnp.arange(x.shape[1]), mask.sum(axis=1, keepdims=True) - 1  # [B, 1]
         turned = jnp.where(place <= last, last - place, place)[..., None]  # its own inverse; what is padded stays last
         layer = RecurrentLayer(self.cell, self.width, parent=None)
-        forward, _ = self._layer("forward")(x, layer.state(len(x)))
-        backward, _ = self._layer("backward")(jnp.take_along_axis(x, turned, axis=1), layer.state(len(x)))
+        begun = layer.state(len(x)), None, mask.sum(axis=1).max()  # the loops end with the longest row
+        forward, _ = self._layer("forward")(x, *begun)
+        backward, _ = self._layer("backward")(jnp.take_along_axis(x, turned, axis=1), *begun)
         ends = jnp.take_along_axis(jnp.concatenate([forward, backward], axis=-1), last[..., None], axis=1)[:, 0]
         return jnp.concatenate([forward, jnp.take_along_axis(backward, turned, axis=1)], axis=-1), ends
 
@@ -82,7 +83,7 @@ class RecurrentEncoderDecoder(nn.Module):
     layout = (
         Rule(r"(kernel|recurrent)$", COLUMN),
         Rule(r"cross/out/bias$|stem/place$", WHOLE),
-        Rule(r"bias$", ("tensor",)),
+        Rule(r"(bias|decay)$", ("tensor",)),
         Rule(r"embedding$", ROW),
     )
 

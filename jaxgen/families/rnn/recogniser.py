@@ -39,7 +39,7 @@ class RecurrentRecogniser(nn.Module):
 
     layout = (
         Rule(r"(kernel|recurrent)$", COLUMN),
-        Rule(r"bias$", ("tensor",)),
+        Rule(r"(bias|decay)$", ("tensor",)),
     )
 
     def __post_init__(self):
