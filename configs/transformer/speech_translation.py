@@ -7,6 +7,10 @@ configs/transformer/spoken_numbers.py; `--set data.text=fr` translates to French
     jaxgen train --config configs/transformer/speech_translation.py --workdir runs/transformer_speech_translation
     jaxgen evaluate --workdir runs/transformer_speech_translation
     jaxgen sample --workdir runs/transformer_speech_translation --given recording.wav
+
+Expect on the test, numbers and voices of which are in no training utterance, 85.6 % of the texts exact, 90.1 BLEU and a
+character error rate of 2.7 % after 15 min on two cores of an AMD EPYC with AVX-512 beside much other work, 3.5 of them
+compiling; one seed.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -30,7 +34,7 @@ def experiment() -> Experiment:
         data=SpokenNumbers(spoken="en", text="de", tokens=BytePairs(320), surroundings=Surroundings(), batch_size=64),
         optimisers={"likelihood": Muon(learning_rate=Cosine(peak=3e-3, warmup=200), b2=0.98, clip=1.0)},
         averages={"slow": EMA(half_life=20_000)},
-        steps=4000,
+        steps=3000,
         steps_per_call=10,
-        every=Every(log=50, evaluate=1000, sample=1000, checkpoint=500),
+        every=Every(log=50, evaluate=1500, sample=1500, checkpoint=500),
     )

@@ -7,6 +7,8 @@ the prepared set.
     jaxgen train --config configs/transformer/spoken_digit.py --workdir runs/transformer_spoken
     jaxgen evaluate --workdir runs/transformer_spoken
     jaxgen train --config configs/transformer/spoken_digit.py --workdir runs/jackson --set data.speaker=jackson
+
+Expect what configs/rnn/spoken_digit.py reaches: not run to its end yet, on two cores or elsewhere.
 """
 # SPDX-License-Identifier: Apache-2.0
 

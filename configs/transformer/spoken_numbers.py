@@ -7,6 +7,8 @@ training utterance.
     jaxgen train --config configs/transformer/spoken_numbers.py --workdir runs/numbers
     jaxgen evaluate --workdir runs/numbers
     jaxgen sample --workdir runs/numbers --given recording.wav
+
+Expect what configs/rnn/spoken_numbers.py reaches, or better: not run to its end yet, on two cores or elsewhere.
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -78,7 +78,7 @@ TRANSLATION = {
 }
 _STEM = ("task.network.stem.mels=8", "task.network.stem.channels=8")
 _RECORDINGS = (f"data.name={recordings()}", "data.rate=2000", *_STEM)
-_PICTURES = (f"data.pictures={captioned()}", "task.network.stem.hidden=16")
+_PICTURES = (f"data.pictures={captioned()}", "task.network.stem.hidden=16", "task.network.stem.patch=4")
 SPEECH = {
     "rnn-speech": Case("rnn/wav_folder", ("task.network.width=8", "task.network.layers=2", *_RECORDINGS), "^head/"),
     "transformer-speech": Case(
@@ -92,7 +92,7 @@ SPEECH = {
 }
 CAPTIONS = {
     "rnn-captions": Case(
-        "rnn/emoji_captions", ("task.network.width=16", "task.network.embedding=8", *_PICTURES), "^head/|^hidden/"
+        "rnn/emoji_captions", ("task.network.width=32", "task.network.embedding=32", *_PICTURES), "^head/|^hidden/"
     ),
     "transformer-captions": Case(
         "transformer/emoji_captions",
@@ -103,7 +103,7 @@ CAPTIONS = {
         "^block_1/|^head/",
     ),
 }
-CASES = DIGITS | TRANSLATION | SPEECH
+CASES = DIGITS | TRANSLATION | SPEECH | CAPTIONS
 
 
 @functools.cache
