@@ -5,7 +5,7 @@ is imported when it is first asked for: `import jaxgen` and `jaxgen --help` impo
 """
 # SPDX-License-Identifier: Apache-2.0
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _PUBLIC = {
     "train": "jaxgen.interface",

@@ -285,7 +285,7 @@ class SequenceToSequence:
         return None if wait is None else jnp.full(len(request["row"]), wait, jnp.int32)
 
     def _logits(
-        self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: jax.Array | None
+        self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: jax.Array | None = None
     ) -> jax.Array:
         """[B, T, V] of all targets."""
         tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)

@@ -26,8 +26,9 @@ def _config(path: Path):
 
 
 OF_FOLDERS = sorted((ROOT / "configs").rglob("pictures.py"))  # of the reader's own pictures
-OF_FOLDERS += sorted((ROOT / "configs").rglob("wav_folder.py"))  # and recordings
-CONFIGS = [_config(path) for path in sorted((ROOT / "configs").rglob("*.py")) if path not in OF_FOLDERS]
+OF_RECORDINGS = sorted((ROOT / "configs").rglob("wav_folder.py"))
+_ALL = sorted((ROOT / "configs").rglob("*.py"))
+CONFIGS = [_config(path) for path in _ALL if path not in (*OF_FOLDERS, *OF_RECORDINGS)]
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
 NETWORKS = {
