@@ -35,7 +35,8 @@ def of_recordings(trained: Trained, count: int) -> dict[str, float]:
     windows, firsts, lags, spent, heard, tokens = [], [], [], 0.0, 0.0, 0
     for row in range(len(wave["length"])):
         samples = wave["value"][row, : wave["length"][row]]
-        pieces = (samples[start : start + recogniser.piece] for start in range(0, len(samples), recogniser.piece))
+        step = recogniser.window.step
+        pieces = (samples[start : start + step] for start in range(0, len(samples), step))
         read, before = [], 0.0
         for told in recogniser(pieces):
             windows.append(recogniser.spent - before)

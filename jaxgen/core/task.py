@@ -6,7 +6,7 @@ A protocol that a family cannot hold it simply lacks (a GAN is no Likelihood): w
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import struct
@@ -110,12 +110,31 @@ class InPlaces(Protocol):
         """Of a recording of so many samples."""
 
 
+class Window(NamedTuple):
+    """The stretch of a recording that is read at a time: one place, known already, and `places` after it."""
+
+    places: int
+    frames: int  # of a place
+    hop: int  # samples from one frame to the next
+    frame: int  # samples of a frame
+    rate: int  # Hz
+
+    @property
+    def samples(self) -> int:
+        return (self.frames * (self.places + 1) - 1) * self.hop + self.frame
+
+    @property
+    def step(self) -> int:
+        """Samples from one window to the next."""
+        return self.places * self.frames * self.hop
+
+
 @runtime_checkable
 class StreamsRecordings(Protocol):
     """A family whose network can tell tokens of a recording while it is read, window by window."""
 
     blank: int  # the token that stands for none
-    window: tuple[int, int, int] | None  # places, samples, and frames a place, of a window; None: it needs all at once
+    window: Window | None  # None: it needs the whole recording
 
     def begin(self, batch_size: int) -> Any:
         """The state of a recording before its first window."""
@@ -125,7 +144,8 @@ class StreamsRecordings(Protocol):
     ) -> tuple[jax.Array, jax.Array, Any]:
         """Log-probabilities [B, K, V] of the next K places, which of them are the recording's own, the state.
 
-        `wave` [B, samples] begins a place before them; `frames` [B, (K + 1) frames a place] are whole and its own.
+        `wave` [B, window.samples] begins a place before them; `frames` [B, (K + 1) frames a place] are whole and its
+        own.
         """
 
 

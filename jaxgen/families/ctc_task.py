@@ -16,7 +16,7 @@ import optax
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.part import Part
-from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
+from jaxgen.core.task import Aux, Trajectory, Turn, Window, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.ctc_sampler import PrefixBeamSearch
 from jaxgen.families.token_likelihood import at_first, likelihood_figures, likelihood_sums, mean_over_tokens
@@ -152,10 +152,11 @@ class CTC:
         return self.network.places(samples)
 
     @property
-    def window(self) -> tuple[int, int, int] | None:
-        """The places, the samples, and the frames a place, of what is read at a time; None where all must be there."""
+    def window(self) -> Window | None:
+        """What is read at a time; None where the network needs the whole recording."""
         places, stem = self.network.streams_places, self.network.stem
-        return None if places is None else (places, stem.window_samples(places), stem.subsampling)
+        log_mel = stem.log_mel
+        return None if places is None else Window(places, stem.subsampling, log_mel.step, log_mel.samples, stem.rate)
 
     def begin(self, batch_size: int) -> Carry:
         """The state of a recording before its first window."""

@@ -47,11 +47,6 @@ class SpeechStem(nn.Module):
     def log_mel(self) -> LogMel:
         return LogMel(self.rate, self.window, self.hop, self.mels, floor=self.floor)
 
-    @property
-    def samples(self) -> int:
-        """From one place to the next."""
-        return self.subsampling * self.log_mel.step
-
     def places(self, samples: int) -> int:
         """S of a wave of so many samples."""
         return -(-self.log_mel.frames(samples) // self.subsampling)
@@ -65,9 +60,7 @@ class SpeechStem(nn.Module):
             heard = self.augment(heard, numbered(keys, 0))
         return self.convolved(heard, features)
 
-    def continued(
-        self, wave: jax.Array, frames: jax.Array, features: int
-    ) -> tuple[jax.Array, jax.Array]:
+    def continued(self, wave: jax.Array, frames: jax.Array, features: int) -> tuple[jax.Array, jax.Array]:
         """The places of a window of a longer wave, but for the first, which only tells what is before the others.
 
         `wave` [B, (subsampling (K + 1) - 1) hop + window] gives K places [B, K, features]; `frames` [B, subsampling
@@ -77,29 +70,24 @@ class SpeechStem(nn.Module):
         x, mask = self.convolved(heard, features)
         return x[:, 1:], mask[:, 1:]
 
-    def window_samples(self, places: int) -> int:
-        """The samples of a window that gives so many places."""
-        log_mel = self.log_mel
-        return (self.subsampling * (places + 1) - 1) * log_mel.step + log_mel.samples
-
     @nn.compact
     def convolved(self, heard: Features, features: int) -> tuple[jax.Array, jax.Array]:
         """The same of log-mel features [B, F, mels]."""
         x, mask = (heard.features - _CENTRE) / _SCALE, heard.mask
         for number in range(self.subsampling.bit_length() - 1):
             x = jnp.where(mask[..., None], x, 0.0)
-            x, mask = _threes(x, 1), mask[:, ::2]
+            x, mask = _threes(x), mask[:, ::2]
             x = nn.gelu(self.precision.dense(self.channels, name=f"convolution_{number}")(x))
         return self.precision.dense(features, name="out")(jnp.where(mask[..., None], x, 0.0)), mask
 
 
-def _threes(x: jax.Array, before: int) -> jax.Array:
+def _threes(x: jax.Array) -> jax.Array:
     """[B, ceil(F / 2), 3 D]: of [B, F, D] frames 2s - 1, 2s and 2s + 1 side by side, zeros beyond the ends.
 
     As a product a convolution's gradient is as fast on a CPU as any other; XLA's own is several times slower there.
     """
     count = -(-x.shape[1] // 2)
-    padded = jnp.pad(x, ((0, 0), (before, 2 * count + 1 - before - x.shape[1]), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), (1, 2 * count - x.shape[1]), (0, 0)))
     return jnp.concatenate([padded[:, start : start + 2 * count : 2] for start in range(3)], axis=-1)
 
 

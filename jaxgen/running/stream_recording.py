@@ -17,19 +17,16 @@ class Recogniser:
 
     def __init__(self, task: StreamsRecordings, variables: Variables):
         """UserError for a network that must have heard all of a recording."""
-        if task.window is None:
+        window = task.window
+        if window is None:
             raise UserError(
                 "--stream: this run's network needs the whole recording; train one with network.bidirectional=false "
                 "(RNN), or with network.chunk and look_back (Transformer)"
             )
-        self._task, self._variables = task, variables
-        self._places, self._samples, self._frames = task.window
-        log_mel = task.network.stem.log_mel
-        self._step, self._width, self.rate = log_mel.step, log_mel.samples, log_mel.rate
+        self._task, self._variables, self.window = task, variables, window
         self._advance = jax.jit(task.advance)
         self.heard = self.spent = 0.0  # seconds of the recording so far, and of work on it
-        self.piece = self._places * self._frames * self._step  # samples from one window to the next
-        empty = np.zeros((1, self._samples), np.float32), np.zeros((1, (self._places + 1) * self._frames), bool)
+        empty = self._window(np.zeros(0, np.float32), 0, 0)
         jax.block_until_ready(self._advance(variables, *empty, task.begin(1)))  # compiled before the first sample
 
     def __call__(self, pieces: Iterable[np.ndarray]) -> Iterator[list[int]]:
@@ -50,21 +47,20 @@ class Recogniser:
 
     def _windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each window [1, samples], and which of its frames are whole [1, n]: a place before it, then its own."""
-        begun = self._frames * self._step  # samples before the first one: none are there yet
-        held, first = np.zeros(begun, np.float32), -self._frames
+        window = self.window
+        held, first = np.zeros(window.frames * window.hop, np.float32), -window.frames  # none is there before the first
         for piece in pieces:
-            held, self.heard = np.concatenate([held, piece]), self.heard + len(piece) / self.rate
-            while len(held) >= self._samples:
-                yield self._window(held, first, None)
-                held, first = held[self.piece :], first + self._places * self._frames
+            held, self.heard = np.concatenate([held, piece]), self.heard + len(piece) / window.rate
+            while len(held) >= window.samples:
+                yield self._window(held[: window.samples], first, None)
+                held, first = held[window.step :], first + window.places * window.frames
         # the last window is one that is not full; one with no frame of its own beside those before it tells nothing
-        count = max(0, (len(held) - self._width) // self._step + 1)
-        if count > self._frames:
+        count = max(0, (len(held) - window.frame) // window.hop + 1)
+        if count > window.frames:
             yield self._window(held, first, count)
 
     def _window(self, held: np.ndarray, first: int, count: int | None) -> tuple[np.ndarray, np.ndarray]:
-        wave = np.zeros(self._samples, np.float32)
-        wave[: min(len(held), self._samples)] = held[: self._samples]
-        number = np.arange((self._places + 1) * self._frames)
+        """A window that begins at frame `first`, of which `count` frames are whole (None: all)."""
+        number = np.arange((self.window.places + 1) * self.window.frames)
         whole = (first + number >= 0) & (number < (len(number) if count is None else count))
-        return wave[None], whole[None]
+        return np.pad(held, (0, self.window.samples - len(held)))[None], whole[None]

@@ -60,7 +60,7 @@ def stream(trained: Trained, words: Sequence[str], put: Put, say: Put) -> None:
 
 
 def _recording(recogniser: Recogniser, word: str, telling: Telling, say: Put) -> None:
-    pieces = read_as_it_comes(opened(word, "a wav file"), word, recogniser.rate, recogniser.piece)
+    pieces = read_as_it_comes(opened(word, "a wav file"), word, recogniser.window.rate, recogniser.window.step)
     first = None
     for told in recogniser(pieces):
         telling.add(told)

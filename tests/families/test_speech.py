@@ -151,13 +151,13 @@ def test_padding_changes_nothing(name):
         np.testing.assert_allclose(short[row, :places], long[row, :places], atol=2e-5)
 
 
-def windows(network, wave, length):
+def windows(task, wave, length):
     """The windows of a recording as they come, and which of their frames are whole."""
-    stem, places = network.stem, network.streams_places
+    stem, places = task.network.stem, task.window.places
     sub, step, frames = stem.subsampling, stem.log_mel.step, stem.log_mel.frames(length)
     for first in range(0, stem.places(length), places):
         start = (first - 1) * sub * step
-        index = start + np.arange(stem.window_samples(places))
+        index = start + np.arange(task.window.samples)
         window = np.where((index >= 0) & (index < length), wave[np.clip(index, 0, length - 1)], 0.0)
         number = (first - 1) * sub + np.arange(sub * (places + 1))
         yield window[None].astype(np.float32), ((number >= 0) & (number < frames))[None]
@@ -170,7 +170,7 @@ def test_read_as_it_comes_a_recording_gives_what_it_gives_as_a_whole(name):
     logits, own = compiled(task, "_logits")(variables, {"given": given}, None)
     whole = np.asarray(jax.nn.log_softmax(logits))[0, : int(own.sum())]
     carry, parts = task.begin(1), []
-    for window, frames in windows(task.network, given["wave"]["value"][0], length):
+    for window, frames in windows(task, given["wave"]["value"][0], length):
         log_probs, own, carry = compiled(task, "advance")(variables, window, frames, carry)
         parts.append(np.asarray(log_probs)[0][np.asarray(own)[0]])
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
@@ -184,7 +184,7 @@ def test_what_comes_later_changes_no_earlier_place(name):
     first = compiled(task, "_logits")(variables, {"given": recordings(1990)}, None)[0]
     second = compiled(task, "_logits")(variables, {"given": other}, None)[0]
     chunk, stem = task.network.streams_places, task.network.stem
-    known = (1000 - stem.log_mel.samples) // stem.samples // chunk * chunk
+    known = (1000 - stem.log_mel.samples) // (stem.subsampling * stem.log_mel.step) // chunk * chunk
     np.testing.assert_allclose(first[0, :known], second[0, :known], atol=1e-5)
     assert known and not np.allclose(first, second, atol=1e-3)
 

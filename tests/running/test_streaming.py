@@ -67,7 +67,7 @@ def test_of_a_slow_pipe_tokens_come_before_its_end_and_are_those_of_the_whole(na
     thread = threading.Thread(target=write)
     thread.start()
     with os.fdopen(reader, "rb") as pipe:
-        for tokens in recogniser(read_as_it_comes(pipe, "-", RATE, recogniser.piece)):
+        for tokens in recogniser(read_as_it_comes(pipe, "-", RATE, recogniser.window.step)):
             told += tokens
             if told and not half.is_set():
                 heard_first.append(recogniser.heard)
