@@ -41,15 +41,15 @@ def sample(
     `attention` names a PNG for the attention maps of the samples. `streamed`: what is given is read as it comes, and
     what is made of it told at once.
     """
+    if streamed and not (attention is out is count is None):
+        raise UserError("--stream tells on stdout what it makes; leave --out, --count and --attention out")
     trained = load_trained(Path(workdir), config, say, settings, which)
+    if streamed:
+        stream(trained, given, functools.partial(put_out, end=""), say)
+        return 0
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if attention is not None and not isinstance(task, Attending):
         raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
-    if streamed:
-        if attention is not None or out is not None or count is not None:
-            raise UserError("--stream tells on stdout what it makes; leave --out, --count and --attention out")
-        stream(trained, given, functools.partial(put_out, end=""), say)
-        return 0
     try:
         with Stop("after these samples") as stop:
             samples = samples_of(trained, Sampling(trained.assembly), given, count, seed, stop)

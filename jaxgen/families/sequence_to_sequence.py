@@ -218,8 +218,7 @@ class SequenceToSequence:
         0 for one that waits for all of them. Any other sequence is made by `sample`, which gives the same for width 1.
         """
         wait = self._wait(request)
-        given, params = sequence_of(self.spec, request), {"params": variables.params}
-        logits = self.network.apply(params, given, tokens[:, :-1], None, wait)
+        logits = self._read(variables, request, tokens, None, wait)
         now = jnp.take_along_axis(logits, jnp.full((len(tokens), 1, 1), place), axis=1)[:, 0]
         token = jnp.where(place == self.length - 1, self.end, jnp.argmax(now, axis=-1)).astype(jnp.int32)
         return token, jnp.zeros(len(tokens), jnp.int32) if wait is None else wait + place
@@ -246,8 +245,7 @@ class SequenceToSequence:
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, T] nats of the tokens drawn, all in one parallel pass; what is certain has none."""
         tokens, sampler = trajectory.actions, self.sampler
-        given, wait = sequence_of(self.spec, trajectory.request), self._wait(trajectory.request)
-        logits = self.network.apply({"params": variables.params}, given, tokens[:, :-1], None, wait)
+        logits = self._read(variables, trajectory.request, tokens, None, self._wait(trajectory.request))
         log_probs = tempered(logits, sampler.temperature, sampler.top_k, sampler.top_p)
         log_prob = jnp.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
         place = jnp.arange(self.length)
@@ -288,7 +286,13 @@ class SequenceToSequence:
         self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: jax.Array | None = None
     ) -> jax.Array:
         """[B, T, V] of all targets."""
-        tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)
+        return self._read(variables, batch, batch["made"]["value"], keys, wait)
+
+    def _read(
+        self, variables: Variables, request: Batch, tokens: jax.Array, keys: jax.Array | None, wait: jax.Array | None
+    ) -> jax.Array:
+        """Logits [B, T, V] of what follows each but the last of `tokens` [B, T+1] under what `request` gives."""
+        given = sequence_of(self.spec, request)
         return self.network.apply({"params": variables.params}, given, tokens[:, :-1], keys, wait)
 
     def _log_prob(self, variables: Variables, batch: Batch) -> jax.Array:

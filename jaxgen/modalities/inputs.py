@@ -1,9 +1,11 @@
 """What a word on the command line stands for: an existing file's content, standard input for `-`, or itself."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -59,10 +61,23 @@ def file_of(word: str, kind: str) -> Path | IO[bytes]:
     return Path(word)
 
 
-def opened(word: str, kind: str) -> IO[bytes]:
-    """The file that a word names, or standard input, to be read as it comes."""
+@contextlib.contextmanager
+def sound_as_it_comes(word: str) -> Iterator[IO[bytes]]:
+    """The wav file that a word names, or standard input, open to be read as it comes."""
     if word == "-":
-        return sys.stdin.buffer
-    if not os.path.isfile(word):
-        raise UserError(f"there is no file {word}; give the path of {kind}, or - for standard input")
-    return open(word, "rb")
+        yield sys.stdin.buffer
+        return
+    with open(file_of(word, "a wav file"), "rb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def text_as_it_comes(word: str) -> Iterator[IO[bytes]]:
+    """The text file that a word names, or standard input, open to be read as it comes; else the word itself."""
+    if word == "-":
+        yield sys.stdin.buffer
+    elif _is_file(word):
+        with open(word, "rb") as file:
+            yield file
+    else:
+        yield io.BytesIO(word.encode())

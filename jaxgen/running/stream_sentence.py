@@ -66,7 +66,7 @@ def _reads(first: str, characters: Iterator[str]) -> Iterator[Read]:
 
 def _characters(file: IO[bytes]) -> Iterator[str]:
     """The characters of a text in UTF-8 as they come."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     while more := file.read1(4096):
         yield from decoder.decode(more)
     yield from decoder.decode(b"", final=True)

@@ -1,17 +1,14 @@
 """`jaxgen sample --stream`: a recording or sentences read as they come, and what is made of them told at once."""
 # SPDX-License-Identifier: Apache-2.0
 
-import io
-import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO
 
 import numpy as np
 
 from jaxgen.core.data import Codec
 from jaxgen.core.task import StreamsRecordings, StreamsSentences
 from jaxgen.errors import UserError
-from jaxgen.modalities.inputs import opened
+from jaxgen.modalities.inputs import sound_as_it_comes, text_as_it_comes
 from jaxgen.modalities.wave import read_as_it_comes
 from jaxgen.running.stream_recording import Recogniser
 from jaxgen.running.stream_sentence import Read, Translator, sentences_of
@@ -53,31 +50,27 @@ def stream(trained: Trained, words: Sequence[str], put: Put, say: Put) -> None:
     elif isinstance(task, StreamsSentences) and trained.assembly.presentation.reads_sentences:
         translator = Translator(task, trained.variables, trained.assembly.presentation.sentence)
         for word in words or ("-",):
-            for reads in _sentences(word):
-                _sentence(translator, reads, Telling(codec, put), say)
+            with text_as_it_comes(word) as file:
+                for reads in sentences_of(file):
+                    _sentence(translator, reads, Telling(codec, put))
     else:
         raise UserError("--stream is for runs that are given recordings (CTC) or sentences; leave it out")
 
 
 def _recording(recogniser: Recogniser, word: str, telling: Telling, say: Put) -> None:
-    pieces = read_as_it_comes(opened(word, "a wav file"), word, recogniser.window.rate, recogniser.window.step)
-    first = None
-    for told in recogniser(pieces):
-        telling.add(told)
-        if first is None and telling.text:
-            first = recogniser.heard
+    first, window = None, recogniser.window
+    with sound_as_it_comes(word) as file:
+        for told in recogniser(read_as_it_comes(file, word, window.rate, window.step)):
+            telling.add(told)
+            if first is None and telling.text:
+                first = recogniser.heard
     telling.end()
     after = "nothing told" if first is None else f"the first token after {first:.2f} s of it"
     factor = recogniser.spent / recogniser.heard
     say(f"{recogniser.heard:.2f} s of sound, {after}, real-time factor {factor:.3f}")
 
 
-def _sentences(word: str) -> Iterator[Iterator[Read]]:
-    file: IO[bytes] = opened(word, "a text") if word == "-" or os.path.isfile(word) else io.BytesIO(word.encode())
-    return sentences_of(file)
-
-
-def _sentence(translator: Translator, reads: Iterator[Read], telling: Telling, say: Put) -> None:
+def _sentence(translator: Translator, reads: Iterator[Read], telling: Telling) -> None:
     for told, _ in translator(reads):
         telling.add(told)
     telling.end()
