@@ -34,7 +34,7 @@ def spelled(number: Number, language: str) -> str:
     kind, value = number
     if kind == "time":
         hour, minute = map(int, value.split(":"))
-        return _TIMES[language](hour, minute, lambda count: _num2words()(count, lang=language))
+        return _time(hour, minute, language, lambda count: _num2words()(count, lang=language))
     if kind == "decimal":
         return _num2words()(Decimal(value), lang=language)
     if kind == "cardinal":
@@ -45,55 +45,43 @@ def spelled(number: Number, language: str) -> str:
     return re.sub(r"(vingt|cent)sième", r"\1ième", said)  # num2words keeps a plural's s
 
 
-def _english(hour: int, minute: int, say: Callable[[int], str]) -> str:
-    after = say(hour % 12 + 1)
-    match minute:
-        case 0:
-            return f"{say(hour)} o'clock"
-        case 15:
-            return f"quarter past {say(hour)}"
-        case 30:
-            return f"half past {say(hour)}"
-        case 45:
-            return f"quarter to {after}"
-    return f"{say(minute)} past {say(hour)}" if minute < 30 else f"{say(60 - minute)} to {after}"
-
-
-def _german(hour: int, minute: int, say: Callable[[int], str]) -> str:
-    after = say(hour % 12 + 1)
-    match minute:
-        case 0:
-            return f"{'ein' if hour == 1 else say(hour)} Uhr"
-        case 15:
-            return f"Viertel nach {say(hour)}"
-        case 30:
-            return f"halb {after}"
-        case 45:
-            return f"Viertel vor {after}"
-    return f"{say(minute)} nach {say(hour)}" if minute < 30 else f"{say(60 - minute)} vor {after}"
-
-
-def _french(hour: int, minute: int, say: Callable[[int], str]) -> str:
-    def hours(count: int) -> str:
+def _hour(count: int, language: str, say: Callable[[int], str]) -> str:
+    if language == "fr":
         return "une heure" if count == 1 else f"{say(count)} heures"
-
-    def minutes(count: int) -> str:
-        return re.sub(r"\bun$", "une", say(count))
-
-    now, after = hours(hour), hours(hour % 12 + 1)
-    match minute:
-        case 0:
-            return now
-        case 15:
-            return f"{now} et quart"
-        case 30:
-            return f"{now} et demie"
-        case 45:
-            return f"{after} moins le quart"
-    return f"{now} {minutes(minute)}" if minute < 30 else f"{after} moins {minutes(60 - minute)}"
+    return say(count)
 
 
-_TIMES = {"en": _english, "de": _german, "fr": _french}  # on a clock of twelve hours
+def _time(hour: int, minute: int, language: str, say: Callable[[int], str]) -> str:
+    """A time on a clock of twelve hours; past the half hour what is left of it is said."""
+    known, past, before = _TIMES[language]
+    now, after = _hour(hour, language, say), _hour(hour % 12 + 1, language, say)
+    minutes = say(minute if minute < 30 else 60 - minute)
+    if language == "fr":
+        minutes = re.sub(r"\bun$", "une", minutes)
+    if (language, hour, minute) == ("de", 1, 0):
+        now = "ein"
+    said = known.get(minute, past if minute < 30 else before)
+    return said.format(now=now, after=after, minutes=minutes)
+
+
+# of each language: the times with words of their own, by their minutes; those before the half hour, and after it
+_TIMES = {
+    "en": (
+        {0: "{now} o'clock", 15: "quarter past {now}", 30: "half past {now}", 45: "quarter to {after}"},
+        "{minutes} past {now}",
+        "{minutes} to {after}",
+    ),
+    "de": (
+        {0: "{now} Uhr", 15: "Viertel nach {now}", 30: "halb {after}", 45: "Viertel vor {after}"},
+        "{minutes} nach {now}",
+        "{minutes} vor {after}",
+    ),
+    "fr": (
+        {0: "{now}", 15: "{now} et quart", 30: "{now} et demie", 45: "{after} moins le quart"},
+        "{now} {minutes}",
+        "{after} moins {minutes}",
+    ),
+}
 
 
 def _num2words() -> Any:
