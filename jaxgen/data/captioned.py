@@ -25,6 +25,7 @@ from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import holding_out, in_validation
 from jaxgen.data.streams import StreamedExamples
+from jaxgen.data.targets import FittedToTexts, target_arrays
 from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, Words, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.ops.augmentation import shifted
@@ -42,7 +43,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CaptionedPictures:
+class CaptionedPictures(FittedToTexts):
     """Emoji, or a folder of pictures with `captions.jsonl`: a "picture" is given, the tokens of its caption are made.
 
     The words are as in `Pairs`: they begin with the token V, "start", and end with the last one of the vocabulary,
@@ -128,29 +129,10 @@ class CaptionedPictures:
         """These data in the sizes that a run has kept, whatever the pictures and captions have become."""
         return copy_with(self, "_folder", "_listed", "longest", sizes=(*_image(spec).shape[:2], spec.made.length))
 
-    @functools.cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Fitted to the captions of the training split; `with_vocabulary` puts a kept one in its place."""
-        return self.tokens.fit(*self._fitted_to()) if self.kept is None else self.kept
-
     def _fitted_to(self) -> tuple[list[str], list[str]]:
         others = [found.captions for split, found in self._listed.items() if split != "train"]
         all_others = list(itertools.chain(*others)) if isinstance(self.tokens, Characters) else []
         return list(self.of("train").captions), all_others
-
-    def text_digest(self) -> str:
-        """SHA-256 of what the vocabulary is fitted to."""
-        return hashlib.sha256("\n".join(itertools.chain(*self._fitted_to())).encode()).hexdigest()
-
-    def vocabulary_document(self) -> dict[str, Any]:
-        return self.vocabulary.document()
-
-    def with_vocabulary(self, document: dict[str, Any]) -> "CaptionedPictures":
-        """These data with the vocabulary that `vocabulary_document` told, whatever the captions have become."""
-        return copy_with(self, "vocabulary", "longest", kept=self.tokens.read(document))
-
-    def codec(self, name: str) -> Vocabulary:
-        return self.vocabulary
 
     @functools.cached_property
     def longest(self) -> int:
@@ -268,9 +250,7 @@ class _Examples:
             raise BadExample(self.listed.names[place], what)
         if isinstance(picture, Path):
             picture = read_picture(picture, _image(self.spec).shape)
-        tokens = np.full(length + 1, end, np.int32)
-        tokens[0], tokens[1 : len(said) + 1] = end + 1, said
-        made = {"value": tokens, "mask": np.arange(length) <= len(said)}
+        made = {name: rows[0] for name, rows in target_arrays([said], length, end).items()}
         return {"given": {"picture": {"value": picture}}, "made": made}
 
 

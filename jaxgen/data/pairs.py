@@ -21,6 +21,7 @@ from jaxgen.data.files import decoded_lines, read_lines
 from jaxgen.data.joined_pairs import joined
 from jaxgen.data.sources import padded_batches
 from jaxgen.data.splits import holding_out, in_validation
+from jaxgen.data.targets import target_arrays
 from jaxgen.data.tokenizers import BytePairs, Tokenizer, Vocabulary, with_bytes
 from jaxgen.errors import UserError
 from jaxgen.types import Framing, Key, Spec, Tokens
@@ -239,16 +240,11 @@ class Pairs:
 
     def _padded(self, pairs: list[Encoded], size: int) -> dict[str, Any]:
         """The source [N, size] and the target [N, size+1], each with its mask [N, size]."""
-        end = self.vocabularies[1].size
-        source, tokens = np.zeros((len(pairs), size), np.int32), np.full((len(pairs), size + 1), end, np.int32)
-        tokens[:, 0] = end + 1
-        for row, (given, made) in enumerate(pairs):
-            source[row, : len(given)] = given
-            tokens[row, 1 : len(made) + 1] = made
-        place, sizes = np.arange(size), np.array([[len(side) for side in pair] for pair in pairs]).reshape(-1, 2)
-        source_mask, mask = place < sizes[:, :1], place <= sizes[:, 1:]
-        given = {"source": {"value": source, "mask": source_mask}}
-        return {"given": given, "made": {"value": tokens, "mask": mask}}
+        source, mask = np.zeros((len(pairs), size), np.int32), np.zeros((len(pairs), size), bool)
+        for row, (given, _) in enumerate(pairs):
+            source[row, : len(given)], mask[row, : len(given)] = given, True
+        made = target_arrays([target for _, target in pairs], size, self.vocabularies[1].size)
+        return {"given": {"source": {"value": source, "mask": mask}}, "made": made}
 
 
 def _room(pair: Encoded) -> int:

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import hashlib
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,12 +10,12 @@ import numpy as np
 
 from jaxgen.data.bucketed_recordings import Bucket, BucketedRecordings
 from jaxgen.data.buckets import check_buckets
-from jaxgen.data.copies import copy_with
 from jaxgen.data.examples import BadExample
 from jaxgen.data.recordings import HostRecordings, Kept, Recordings, ResidentRecordings
 from jaxgen.data.residence import Residence
 from jaxgen.data.splits import holding_out
 from jaxgen.data.surroundings import Surroundings
+from jaxgen.data.targets import FittedToTexts, target_arrays
 from jaxgen.data.tokenizers import Characters, Tokenizer, Vocabulary, with_bytes
 from jaxgen.data.wav_folders import WavFolder
 from jaxgen.data.waves import Recording
@@ -69,7 +67,7 @@ class Sounds(Recordings):
 
 
 @dataclass(frozen=True)
-class Speech(Recordings):
+class Speech(FittedToTexts, Recordings):
     """Recordings of speech and their words: a wave is given, tokens are made.
 
     The words are as in `Pairs`: they begin with the token V, "start", and end with the last one of the vocabulary,
@@ -91,33 +89,14 @@ class Speech(Recordings):
         if self.buckets and self.residence is Residence.DEVICE:
             raise UserError("data.residence=DEVICE: batches of several shapes are streamed; leave data.buckets out")
 
-    @functools.cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Fitted to the words of the training split; `with_vocabulary` puts a kept one in its place."""
-        return self.tokens.fit(*self._fitted_to()) if self.kept is None else self.kept
-
     def _fitted_to(self) -> tuple[list[str], list[str]]:
         texts = [one.told for one, _ in self.good("train")]
         splits = ("validation", "test") if self.holds_out else ("test",)
         others = [one.told for split in splits for one, _ in self.good(split)]
         return texts, others if isinstance(self.tokens, Characters) else []
 
-    def text_digest(self) -> str:
-        """SHA-256 of what the vocabulary is fitted to."""
-        return hashlib.sha256("\n".join(itertools.chain(*self._fitted_to())).encode()).hexdigest()
-
-    def vocabulary_document(self) -> dict[str, Any]:
-        return self.vocabulary.document()
-
-    def with_vocabulary(self, document: dict[str, Any]) -> "Speech":
-        """These data with the vocabulary that `vocabulary_document` told, whatever the words have become."""
-        return copy_with(self, "vocabulary", "longest", kept=self.tokens.read(document))
-
     def with_validation(self) -> "Speech":
         return holding_out(self, "vocabulary", "longest")
-
-    def codec(self, name: str) -> Vocabulary:
-        return self.vocabulary
 
     @functools.cached_property
     def longest(self) -> int:
@@ -141,14 +120,8 @@ class Speech(Recordings):
 
     def tokens_of(self, found: list[Kept], length: int) -> dict[str, np.ndarray]:
         """The words of recordings as tokens [n, T+1] with a mask [n, T]."""
-        end = self.vocabulary.size
-        tokens, mask = np.full((len(found), length + 1), end, np.int32), np.zeros((len(found), length), bool)
-        tokens[:, 0] = end + 1
-        for row, (recording, _) in enumerate(found):
-            said = self.vocabulary.encode(recording.told)
-            tokens[row, 1 : len(said) + 1] = said
-            mask[row, : len(said) + 1] = True
-        return {"value": tokens, "mask": mask}
+        encoded = [self.vocabulary.encode(recording.told) for recording, _ in found]
+        return target_arrays(encoded, length, self.vocabulary.size)
 
     def source(self) -> ResidentRecordings | HostRecordings | BucketedRecordings:
         if not self.buckets:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgen.data.targets import target_arrays
 from jaxgen.data.tokenizers import target_bytes
 from jaxgen.errors import UserError
 from jaxgen.metrics.translation import Incomparable
@@ -148,12 +149,7 @@ class TargetPresents(Texts):
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """From "start" to "end", padded with ends that do not count."""
         encoded, end = [self._encoded(text_of(word)) for word in words], self._end
-        length = max(map(len, encoded)) + 1
-        value = np.full((len(encoded), length + 1), end, np.int32)
-        value[:, 0] = end + 1
-        for row, tokens in enumerate(encoded):
-            value[row, 1 : len(tokens) + 1] = tokens
-        return {"value": value, "mask": np.stack([np.arange(length) <= len(tokens) for tokens in encoded])}
+        return target_arrays(encoded, max(map(len, encoded)) + 1, end)
 
     def lines(self, arrays: Arrays) -> list[str]:
         """A line for each; with alternatives a line for each of them, its row's number and its score before it."""
