@@ -16,9 +16,10 @@ import optax
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.part import Part
-from jaxgen.core.task import Aux, Trajectory, Turn, Window, knobs_of
+from jaxgen.core.task import Aux, Trajectory, Window, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.ctc_sampler import PrefixBeamSearch
+from jaxgen.families.one_network import OneNetwork
 from jaxgen.families.token_likelihood import at_first, likelihood_figures, likelihood_sums, mean_over_tokens
 from jaxgen.nn.conditions import Sequence, empty_sequence, sequence_of, sequence_sizes
 from jaxgen.ops import ctc
@@ -48,7 +49,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class CTC:
+class CTC(OneNetwork):
     """Maximum likelihood of a text under a recording, by CTC; texts are searched for by `sampler`.
 
     A text that has more tokens than its recording has places, which no path gives, counts for nothing in training and
@@ -86,18 +87,6 @@ class CTC:
 
     def init(self, key: Key) -> Variables:
         return Variables(self.network.init(key, empty_sequence(self.spec))["params"], Extra())
-
-    def rows(self, batch_size: int) -> None:
-        return None
-
-    def layout(self) -> tuple[Rule, ...]:
-        return self.network.layout
-
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn("likelihood", self.loss),)
-
-    def absorb(self, shared: Any, statistics: Any) -> Any:
-        return shared
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats of the texts over their tokens; `texts_too_long` is the share of those that no path gives."""

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
+from jaxgen.core.task import Aux, Trajectory, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.families.one_network import OneNetwork
 from jaxgen.families.text_windows import Windows, given_to
 from jaxgen.families.token_likelihood import likelihood_figures, likelihood_sums, masked, mean_over_tokens
 from jaxgen.families.token_samplers import TokenSampler
@@ -61,7 +62,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class LanguageModel:
+class LanguageModel(OneNetwork):
     """Maximum likelihood, one token after another.
 
     A picture is its levels in raster order after a start token, under what is given where something is. A text that
@@ -125,15 +126,6 @@ class LanguageModel:
     def rows(self, batch_size: int) -> Carry | None:
         """What is kept before a stream's first batch; None for pictures and lone sequences, which keep nothing."""
         return self.network.carry(batch_size, self.length) if self._streams else None
-
-    def layout(self) -> tuple[Rule, ...]:
-        return self.network.layout
-
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn("likelihood", self.loss),)
-
-    def absorb(self, shared: Any, statistics: Any) -> Any:
-        return shared
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens (or pixels' channels) of -log p, nats."""

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
-from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
+from jaxgen.core.task import Aux, Trajectory, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.ctc_task import text_log_prob
+from jaxgen.families.one_network import OneNetwork
 from jaxgen.families.token_likelihood import (
     at_first,
     likelihood_figures,
@@ -74,7 +75,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class SequenceToSequence:
+class SequenceToSequence(OneNetwork):
     """Maximum likelihood of the sequence made, token by token, under the sentence given (teacher forcing).
 
     `label_smoothing` is the share of each target that is spread over all tokens (arXiv 1512.00567); likelihoods and
@@ -135,18 +136,6 @@ class SequenceToSequence:
         nothing, start = empty_sequence(self.spec), jnp.zeros((1, 1), jnp.int32)
         method = "aligned" if self.ctc else None
         return Variables(self.network.init(key, nothing, start, method=method)["params"], Extra())
-
-    def rows(self, batch_size: int) -> None:
-        return None
-
-    def layout(self) -> tuple[Rule, ...]:
-        return self.network.layout
-
-    def turns(self) -> tuple[Turn, ...]:
-        return (Turn("likelihood", self.loss),)
-
-    def absorb(self, shared: Any, statistics: Any) -> Any:
-        return shared
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens of the smoothed cross-entropy, nats; `nats_per_token` is the one without smoothing."""
