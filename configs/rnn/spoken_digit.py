@@ -9,7 +9,7 @@ the prepared set.
     jaxgen train --config configs/rnn/spoken_digit.py --workdir runs/jackson --set data.speaker=jackson
 
 Expect no error in the 300 strings of the test (word error rate 0 %), nor in its 300 recordings one by one (`--split
-digits`), at a real-time factor of 0.003 and an average lagging of 0.68 s (`python benchmarks/streaming.py`), after 14
+digits`), at a real-time factor of 0.001 and an average lagging of 0.67 s (`python benchmarks/streaming.py`), after 14
 min on two cores of an AMD EPYC with AVX-512 beside much other work; one seed.
 """
 # SPDX-License-Identifier: Apache-2.0

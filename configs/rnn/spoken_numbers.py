@@ -9,7 +9,7 @@ training utterance.
     jaxgen sample --workdir runs/rnn_numbers --given recording.wav
 
 Expect on the test a word error rate of 10.9 % (character error rate 6.1 %; a beam of 8: 10.8 %), 48 % of the texts
-exact, at a real-time factor of 0.003 and an average lagging of 0.69 s (`python benchmarks/streaming.py`), after 20 min
+exact, at a real-time factor of 0.001 and an average lagging of 0.69 s (`python benchmarks/streaming.py`), after 20 min
 on two cores of an AMD EPYC with AVX-512 beside much other work, 3 of them to make the utterances; one seed.
 """
 # SPDX-License-Identifier: Apache-2.0
