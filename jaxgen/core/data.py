@@ -241,6 +241,14 @@ class Checked(Protocol):
 
 
 @runtime_checkable
+class Prepared(Protocol):
+    """Data whose examples are made on this machine before they can be read, which takes long once."""
+
+    def prepare(self, split: str, work: Working, stopped: Callable[[], bool]) -> None:
+        """Makes those of a split that are not kept yet; where it is stopped not all of them."""
+
+
+@runtime_checkable
 class KeepsSpec(Protocol):
     """Data that choose sizes by their examples, and keep to those that a run has trained on."""
 

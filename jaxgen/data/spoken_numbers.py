@@ -99,12 +99,22 @@ class SpokenNumbers(Speech):
 
     def good(self, split: str) -> list[Kept]:
         """The utterances of a split, or of an expression, that fit `seconds`."""
-        expression = {"train": self.train, "test": self.test}.get(split, split)
+        expression, parts = self._parts(split)
         if expression not in self._held:
-            sizes = {known: len(listed) for known, listed in self.plan.items()}
-            parts = rows_of(expression, sizes, self.name)
             self._held[expression] = [one for part in parts for one in self._utterances(*part)]
         return self._held[expression]
+
+    def _parts(self, split: str) -> tuple[str, list[tuple[str, int, int]]]:
+        """The expression that a split is, and the splits that are read for it, from which row to which."""
+        expression = {"train": self.train, "test": self.test}.get(split, split)
+        sizes = {known: len(listed) for known, listed in self.plan.items()}
+        return expression, rows_of(expression, sizes, self.name)
+
+    def prepare(self, split: str, work: Working, stopped: Callable[[], bool]) -> None:
+        """Speaks what is not kept yet of a split or an expression."""
+        for spoken, _, _ in self._parts(split)[1]:
+            if not stopped():
+                self._rendered(spoken, work, stopped)
 
     def _utterances(self, split: str, first: int, end: int) -> list[Kept]:
         kept, most, listed = self._rendered(split), round(self.seconds * self.rate), self.plan[split]

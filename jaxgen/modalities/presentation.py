@@ -26,12 +26,13 @@ from jaxgen.modalities.presents import (
     Measured,
     OnePerLine,
     OwnModality,
+    Playable,
     Presents,
     WithTexts,
     counted,
     counted_rows,
 )
-from jaxgen.modalities.tokens import SourcePresents, text_presents
+from jaxgen.modalities.tokens import SourcePresents, TargetPresents, text_presents, with_references
 from jaxgen.modalities.wave import WavePresents
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.attention_maps import attention_maps
@@ -117,14 +118,25 @@ class Presentation:
         count = self.made.shown
         if not self.given or self.free:
             return _request(count * count if isinstance(self.made, Measured) else count, {}, None)
-        readers = list(self.given.values())
-        if len(readers) == 1 and isinstance(readers[0], Enumerable):
-            kinds = min(counted(readers[0].every()), _MOST_KINDS)
-            return self._unasked(count * kinds)
+        if self._classes is not None:
+            return self._unasked(count * min(counted(self._classes.every()), _MOST_KINDS))
         if not isinstance(data, Finite):
             return _request(count, {}, None)
         given = data.first("test", count)["given"]
         return _request(len(jax.tree.leaves(given)[0]), given, None)
+
+    def shown_references(self, data: Any) -> list[str] | None:
+        """What the texts that are made for `shown` should be; None where a run shows something else of itself."""
+        of_texts = isinstance(self.made, TargetPresents) and self.given and not self.free and self._classes is None
+        if not of_texts or not isinstance(data, Finite):
+            return None
+        return self.made.captions(data.first("test", self.made.shown)["made"])
+
+    @property
+    def _classes(self) -> Enumerable | None:
+        """What is given, where that is one of a few values and nothing else."""
+        readers = list(self.given.values())
+        return readers[0] if len(readers) == 1 and isinstance(readers[0], Enumerable) else None
 
     def example(self, word: str) -> dict[str, Any]:
         """A batch of one, {"row", "made"}, of what `score` looks at."""
@@ -142,13 +154,17 @@ class Presentation:
         rows = [jax.tree.map(lambda array, n=n: array[n : n + 1], arrays) for n in range(len(captions))]
         return [({name: caption}, {name: row}) for caption, row in zip(captions, rows, strict=True)]
 
-    def show(self, samples: Batch) -> Artefact:
-        """Samples in one file, with what was given for each."""
-        if isinstance(self.made, OnePerLine) and len(self.given) == 1:
-            name, reader = next(iter(self.given.items()))
-            if isinstance(reader, WithTexts) and name in samples["given"]:
-                return reader.show_with(samples["given"][name], self.made.captions(samples["made"]))
-        return self.made.show(samples["made"], self._captions(samples))
+    def show(self, samples: Batch, references: Sequence[str] | None = None) -> Artefact:
+        """Samples in one file, with what was given for each and, where it is known, what the texts made should be."""
+        made, captions = samples["made"], self._captions(samples)
+        name, reader = next(iter(self.given.items())) if len(self.given) == 1 else ("", None)
+        given = samples["given"].get(name)
+        if isinstance(self.made, OnePerLine) and isinstance(reader, WithTexts) and given is not None:
+            return reader.show_with(given, with_references(self.made.captions(made), references))
+        shown = self.made.show(made, captions, *([] if references is None else [references]))
+        if shown.is_text and isinstance(reader, Playable) and given is not None:
+            return replace(shown, recordings=tuple(reader.recordings(given)))
+        return shown
 
     def lines(self, samples: Batch) -> list[str] | None:
         """Samples a line each, without what was given; None where they are none that can be written so."""

@@ -116,6 +116,14 @@ class WithTexts(Protocol):
 
 
 @runtime_checkable
+class Playable(Protocol):
+    """A modality that can be listened to where a text is made for it."""
+
+    def recordings(self, arrays: Arrays) -> list[bytes]:
+        """A wav file of each example."""
+
+
+@runtime_checkable
 class DrawsAttention(Protocol):
     """A modality on which can be drawn how much is attended to where."""
 

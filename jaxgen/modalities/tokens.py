@@ -14,11 +14,11 @@ from jaxgen.metrics.unmeasured import Figures, none_of
 from jaxgen.modalities.inputs import lines_of, text_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.modalities.text_measures import TextMeasures, text_measures
-from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.artefacts import PARTED, Artefact
 from jaxgen.reporting.terminal import say
 from jaxgen.types import Batch, Framing, Tokens, Unit
 
-_BETWEEN = "\n\n――――――――\n\n"
+_NEAREST = 100_000  # training texts of which the nearest is chosen
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,13 @@ class Texts:
     def words(self, arrays: Arrays) -> list[str]:
         return self.captions(arrays)
 
-    def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
-        texts = self.captions(arrays)
+    def show(
+        self, arrays: Arrays, captions: Sequence[str] | None, references: Sequence[str] | None = None
+    ) -> Artefact:
+        texts = with_references(self.captions(arrays), references)
         if captions is not None:
             texts = [f"{caption}\n{text}" for caption, text in zip(captions, texts, strict=True)]
-        return Artefact("txt", _BETWEEN.join(texts).encode("utf-8", "replace"))
+        return Artefact("txt", PARTED.join(texts).encode("utf-8", "replace"))
 
     @property
     def _units(self) -> str:
@@ -144,7 +146,11 @@ class TargetPresents(Texts):
     """Sentences that are made for what is given, measured against references."""
 
     draws = 1
-    training = 100_000
+
+    @property
+    def training(self) -> int:
+        """None where no text can be chosen by what is given."""
+        return 0 if self._measures.nearest is None else _NEAREST
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """From "start" to "end", padded with ends that do not count."""
@@ -209,6 +215,13 @@ def text_presents(tokens: Tokens, meaning: Meaning) -> Texts:
     if tokens.framing is Framing.PACKED and tokens.vocabulary != meaning.codec.size + 1:
         raise UserError("this run was trained when documents had no end; train it again, or use the version of then")
     return _OF_FRAMING.get(tokens.framing, TextPresents)(tokens, meaning)
+
+
+def with_references(texts: Sequence[str], references: Sequence[str] | None) -> list[str]:
+    """Each text with what it should be on a line of its own, where that is known."""
+    if references is None:
+        return list(texts)
+    return [f"{text}\nreference: {reference}" for text, reference in zip(texts, references, strict=True)]
 
 
 def before_end(tokens: np.ndarray, end: int) -> np.ndarray:

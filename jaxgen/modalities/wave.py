@@ -61,16 +61,25 @@ class WavePresents:
 
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         """A wav file of all, one after another; players show no captions."""
+        pause = np.zeros(round(_PAUSE * self.wave.rate), np.int16)
+        parts = [part for samples in self._each(arrays) for part in (samples, pause)]
+        return Artefact("wav", self._file(np.concatenate(parts[:-1])))
+
+    def recordings(self, arrays: Arrays) -> list[bytes]:
+        return [self._file(samples) for samples in self._each(arrays)]
+
+    def _each(self, arrays: Arrays) -> Iterator[np.ndarray]:
+        """[n] int16 of each recording, without its padding."""
+        lengths = arrays.get("length", [self.wave.samples] * len(arrays["value"]))
+        for samples, length in zip(np.asarray(arrays["value"]), lengths, strict=True):
+            yield np.clip(np.rint(samples[:length] * FULL), -FULL, FULL - 1).astype(np.int16)
+
+    def _file(self, samples: np.ndarray) -> bytes:
         from scipy.io import wavfile
 
-        pause = np.zeros(round(_PAUSE * self.wave.rate), np.int16)
-        lengths = arrays.get("length", [self.wave.samples] * len(arrays["value"]))
-        parts = []
-        for samples, length in zip(np.asarray(arrays["value"]), lengths, strict=True):
-            parts += [np.clip(np.rint(samples[:length] * FULL), -FULL, FULL - 1).astype(np.int16), pause]
         buffer = io.BytesIO()
-        wavfile.write(buffer, self.wave.rate, np.concatenate(parts[:-1]))
-        return Artefact("wav", buffer.getvalue())
+        wavfile.write(buffer, self.wave.rate, samples)
+        return buffer.getvalue()
 
 
 def read_as_it_comes(file: IO[bytes], word: str, rate: int, piece: int) -> Iterator[np.ndarray]:

@@ -3,19 +3,30 @@
 
 from dataclasses import dataclass
 
+RECORDING = "given-"  # given-1.wav and so on among a run's samples, one for each example of its newest text
+PARTED = "\n\n――――――――\n\n"  # between the examples of a text
 MEDIA = {"png": "image/png", "gif": "image/gif", "wav": "audio/wav", "txt": "text/plain"}
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file's content; `suffix` is a key of MEDIA."""
+    """A file's content; `suffix` is a key of MEDIA.
+
+    `recordings`: the wav files that the examples of a text were made for, one for each of its parts.
+    """
 
     suffix: str
     content: bytes
+    recordings: tuple[bytes, ...] = ()
 
     @property
     def is_text(self) -> bool:
         return self.suffix == "txt"
+
+    @property
+    def parts(self) -> list[str]:
+        """A text's examples."""
+        return self.content.decode("utf-8", "replace").split(PARTED)
 
     def __post_init__(self):
         if self.suffix not in MEDIA:

@@ -1,7 +1,6 @@
 """The one-page report: a single HTML file that needs neither network nor other files."""
 # SPDX-License-Identifier: Apache-2.0
 
-import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,13 @@ from pathlib import Path
 from jaxgen import __version__
 from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
-from jaxgen.reporting.artefacts import MEDIA, Artefact
 from jaxgen.reporting.curves import Curve, curves_svg
 from jaxgen.reporting.fields import rows
 from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
 from jaxgen.reporting.prose import family_title, headline, lede, passages, titles
 from jaxgen.reporting.reasons import REASONS, by_reason
 from jaxgen.reporting.run_view import RunView, split
+from jaxgen.reporting.samples_figure import samples_figure
 from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
 from jaxgen.reporting.tuning_tables import change, change_columns, drifts, tuned_tables
@@ -24,7 +23,6 @@ from jaxgen.reporting.tuning_tables import change, change_columns, drifts, tuned
 # Whatever a run folder holds, the browser loads nothing: the policy allows the page's own media and style alone.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 CHARTS_SHOWN = 4  # two by two beside the sample grid
-TEXT_SHOWN = 6000  # characters of sample text
 
 
 def write_report(
@@ -122,8 +120,8 @@ def _tuned(run: RunView, index: int) -> str:
         f'<div class="tuned" id="run-{index}"><h3>{escaped(family_title(run))}, {escaped(_aim(run))}',
         f"<small>{escaped(run.name)}</small></h3>",
         f'<p class="facts">{escaped(" · ".join(filter(None, (_changes(run), _facts(run)))))}</p><div class="pair">',
-        _shown(run.samples_before, "Before", f"Samples before {run.name}"),
-        _shown(run.samples, "After", f"Samples of {run.name}"),
+        samples_figure(run.samples_before, "Before", f"Samples before {run.name}"),
+        samples_figure(run.samples, "After", f"Samples of {run.name}"),
         charts.get(chosen, ""),
         "</div>",
         _details(run, more),
@@ -160,7 +158,7 @@ def _run_section(run: RunView, title: str, index: int, below: str) -> str:
     parts = [
         f'<section id="run-{index}"><h2>{escaped(title)}{name}</h2>',
         f'<p class="facts">{escaped(_facts(run))}</p><div class="run">',
-        _shown(run.samples, "Newest samples", f"Samples of {run.name}"),
+        samples_figure(run.samples, "Newest samples", f"Samples of {run.name}"),
         f'<div class="charts{"" if run.samples else " lone"}">{"".join(shown)}</div>' if shown else "",
         "</div>",
         _details(run, more),
@@ -204,30 +202,6 @@ def _facts(run: RunView) -> str:
     }
     known = {name: number(run.summary.get(name)) for name in words}
     return " · ".join(words[name](value) for name, value in known.items() if value is not None)
-
-
-def _shown(artefact: Artefact | None, caption: str, words: str) -> str:
-    """A figure of what a run shows of its samples; nothing where there is none."""
-    if artefact is None:
-        return ""
-    if artefact.is_text:
-        text = artefact.content.decode("utf-8", "replace")
-        text = text[:TEXT_SHOWN] + ("…" if len(text) > TEXT_SHOWN else "")
-        return f'<figure class="text"><figcaption>{caption}</figcaption><pre>{escaped(text)}</pre></figure>'
-    source = f"data:{MEDIA[artefact.suffix]};base64,{base64.b64encode(artefact.content).decode()}"
-    if artefact.suffix == "wav":
-        player = f'<audio controls aria-label="{escaped(words)}" src="{source}"></audio>'
-        return f"<figure><figcaption>{caption}</figcaption>{player}</figure>"
-    width, height = _size(artefact)
-    picture = f'<img alt="{escaped(words)}" width="{width}" height="{height}" src="{source}">'
-    return f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"
-
-
-def _size(picture: Artefact) -> tuple[int, int]:
-    """Width and height of a PNG (its IHDR) or a GIF (its logical screen), pixels."""
-    if picture.suffix == "gif":
-        return tuple(int.from_bytes(picture.content[start : start + 2], "little") for start in (6, 8))
-    return tuple(int.from_bytes(picture.content[start : start + 4], "big") for start in (16, 20))
 
 
 def _drawn(run: RunView) -> dict[str, str]:

@@ -23,7 +23,7 @@ def captioned_pictures(pixels: UInt8[np.ndarray, "N H W C"], captions: Sequence[
     pictures = [_magnified(one) for one in pixels]
     width, height = pictures[0].size
     font = font_for(captions, _SIZE)
-    lines = [textwrap.wrap(legible(caption, font), _WIDE) or [""] for caption in captions]
+    lines = [_wrapped(legible(caption, font)) for caption in captions]
     left = width + 2 * _MARGIN
     right = int(max(font.getlength(line) for several in lines for line in several)) + 2 * _MARGIN
     tall = [max(height, _LINE * len(several)) + _MARGIN for several in lines]
@@ -62,6 +62,10 @@ def attended_pictures(
             draw.text((left + width / 2, top), _fitting(legible(word, font), font, width), "black", font, "ma")
             page.paste(_faded(picture, _grid(one, height / width)), (left, top + _LINE))
     return _png(page)
+
+
+def _wrapped(caption: str) -> list[str]:
+    return [part for line in caption.split("\n") for part in textwrap.wrap(line, _WIDE)] or [""]
 
 
 def _grid(weights: np.ndarray, ratio: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxgen.errors import UserError
-from jaxgen.reporting.artefacts import MEDIA, Artefact
+from jaxgen.reporting.artefacts import MEDIA, RECORDING, Artefact
 from jaxgen.reporting.markup import number
 from jaxgen.reporting.reasons import REASONS, reasons
 
@@ -93,9 +93,9 @@ def read_run(path: str | os.PathLike) -> RunView:
     shown = _shown(folder / "samples")
     first = shown.get(0)
     if not view.start:
-        return replace(view, samples=_artefact(shown[max(shown)] if shown else None))
+        return replace(view, samples=_with_recordings(shown[max(shown)] if shown else None))
     newest = shown[max(shown)] if shown and max(shown) else None
-    return replace(view, samples=_artefact(newest), samples_before=_artefact(first))
+    return replace(view, samples=_with_recordings(newest), samples_before=_artefact(first))
 
 
 def labels(runs: Sequence[RunView]) -> list[str]:
@@ -224,6 +224,16 @@ def _shown(folder: Path) -> dict[int, Path]:
     """The files STEP.SUFFIX of each step."""
     files = (path for suffix in MEDIA for path in folder.glob(f"*.{suffix}"))
     return {int(path.stem): path for path in files if path.stem.isdecimal()}
+
+
+def _with_recordings(path: Path | None) -> Artefact | None:
+    """A run's newest samples; where they are texts, with the recordings that these were made for."""
+    artefact = _artefact(path)
+    if artefact is None or not artefact.is_text:
+        return artefact
+    files = {file.stem.removeprefix(RECORDING): file for file in path.parent.glob(f"{RECORDING}*.wav")}
+    numbers = sorted((number for number in files if number.isdecimal()), key=int)
+    return replace(artefact, recordings=tuple(_artefact(files[number]).content for number in numbers))
 
 
 def _artefact(path: Path | None) -> Artefact | None:

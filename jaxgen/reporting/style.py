@@ -48,7 +48,7 @@ table { border-collapse: collapse; font: 14px/1.35 var(--plain); font-variant-nu
 .references th { font-weight: 400 !important; }
 .run { display: grid; grid-template-columns: minmax(0, 26rem) minmax(0, 1fr); gap: 24px 40px; align-items: start;
   margin-bottom: 18px; }
-.run > .text { grid-column: 1 / -1; }
+.run > .text, .run > .text + .charts { grid-column: 1 / -1; }
 .tuned { margin: 30px 0 0; padding-top: 16px; border-top: 1px solid var(--line); }
 h3 { margin: 0 0 4px; font-size: 1.05rem; font-weight: 600; line-height: 1.35; }
 h3 small { margin-left: .5em; color: var(--soft); font: 400 13px var(--plain); }
@@ -78,9 +78,14 @@ summary { width: fit-content; color: var(--link); cursor: pointer; }
 pre { margin: 0; padding: 14px 16px; overflow: auto; max-height: 28rem; border: 1px solid var(--line);
   border-radius: 6px; background: var(--card); font: 13px/1.5 var(--fixed); white-space: pre-wrap;
   overflow-wrap: anywhere; }
+.played { display: grid; gap: 14px; margin: 0; padding: 0; list-style: none; }
+.played li { display: grid; grid-template-columns: minmax(0, 20rem) minmax(0, 1fr); gap: 8px 20px;
+  align-items: center; }
+.played pre:only-child { grid-column: 1 / -1; } audio { width: 100%; max-width: 26rem; }
 footer { margin-top: 64px; padding-top: 18px; border-top: 1px solid var(--line); color: var(--soft);
   font: 13px/1.5 var(--plain); }
-@media screen and (max-width: 56rem) { .run, .pair { grid-template-columns: minmax(0, 1fr); }
+@media screen and (max-width: 56rem) {
+  .run, .pair, .played li { grid-template-columns: minmax(0, 1fr); }
   main { padding: 32px 18px 48px; } h1 { font-size: 1.65rem; } .fields th { width: 45%; } }
 @media print { @page { size: A4 landscape; margin: 14mm; }
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #555; --line: #ccc; --mark: #eee; --good: #000;

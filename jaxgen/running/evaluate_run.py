@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxgen.core.data import Prepared
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.reasons import REASONS, by_reason
-from jaxgen.reporting.terminal import say
-from jaxgen.running.bounded import never
+from jaxgen.reporting.terminal import Work, say
+from jaxgen.running.bounded import Stopped, never
 from jaxgen.running.changed_data import as_begun
 from jaxgen.running.data_info import chosen_data
 from jaxgen.running.figures import figures_of, in_json
@@ -38,7 +39,12 @@ def evaluate_run(
 
 def evaluate_trained(trained: Trained, split: str, stopped: Callable[[], bool], own: bool) -> dict[str, Any]:
     """The figures of a run that has been loaded; `own`: at its newest checkpoint, with the run's own settings."""
-    figures = in_json(figures_of(_on_its_own_data(trained), split, stopped))
+    trained = _on_its_own_data(trained)
+    if isinstance(data := trained.assembly.data, Prepared):
+        data.prepare(split, Work, stopped)
+        if stopped():
+            raise Stopped
+    figures = in_json(figures_of(trained, split, stopped))
     for sentence in by_reason(figures):
         say(sentence)
     if split == "test" and own:

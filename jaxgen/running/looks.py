@@ -103,7 +103,8 @@ class Looks:
     def _samples(self, state: TrainState) -> Artefact:
         assembly = self._assembly
         variables, key = on_one_device(self._variables(state)), jax.random.fold_in(assembly.key, 4)
-        return assembly.presentation.show(self._sampling(variables, self._request, key, self._stopped, self.work))
+        made = self._sampling(variables, self._request, key, self._stopped, self.work)
+        return assembly.presentation.show(made, self._references)
 
     def _variables(self, state: TrainState) -> Variables:
         devices = self._assembly.devices
@@ -117,6 +118,10 @@ class Looks:
     @functools.cached_property
     def _request(self) -> dict:
         return self._assembly.presentation.shown(self._assembly.data)
+
+    @functools.cached_property
+    def _references(self) -> list[str] | None:
+        return self._assembly.presentation.shown_references(self._assembly.data)
 
     @functools.cached_property
     def _sampling(self) -> Sampling:

@@ -32,7 +32,8 @@ def references_of(workdirs: Sequence[Path]) -> dict[str, dict[str, Any]]:
         except UserError:
             continue  # a run of the user's own classes, or one that has kept nothing yet, has no reference rows
         kind = type(presentation.made), data.name
-        if kind in known or not isinstance(presentation.made, Measured) or not isinstance(data, Finite):
+        measured = isinstance(presentation.made, Measured) and presentation.made.training
+        if kind in known or not measured or not isinstance(data, Finite):
             continue
         known.add(kind)
         for name, row in _rows(data, info, presentation).items():

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from jaxgen.core.tracker import Tracker
-from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.artefacts import RECORDING, Artefact
 from jaxgen.reporting.events import EventWriter
 from jaxgen.running.trackers import Trackers
 from jaxgen.training.folder import METRICS, FollowedFolder, RunFolder
@@ -40,6 +40,9 @@ class RunLog:
         self._trackers.log(step, split, values)
 
     def samples(self, step: int, artefact: Artefact) -> None:
+        """Recordings that texts were made for are the same at every step, and kept once."""
+        for number, recording in enumerate(artefact.recordings, 1):
+            self.folder.write(f"samples/{RECORDING}{number}.wav", recording)
         name = f"samples/{step}.{artefact.suffix}"
         self.folder.write(name, artefact.content)
         if self._events is not None:

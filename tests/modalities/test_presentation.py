@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from scipy.io import wavfile
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
@@ -326,6 +327,7 @@ def test_the_nearest_training_picture_tells_a_baseline_and_recordings_have_none(
     wave = {"value": np.zeros((3, 8), np.float32), "length": np.full(3, 8)}
     recordings = [{"given": {"what": {k: v[:n] for k, v in wave.items()}}, "made": texts(*["dog"] * n)} for n in (3, 2)]
     assert made_for(Wave(8, 8000)).references(*recordings) == {}
+    assert made_for(Wave(8, 8000)).made.training == 0  # none are read for it
 
 
 def read_png(content: bytes) -> np.ndarray:
@@ -342,6 +344,25 @@ def test_each_picture_stands_beside_its_caption():
     black, red = ((page == colour).all(axis=2) for colour in ((0, 0, 0), (255, 0, 0)))
     assert red.sum() == 96 * 96 and red.nonzero()[0].min() > black[:, :104].nonzero()[0].max()  # below the first
     assert (page[:104, 112:].min() < 128) and (page[112:, 112:].min() < 128)  # letters right of both
+
+
+def test_texts_stand_above_what_they_should_be_and_recordings_are_kept_apart():
+    value = np.linspace(-1, 0.5, 16, dtype=np.float32).reshape(2, 8)
+    given = {"what": {"value": value, "length": np.array([8, 3])}}
+    shown = made_for(Wave(8, 8000)).show({"given": given, "made": texts("red cat", "dog")}, ["cat", "dog"])
+    assert shown.parts == [
+        "recording of 0.00 s\nred cat\nreference: cat",
+        "recording of 0.00 s\ndog\nreference: dog",
+    ]
+    for wav, row, length in zip(shown.recordings, value, (8, 3), strict=True):
+        rate, samples = wavfile.read(io.BytesIO(wav))
+        assert rate == 8000 and np.array_equal(samples, np.rint(row[:length] * 32_768).astype(np.int16))
+    pictures = {"what": {"value": np.zeros((1, 2, 2, 3), np.uint8)}}
+    bare, with_reference = (
+        read_png(made_for(Image(2, 2, 3, 256)).show({"given": pictures, "made": texts("dog")}, said).content)
+        for said in (None, ["red cat"])
+    )
+    assert (with_reference < 128).sum() > 2 * (bare < 128).sum() - 3 * 96 * 96  # black letters, more of them
 
 
 def test_attention_fades_what_a_word_does_not_look_at():

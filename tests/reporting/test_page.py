@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.errors import UserError
+from jaxgen.reporting import samples_figure
+from jaxgen.reporting.artefacts import PARTED, RECORDING
 from jaxgen.reporting.columns import KNOWN
 from jaxgen.reporting.markup import DASH, duration, escaped, number, rounded
 from jaxgen.reporting.page import write_report
@@ -140,6 +142,30 @@ def test_hostile_strings_stay_text(tmp_path, images):
     assert sum(tag == "img" for tag, _ in shown.tags) == 0  # the newest is a text
     assert shown.text.count("<script>alert('x')</script>") > 10
     assert not set("\x00\x1b\ud800").intersection(shown.text)
+
+
+def recording(samples: bytes) -> bytes:
+    return b"RIFF" + samples
+
+
+def test_recordings_stand_beside_the_texts_made_for_them_within_a_bound(tmp_path, images, monkeypatch):
+    folder = run_folder(tmp_path, "rnn", images)
+    wavs = [recording(bytes([place]) * 100) for place in range(11)]
+    for place, wav in enumerate(wavs, 1):
+        (folder / "samples" / f"{RECORDING}{place}.wav").write_bytes(wav)
+    (folder / "samples" / "4000.txt").write_text(PARTED.join([HOSTILE.encode("ascii", "ignore").decode()] * 11))
+    shown = page([read_run(folder)], tmp_path)
+    sources = [attributes["src"] for tag, attributes in shown.tags if tag == "audio"]
+    assert [base64.b64decode(source.removeprefix("data:audio/wav;base64,")) for source in sources] == wavs
+    assert "script" not in {tag for tag, _ in shown.tags} and shown.text.count("<script>alert('x')</script>") == 11
+    monkeypatch.setattr(samples_figure, "PLAYED", 3 * len(wavs[0]))
+    shown = page([read_run(folder)], tmp_path)
+    assert sum(tag == "audio" for tag, _ in shown.tags) == 3 and shown.text.count("<script>alert('x')</script>") == 11
+    (folder / "samples" / f"{RECORDING}2.wav").unlink()  # no longer one for each
+    assert not any(tag == "audio" for tag, _ in page([read_run(folder)], tmp_path).tags)
+    (folder / "samples" / f"{RECORDING}2.wav").write_bytes(b"<svg onload=alert(1)>")
+    with pytest.raises(UserError, match=r"given-2\.wav is no WAV"):
+        read_run(folder)
 
 
 @CALM
