@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
+import os
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
 from jaxgen.data.examples import BadExample
-from jaxgen.data.wav_file import NoWave, decode_wave
+from jaxgen.data.wav_file import NoWave, decode_wave, read_header
 
+_BEGINNING = 1 << 20  # bytes of a file in which its header is looked for
 FULL = 32_768  # a 16-bit sample that would be 1
 
 
@@ -30,6 +32,24 @@ def read_wave(file: Path | IO[bytes]) -> tuple[int, np.ndarray]:
         return decode_wave(file.read_bytes() if isinstance(file, Path) else file.read())
     except (OSError, NoWave) as error:
         raise BadExample(place, f"no whole wav can be read from it ({error})") from None
+
+
+def samples_told(file: Path | IO[bytes], rate: int) -> int | None:
+    """How many samples a wav file has at `rate` Hz, by its header and its size alone; None where these do not tell."""
+    try:
+        if isinstance(file, Path):
+            with open(file, "rb") as opened:
+                return samples_told(opened, rate)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        header = read_header(file.read(_BEGINNING))
+        file.seek(0)
+    except (OSError, NoWave):
+        return None  # reading it names the fault
+    if header is None:
+        return None
+    whole = (header.size if header.sized else size - header.start) // header.format.frame
+    return -(-whole * rate // header.format.rate)
 
 
 def as_samples(recording: Recording, rate: int, resample: bool) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.data.examples import BadExample
 from jaxgen.data.wav_stream import wave_pieces
-from jaxgen.data.waves import FULL, Recording, as_samples, read_wave
+from jaxgen.data.waves import FULL, Recording, as_samples, read_wave, samples_told
 from jaxgen.errors import UserError
 from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
@@ -36,15 +36,22 @@ class WavePresents:
 
     def _samples(self, word: str) -> np.ndarray:
         """[n] float32 in [-1, 1] at the data's rate."""
+        file = file_of(word, "a wav file")
+        self._refuse_longer(word, samples_told(file, self.wave.rate))  # before an hour of it is in memory
         try:
-            rate, samples = read_wave(file_of(word, "a wav file"))
+            rate, samples = read_wave(file)
             whole = as_samples(Recording(word, "", rate, samples), self.wave.rate, resample=True)
         except BadExample as error:
             raise UserError(str(error)) from None
-        if len(whole) > self.wave.samples:
-            seconds, most = len(whole) / self.wave.rate, self.wave.samples / self.wave.rate
-            raise UserError(f"{word} lasts {seconds:.2f} s, and the model hears {most:.2f} s; give a shorter one")
+        self._refuse_longer(word, len(whole))
+        if (whole == whole[0]).all():
+            raise UserError(f"{word} is silent from its beginning to its end; give another recording")
         return whole.astype(np.float32) / np.float32(FULL)
+
+    def _refuse_longer(self, word: str, count: int | None) -> None:
+        if count is not None and count > self.wave.samples:
+            seconds, most = count / self.wave.rate, self.wave.samples / self.wave.rate
+            raise UserError(f"{word} lasts {seconds:.2f} s, and the model hears {most:.2f} s; give a shorter one")
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"recording of {length / self.wave.rate:.2f} s" for length in arrays["length"]]

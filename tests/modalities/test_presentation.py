@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import io
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -163,6 +165,28 @@ def test_a_recording_comes_back_from_its_file(tmp_path):
     assert made["length"].tolist() == [500]
     np.testing.assert_allclose(made["value"][0, :500], value[1, :500], atol=1 / 32768)
     assert not made["value"][0, 500:].any()
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_an_hour_is_refused_before_it_is_in_memory(piped, tmp_path, monkeypatch):
+    """By the size that the header tells, or, of a pipe's, by the file's own."""
+    buffer, count = io.BytesIO(), 3600 * 44_100
+    wavfile.write(buffer, 44_100, np.ones((1, 2), np.int16))
+    head = bytearray(buffer.getvalue()[:44])
+    head[40:44] = (0xFFFFFFFF if piped else 4 * count).to_bytes(4, "little")
+    (tmp_path / "hour.wav").write_bytes(head)
+    os.truncate(tmp_path / "hour.wav", 44 + 4 * count)
+    wave = Presentation.of(Spec(Wave(800, 8000)), {"made": Meaning("sounds")})
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"lasts 3600\.00 s, and the model hears 0\.10 s"):
+        wave.example(str(tmp_path / "hour.wav"))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    (tmp_path / "hour.wav").write_bytes(buffer.getvalue())  # of standard input, too, the whole is read after its header
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(buffer.getvalue())))
+    for word in ("-", str(tmp_path / "hour.wav")):
+        with pytest.raises(UserError, match="is silent from its beginning to its end"):
+            wave.example(word)
 
 
 def test_a_clip_comes_back_from_its_file(tmp_path):
