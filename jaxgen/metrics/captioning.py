@@ -40,28 +40,36 @@ def caption_measures(made: Sequence[str], references: Sequence[str]) -> Figures:
 
 
 def cider(made: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """The CIDEr-D of each caption against its own references, from 0 to 10 (section 6 of arXiv 1411.5726).
+    """The CIDEr-D of each caption against its own references, which are the documents too (see `Scorer`)."""
+    scorer = Scorer(references)
+    return [scorer.score(text, several) for text, several in zip(made, references, strict=True)]
+
+
+class Scorer:
+    """CIDEr-D, from 0 to 10 (section 6 of arXiv 1411.5726), in which `documents` say how rare words are.
 
     The cosines of TF-IDF vectors of n-grams, those of the caption clipped to the reference's, under a Gaussian penalty
     of the difference in length, averaged over n from 1 to 4 and over the references. Words are what stands between
     white space, as it is written. A document is the references of one caption; of one document alone all scores are 0.
     As in the authors' own program a length is a number of bigrams.
     """
-    documents = [[_counts(text) for text in several] for several in references]
-    found_in = Counter(gram for several in documents for gram in set().union(*several))
-    every = math.log(len(documents)) if documents else 0.0
 
-    def vectors(counts: Counter) -> tuple[Vectors, int]:
+    def __init__(self, documents: Sequence[Sequence[str]]):
+        self._found_in: Counter = Counter()
+        for several in documents:
+            self._found_in.update(set().union(*(_counts(text) for text in several)))
+        self._every = math.log(len(documents)) if documents else 0.0
+
+    def score(self, made: str, references: Sequence[str]) -> float:
+        """Of a caption against its references."""
+        one = self._vectors(made)
+        return float(np.mean([_similarity(one, self._vectors(other)) for other in references]))
+
+    def _vectors(self, text: str) -> tuple[Vectors, int]:
         parts: Vectors = {n: {} for n in _ORDERS}
-        for gram, count in counts.items():
-            parts[len(gram)][gram] = count * (every - math.log(max(1, found_in[gram])))  # eq. 1
+        for gram, count in (counts := _counts(text)).items():
+            parts[len(gram)][gram] = count * (self._every - math.log(max(1, self._found_in[gram])))  # eq. 1
         return parts, sum(count for gram, count in counts.items() if len(gram) == 2)
-
-    scores = []
-    for text, several in zip(made, documents, strict=True):
-        one = vectors(_counts(text))
-        scores.append(float(np.mean([_similarity(one, vectors(other)) for other in several])))
-    return scores
 
 
 def _similarity(made: tuple[Vectors, int], reference: tuple[Vectors, int]) -> float:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from jaxgen.core.task import Policy
 from jaxgen.errors import UserError
+from jaxgen.metrics.captioning import Scorer
 from jaxgen.metrics.translation import sentence_bleu
 from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.reference import State, at_start, begun
@@ -42,20 +43,51 @@ class SentenceBleu:
         return [score / 100 for score in sentence_bleu(made, reference)]
 
 
+@runtime_checkable
+class OfReferences(Protocol):
+    """A host's reward that looks at all the references of the prompts before it is called."""
+
+    def of_references(self, references: Sequence[Any]) -> HostReward: ...
+
+
+@dataclass(frozen=True)
+class Cider:
+    """The CIDEr-D of each caption against its reference, from 0 to 10 (see `metrics.captioning.Scorer`).
+
+    Words are weighed by how many references of the prompts have them: those of training for a batch that is trained on.
+    """
+
+    def of_references(self, references: Sequence[str]) -> HostReward:
+        scorer = Scorer([[reference] for reference in references])
+        return lambda given, made, reference: [
+            scorer.score(one, [other]) for one, other in zip(made, reference, strict=True)
+        ]
+
+
 @dataclass(frozen=True)
 class OnHost:
     """A reward that is no part of the compiled program; the run ends where it takes longer than `seconds`."""
 
-    function: SentenceBleu | HostReward
+    function: SentenceBleu | Cider | HostReward | OfReferences
     seconds: float = 60.0  # for the samples of one batch
 
     def __post_init__(self):
         if not self.seconds > 0:
             raise UserError(f"rewards.reward.seconds is {self.seconds}; give a time limit above 0")
 
-    def rewards(self, given: Sequence[Any], made: Sequence[Any], reference: Sequence[Any], step: int) -> np.ndarray:
-        """[B] float32. UserError, one sentence, where the function raises, takes too long or gives anything else."""
-        found = self._called(lambda: self.function(given, made, reference), step)
+    def rewards(
+        self,
+        given: Sequence[Any],
+        made: Sequence[Any],
+        reference: Sequence[Any],
+        step: int,
+        function: HostReward | None = None,
+    ) -> np.ndarray:
+        """[B] float32; `function` is this one's own that has seen the references.
+
+        UserError, one sentence, where it raises, takes too long or gives anything else.
+        """
+        found = self._called(lambda: (function or self.function)(given, made, reference), step)
         try:
             rewards = np.asarray(found, np.float32)
         except (TypeError, ValueError):
@@ -106,9 +138,13 @@ class Judged(Tuning, Protocol):
     reward: OnHost
     group: int
 
-    def drawn(self, task: Policy, variables: Variables, start: Variables, prompt: Batch, key: Key) -> Batch: ...
+    def drawn(
+        self, task: Policy, variables: Variables, start: Variables, prompt: Batch, key: Key
+    ) -> tuple[Batch, Batch | None]: ...
 
-    def weighed(self, drawn: Batch, reward: jax.Array) -> Batch: ...
+    def firsts(self, batch: Batch) -> Batch: ...
+
+    def weighed(self, drawn: Batch, reward: jax.Array, greedy: jax.Array | None = None) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -148,36 +184,52 @@ class HostSamples:
 
     def _made(self, state: State, variables: Variables, number: int, rows: jax.Array) -> Batch:
         own = {name: state[name] for name in ("key", "start")}
-        drawn, reference = self._draw(self.prompts, own, variables, np.int32(number), rows)
-        example = jax.device_get(drawn["example"])
-        given, made = self.plain(example)
-        references = [None] * len(made)
-        if reference is not None:
-            _, references = self.plain({"given": {}, "made": jax.device_get(reference)})
-        reward = self.tuning.reward.rewards(given, made, references, number * self.tuning.passes)
-        return {"row": rows, **self._weigh(drawn, reward)}
+        drawn, greedy, reference = self._draw(self.prompts, own, variables, np.int32(number), rows)
+        given, made = self.plain(jax.device_get(drawn["example"]))
+        references, count = self._texts(reference, len(made)), len(made)
+        if greedy is not None:
+            expected = self.plain(jax.device_get(greedy))
+            others = self._texts(None if reference is None else self.tuning.firsts(reference), len(expected[1]))
+            given, made, references = [*given, *expected[0]], [*made, *expected[1]], [*references, *others]
+        step = number * self.tuning.passes
+        reward = self.tuning.reward.rewards(given, made, references, step, self._function)
+        return {"row": rows, **self._weigh(drawn, reward[:count], None if greedy is None else reward[count:])}
+
+    def _texts(self, made: Batch | None, count: int) -> Sequence[Any]:
+        """References as plain Python; None for each of `count` samples where there are none."""
+        return [None] * count if made is None else self.plain({"given": {}, "made": jax.device_get(made)})[1]
 
     @functools.cached_property
-    def _draw(self) -> Callable[..., tuple[Batch, Any]]:
+    def _function(self) -> HostReward:
+        function = self.tuning.reward.function
+        if not isinstance(function, OfReferences):
+            return function
+        if self.prompts is None:
+            raise UserError(f"{type(function).__name__} compares with references, and these data give no prompts")
+        return function.of_references(self._texts(dict(self.prompts.made), 0))
+
+    @functools.cached_property
+    def _draw(self) -> Callable[..., tuple[Batch, Batch | None, Any]]:
         return jax.jit(self._drawn)
 
     @functools.cached_property
-    def _weigh(self) -> Callable[[Batch, np.ndarray], Batch]:
+    def _weigh(self) -> Callable[..., Batch]:
         return jax.jit(self.tuning.weighed)
 
     def _drawn(
         self, prompts: Prompts | None, state: State, variables: Variables, number: jax.Array, rows: jax.Array
-    ) -> tuple[Batch, Any]:
-        """A batch before it is rewarded, and the references."""
+    ) -> tuple[Batch, Batch | None, Any]:
+        """A batch before it is rewarded, what greedy decoding makes if that counts, and the references."""
         key, start = jax.random.fold_in(state["key"], number), at_start(state, variables)
         prompt = prompt_of(prompts, state["key"], number, rows, self.batch_size, self.tuning.group)
-        return self.tuning.drawn(self.task, variables, start, prompt, key), prompt.get("reference")
+        drawn, greedy = self.tuning.drawn(self.task, variables, start, prompt, key)
+        return drawn, greedy, prompt.get("reference")
 
     def _unrewarded(
         self, prompts: Prompts | None, state: State, variables: Variables, number: jax.Array, rows: jax.Array
     ) -> Batch:
         """A batch of rewards that are 0."""
-        drawn, _ = self._drawn(prompts, state, variables, jax.numpy.int32(number), rows)
+        drawn, *_ = self._drawn(prompts, state, variables, jax.numpy.int32(number), rows)
         return {"row": rows, **self.tuning.weighed(drawn, jax.numpy.zeros(len(rows)))}
 
 

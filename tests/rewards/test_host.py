@@ -10,10 +10,11 @@ import pytest
 
 from jaxgen.core.data import Between, Shaped, Traced
 from jaxgen.errors import UserError
+from jaxgen.metrics.captioning import cider
 from jaxgen.metrics.translation import sentence_bleu
-from jaxgen.rewards.host import OnHost, SentenceBleu
+from jaxgen.rewards.host import Cider, OnHost, SentenceBleu
 from jaxgen.rewards.pathwise import Pathwise
-from jaxgen.rewards.score_function import ScoreFunction
+from jaxgen.rewards.score_function import Baseline, ScoreFunction
 from tests.rewards.translators import PLAIN, PROMPTS, Agreement, AgreementOfTexts, translator
 
 KEY, ROWS = jax.random.key(0), jnp.arange(16, dtype=jnp.int32)
@@ -25,11 +26,12 @@ def close(a, b, rows=slice(None)):
         np.testing.assert_allclose(np.asarray(one)[rows], other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("passes", [1, 2])
-def test_it_makes_the_batches_of_the_same_reward_in_the_program(passes):
+@pytest.mark.parametrize(("passes", "baseline"), [(1, "others"), (2, "others"), (2, "greedy")])
+def test_it_makes_the_batches_of_the_same_reward_in_the_program(passes, baseline):
     (task, variables), (_, start) = translator(), translator(8)
+    how = {"kl_coef": 0.3, "group": 4, "passes": passes, "baseline": Baseline(baseline)}
     traced, host = (
-        ScoreFunction(reward, kl_coef=0.3, group=4, passes=passes).source(task, 16, PROMPTS, PLAIN)
+        ScoreFunction(reward, **how).source(task, 16, PROMPTS, PLAIN)
         for reward in (Agreement(), OnHost(AgreementOfTexts()))
     )
     assert isinstance(traced, Traced) and isinstance(host, Between) and isinstance(host, Shaped)
@@ -100,3 +102,25 @@ def test_the_bleu_of_a_sentence_is_one_for_its_reference_and_falls_with_each_oth
     assert scores[0] == pytest.approx(1.0) and list(scores) == sorted(scores, reverse=True) and scores[-1] == 0
     # closed form of the second: precisions 5/6, 4/5, 3/4, 2/3 and no brevity penalty
     assert sentence_bleu(made[1:2], [reference])[0] == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
+
+
+def test_ciders_words_are_as_rare_as_in_all_references_of_the_prompts():
+    """Not as in those of a batch: whoever tunes toward it and `metrics.captioning.cider` must mean the same words."""
+    references = ["a red cat runs home", "one blue dog sat there", "two red men walk home"]
+    reward = Cider().of_references(references)
+    made = ["a red dog runs home", "one blue dog sat there", "two men"]
+    whole = cider(made, [[one] for one in references])
+    assert reward([None] * 3, made, references) == pytest.approx(whole)
+    assert reward([None], made[:1], references[:1]) == pytest.approx(whole[:1])  # alone it is worth the same
+    assert cider(made[:1], [references[:1]]) == [0]
+
+    task, variables = translator()
+    source = ScoreFunction(OnHost(Cider()), group=4).source(task, 16, PROMPTS, PLAIN)
+    batch, _ = source.make(source.init(KEY, variables.params), variables, 0, ROWS)
+    texts, all_of_them = PLAIN(jax.device_get(batch["example"])), PLAIN({"given": {}, "made": dict(PROMPTS.made)})[1]
+    given = PLAIN({"given": dict(PROMPTS.given), "made": dict(PROMPTS.made)})
+    own = [given[1][given[0].index(source)] for source in texts[0]]
+    expected = Cider().of_references(all_of_them)(texts[0], texts[1], own)
+    np.testing.assert_allclose(batch["reward"], expected, rtol=1e-5)
+    with pytest.raises(UserError, match="Cider compares with references, and these data give no prompts"):
+        ScoreFunction(OnHost(Cider()), group=4).source(task, 16, None, PLAIN)._function  # noqa: B018

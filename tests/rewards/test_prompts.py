@@ -6,15 +6,17 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgen.core.masks import paths
 from jaxgen.core.task import Prompted, Trajectory
+from jaxgen.errors import UserError
 from jaxgen.ops.advantages import leave_one_out
 from jaxgen.rewards.prompts import Prompts
-from jaxgen.rewards.score_function import ScoreFunction
+from jaxgen.rewards.score_function import Baseline, ScoreFunction
 from jaxgen.rewards.tuned import Samples, TunedGame
 from jaxgen.types import Variables
-from tests.rewards.translators import EVERY, EXAMPLES, PROMPTS, SOURCES, SPEC, Agreement, log_probs, translator
+from tests.rewards.translators import END, EVERY, EXAMPLES, PROMPTS, SOURCES, SPEC, Agreement, log_probs, translator
 
 KEY = jax.random.key(0)
 
@@ -55,6 +57,29 @@ def test_a_task_that_needs_a_prompt_says_so_and_each_group_is_drawn_for_its_own(
     np.testing.assert_allclose(batch["reward"], reward, rtol=1e-6)
     returns = batch["reward"] - 0.3 * batch["kl_nats"]
     np.testing.assert_allclose(batch["advantage"], leave_one_out(returns, 4), atol=1e-6)
+
+
+def test_the_greedy_baseline_is_the_reward_of_the_likeliest_token_after_the_likeliest_tokens():
+    """Built here token by token out of the probabilities of all seven sequences."""
+    (task, variables), (_, start) = translator(), translator(8)
+    tuning = ScoreFunction(Agreement(), kl_coef=0.3, group=4, baseline=Baseline.GREEDY)
+    source = Samples.of(task, tuning, 16, PROMPTS)
+    batch, _ = jax.jit(source.next)(source.init(KEY, start.params), variables, jnp.int32(0), jnp.arange(16))
+    given = np.asarray(batch["example"]["given"]["source"]["value"])
+    for row in range(16):
+        place = next(n for n, one in enumerate(SOURCES) if np.array_equal(one, given[row]))
+        likely, alive = np.exp(log_probs(task, variables, place)), np.arange(len(EVERY))
+        for token in range(1, EVERY.shape[1]):
+            mass = [likely[alive][EVERY[alive, token] == which].sum() for which in range(END + 1)]
+            alive = alive[EVERY[alive, token] == np.argmax(mass)]
+        (greedy,) = alive
+        told = {"made": {"value": EVERY[[greedy]]}, "reference": {"value": EXAMPLES["made"]["value"][[place]]}}
+        expected = Agreement()({}, told | {"given": {"source": {"value": given[row : row + 1]}}})[0]
+        returned = batch["reward"][row] - 0.3 * batch["kl_nats"][row]
+        np.testing.assert_allclose(batch["advantage"][row], returned - expected, atol=1e-5)
+    ScoreFunction(Agreement(), group=1, baseline=Baseline.GREEDY)  # which the others' mean could not do
+    with pytest.raises(UserError, match="2 or more"):
+        ScoreFunction(Agreement(), group=1)
 
 
 def test_the_mean_gradient_over_all_groups_of_two_prompts_is_the_exact_one():
