@@ -6,6 +6,11 @@ the names of the training pictures. Train what it starts from first:
 
     jaxgen train --config configs/rnn/emoji_captions_reward.py --workdir runs/captions_reward
 
+Expect the CIDEr-D of captions that are drawn for the held-out pictures to rise from 6.43, 6.48 and 6.25 to 7.40, 7.48
+and 7.41 (seeds 0, 1, 2; `reward_at_start` and `reward` of `jaxgen evaluate --workdir runs/captions_reward`) at a KL of
+0.2 nats from the start; those that a beam finds stay as they were or lose a little: 8.49 before, 8.42, 8.40 and 8.44
+after (`--set task.sampler=BeamSearch task.sampler.length_penalty=0`). 100 steps took 3 to 9 min on two cores of an AMD
+EPYC with AVX-512 beside much other work.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -29,7 +34,7 @@ def experiment() -> Experiment:
         start=Start("runs/rnn_captions"),
         rewards=ScoreFunction(OnHost(Cider()), kl_coef=0.0, group=5, baseline=Baseline.GREEDY),
         data=dataclasses.replace(trained.data, batch_size=320),
-        optimisers={"policy": AdamW(learning_rate=3e-4, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=1e-4, b2=0.99, clip=1.0)},
         averages={},
         steps=100,
         every=Every(log=10, evaluate=100, sample=100, checkpoint=50),
