@@ -6,7 +6,7 @@ SUITS = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2
 
 .PHONY: demo test install clean
 
-demo: install  ## train, tune and reward all five families on digits, write runs/five_families/report.html
+demo: install  ## train and tune five families on digits, translate, hear, describe; write runs/five_families/report.html
 	$(BIN)/python experiments/five_families/run.py
 
 test: install  ## lint and the whole suite
@@ -22,7 +22,7 @@ install: .venv/installed
 	    "install one, or name it: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 2; fi; \
 	echo "Installing into .venv with $$($$python --version), $$python"; \
 	[ "$$python" = $(BIN)/python ] || "$$python" -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,speech,emoji]'
 	touch $@
 
 clean:  ## forget the installation and what was trained
