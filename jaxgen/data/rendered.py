@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxgen.data.espeak import Utterance, spoken, version
 from jaxgen.errors import UserError
 
 _SAMPLES, _ENDS, _ABOUT = "samples.npy", "ends.npy", "about.json"
+_ABANDONED = 86_400.0  # seconds without a write, after which nobody works in a folder any more
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class Rendered:
 
     @classmethod
     def read(cls, folder: Path) -> "Rendered | None":
-        """What a folder holds, mapped; None where it is not there."""
+        """What a folder holds, mapped; None where it is not there. UserError where it is there in part."""
+        if not folder.exists():
+            return None
         try:
             ends = np.load(folder / _ENDS, allow_pickle=False)
             samples = np.load(folder / _SAMPLES, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:  # EOFError: a file without a byte
             raise UserError(f"{folder} cannot be read ({error}); remove it, and it is made anew") from None
         if samples.ndim != 1 or ends.ndim != 1 or (ends[-1] if len(ends) else 0) != len(samples):
             raise UserError(f"{folder} is damaged; remove it, and it is made anew")
@@ -70,6 +72,7 @@ def rendered(
     part = None
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(cache)
         part = Path(tempfile.mkdtemp(".part", folder.name, cache))
         ends = _speak_into(part / _SAMPLES, utterances, rate, label, work, stopped)
         if len(ends) < len(utterances):
@@ -82,10 +85,19 @@ def rendered(
             _moved(part, folder)
         return Rendered.read(folder)
     except OSError as error:
-        raise UserError(f"data.cache={cache} cannot be written ({error.strerror}); name another folder") from None
+        why = error.strerror or error
+        raise UserError(f"data.cache={cache} cannot be written ({why}); name another folder") from None
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Removes what processes left that were killed while they spoke."""
+    for part in cache.glob("*.part"):
+        with contextlib.suppress(OSError):  # another process ends it, or removes it too
+            if time.time() - max(file.stat().st_mtime for file in (part, *part.iterdir())) > _ABANDONED:
+                shutil.rmtree(part, ignore_errors=True)
 
 
 def _moved(part: Path, folder: Path) -> None:

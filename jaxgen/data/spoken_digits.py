@@ -23,6 +23,7 @@ from jaxgen.types import Batch, Key, Spec
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FIXED = 20_262  # the seed of the strings that evaluation hears
 _TRIED = 2_000  # strings, drawn to know how often each bucket is one's own
+_MOST_TRIED = 100_000  # strings, drawn until one has the length asked for
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,11 @@ class Joined:
     most: int  # samples
 
     def drawn(self, draw: np.random.Generator, above: int = 0, most: int | None = None) -> Kept:
-        """A string of more than `above` and at most `most` samples; its name is those of its recordings."""
-        while True:
+        """A string of more than `above` and at most `most` samples; its name is those of its recordings.
+
+        UserError where strings are too long.
+        """
+        for _ in range(_MOST_TRIED):
             speaker = self.recordings[draw.integers(len(self.recordings))]
             count = int(draw.integers(self.counts[0], self.counts[1] + 1))
             places = draw.integers(len(speaker), size=count)
@@ -44,6 +48,10 @@ class Joined:
             total = sum(len(speaker[place][1]) for place in places) + int(silent.sum())
             if above < total <= (self.most if most is None else most):
                 return _joined([speaker[place] for place in places], silent)
+        raise UserError(
+            f"data.joined is {self.counts}, and strings of so many recordings do not fit data.seconds; give fewer "
+            "digits, shorter pauses, or more seconds"
+        )
 
 
 def _joined(some: Sequence[Kept], pauses: Sequence[int]) -> Kept:

@@ -15,6 +15,7 @@ _PCM, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _OTHERS = {2: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MPEG", 0x55: "MP3", 0xFF: "AAC"}
 _FILES = {b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"caff": "CAF"}
 _CONVERT = "`ffmpeg -i IN -c:a pcm_s16le OUT.wav` converts it"
+_HIGHEST = 1_000_000  # Hz: a rate above it is damage, and a filter that converts it would fill the memory
 _UNKNOWN = 0x7FFFF000  # what pipes write as a size lies between this and 2 ** 32 - 1, or is 0
 
 
@@ -71,6 +72,8 @@ def read_header(content: bytes) -> Header | None:
     piped = struct.unpack(f"{order}I", content[4:8])[0]
     large = None
     for name, start, size in _chunks(content, order):
+        if name in (b"ds64", b"fmt ") and start + size > len(content):
+            return None  # what comes through a pipe may be cut anywhere
         if name == b"ds64" and size >= 16:
             large = struct.unpack("<Q", content[start + 8 : start + 16])[0]
         elif name == b"fmt ":
@@ -100,7 +103,7 @@ def _format(chunk: bytes, order: str) -> Format:
     widths = {_PCM: (1, 2, 3, 4), _FLOAT: (4, 8), _ALAW: (1,), _MULAW: (1,)}
     if tag not in widths:
         raise NoWave(f"it holds {_OTHERS.get(tag, f'sound of format {tag:#06x}')}, which is not read; {_CONVERT}")
-    if not channels or not rate:
+    if not channels or not 0 < rate <= _HIGHEST:
         raise NoWave(f"its header says {channels} channels at {rate} Hz")
     width = frame // channels
     if width not in widths[tag] or frame % channels:

@@ -16,6 +16,7 @@ _SIGMA = 6.0  # words
 _SCALE = 10.0
 _MOST_COMPARED = 2_000_000_000  # numbers of pictures whose squares the baseline takes
 _AT_ONCE = 64  # held-out pictures
+_PART = 1 << 26  # numbers of training pictures that are held as float32
 
 Vectors = dict[int, dict[tuple[str, ...], float]]  # by n
 
@@ -99,11 +100,18 @@ def nearest_captions(pictures: np.ndarray, captions: Sequence[str], given: np.nd
         raise Incomparable("there is no training picture")
     if pictures.size + given.size > _MOST_COMPARED:
         raise Incomparable(f"{len(pictures):,} training and {len(given):,} held-out pictures are too many to compare")
-    train = np.asarray(pictures, np.float32).reshape(len(pictures), -1)
-    squares = np.square(train).sum(axis=1)
-    found: list[str] = []
-    for first in range(0, len(given), _AT_ONCE):
-        some = np.asarray(given[first : first + _AT_ONCE], np.float32).reshape(-1, train.shape[1])
-        places = np.argmin(squares - 2 * some @ train.T, axis=1)
-        found += [captions[place] for place in places]
-    return found
+    least, nearest = np.full(len(given), np.inf, np.float32), np.zeros(len(given), np.int64)
+    size = max(1, _PART // pictures[0].size)
+    for start in range(0, len(pictures), size):
+        train = np.asarray(pictures[start : start + size], np.float32).reshape(-1, pictures[0].size)
+        squares = np.einsum("nd,nd->n", train, train)
+        for first in range(0, len(given), _AT_ONCE):
+            rows = slice(first, first + _AT_ONCE)
+            some = np.asarray(given[rows], np.float32).reshape(-1, train.shape[1])
+            distances = squares - 2 * some @ train.T
+            places = distances.argmin(axis=1)
+            here = distances[np.arange(len(some)), places]
+            nearer = here < least[rows]  # of equally near ones the first
+            nearest[rows] = np.where(nearer, start + places, nearest[rows])
+            least[rows] = np.where(nearer, here, least[rows])
+    return [captions[place] for place in nearest]

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.data.spoken_digits import WORDS, SpokenDigits
+from jaxgen.data.spoken_digits import WORDS, Joined, SpokenDigits
+from jaxgen.data.waves import Recording
 from jaxgen.errors import UserError
 from jaxgen.training.feeds import in_one_shape
 from tests.data.batches import batch_at, made, same, words_of
@@ -81,3 +82,12 @@ def test_one_speaker_is_held_out_and_single_digits_are_speech(data):
         SpokenDigits(speaker="thea").source()
     with pytest.raises(UserError, match=r"data.joined is \(0, 3\)"):
         SpokenDigits(joined=(0, 3))
+
+
+def test_strings_that_do_not_fit_are_one_sentence():
+    """Seven recordings of 100 samples never last 600; of 84 and 100 some do."""
+    one, other = ((Recording("a", "1", 8000, np.zeros(0)), np.ones(size, np.int16)) for size in (100, 84))
+    with pytest.raises(UserError, match=r"do not fit data\.seconds"):
+        Joined(((one,),), (7, 7), (0, 0), 600).drawn(np.random.default_rng(0))
+    found = Joined(((one, other),), (7, 7), (0, 0), 600).drawn(np.random.default_rng(0))
+    assert len(found[1]) == 588  # seven of 84: with one of 100 it is 604

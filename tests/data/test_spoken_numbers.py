@@ -3,6 +3,7 @@
 
 import importlib.metadata
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from jaxgen.data import espeak
+from jaxgen.data.espeak import Utterance
 from jaxgen.data.number_words import Number, words
+from jaxgen.data.rendered import rendered
 from jaxgen.data.spoken_numbers import SpokenNumbers
 from jaxgen.data.spoken_plan import SPLITS, planned, split_of
 from jaxgen.errors import UserError
@@ -180,3 +183,27 @@ def test_a_missing_package_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(UserError, match=r"espeakng-loader; run `pip install 'jaxgen\[speech\]'`"):
         numbers(tmp_path).good("test")
+
+
+def test_what_is_left_of_a_folder_is_one_sentence_and_what_killed_processes_left_is_removed(tmp_path):
+    """A file that is gone, or empty after a power failure; a folder without a write for a day, and one of now."""
+    spoken = [Utterance("one", "en+f1", 170, 50)]
+    first = rendered(tmp_path, spoken, 8000, "a test").samples.copy()
+    old, new = tmp_path / "old.part", tmp_path / "new.part"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "samples.raw").write_bytes(b"00")
+    for path in (old / "samples.raw", old):
+        os.utime(path, (0, 0))
+    os.utime(new, (0, 0))  # its file is being written
+    folder = next(path for path in tmp_path.iterdir() if path.suffix != ".part")
+    for name in ("samples.npy", "ends.npy"):
+        content = (folder / name).read_bytes()
+        for spoil in (lambda file: file.write_bytes(b""), Path.unlink):
+            spoil(folder / name)
+            with pytest.raises(UserError, match="remove it, and it is made anew"):
+                rendered(tmp_path, spoken, 8000, "a test")
+        (folder / name).write_bytes(content)
+    folder.rename(tmp_path / "aside")
+    again = rendered(tmp_path, spoken, 8000, "a test")
+    assert np.array_equal(first, again.samples) and not old.exists() and new.exists()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -71,3 +72,27 @@ def test_any_cut_is_resampled_alike(cuts, rates):
 def test_what_is_no_whole_wav_is_told(content, message):
     with pytest.raises(BadExample, match=message):
         list(wave_pieces(Trickle(content, 50), "a pipe", 8000, 100))
+
+
+def test_a_header_that_a_pipe_cuts_anywhere_is_read():
+    """A pipe's reader gets what was written so far, be it half a chunk."""
+    content, samples = wav(noise(300), 8000), noise(300)
+    large = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, len(content), 600, 300, 0) + content[12:]
+    large = large.replace(b"data" + struct.pack("<I", 600), b"data\xff\xff\xff\xff")
+    for whole in (content, large):
+        for most in (12, 13, 17, 21, 25, 33, 47):
+            assert np.array_equal(np.concatenate(list(wave_pieces(Trickle(whole, most), "a pipe", 8000, 100))), samples)
+
+
+@pytest.mark.parametrize("cut", range(12, 60))
+def test_a_large_file_s_header_that_is_cut_short_is_one_sentence(cut):
+    large = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 700, 600, 300, 0) + wav(noise(300), 8000)[12:]
+    with pytest.raises(BadExample, match=r"header is cut short|truncated"):
+        read_wave(io.BytesIO(large[:cut]))
+
+
+def test_a_rate_that_no_recorder_has_is_damage():
+    content = bytearray(wav(noise(300), 8000))
+    content[24:28] = struct.pack("<I", 0xFFFFFFF1)
+    with pytest.raises(BadExample, match="1 channels at 4294967281 Hz"):
+        list(wave_pieces(io.BytesIO(bytes(content)), "a file", 8000, 100))

@@ -54,11 +54,14 @@ def test_captions_are_measured_three_ways_and_none_is_told():
     assert all(isinstance(caption_measures([], [])[name], Unmeasured) for name in CAPTION_FIGURES)
 
 
-def test_the_nearest_picture_lends_its_caption():
+def test_the_nearest_picture_lends_its_caption(monkeypatch):
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (100, 4, 4, 3), np.uint8)
     order = rng.permutation(100)
     near = np.clip(pictures[order].astype(int) + rng.integers(-2, 3, (100, 4, 4, 3)), 0, 255).astype(np.uint8)
     assert nearest_captions(pictures, [str(n) for n in range(100)], near) == [str(n) for n in order]
+    twice, parts = np.concatenate([pictures, pictures]), "jaxgen.metrics.captioning._PART"
+    monkeypatch.setattr(parts, 7 * 4 * 4 * 3)  # seven training pictures at a time
+    assert nearest_captions(twice, [str(n) for n in range(200)], near) == [str(n) for n in order]
     with pytest.raises(Incomparable, match="no training picture"):
         nearest_captions(pictures[:0], [], near)
