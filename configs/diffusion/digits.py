@@ -13,9 +13,10 @@ AVX-512; `jaxgen evaluate --workdir runs/diffusion` tells.
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Every, Experiment
-from jaxgen.families.diffusion.denoiser import Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
-from jaxgen.families.diffusion.task import Diffusion, Heun
+from jaxgen.families.diffusion.picture_samplers import Heun
+from jaxgen.families.diffusion.process import Prediction
+from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.schedules import Cosine

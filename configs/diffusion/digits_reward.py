@@ -17,7 +17,7 @@ from pathlib import Path
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.start import Start
 from jaxgen.experiment import Every, Experiment
-from jaxgen.families.diffusion.task import Heun
+from jaxgen.families.diffusion.picture_samplers import Heun
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.training.optimisers import AdamW

@@ -17,6 +17,7 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.experiment import Evaluated, Every, Experiment
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion
+from jaxgen.families.diffusion.training_noise import LogNormal
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.schedules import Cosine
@@ -28,7 +29,7 @@ def experiment() -> Experiment:
             network=DiffusionTransformer(width=192, blocks=4, heads=6, patch=8),
             sigma_data=0.6,
             sigma_min=0.01,
-            p_mean=0.0,
+            noise=LogNormal(mean=0.0),
         ),
         data=Pictures(name="pictures", size=32, batch_size=64),
         optimisers={"denoising": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, clip=1.0)},

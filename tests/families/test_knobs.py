@@ -10,7 +10,8 @@ import pytest
 
 from jaxgen.core.task import Sampled, Sampler
 from jaxgen.families.diffusion.network import DiffusionTransformer
-from jaxgen.families.diffusion.task import Diffusion, Heun
+from jaxgen.families.diffusion.picture_samplers import DDIM, Heun
+from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
 from jaxgen.families.gan.task import LatentSampler as Truncated
@@ -38,6 +39,7 @@ CASES = {  # a task, its sampler by one number, the number's name, and its least
     ),
     "rnn's top_p": (RNN, lambda value: TokenSampler(top_p=value), "top_p", (0.1, 1.0)),
     "diffusion's guidance": (DIFFUSION, lambda value: Heun(steps=3, guidance=value), "guidance", (0.0, 4.0)),
+    "diffusion's eta": (DIFFUSION, lambda value: DDIM(steps=3, eta=value), "eta", (0.0, 1.0)),
     "gan's truncation": (GAN, Truncated, "truncation", (0.0, 2.0)),
     "vae's temperature": (VAE, LatentSampler, "temperature", (0.0, 3.0)),
 }

@@ -1,29 +1,16 @@
 """What loss, samplers and bound know of a network: D(x, σ), the clean picture that is to be expected under noise."""
 # SPDX-License-Identifier: Apache-2.0
 
-import enum
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.families.diffusion.process import Affine, Prediction, Process, affine
 from jaxgen.nn.conditions import Condition
 from jaxgen.ops.levels import to_unit
-from jaxgen.ops.noise import preconditioning
 from jaxgen.types import Params
-
-
-class Prediction(enum.Enum):
-    """What the network predicts for each pixel.
-
-    PICTURE: the F of EDM's D = c_skip x + c_out F, for data of any range. LEVELS: how likely each grey level is, judged
-    by all that is around; what the pixel's own noisy value says is multiplied in exactly, and D is the mean. Where the
-    levels are few (17 in `digits`) no network has to learn rounding, which at small σ is all that is left to learn.
-    """
-
-    PICTURE = "picture"
-    LEVELS = "levels"
 
 
 @dataclass(frozen=True)
@@ -32,6 +19,7 @@ class Denoiser:
 
     network: DiffusionTransformer
     prediction: Prediction
+    process: Process
     sigma_data: float
     levels: int
 
@@ -42,8 +30,13 @@ class Denoiser:
         predicted = self._predicted(params, x, σ, condition, keys)
         if self.prediction is Prediction.LEVELS:
             return jax.nn.softmax(predicted + self._evidence(x, σ)) @ self._values
-        c = preconditioning(_spread(σ), self.sigma_data)
-        return c.c_skip * x + c.c_out * predicted[..., 0]  # eq. 7, arXiv 2206.00364
+        return self.affine(_spread(σ)).clean(predicted[..., 0], x)
+
+    def affine(self, σ: jax.Array) -> Affine | None:
+        """How what the network predicts gives D; none for a distribution over levels."""
+        if self.prediction is Prediction.LEVELS:
+            return None
+        return affine(self.prediction, self.process, σ, self.sigma_data)
 
     def level_log_prob(self, params: Params, x: jax.Array, σ: jax.Array, condition: Condition | None) -> jax.Array:
         """[B, H, W, C, levels] nats: each pixel's own distribution over its levels, given the noisy picture."""
@@ -60,8 +53,8 @@ class Denoiser:
         self, params: Params, x: jax.Array, σ: jax.Array, condition: Condition | None, keys: jax.Array | None
     ) -> jax.Array:
         """[B, H, W, C, outputs] of the network itself."""
-        c = preconditioning(σ, self.sigma_data)
-        return self.network.apply({"params": params}, _spread(c.c_in) * x, c.c_noise, condition, keys)
+        c_in, c_noise = self.process.read(σ, self.sigma_data)
+        return self.network.apply({"params": params}, _spread(c_in) * x, c_noise, condition, keys)
 
     def _evidence(self, x: jax.Array, σ: jax.Array) -> jax.Array:
         """[B, H, W, C, levels]: log N(x; level, σ²) up to a constant."""

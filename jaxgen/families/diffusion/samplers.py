@@ -1,10 +1,19 @@
-"""From noise to pictures: Heun's method along the probability flow, and ancestral steps that have a density each.
+"""Samplers as tables of coefficients, one loop that follows any of them, and ancestral steps with a density each.
 
-A denoiser is D(x [B, H, W, C], σ [B]) -> [B, H, W, C]; both samplers know nothing else of the network.
+A denoiser is D(x [B, H, W, C], σ [B]) -> [B, H, W, C]; samplers know nothing else of the network. A sampler is a
+function from the noise levels to a table of rows, an evaluation of D each. A row evaluates D at the point y and moves:
+
+    y, x <- y + n z, x + n z                           z ~ N(0, I)                                                  (1)
+    y    <- D + a (x - D) + b (y - D) + e (D_last - D)  D = D(y, σ), D_last the row's before                        (2)
+    x    <- y, or is kept                               x is where the present step began                           (3)
+
+Every method that is linear in what it has evaluated has this form, and one compiled copy of the network serves it.
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,24 +24,119 @@ from jaxgen.ops.rows import normal
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def heun(denoise: Denoise, x: jax.Array, sigmas: jax.Array) -> jax.Array:
-    """The pictures [B, H, W, C] where the flow leads from `x`, noisy at sigmas[0] (algorithm 1, arXiv 2206.00364).
+class Table(NamedTuple):
+    """The coefficients of eq. 1 to 3, [rows] each."""
 
-    `sigmas` [N] fall to a smallest one above 0, whence Euler's step to 0 is D itself: 2 N - 1 evaluations of D.
+    sigma: jax.Array  # at which D is evaluated
+    start: jax.Array  # a
+    point: jax.Array  # b
+    last: jax.Array  # e
+    keeps: jax.Array  # 1 where x is kept, 0 where it becomes y
+    noise: jax.Array | None = None  # n; none: nothing is drawn
+
+
+def follow(denoise: Denoise, x: jax.Array, table: Table, key: jax.Array, row: jax.Array) -> jax.Array:
+    """The pictures [B, H, W, C] where `table` leads from `x`, noisy at its first sigma; one loop, no branches."""
+
+    def step(
+        carry: tuple[jax.Array, jax.Array, jax.Array], entry: tuple[jax.Array, Table]
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+        (x, y, last), (number, at) = carry, entry
+        if at.noise is not None:
+            added = at.noise * normal(jax.random.fold_in(key, number), row, x.shape[1:])
+            x, y = x + added, y + added
+        clean = denoise(y, jnp.full(len(y), at.sigma, jnp.float32))
+        y = clean + at.start * (x - clean) + at.point * (y - clean) + at.last * (last - clean)
+        return (jnp.where(at.keeps > 0, x, y), y, clean), None
+
+    numbers = jnp.arange(len(table.sigma))
+    (_, y, _), _ = jax.lax.scan(step, (x, x, jnp.zeros_like(x)), (numbers, table))
+    return y
+
+
+def euler(sigmas: jax.Array) -> Table:
+    """Euler's method along the probability flow dx/dσ = (x - D) / σ, to 0: as many evaluations as `sigmas`.
+
+    The same as DDIM without noise, and as Euler's method along the straight path of flow matching.
     """
-    size = len(x)
+    return _single(sigmas, _following(sigmas) / sigmas)
 
-    def slope(x: jax.Array, σ: jax.Array) -> jax.Array:
-        return (x - denoise(x, jnp.full(size, σ, jnp.float32))) / σ  # eq. 3 with σ(t) = t
 
-    def step(x: jax.Array, pair: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        σ, σ_next = pair
-        first = slope(x, σ)
-        second = slope(x + (σ_next - σ) * first, σ_next)
-        return x + (σ_next - σ) * (first + second) / 2, None
+def ddim(sigmas: jax.Array, eta: float | jax.Array) -> Table:
+    """DDIM (eq. 12 and 16, arXiv 2010.02502, over s): the flow at `eta` 0, ancestral sampling (DDPM) at 1.
 
-    x, _ = jax.lax.scan(step, x, (sigmas[:-1], sigmas[1:]))
-    return denoise(x, jnp.full(size, sigmas[-1], jnp.float32))
+    Each step draws noise of eta times the posterior's standard deviation.
+    """
+    ratio = _following(sigmas) / sigmas
+    drawn = eta * sigmas * ratio * jnp.sqrt(1 - ratio**2)
+    before = jnp.concatenate([jnp.zeros(1), drawn[:-1]])  # what a step draws is added where the next row begins
+    return _single(sigmas, ratio * jnp.sqrt(1 - eta**2 * (1 - ratio**2)))._replace(noise=before)
+
+
+def dpm_solver_2m(sigmas: jax.Array) -> Table:
+    """DPM-Solver++(2M) (algorithm 2, arXiv 2211.01095, over s): order 2 by the evaluation before.
+
+    The first step has none, and the last, to 0, is D itself as in every implementation: both are of order 1.
+    """
+    ratio = _following(sigmas) / sigmas
+    h = -jnp.log(ratio[:-1])  # of λ = -ln σ; the last step's is infinite
+    half = jnp.concatenate([jnp.zeros(1), h[1:] / (2 * h[:-1]), jnp.zeros(1)])  # 1 / (2 r)
+    return _single(sigmas, ratio)._replace(last=-(1 - ratio) * half)
+
+
+def heun(sigmas: jax.Array) -> Table:
+    """Heun's method along the flow (algorithm 1, arXiv 2206.00364): 2 N - 1 evaluations of D, the last alone."""
+    return _heun(sigmas, sigmas, None)
+
+
+def churn(
+    sigmas: jax.Array,
+    amount: float | jax.Array,
+    low: float | jax.Array,
+    high: float | jax.Array,
+    scale: float | jax.Array,
+) -> Table:
+    """EDM's stochastic sampler (algorithm 2, arXiv 2206.00364): noise is added before each of Heun's steps.
+
+    `amount` is S_churn, `low` and `high` S_tmin and S_tmax, `scale` S_noise.
+    """
+    γ = jnp.minimum(amount / len(sigmas), math.sqrt(2) - 1)
+    γ = jnp.where((low <= sigmas) & (sigmas <= high), γ, 0.0)
+    raised = sigmas * (1 + γ)
+    return _heun(sigmas, raised, scale * sigmas * jnp.sqrt(γ * (2 + γ)))
+
+
+def _single(sigmas: jax.Array, point: jax.Array) -> Table:
+    """Steps of one evaluation each."""
+    zeros = jnp.zeros_like(sigmas)
+    return Table(sigmas, zeros, point, zeros, zeros)
+
+
+def _heun(sigmas: jax.Array, raised: jax.Array, noise: jax.Array | None) -> Table:
+    """A predictor and a corrector for each of `sigmas` but the last, from `raised` where noise was added to it.
+
+    With r = σ_next/σ the predictor is D + r (x - D), and the corrector x + (σ_next - σ) (ε̂_1 + ε̂_2) / 2 in the form of
+    eq. 2. The last row, Euler's step to 0, is D itself.
+    """
+    r = sigmas[1:] / raised[:-1]
+    zeros, ones = jnp.zeros_like(r), jnp.ones_like(r)
+
+    def rows(predictor: jax.Array, corrector: jax.Array, final: jax.Array) -> jax.Array:
+        return jnp.append(jnp.stack([predictor, corrector], axis=1).reshape(-1), final)
+
+    return Table(
+        rows(raised[:-1], sigmas[1:], raised[-1]),
+        rows(zeros, (1 + r) / 2, 0.0),
+        rows(r, (1 - 1 / r) / 2, 0.0),
+        rows(zeros, (1 - r) / 2, 0.0),
+        rows(ones, zeros, 0.0),
+        None if noise is None else rows(noise[:-1], zeros, noise[-1]),
+    )
+
+
+def _following(sigmas: jax.Array) -> jax.Array:
+    """[N] the level after each, 0 after the last."""
+    return jnp.append(sigmas[1:], 0.0)
 
 
 def ancestral(

@@ -14,53 +14,40 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.bound import negative_bound
-from jaxgen.families.diffusion.denoiser import Denoiser, Prediction
+from jaxgen.families.diffusion.denoiser import Denoiser
 from jaxgen.families.diffusion.network import DiffusionTransformer
-from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, heun
+from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun
+from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
+from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, follow
+from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
 from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_levels, to_unit
-from jaxgen.ops.noise import draw_sigmas, loss_weight, schedule
+from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal, row_keys
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
-
-@dataclass(frozen=True)
-class Heun:
-    """Heun's method along the probability flow (algorithm 1, arXiv 2206.00364): 2 * `steps` - 1 evaluations of D.
-
-    Under `guidance` w, D = D_any + w (D_given - D_any) (arXiv 2207.12598), at twice the cost; none is D_given alone.
-    """
-
-    steps: int = 16
-    guidance: float | None = None
-
-    def __post_init__(self):
-        if self.steps < 2:
-            raise UserError(f"sampler.steps is {self.steps}; give at least 2")
-        if self.guidance is not None and self.guidance < 0:
-            raise UserError(f"sampler.guidance is {self.guidance}; give 0 or more, or none")
-
-    def knobs(self) -> dict[str, float]:
-        return {} if self.guidance is None else {"guidance": self.guidance}
+_NO_ROW = 0xFFFFFFFF  # a key folded with it is that of no row
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """EDM (arXiv 2206.00364) on pictures in [-1, 1], under what is given.
+    """Denoising of pictures in [-1, 1], under what is given: EDM (arXiv 2206.00364) unless said otherwise.
 
-    `p_mean` and `p_std` say at which noise levels it trains. An episode takes `actions` evaluations, under the
-    sampler's guidance. The likelihood knows no guidance.
+    `process` and `prediction` say what the network reads and predicts (process.py), `noise` and `weighting` at which
+    noise levels it trains and what an error there weighs. Sampler and likelihood know D(x, σ) alone. An episode takes
+    `actions` evaluations, under the sampler's guidance. The likelihood knows no guidance.
     """
 
     network: DiffusionTransformer = DiffusionTransformer()
     prediction: Prediction = Prediction.PICTURE
+    process: Process = VarianceExploding()
+    noise: TrainingNoise = LogNormal()
+    weighting: Weighting = EDMWeight()
     sigma_data: float = 0.8  # of the pictures around 0
     sigma_min: float = 0.03
     sigma_max: float = 20.0
-    p_mean: float = -0.4
-    p_std: float = 1.2
     condition_dropout: float = 0.1  # fraction of the rows whose given is hidden in training
-    sampler: Heun = Heun()
+    sampler: AnySampler = Heun()
     actions: int = 14
     last_noise: float = 0.02  # standard deviation of the last action
     bound_draws: int = 16  # noise levels a picture
@@ -68,10 +55,15 @@ class Diffusion:
     bound = "variational lower bound in continuous time (arXiv 2107.00630), in expectation over its noise"
 
     def __post_init__(self):
-        if not (0 < self.sigma_min < self.sigma_max and self.sigma_data > 0 and self.p_std >= 0):
+        if not (0 < self.sigma_min < self.sigma_max < math.inf and self.sigma_data > 0):
             raise UserError(
-                f"sigma_min is {self.sigma_min}, sigma_max {self.sigma_max}, sigma_data {self.sigma_data}, p_std "
-                f"{self.p_std}; give sigmas above 0, the largest above the smallest, and no negative p_std"
+                f"sigma_min is {self.sigma_min}, sigma_max {self.sigma_max} and sigma_data {self.sigma_data}; give "
+                "numbers above 0, the largest above the smallest"
+            )
+        if self.prediction is Prediction.LEVELS and isinstance(self.weighting, PredictionWeight):
+            raise UserError(
+                "weighting is PredictionWeight and prediction is LEVELS, which has no squared error; give EDMWeight "
+                "or MinSNR, or another prediction"
             )
         check_fraction(self.condition_dropout)
         if self.last_noise <= 0:
@@ -125,7 +117,7 @@ class Diffusion:
 
     @property
     def denoiser(self) -> Denoiser:
-        return Denoiser(self.network, self.prediction, self.sigma_data, self.levels)
+        return Denoiser(self.network, self.prediction, self.process, self.sigma_data, self.levels)
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over [B] pictures of λ(σ) |x - D(x + σ ε, σ)|², a mean over dimensions (eq. 8, arXiv 2206.00364).
@@ -136,11 +128,11 @@ class Diffusion:
         row = batch["row"]
         condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, row))
         x = to_unit(batch["made"]["value"], self.levels)
-        σ = draw_sigmas(sigma_key, row, self.p_mean, self.p_std)
+        σ = self.noise.sigmas(sigma_key, row, self.process, self.sigma_min, self.sigma_max)
         noisy = x + σ[:, None, None, None] * normal(noise_key, row, x.shape[1:])
         keys = row_keys(dropout_key, row) if self.network.dropout else None
         error = jnp.mean((x - self.denoiser(variables.params, noisy, σ, condition, keys)) ** 2, axis=(1, 2, 3))  # [B]
-        return Mean.of(loss_weight(σ, self.sigma_data) * error, batch.get("weight")), Aux()
+        return Mean.of(self.weighting(σ, self.denoiser) * error, batch.get("weight")), Aux()
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats: one Monte Carlo draw of the bound of each picture under what is given."""
@@ -170,23 +162,27 @@ class Diffusion:
         return {"bits_per_dim": sums["nats"].value / math.prod(self.spec.made.shape) / math.log(2)}
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """Pictures [B, H, W, C] by Heun's method; what is not given is of any kind."""
-        start = self.sigma_max * normal(key, request["row"], self.spec.made.shape)
-        sigmas = schedule(self.sampler.steps, self.sigma_min, self.sigma_max)
-        x = heun(self.guided(variables.params, request), start, sigmas)
+        """Pictures [B, H, W, C] by the sampler; what is not given is of any kind."""
+        row = request["row"]
+        start = self.sigma_max * normal(key, row, self.spec.made.shape)
+        sigmas = self.sampler.sigmas(self.process, self.sigma_min, self.sigma_max)
+        table = self.sampler.table(sigmas, knobs_of(self.sampler, request))
+        steps_key = jax.random.fold_in(key, _NO_ROW)
+        x = follow(self.guided(variables.params, request), start, table, steps_key, row)
         return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.levels)}}
 
     def guided(self, params: Params, request: Batch) -> Denoise:
-        """D under what is given and the guidance."""
-        condition, guidance = condition_of(self.spec, request), knobs_of(self.sampler, request).get("guidance")
+        """D under what is given, and under the guidance at the noise levels where there is any."""
+        condition, knobs = condition_of(self.spec, request), knobs_of(self.sampler, request)
         anything: Condition | None = condition_of(self.spec, {"row": request["row"]})
 
         def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
             known = self.denoiser(params, x, σ, condition)
-            if guidance is None:
+            if "guidance" not in knobs:
                 return known
             unknown = self.denoiser(params, x, σ, anything)
-            return unknown + guidance * (known - unknown)
+            inside = (knobs["guidance_from"] <= σ) & (σ < knobs["guidance_to"])
+            return jnp.where(inside[:, None, None, None], unknown + knobs["guidance"] * (known - unknown), known)
 
         return denoise
 

@@ -1,6 +1,7 @@
 """Diffusion as a task: contracts, conditioning, randomness by row, episodes and their densities, sizes, learning."""
 # SPDX-License-Identifier: Apache-2.0
 
+import itertools
 from dataclasses import replace
 
 import jax
@@ -12,10 +13,12 @@ from jaxgen.core.masks import paths
 from jaxgen.core.task import Critic, Likelihood, Policy, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
-from jaxgen.families.diffusion.denoiser import Prediction
 from jaxgen.families.diffusion.network import DiffusionTransformer
-from jaxgen.families.diffusion.samplers import ancestral_log_prob, heun
-from jaxgen.families.diffusion.task import Diffusion, Heun
+from jaxgen.families.diffusion.picture_samplers import DDIM, Ancestral, Churn, DPMSolver2M, Euler, Heun
+from jaxgen.families.diffusion.process import FlowMatching, Prediction, VarianceExploding, VariancePreserving
+from jaxgen.families.diffusion.samplers import ancestral_log_prob, follow, heun
+from jaxgen.families.diffusion.task import Diffusion
+from jaxgen.families.diffusion.training_noise import LogitNormal, MinSNR, PredictionWeight, UniformTime
 from jaxgen.nn.conditions import condition_of
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import schedule
@@ -55,7 +58,7 @@ def test_it_keeps_the_contracts_it_can_and_no_other():
     assert not isinstance(task, Critic) and "bound" in task.bound
 
 
-@pytest.mark.parametrize("prediction", Prediction)
+@pytest.mark.parametrize("prediction", [Prediction.PICTURE, Prediction.LEVELS])
 def test_every_leaf_moves_and_masks_can_name_it(prediction):
     task, batch = sized(prediction), batch_of(16)
     variables = shaken(task)
@@ -67,7 +70,7 @@ def test_every_leaf_moves_and_masks_can_name_it(prediction):
     assert names == {"noise_in", "noise_out", "condition", "from_patch", "position", "block_0", "final"}
 
 
-@pytest.mark.parametrize("prediction", Prediction)
+@pytest.mark.parametrize("prediction", [Prediction.PICTURE, Prediction.LEVELS])
 def test_the_loss_of_a_batch_is_the_sum_over_its_rows(prediction):
     task, batch = sized(prediction), batch_of(8) | {"weight": jnp.array([1.0, 0, 2, 1, 0, 1, 3, 1])}
     task = replace(task, network=task.network.clone(dropout=0.3))
@@ -92,7 +95,7 @@ def test_an_untrained_network_leaves_what_the_noise_alone_tells():
     np.testing.assert_allclose(found, (weights * levels).sum(-1) / weights.sum(-1), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("prediction", Prediction)
+@pytest.mark.parametrize("prediction", [Prediction.PICTURE, Prediction.LEVELS])
 def test_each_pixels_levels_sum_to_one_and_without_noise_are_certain(prediction):
     task, batch = sized(prediction), batch_of(4)
     variables, x, condition = shaken(task), to_unit(values_of(batch), 17), condition_of(DIGITS, batch)
@@ -130,8 +133,54 @@ def test_guidance_one_is_the_class_alone_and_zero_is_any_class():
     assert np.any(np.abs(own - none) > 1e-3)
 
 
+def test_guidance_holds_between_its_noise_levels_alone():
+    batch, variables = batch_of(5), shaken(sized())
+    x, σ = to_unit(values_of(batch), 17), jnp.array([0.4, 0.5, 0.9, 1.0, 3.0])
+
+    def guided(**settings):
+        task = sized(sampler=Heun(**settings))
+        return jax.jit(lambda: task.guided(variables.params, batch)(x, σ))()
+
+    between = guided(guidance=3.0, guidance_from=0.5, guidance_to=1.0)
+    own, everywhere = guided(), guided(guidance=3.0)
+    for place, inside in enumerate([False, True, True, False, False]):
+        np.testing.assert_allclose(between[place], (everywhere if inside else own)[place], atol=1e-6)
+    assert np.all(np.abs(own - everywhere).max(axis=(1, 2, 3)) > 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("process", "prediction"),
+    [(VariancePreserving(), Prediction.NOISE), (FlowMatching(), Prediction.VELOCITY)],
+)
+def test_the_loss_of_what_is_predicted_is_its_squared_error(process, prediction):
+    """An untrained network predicts 0: DDPM's loss is then |ε|², flow matching's |ε - x₀|² (any σ)."""
+    fields = {"process": process, "noise": UniformTime(), "weighting": PredictionWeight()}
+    task, batch = sized(prediction, **fields), batch_of(32)
+    loss = jax.jit(lambda v: task.loss(v, batch, KEY)[0].value)(jax.jit(task.init)(KEY))
+    ε = normal(jax.random.split(KEY, 4)[1], batch["row"], (8, 8, 1))
+    clean = to_unit(values_of(batch), 17)
+    target = ε if prediction is Prediction.NOISE else ε - clean
+    np.testing.assert_allclose(loss, jnp.mean(target**2), rtol=2e-3)
+
+
+@pytest.mark.parametrize("process", [VarianceExploding(), VariancePreserving(), FlowMatching()], ids=str)
+def test_any_process_is_trained_under_any_prediction(process):
+    for prediction, noise in zip(Prediction, itertools.cycle([UniformTime(), LogitNormal()])):
+        task = sized(prediction, process=process, noise=noise, weighting=MinSNR())
+        variables = jax.eval_shape(task.init, KEY)
+        assert jax.eval_shape(task.loss, variables, batch_of(2), KEY)[0].total.shape == ()
+
+
+@pytest.mark.parametrize("sampler", [Euler, DDIM, DPMSolver2M, Ancestral, Churn])
+def test_any_sampler_draws_and_episodes_are_taken_under_it(sampler):
+    task = sized(sampler=sampler(steps=3, guidance=2.0))
+    variables, request = jax.eval_shape(task.init, KEY), asked(jnp.arange(2))
+    assert values_of(jax.eval_shape(task.sample, variables, request, KEY)).shape == (2, 8, 8, 1)
+    assert jax.eval_shape(task.rollout, variables, request, KEY).log_prob.shape == (2, 5)
+
+
 @pytest.mark.parametrize("guidance", [None, 2.0])
-@pytest.mark.parametrize("prediction", Prediction)
+@pytest.mark.parametrize("prediction", [Prediction.PICTURE, Prediction.LEVELS])
 def test_score_gives_the_log_probabilities_of_the_rollout(prediction, guidance):
     task, batch = sized(prediction, sampler=Heun(guidance=guidance), actions=14), batch_of(6)
     variables = shaken(task)
@@ -191,7 +240,8 @@ def test_a_sample_without_a_label_is_of_any_class():
     drawn = jax.jit(task.sample)(variables, {"row": row}, KEY)
     unclassed = lambda x, σ: task.denoiser(variables.params, x, σ, seen(jnp.full(6, 10), 10))  # noqa: E731
     start = task.sigma_max * normal(KEY, row, (8, 8, 1))
-    expected = jax.jit(lambda x: heun(unclassed, x, schedule(4, task.sigma_min, task.sigma_max)))(start)
+    table = heun(schedule(4, task.sigma_min, task.sigma_max))
+    expected = jax.jit(lambda x: follow(unclassed, x, table, KEY, row))(start)
     assert drawn["given"] == {} and values_of(drawn).dtype == jnp.uint8 and int(values_of(drawn).max()) <= 16
     assert np.mean(np.asarray(values_of(drawn) == to_levels(expected, 17))) > 0.99
 
@@ -230,9 +280,8 @@ def test_data_and_fields_that_do_not_suit_are_refused_in_a_sentence():
     for field, value in wrong.items():
         with pytest.raises(UserError, match=field):
             replace(SMALL, **{field: value})
-    for field, value in {"guidance": -1.0, "steps": 1}.items():
-        with pytest.raises(UserError, match=f"sampler.{field}"):
-            Heun(**{field: value})
+    with pytest.raises(UserError, match=r"PredictionWeight.*LEVELS"):
+        replace(SMALL, prediction=Prediction.LEVELS, weighting=PredictionWeight())
 
 
 def test_guidance_is_refused_where_any_class_was_never_trained():
