@@ -1,0 +1,55 @@
+"""The walk along noise levels that all restoration solvers share, and the detours up again of time travel."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.errors import UserError
+from jaxgen.ops.rows import normal
+
+# step(x, σ, σ_next < σ, key) -> x at σ_next; σ_next is 0 in the last step
+Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def walk(step: Step, x: jax.Array, sigmas: jax.Array, key: jax.Array, row: jax.Array) -> jax.Array:
+    """Pictures [B, H, W, C] at σ = 0, from `x` noisy at sigmas[0]: one scan over the pairs of neighbours in `sigmas`.
+
+    Where σ falls, `step` is taken, also from the last σ to 0. Where it rises, noise is added: q(x_next | x), which is
+    line 10 of algorithm 1 in arXiv 2201.09865 and calls no denoiser. Pair n draws from fold_in(key, n).
+    """
+
+    def one(x: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        number, σ, σ_next = pair
+        own = jax.random.fold_in(key, number)
+
+        def rise(x: jax.Array) -> jax.Array:
+            return x + jnp.sqrt(jnp.maximum(σ_next**2 - σ**2, 0)) * normal(own, row, x.shape[1:])
+
+        return jax.lax.cond(σ_next < σ, lambda x: step(x, σ, σ_next, own), rise, x), None
+
+    after = jnp.append(sigmas[1:], 0.0)
+    x, _ = jax.lax.scan(one, x, (jnp.arange(len(sigmas)), sigmas, after))
+    return x
+
+
+def time_travel(sigmas: np.ndarray, length: int, visits: int) -> np.ndarray:
+    """The falling `sigmas` [N] with detours: each stretch of `length` steps is walked `visits` times.
+
+    After a stretch the noise of its beginning is added again and it is walked anew, so that what is known and what is
+    made up come to agree (section 4.2, arXiv 2201.09865; algorithm 2 of arXiv 2212.00490 for DDNM).
+    """
+    if length < 1 or visits < 1:
+        raise UserError(f"time travel takes a length and a number of visits of 1 or more, not {length} and {visits}")
+    levels = [sigmas[0]]
+    for start in range(0, len(sigmas) - 1, length):
+        stretch = list(sigmas[start : start + length + 1])
+        levels += stretch[1:] + stretch * (visits - 1)
+    return np.asarray(levels, np.float32)
+
+
+def at(σ: jax.Array, x: jax.Array) -> jax.Array:
+    """[B]: the level σ for each row of x, as denoisers take it."""
+    return jnp.full(len(x), σ, jnp.float32)
