@@ -15,8 +15,12 @@ from jaxgen.data.emoji_names import words_of
 from jaxgen.errors import UserError, nearest
 
 _TONES = dict(zip("🏻🏼🏽🏾🏿", ("light", "medium-light", "medium", "medium-dark", "dark"), strict=True))
-_PERSONS = {"👩": "woman", "\u2640": "woman", "👨": "man", "\u2642": "man"}
-_NEITHER = "neither"  # no sign of a woman or a man: a person, a hand
+_PERSONS = {  # the signs, and the characters whose name in English says one
+    **dict.fromkeys("👩\u2640👧👭👵👸💃🤰🤶🧕", "woman"),
+    **dict.fromkeys("👨\u2642👦👬👴🤴🕺🎅\U0001fac3", "man"),
+}
+_COUPLE = "👫"  # both
+_NEITHER = "neither"  # a person, a hand
 # each with other ones in training: women of four tones, medium skin on men and on hands, and so on
 HELD_OUT = (("medium", "woman"), ("dark", "man"), ("light", _NEITHER))
 
@@ -58,7 +62,7 @@ class EmojiCaptions:
         pairs = ", ".join(f"{tone} skin with {person}" for tone, person in HELD_OUT)
         yield (
             f"{self}: never together in training ({len(splits['train'].names):,} pictures), and in each picture of the "
-            f"test ({len(splits['test'].names):,}): {pairs} (neither: no sign of a woman or a man)"
+            f"test ({len(splits['test'].names):,}): {pairs} (neither: no woman and no man)"
         )
         yield (
             f"{self}: {left_out} more with such a pair are in no split: at {self.size}x{self.size} pixels others, of "
@@ -86,7 +90,9 @@ def _splits(size: int, language: str) -> tuple[dict[str, Captions], int]:
 
 def pairs_of(characters: str) -> set[tuple[str, str]]:
     """Each skin tone with each person that an emoji shows, both by their code points, in whatever language."""
-    persons = {_PERSONS[one] for one in characters if one in _PERSONS} or {_NEITHER}
+    persons = {_PERSONS[one] for one in characters if one in _PERSONS}
+    persons |= {"woman", "man"} if _COUPLE in characters else persons
+    persons = persons or {_NEITHER}
     return set(itertools.product({_TONES[one] for one in characters if one in _TONES}, persons))
 
 
