@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxgen.errors import UserError
 from jaxgen.ops import audio
 from jaxgen.ops.spec_augment import hidden_spans, hide
+from jaxgen.ops.vocal_tract import with_stretched_voice
 from jaxgen.types import Key
 
 _PART = 32  # frames of each row that a CPU works on at a time
@@ -76,6 +77,15 @@ class LogMel:
     @property
     def filters(self) -> tuple[tuple[float, ...], ...]:
         return audio.mel_filters(self.rate, self.points, self.mels, self.low, self.top)
+
+    @property
+    def centres(self) -> tuple[float, ...]:
+        """Hz, of the filters' peaks."""
+        return audio.mel_centres(self.mels, self.low, self.top)
+
+    def of_other_voices(self, heard: Features, factor: Float[Array, " B"]) -> Features:
+        """The same features with each row's frequencies multiplied by its own factor, near `top` by less."""
+        return heard._replace(features=with_stretched_voice(heard.features, factor, self.centres, self.top))
 
     def frames(self, samples: int) -> int:
         """F of waves of so many samples."""

@@ -22,8 +22,8 @@ class SpeechStem(nn.Module):
     """Log-mel features through convolutions over time (3 wide, stride 2), [B, N] samples -> [B, S, features].
 
     A place of S is `subsampling` frames, 4 to 8 in the literature (arXiv 1512.02595, 2212.04356); it knows of less than
-    one place before it, and of no frame after its own last. `augment` hides spans in training. `rate` comes from the
-    data.
+    one place before it, and of no frame after its own last. In training `augment` hides spans, and frequencies are
+    multiplied by a factor even on 1 +- `vocal_tract` (ops/vocal_tract.py). `rate` comes from the data.
     """
 
     mels: int = 40
@@ -33,10 +33,13 @@ class SpeechStem(nn.Module):
     subsampling: int = 4  # a power of two
     channels: int = 128
     augment: SpecAugment | None = SpecAugment(bands=2, band=8, times=2, time=20, fraction=0.3)
+    vocal_tract: float = 0.0
     precision: Precision = Precision.FLOAT32
     rate: int = 0  # Hz
 
     def __post_init__(self):
+        if not 0 <= self.vocal_tract < 1:
+            raise UserError(f"stem.vocal_tract is {self.vocal_tract}; give a fraction from 0 up to, not including, 1")
         if self.subsampling < 2 or self.subsampling & (self.subsampling - 1):
             raise UserError(f"stem.subsampling is {self.subsampling}; give 2, 4 or another power of two")
         if self.rate:
@@ -56,6 +59,9 @@ class SpeechStem(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """[B, S, features] and the places [B, S] that are a row's own; `mask` [B, N] are its own samples."""
         heard = self.log_mel(wave, mask.sum(axis=1))
+        if self.vocal_tract and keys is not None:
+            even = jax.vmap(jax.random.uniform)(numbered(keys, 1))
+            heard = self.log_mel.of_other_voices(heard, 1 + self.vocal_tract * (2 * even - 1))
         if self.augment is not None and keys is not None:
             heard = self.augment(heard, numbered(keys, 0))
         return self.convolved(heard, features)

@@ -59,6 +59,12 @@ def to_hertz(mel: float) -> float:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
+def mel_centres(mels: int, low: float, high: float) -> tuple[float, ...]:
+    """Hz, [mels]: evenly on HTK's mel scale between `low` and `high`."""
+    lowest, step = to_mel(low), (to_mel(high) - to_mel(low)) / (mels + 1)
+    return tuple(to_hertz(lowest + step * number) for number in range(1, mels + 1))
+
+
 @functools.cache
 def mel_filters(rate: int, size: int, mels: int, low: float, high: float) -> tuple[tuple[float, ...], ...]:
     """The weight of each bin of a `size`-point spectrum at `rate` Hz in each of the filters, [mels][size/2 + 1].
@@ -66,8 +72,7 @@ def mel_filters(rate: int, size: int, mels: int, low: float, high: float) -> tup
     Triangles of height 1, straight over Hz, each from its lower neighbour's centre to its upper one's; the centres lie
     evenly on HTK's mel scale from `low` to `high` Hz (librosa's `htk=True, norm=None`; torchaudio's default).
     """
-    lowest, step = to_mel(low), (to_mel(high) - to_mel(low)) / (mels + 1)
-    edges = [to_hertz(lowest + step * number) for number in range(mels + 2)]
+    edges = [low, *mel_centres(mels, low, high), high]
     bins = [rate * k / size for k in range(size // 2 + 1)]
     return tuple(
         tuple(max(0.0, min((f - left) / (top - left), (right - f) / (right - top))) for f in bins)
