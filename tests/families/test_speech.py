@@ -33,6 +33,7 @@ RECOGNISERS = {
     "lstm": RecurrentRecogniser(width=10, stem=STEM),
     "lstm-forward": RecurrentRecogniser(width=10, bidirectional=False, chunk=3, stem=STEM),
     "gru-forward": RecurrentRecogniser(cell=Cell.GRU, width=10, layers=1, bidirectional=False, chunk=5, stem=STEM),
+    "lstm-ahead": RecurrentRecogniser(width=10, bidirectional=False, chunk=3, look_ahead=True, stem=STEM),
     "min-gru": RecurrentRecogniser(cell=Cell.MIN_GRU, width=10, layers=1, stem=STEM),
     "rg-lru-forward": RecurrentRecogniser(cell=Cell.RG_LRU, width=10, bidirectional=False, stem=STEM),
     "transformer": TransformerRecogniser(width=16, blocks=2, heads=2, hidden=12, stem=STEM),

@@ -28,6 +28,7 @@ RATE, V = 2000, 6
 STEM = SpeechStem(mels=8, channels=12)
 NETWORKS = {
     "rnn": RecurrentRecogniser(width=10, bidirectional=False, chunk=3, stem=STEM),
+    "rnn-ahead": RecurrentRecogniser(width=10, bidirectional=False, chunk=3, look_ahead=True, stem=STEM),
     "transformer": TransformerRecogniser(width=16, blocks=2, heads=2, hidden=12, chunk=4, look_back=2, stem=STEM),
 }
 WHOLE = CTC(RecurrentRecogniser(width=10, stem=STEM))

@@ -39,17 +39,20 @@ class BidirectionalLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The outputs, and [B, 2 * width] the forward ones after a row's last own place, the backward ones' first."""
-        place, last = jnp.arange(x.shape[1]), mask.sum(axis=1, keepdims=True) - 1  # [B, 1]
-        turned = jnp.where(place <= last, last - place, place)[..., None]  # its own inverse; what is padded stays last
-        layer = RecurrentLayer(self.cell, self.width, parent=None)
-        begun = layer.state(len(x)), None, mask.sum(axis=1).max()  # the loops end with the longest row
-        forward, _ = self._layer("forward")(x, *begun)
-        backward, _ = self._layer("backward")(jnp.take_along_axis(x, turned, axis=1), *begun)
-        ends = jnp.take_along_axis(jnp.concatenate([forward, backward], axis=-1), last[..., None], axis=1)[:, 0]
-        return jnp.concatenate([forward, jnp.take_along_axis(backward, turned, axis=1)], axis=-1), ends
+        layer = RecurrentLayer(self.cell, self.width, self.precision, name="forward")
+        forward, _ = layer(x, layer.state(len(x)), None, mask.sum(axis=1).max())  # the loop ends with the longest row
+        backward = read_backward(RecurrentLayer(self.cell, self.width, self.precision, name="backward"), x, mask)
+        last = mask.sum(axis=1) - 1
+        ends = jnp.take_along_axis(forward, last[:, None, None], axis=1)[:, 0]
+        return jnp.concatenate([forward, backward], axis=-1), jnp.concatenate([ends, backward[:, 0]], axis=-1)
 
-    def _layer(self, name: str) -> RecurrentLayer:
-        return RecurrentLayer(self.cell, self.width, self.precision, name=name)
+
+def read_backward(layer: RecurrentLayer, x: jax.Array, mask: jax.Array) -> jax.Array:
+    """[B, S, width]: a layer's outputs over [B, S, D] from each row's last own place of `mask` [B, S] to its first."""
+    place, last = jnp.arange(x.shape[1]), mask.sum(axis=1, keepdims=True) - 1  # [B, 1]
+    turned = jnp.where(place <= last, last - place, place)[..., None]  # its own inverse; what is padded stays last
+    outputs, _ = layer(jnp.take_along_axis(x, turned, axis=1), layer.state(len(x)), None, mask.sum(axis=1).max())
+    return jnp.take_along_axis(outputs, turned, axis=1)
 
 
 class RecurrentEncoderDecoder(nn.Module):

@@ -4,11 +4,12 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.core.layout import COLUMN, Rule
 from jaxgen.errors import UserError
-from jaxgen.families.rnn.encoder_decoder import BidirectionalLayer
+from jaxgen.families.rnn.encoder_decoder import BidirectionalLayer, read_backward
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
@@ -19,12 +20,36 @@ from jaxgen.nn.stems import SpeechStem
 Carry = dict[str, Any]  # every leaf with the batch leading
 
 
+class LatencyControlledLayer(nn.Module):
+    """A layer read forward, and one read backward within each `chunk` places alone (arXiv 1510.08983, section 4).
+
+    [B, S, D], the places [B, S] of a row's own and the forward state before the first to [B, S, 2 * width] and the
+    state after the last. Outputs of whole chunks depend on nothing after these.
+    """
+
+    cell: Cell
+    width: int
+    chunk: int
+    precision: Precision = Precision.FLOAT32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, own: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        forward, after = RecurrentLayer(self.cell, self.width, self.precision, name="forward")(x, state)
+        size, length, width = x.shape
+        more = -length % self.chunk
+        chunks = jnp.pad(x, ((0, 0), (0, more), (0, 0))).reshape(-1, self.chunk, width)
+        mask = jnp.pad(own, ((0, 0), (0, more))).reshape(-1, self.chunk)
+        layer = RecurrentLayer(self.cell, self.width, self.precision, name="backward")
+        backward = read_backward(layer, chunks, mask).reshape(size, length + more, -1)[:, :length]
+        return jnp.concatenate([forward, backward], axis=-1), after
+
+
 class RecurrentRecogniser(nn.Module):
     """Logits [B, S, V] of the token that each place of a recording tells, the last of them none (CTC's blank).
 
     Bidirectional layers (arXiv 1412.5567), or forward ones that read a recording as it comes, `chunk` places at a time;
-    what is before a place is then known through the state, and nothing after it but what the stem has heard.
-    `vocabulary` V comes from the data.
+    what is before a place is then known through the state, and nothing after it but what the stem has heard and, with
+    `look_ahead`, the rest of its chunk. `vocabulary` V comes from the data.
     """
 
     cell: Cell = Cell.LSTM
@@ -32,6 +57,7 @@ class RecurrentRecogniser(nn.Module):
     layers: int = 2
     bidirectional: bool = True
     chunk: int = 4  # places that are read at a time, where it is not bidirectional
+    look_ahead: bool = False  # whether a place then knows of the others in its chunk, by backward layers
     dropout: float = 0.2
     precision: Precision = Precision.FLOAT32
     stem: SpeechStem = SpeechStem()
@@ -46,11 +72,12 @@ class RecurrentRecogniser(nn.Module):
         check_sizes(self)
         if min(self.layers, self.chunk) < 1:
             raise UserError(f"layers is {self.layers} and chunk {self.chunk}; give at least 1 of each")
+        if self.bidirectional and self.look_ahead:
+            raise UserError("a bidirectional network looks ahead of all; set look_ahead=false, or bidirectional=false")
         super().__post_init__()
 
     def setup(self):
-        kind = BidirectionalLayer if self.bidirectional else RecurrentLayer
-        self.layer = [kind(self.cell, self.width, self.precision) for _ in range(self.layers)]
+        self.layer = [self._new_layer() for _ in range(self.layers)]
         # zeros: an untrained network holds every token equally likely
         self.head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
 
@@ -58,8 +85,9 @@ class RecurrentRecogniser(nn.Module):
         """Logits [B, S, V] and the places [B, S] of a row's own; `keys` [B] draw each row's dropout."""
         x, own = self.stem(given.values, given.mask, self.width, numbered(keys, self.layers))
         x = dropped(nn.gelu(x), self.dropout, numbered(keys, self.layers + 1))
+        states = self.begin(len(x))["layers"]
         for number, layer in enumerate(self.layer):
-            x, _ = layer(x, own) if self.bidirectional else layer(x, layer.state(len(x)))
+            x, _ = layer(x, own) if self.bidirectional else self._read(layer, x, own, states[number])
             x = dropped(x, self.dropout, numbered(keys, number))
         return self._logits(x), own
 
@@ -83,9 +111,19 @@ class RecurrentRecogniser(nn.Module):
         x, own = self.stem.continued(wave, frames, self.width)
         x, after = nn.gelu(x), []
         for number, layer in enumerate(self.layer):
-            x, state = layer(x, carry["layers"][number])
+            x, state = self._read(layer, x, own, carry["layers"][number])
             after.append(state)
         return self._logits(x), own, {"layers": tuple(after)}
+
+    def _new_layer(self) -> nn.Module:
+        how = {"cell": self.cell, "width": self.width, "precision": self.precision}
+        if self.bidirectional:
+            return BidirectionalLayer(**how)
+        return LatencyControlledLayer(**how, chunk=self.chunk) if self.look_ahead else RecurrentLayer(**how)
+
+    def _read(self, layer: nn.Module, x: jax.Array, own: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        """What a layer that is not bidirectional makes of the next places, and the state after them."""
+        return layer(x, own, state) if self.look_ahead else layer(x, state)
 
     def _logits(self, x: jax.Array) -> jax.Array:
         size, length, width = x.shape
