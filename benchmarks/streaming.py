@@ -1,10 +1,10 @@
-"""How fast a trained run tells what it reads as it comes: recordings, or sentences by wait-k.
+"""How fast a trained run tells what it reads as it comes: recordings, or recordings and sentences by wait-k.
 
     python benchmarks/streaming.py --workdir RUN [--examples 200] [--waits 1 3 5 7 9]
 
 Recordings: the time to the first token, the milliseconds of a window (median, 99th percentile), the real-time factor,
-tokens a second, the average lagging. Sentences: for every k the BLEU and average lagging of the whole test split, and
-of `--examples` sentences read word by word the milliseconds of a token. The last line is one JSON object.
+tokens a second, the average lagging. By wait-k for every k the quality and average lagging of the whole test split too;
+of sentences, `--examples` of them read word by word, the milliseconds of a token. The last line is one JSON object.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -17,34 +17,33 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxgen.core.task import TranslatesWhileReading
 from jaxgen.environment import set_up_jax
 from jaxgen.metrics.latency import average_lagging, wait_k_read
 from jaxgen.metrics.translation import translation_measures
 from jaxgen.running.bounded import Sampling, never
-from jaxgen.running.stream_recording import Recogniser
 from jaxgen.running.stream_sentence import Read, Translator
+from jaxgen.running.streaming import listener_of
 from jaxgen.running.trained import Trained, load_trained
 
 
 def of_recordings(trained: Trained, count: int) -> dict[str, float]:
-    """Figures of `count` held-out recordings, read one after another as fast as they can be."""
-    task, data = trained.assembly.task, trained.assembly.data
-    recogniser = Recogniser(task, trained.variables)
+    """Figures of `count` held-out recordings, read one after another as fast as they can be, 10 ms at a time."""
+    data, listener = trained.assembly.data, listener_of(trained)
     examples = data.first("test", count)
     ((wave,),) = (examples["given"].values(),)
     windows, firsts, lags, spent, heard, tokens = [], [], [], 0.0, 0.0, 0
     for row in range(len(wave["length"])):
         samples = wave["value"][row, : wave["length"][row]]
-        step = recogniser.window.step
+        step = listener.window.hop
         pieces = (samples[start : start + step] for start in range(0, len(samples), step))
         read, before = [], 0.0
-        for told in recogniser(pieces):
-            windows.append(recogniser.spent - before)
-            before = recogniser.spent
-            read += [recogniser.heard] * len(told)
-        spent, heard, tokens = spent + recogniser.spent, heard + recogniser.heard, tokens + len(read)
-        reference = int(examples["made"]["mask"][row].sum()) - 1
-        lags.append(average_lagging(read, recogniser.heard, reference))
+        for told in listener(pieces):
+            windows.append(listener.spent - before)
+            before = listener.spent
+            read += [listener.heard] * len(told)
+        spent, heard, tokens = spent + listener.spent, heard + listener.heard, tokens + len(read)
+        lags.append(average_lagging(read, listener.heard, int(examples["made"]["mask"][row].sum()) - 1))
         firsts += read[:1]
     milliseconds = 1e3 * np.asarray(windows)
     return {
@@ -59,12 +58,17 @@ def of_recordings(trained: Trained, count: int) -> dict[str, float]:
     }
 
 
-def of_sentences(workdir: Path, waits: list[int | None], count: int) -> dict[str, dict[str, float]]:
-    """For every k: quality and lagging over the test split, and times of `count` sentences."""
+def by_wait_k(workdir: Path, waits: list[int | None], count: int) -> dict[str, dict[str, float]]:
+    """For every k: quality and lagging over the test split, and times of `count` recordings or sentences."""
     found = {}
     for wait_k in waits:
         trained = load_trained(workdir, None, print, [f"task.sampler.wait_k={wait_k or 'none'}"])
-        found[str(wait_k or "all")] = _quality(trained, wait_k) | _times(trained, count)
+        if trained.assembly.presentation.reads_recordings:
+            streams = trained.assembly.task.window is not None
+            figures = of_recordings(trained, count) if streams else {}
+        else:
+            figures = _times(trained, count)
+        found[str(wait_k or "all")] = figures | _quality(trained, wait_k)
         print(wait_k or "all", found[str(wait_k or "all")], flush=True)
     return found
 
@@ -73,13 +77,27 @@ def _quality(trained: Trained, wait_k: int | None) -> dict[str, float]:
     presentation, real = trained.assembly.presentation, trained.assembly.data.first("test", 100_000)
     request = {"row": np.arange(len(real["made"]["value"]), dtype=np.int32), "given": real["given"]}
     made = Sampling(trained.assembly)(trained.variables, request, jax.random.key(0), never)
-    (texts, references), (source,) = (presentation.plain(one)[1] for one in (made, real)), real["given"].values()
-    lags, end = [], trained.assembly.task.end
-    rows = source["mask"], np.asarray(made["made"]["value"]), real["made"]["mask"]
-    for own, row, reference in zip(*rows, strict=True):
-        length, tokens = int(own.sum()), 1 + int((row[1:] != end).sum())
-        lags.append(average_lagging(wait_k_read(wait_k, length, tokens), length, int(reference.sum())))
-    return {"bleu": translation_measures(texts, references)["bleu"], "average_lagging_tokens": float(np.mean(lags))}
+    texts, references = (presentation.plain(one)[1] for one in (made, real))
+    measured = translation_measures(texts, references)
+    figures = {"bleu": measured["bleu"], "exact_match": measured["exact_match"]}
+    counts = (np.asarray(made["made"]["value"])[:, 1:] != trained.assembly.task.end).sum(axis=1)
+    counts = zip(counts.tolist(), (real["made"]["mask"].sum(axis=1) - 1).tolist(), strict=True)
+    (source,), task = real["given"].values(), trained.assembly.task
+    if presentation.reads_recordings:
+        stem = task.network.stem
+        hop, frame = stem.log_mel.step / stem.rate, stem.log_mel.samples / stem.rate  # seconds
+        how = task.stride * stem.subsampling * hop, frame - hop
+        lengths = (source["length"] / stem.rate).tolist()
+        lags = [
+            average_lagging(wait_k_read(wait_k, length, tokens, *how), length, reference)
+            for length, (tokens, reference) in zip(lengths, counts, strict=True)
+        ]
+        return figures | {"average_lagging_s": float(np.mean(lags))}
+    lags = [  # the ends are tokens here
+        average_lagging(wait_k_read(wait_k, length, tokens + 1, task.stride), length, reference + 1)
+        for length, (tokens, reference) in zip(source["mask"].sum(axis=1).tolist(), counts, strict=True)
+    ]
+    return figures | {"average_lagging_tokens": float(np.mean(lags))}
 
 
 def _times(trained: Trained, count: int) -> dict[str, float]:
@@ -116,8 +134,11 @@ def main() -> None:
     options = parser.parse_args()
     set_up_jax()
     trained = load_trained(options.workdir, None, print)
-    if trained.assembly.presentation.reads_sentences:
-        found = of_sentences(options.workdir, [*options.waits, None], options.examples)
+    presentation = trained.assembly.presentation
+    if not (presentation.reads_sentences or presentation.reads_recordings):
+        parser.error("--workdir: that run is given neither recordings nor sentences; give another")
+    if isinstance(trained.assembly.task, TranslatesWhileReading):
+        found = by_wait_k(options.workdir, [*options.waits, None], options.examples)
     else:
         found = of_recordings(trained, options.examples)
     print(json.dumps(found))

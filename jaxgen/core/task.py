@@ -150,20 +150,35 @@ class StreamsRecordings(Protocol):
 
 
 @runtime_checkable
-class StreamsSentences(Protocol):
-    """A family that can make a sentence while the one given is read."""
+class TranslatesWhileReading(Protocol):
+    """A family that can make a sentence while the sentence or recording given is read, window by window."""
 
     length: int
     start: int
     end: int
+    reads: int | None  # places of what is given that are read at a time; None: all of it is needed at once
+    room: int  # places that it has at most
+    window: Window | None  # of a recording
+
+    def wanted(self, place: int) -> int | None:
+        """How many places given the token at `place` waits for; None for all of them."""
+
+    def begin(self, batch_size: int) -> Any:
+        """The state before the first window."""
+
+    def read(self, variables: Variables, values: jax.Array, own: jax.Array, reading: Any) -> Any:
+        """The state after a window: of tokens [B, reads], or of a recording as StreamsRecordings has it."""
+
+    def whole(self, variables: Variables, request: Batch) -> Any:
+        """The state after all that a request gives."""
+
+    def first(self, reading: Any) -> Any:
+        """What the decoder begins with, once what its first token sees was read."""
 
     def following(
-        self, variables: Variables, request: Batch, tokens: jax.Array, place: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """The likeliest token [B] at `place` after `tokens` [B, T+1], and how many given places [B] it waits for.
-
-        0 for one that waits for all of them.
-        """
+        self, variables: Variables, reading: Any, token: jax.Array, place: jax.Array, carry: Any
+    ) -> tuple[jax.Array, Any]:
+        """The likeliest token [B] at `place` after `token` [B], under what was read; the state after it."""
 
 
 @runtime_checkable

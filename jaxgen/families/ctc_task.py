@@ -21,6 +21,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.ctc_sampler import PrefixBeamSearch
 from jaxgen.families.one_network import OneNetwork
 from jaxgen.families.token_likelihood import at_first, likelihood_figures, likelihood_sums, mean_over_tokens
+from jaxgen.families.while_reading import window_of
 from jaxgen.nn.conditions import Sequence, empty_sequence, sequence_of, sequence_sizes
 from jaxgen.ops import ctc
 from jaxgen.ops.rows import row_keys
@@ -143,9 +144,8 @@ class CTC(OneNetwork):
     @property
     def window(self) -> Window | None:
         """What is read at a time; None where the network needs the whole recording."""
-        places, stem = self.network.streams_places, self.network.stem
-        log_mel = stem.log_mel
-        return None if places is None else Window(places, stem.subsampling, log_mel.step, log_mel.samples, stem.rate)
+        places = self.network.streams_places
+        return None if places is None else window_of(self.network.stem, places)
 
     def begin(self, batch_size: int) -> Carry:
         """The state of a recording before its first window."""

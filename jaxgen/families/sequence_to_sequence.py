@@ -25,14 +25,15 @@ from jaxgen.families.token_likelihood import (
     mean_over_tokens,
 )
 from jaxgen.families.token_samplers import BeamSearch, TokenSampler
+from jaxgen.families.while_reading import Carry, Reading, WhileReading
 from jaxgen.nn.conditions import Sequence, empty_sequence, sequence_of, sequence_sizes
+from jaxgen.nn.multi_head_attention import Wait
 from jaxgen.ops.decoding import beam_search, draw_until
 from jaxgen.ops.rows import integers, row_keys
 from jaxgen.ops.sequences import tempered, token_log_prob
 from jaxgen.types import Batch, Extra, Framing, Key, Spec, Tokens, Unit, Variables
 
 Memory = Any  # what a network has of the given; every leaf with the batch leading
-Carry = Any  # what it keeps of the tokens so far; every leaf with the batch leading
 
 
 class Network(Protocol):
@@ -45,19 +46,19 @@ class Network(Protocol):
     vocabulary: int  # V
     stem: Any  # the first layers over a recording or a picture; None over a sentence
     align: bool  # whether it has a layer for CTC over what it encodes
-    causal: bool  # whether it reads the given in its order: no place knows of later ones
+    reads: int | None  # how many places given it reads at a time, none of which knows of later ones; None: all
     layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
 
     def __call__(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
-        """Where `wait` [B] is given, token t is decoded with the first t + wait places given."""
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: Wait | None = None) -> Memory:
+        """Where it is to `wait`, token t is decoded with the places given that it may see by then."""
 
     def aligned(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The logits of a call, and those [B, S, V] of the token that each place given tells, and its own places."""
 
@@ -67,6 +68,12 @@ class Network(Protocol):
     def grown(self, carry: Carry, length: int) -> Carry:
         """A carry with room for `length` tokens in all."""
 
+    def begin(self, batch_size: int, places: int, wait: Wait | None) -> Reading:
+        """The state before the first window of what is given, which has so many places at most."""
+
+    def read(self, given: Sequence, reading: Reading) -> Reading:
+        """The state after the next `reads` places; a recording's come as `SpeechStem.continued` has them."""
+
     def decode(self, memory: Memory, tokens: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Logits [N, T, V] of what follows each of `tokens` [N, T]."""
 
@@ -75,13 +82,14 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class SequenceToSequence(OneNetwork):
+class SequenceToSequence(OneNetwork, WhileReading):
     """Maximum likelihood of the sequence made, token by token, under the sentence given (teacher forcing).
 
     `label_smoothing` is the share of each target that is spread over all tokens (arXiv 1512.00567); likelihoods and
     `evaluate` know nothing of it. What is made is searched for, or drawn, by `sampler`. `ctc` is the share of CTC's
     loss over what is encoded (arXiv 1609.06773, eq. 8). With `waits` (low, high) a network is trained to translate
-    while it reads: token t sees the first t + k places given, k drawn for each row (arXiv 2005.08595).
+    while it reads: token t sees the first (t + k) * stride places given, k drawn for each row (arXiv 2005.08595).
+    Tokens are made of words, and a word spans many places of a recording: `stride` is about as many as a token does.
     """
 
     network: Network
@@ -89,6 +97,7 @@ class SequenceToSequence(OneNetwork):
     label_smoothing: float = 0.1
     ctc: float = 0.0
     waits: tuple[int, int] | None = None
+    stride: int = 1  # places given that are read between one token and the next (arXiv 2011.02048, section 3)
     spec: Spec | None = None  # from the data
     unit: Unit | None = None  # of the tokens made; from the data
     bound = "exact"
@@ -100,7 +109,9 @@ class SequenceToSequence(OneNetwork):
         if not 0 <= self.ctc < 1:
             raise UserError(f"task.ctc is {self.ctc}; give a share from 0 up to, not including, 1 (task=CTC alone)")
         if self.waits is not None and not 1 <= self.waits[0] <= self.waits[1]:
-            raise UserError(f"task.waits is {self.waits}; give the fewest and the most places, from 1 on, or none")
+            raise UserError(f"task.waits is {self.waits}; give the least and the greatest k, from 1 on, or none")
+        if self.stride < 1:
+            raise UserError(f"task.stride is {self.stride}; give at least 1 place given for each token")
 
     def sized(self, spec: Spec) -> "SequenceToSequence":
         sizes = sequence_sizes(spec, "SequenceToSequence", self.network.stem)
@@ -111,13 +122,18 @@ class SequenceToSequence(OneNetwork):
                 raise UserError("a SequenceToSequence makes a sentence for one that is given; give data=Pairs(...)")
         if isinstance(self.sampler, TokenSampler):
             self.sampler.check_vocabulary(vocabulary)
-        if (self.waits or self.sampler.wait_k) and not self.network.causal:
-            raise UserError(
-                "to translate while it reads a network must read in order; set network.bidirectional=false (RNN) or "
-                "network.chunk=1 (Transformer) and train it so"
-            )
+        if self.waits or self.sampler.wait_k:
+            self._check_order()
         network = self.network.clone(vocabulary=vocabulary, align=self.ctc > 0, **sizes)
         return replace(self, network=network, spec=spec, unit=tokens.unit)
+
+    def _check_order(self) -> None:
+        """UserError where a token would know of places that it has to make do without."""
+        if (reads := self.network.reads) is None or self.stride % reads:
+            raise UserError(
+                "to translate while it reads a network must read in order; set network.bidirectional=false (RNN) or "
+                f"network.chunk=1 (Transformer; or another divisor of task.stride, {self.stride}) and train it so"
+            )
 
     @property
     def length(self) -> int:
@@ -140,16 +156,19 @@ class SequenceToSequence(OneNetwork):
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over tokens of the smoothed cross-entropy, nats; `nats_per_token` is the one without smoothing."""
         keys = row_keys(key, batch["row"])
+        wait = self._drawn_waits(key, batch["row"])
         if self.ctc:
-            return self._joint_loss(variables, batch, keys)
-        logits = self._logits(variables, batch, keys, self._drawn_waits(key, batch["row"]))
+            return self._joint_loss(variables, batch, keys, wait)
+        logits = self._logits(variables, batch, keys, wait)
         return self._smoothed(logits, batch)
 
-    def _joint_loss(self, variables: Variables, batch: Batch, keys: jax.Array) -> tuple[Mean, Aux]:
+    def _joint_loss(
+        self, variables: Variables, batch: Batch, keys: jax.Array, wait: Wait | None
+    ) -> tuple[Mean, Aux]:
         """(1 - ctc) of the decoder's cross-entropy and ctc of CTC's nats, both over the tokens."""
         tokens, given = batch["made"]["value"], sequence_of(self.spec, batch)
         apply, params = self.network.apply, {"params": variables.params}
-        logits, of_places, own = apply(params, given, tokens[:, :-1], keys, method="aligned")
+        logits, of_places, own = apply(params, given, tokens[:, :-1], keys, wait, method="aligned")
         decoded, aux = self._smoothed(logits, batch)
         log_prob, fits = text_log_prob(of_places, own, batch, self.end)
         weight = batch.get("weight", jnp.ones(len(fits), jnp.float32))
@@ -199,19 +218,6 @@ class SequenceToSequence(OneNetwork):
             made |= {"alternatives": tokens[:, :best], "scores": score[:, :best]}
         return {"given": dict(request["given"]), "made": made}
 
-    def following(
-        self, variables: Variables, request: Batch, tokens: jax.Array, place: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """The likeliest token [B] at `place` after `tokens` [B, T+1], and how many given places [B] it waits for.
-
-        0 for one that waits for all of them. Any other sequence is made by `sample`, which gives the same for width 1.
-        """
-        wait = self._wait(request)
-        logits = self._read(variables, request, tokens, None, wait)
-        now = jnp.take_along_axis(logits, jnp.full((len(tokens), 1, 1), place), axis=1)[:, 0]
-        token = jnp.where(place == self.length - 1, self.end, jnp.argmax(now, axis=-1)).astype(jnp.int32)
-        return token, jnp.zeros(len(tokens), jnp.int32) if wait is None else wait + place
-
     def check_policy(self) -> None:
         if not isinstance(self.sampler, TokenSampler):
             raise UserError(
@@ -259,26 +265,26 @@ class SequenceToSequence(OneNetwork):
         memory = apply("encode", sequence_of(self.spec, request), None, self._wait(request))
         return memory, lambda token, carry: apply("step", memory, token, carry)
 
-    def _drawn_waits(self, key: Key, row: jax.Array) -> jax.Array | None:
-        """[B] the places that each row begins with; None where it is trained on whole sentences."""
+    def _drawn_waits(self, key: Key, row: jax.Array) -> Wait | None:
+        """A k for each row; None where it is trained on whole sentences."""
         if self.waits is None:
             return None
         low, high = self.waits
-        return low + integers(jax.random.fold_in(key, 1), row, (), high + 1 - low)
+        return Wait(low + integers(jax.random.fold_in(key, 1), row, (), high + 1 - low), self.stride)
 
-    def _wait(self, request: Batch) -> jax.Array | None:
-        """[B] the places that the sampler begins with; None where it waits for all."""
+    def _wait(self, request: Batch) -> Wait | None:
+        """The sampler's k for each row; None where it waits for all."""
         wait = knobs_of(self.sampler, request).get("wait_k")
-        return None if wait is None else jnp.full(len(request["row"]), wait, jnp.int32)
+        return None if wait is None else Wait(jnp.full(len(request["row"]), wait, jnp.int32), self.stride)
 
     def _logits(
-        self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: jax.Array | None = None
+        self, variables: Variables, batch: Batch, keys: jax.Array | None, wait: Wait | None = None
     ) -> jax.Array:
         """[B, T, V] of all targets."""
         return self._read(variables, batch, batch["made"]["value"], keys, wait)
 
     def _read(
-        self, variables: Variables, request: Batch, tokens: jax.Array, keys: jax.Array | None, wait: jax.Array | None
+        self, variables: Variables, request: Batch, tokens: jax.Array, keys: jax.Array | None, wait: Wait | None
     ) -> jax.Array:
         """Logits [B, T, V] of what follows each but the last of `tokens` [B, T+1] under what `request` gives."""
         given = sequence_of(self.spec, request)

@@ -13,7 +13,7 @@ class TokenSampler:
     temperature: float = 1.0  # 0: the likeliest token
     top_k: int | None = None  # none: all
     top_p: float | None = None  # nucleus sampling, arXiv 1904.09751; none: all
-    wait_k: int | None = None  # places given that are read before the first token (arXiv 1810.08398); none: all
+    wait_k: int | None = None  # strides given that are read before the first token (arXiv 1810.08398); none: all
 
     def __post_init__(self):
         check_wait(self.wait_k)
@@ -49,7 +49,7 @@ class BeamSearch:
 
     Sequences are compared by their log-probability over (their tokens) ** `length_penalty`: above 1 favours longer
     ones, 0 compares the probabilities themselves. `best` of them are told, the best first. With `wait_k` token t is
-    made from the first t + k places given (arXiv 1810.08398); none: from all.
+    made from the first (t + k) * task.stride places given (arXiv 1810.08398); none: from all.
     """
 
     width: int = 5

@@ -17,6 +17,14 @@ def average_lagging(read: Sequence[float], length: float, reference: int) -> flo
     return sum(now - place * length / reference for place, now in enumerate(read[:until])) / until
 
 
-def wait_k_read(wait_k: int | None, length: int, made: int) -> list[float]:
-    """[made] how many of `length` source tokens wait-k has read before each token that it makes; None: all."""
-    return [float(length if wait_k is None else min(wait_k + place, length)) for place in range(made)]
+def wait_k_read(
+    wait_k: int | None, length: float, made: int, stride: float = 1, late: float = 0
+) -> list[float]:
+    """[made] how much of `length` wait-k has read before each token that it makes; None: all.
+
+    It reads a `stride` more for each token, in the units of `length`, tokens or seconds. What was read counts as such
+    `late` after its end.
+    """
+    if wait_k is None:
+        return [float(length)] * made
+    return [float(min((wait_k + place) * stride + late, length)) for place in range(made)]

@@ -108,10 +108,16 @@ class Presentation:
         """Whether one sentence is given for each that is made."""
         return [type(reader) for reader in self.given.values()] == [SourcePresents]
 
-    def sentence(self, text: str) -> tuple[dict[str, Any], int]:
-        """What is asked for a sentence, or for what has come of it, and how many tokens that is."""
+    @property
+    def reads_recordings(self) -> bool:
+        """Whether one recording is given for each text that is made."""
+        return [type(reader) for reader in self.given.values()] == [WavePresents]
+
+    def sentence(self, text: str) -> tuple[dict[str, Any], np.ndarray]:
+        """What is asked for a sentence, or for what has come of it, and its tokens [n]."""
         request = self.request([text], None)
-        return request, int(next(iter(request["given"].values()))["mask"].sum())
+        (arrays,) = request["given"].values()
+        return request, arrays["value"][0][arrays["mask"][0]]
 
     def shown(self, data: Any) -> dict[str, Any]:
         """What a run asks for to show itself: some for each class, or what `data` give in held-out examples."""

@@ -26,7 +26,7 @@ def chunk_mask(length: int, chunk: int, look_back: int | None) -> jax.Array:
 class ChunkedAttention(nn.Module):
     """Self-attention with rotary positions over [B, T, D], in chunks of `chunk` places.
 
-    Its parameters are those of SelfAttention. `look_back` None sees all earlier chunks, which cannot be continued.
+    Its parameters are those of SelfAttention. `look_back` None sees all earlier chunks, all of which are to be held.
     """
 
     heads: int

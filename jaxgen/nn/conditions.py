@@ -112,6 +112,12 @@ def sequence_sizes(spec: Spec, kind: str, stem: nn.Module | None) -> dict[str, A
     raise unsuited
 
 
+def sequence_places(spec: Spec, stem: nn.Module | None) -> int:
+    """How many places a network has of the sentence or recording that is given, at most."""
+    ((_, modality),) = spec.given
+    return stem.places(modality.samples) if isinstance(modality, Wave) else modality.length
+
+
 def empty_sequence(spec: Spec) -> Sequence:
     """A sequence of one row, all zeros, for the shapes of what is given."""
     ((name, modality),) = spec.given

@@ -81,13 +81,37 @@ class SelfAttention(nn.Module):
 
 
 @struct.dataclass
+class Wait:
+    """Wait-k: what asks at place t sees the first (t + k) * stride places alone.
+
+    arXiv 1810.08398, eq. 4; `stride` is the fixed pre-decision of arXiv 2011.02048, section 3, for what has more places
+    than tokens are made of it, as recordings have.
+    """
+
+    k: jax.Array  # [B]
+    stride: int = struct.field(pytree_node=False, default=1)
+
+    def seen(self, place: jax.Array) -> jax.Array:
+        """[B, N] the places that are seen from `place` [B or 1, N]."""
+        return (place + self.k[:, None]) * self.stride
+
+
+@struct.dataclass
 class Attended:
     """A sequence of S places made ready to be attended to: keys and values, once for all that ask."""
 
     key: jax.Array  # [B, S, H, D]
     value: jax.Array  # [B, S, H, D]
     mask: jax.Array  # [B, S], true for the places that may be seen
-    wait: jax.Array | None = None  # [B]: what asks at place t sees the first t + wait alone (arXiv 1810.08398, eq. 4)
+    wait: Wait | None = None  # None: all of them are seen at once
+
+
+def nothing_attended(
+    batch_size: int, places: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32, wait: Wait | None = None
+) -> Attended:
+    """A sequence of no place yet, with room for so many."""
+    cache = empty_cache(batch_size, places, heads, width, dtype)
+    return Attended(**cache, mask=jnp.zeros((batch_size, places), bool), wait=wait)
 
 
 class CrossAttention(nn.Module):
@@ -105,12 +129,18 @@ class CrossAttention(nn.Module):
         self.key_value = self.precision.dense(2 * self.width)
         self.out = self.precision.dense(self.width)
 
-    def attended(self, sequence: jax.Array, mask: jax.Array, wait: jax.Array | None = None) -> Attended:
-        """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait` [B], are not seen."""
+    def attended(self, sequence: jax.Array, mask: jax.Array, wait: Wait | None = None) -> Attended:
+        """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait`, are not seen."""
         size, length, features = sequence.shape
         both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
         key, value = jnp.split(both, 2, axis=2)
         return Attended(key, value, mask, wait)
+
+    def extended(self, to: Attended, sequence: jax.Array, own: jax.Array, position: jax.Array) -> Attended:
+        """`to` with the places `sequence` [B, K, E] from `position` [B] on, those [B, K] that are a row's `own`."""
+        new = self.attended(sequence, own)
+        key, value = _written(to.key, new.key, position), _written(to.value, new.value, position)
+        return to.replace(key=key, value=value, mask=_written(to.mask, own, position))
 
     def __call__(self, x: jax.Array, to: Attended, position: jax.Array | None = None) -> jax.Array:
         """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side.
@@ -123,7 +153,7 @@ class CrossAttention(nn.Module):
         mask = to.mask[:, None, None]  # [B, 1, 1, S]
         if to.wait is not None:
             place = jnp.arange(length) + (jnp.zeros((count, 1), jnp.int32) if position is None else position[:, None])
-            seen = place.reshape(rows, -1) + to.wait[:, None]  # [B, W * T]
+            seen = to.wait.seen(place.reshape(rows, -1))  # [B, W * T]
             mask = mask & (jnp.arange(to.mask.shape[1]) < seen[:, None, :, None])
         if self.is_mutable_collection("intermediates"):
             weights = attention_weights(q, to.key, mask).mean(axis=1)
@@ -133,8 +163,8 @@ class CrossAttention(nn.Module):
 
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:
-    """`held` [B, room, H, D] with `new` [B, T, H, D] from each row's `position` on."""
-    zeros = (jnp.zeros_like(position, shape=()),) * 2
+    """`held` [B, room, ...] with `new` [B, T, ...] from each row's `position` on."""
+    zeros = (jnp.zeros_like(position, shape=()),) * (held.ndim - 2)
     return jax.vmap(lambda row, part, start: jax.lax.dynamic_update_slice(row, part, (start, *zeros)))(
         held, new, position
     )

@@ -5,10 +5,11 @@ import codecs
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
 
-import jax
 import numpy as np
 
-from jaxgen.core.task import StreamsSentences
+from jaxgen.core.task import TranslatesWhileReading
+from jaxgen.errors import UserError
+from jaxgen.running.interpreter import Interpreter
 from jaxgen.types import Batch, Variables
 
 
@@ -22,35 +23,54 @@ class Read(NamedTuple):
 class Translator:
     """The tokens made of sentences while they come, each the likeliest after those before it."""
 
-    def __init__(self, task: StreamsSentences, variables: Variables, request: Callable[[str], tuple[Batch, int]]):
-        """`request` gives what is asked for a text, and how many places of the given that text has."""
-        self._task, self._variables, self._request = task, variables, request
-        self._following = jax.jit(task.following)
+    def __init__(
+        self,
+        task: TranslatesWhileReading,
+        variables: Variables,
+        request: Callable[[str], tuple[Batch, np.ndarray]],
+    ):
+        """`request` gives what is asked for a text, and the tokens [n] of the text."""
+        self._task, self._request, self._interpreter = task, request, Interpreter(task, variables)
 
     def __call__(self, reads: Iterable[Read]) -> Iterator[tuple[list[int], int]]:
         """(the tokens [n] made after each step of the reading, the places read by then), up to the end."""
-        tokens = np.full((1, self._task.length + 1), self._task.end, np.int32)
-        tokens[0, 0], made, ended = self._task.start, 0, False
-        for text, whole in reads:
-            request, count = self._request(text)
-            begun = made
-            while not ended and made < self._task.length:
-                token, wanted = self._following(self._variables, request, tokens, np.int32(made))
-                if not whole and not 0 < int(wanted[0]) <= count:
-                    break
-                made += 1
-                tokens[0, made], ended = int(token[0]), int(token[0]) == self._task.end
-            yield [token for token in tokens[0, begun + 1 : made + 1].tolist() if token != self._task.end], count
-            if whole:
+        self._interpreter.begin()
+        places = 0
+        for text, ended in reads:
+            request, tokens = self._request(text)
+            if self._task.reads is None:
+                if ended:
+                    self._interpreter.read_whole(request)
+                    places = len(tokens)
+            else:
+                places = self._read(tokens, places, ended)
+            yield self._interpreter.made(ended), places
+            if ended:
                 return
 
+    def _read(self, tokens: np.ndarray, places: int, ended: bool) -> int:
+        """Reads on from `places`, as many at a time as the network does; the places read then."""
+        step = self._task.reads
+        while len(tokens) - places >= step or (ended and places < len(tokens)):
+            now = tokens[places : places + step]
+            padded = np.pad(now, (0, step - len(now)))
+            self._interpreter.read(padded[None], (np.arange(step) < len(now))[None])
+            places += len(now)
+        return places
 
-def sentences_of(file: IO[bytes]) -> Iterator[Iterator[Read]]:
-    """The sentences of a file, a line each, each as it is read: once more for every word that is whole."""
-    characters = _characters(file)
+
+def sentences_of(file: IO[bytes], name: str) -> Iterator[Iterator[Read]]:
+    """The sentences of a file, a line each, each as it is read: once more for every word that is whole.
+
+    UserError, which calls the file `name`, where it ends without one.
+    """
+    characters, empty = _characters(file), True
     for character in characters:
         if character.strip():
+            empty = False
             yield _reads(character, characters)
+    if empty:
+        raise UserError(f"{name} is empty; give a sentence")
 
 
 def _reads(first: str, characters: Iterator[str]) -> Iterator[Read]:

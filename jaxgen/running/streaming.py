@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from jaxgen.core.data import Codec
-from jaxgen.core.task import StreamsRecordings, StreamsSentences
+from jaxgen.core.task import StreamsRecordings, TranslatesWhileReading
 from jaxgen.errors import UserError
 from jaxgen.modalities.inputs import sound_as_it_comes, text_as_it_comes
 from jaxgen.modalities.wave import read_as_it_comes
-from jaxgen.running.stream_recording import Recogniser
+from jaxgen.running.stream_recording import Listener, Recogniser, SpeechTranslator
 from jaxgen.running.stream_sentence import Read, Translator, sentences_of
 from jaxgen.running.trained import Trained
 
@@ -41,33 +41,42 @@ def stream(trained: Trained, words: Sequence[str], put: Put, say: Put) -> None:
 
     Figures of the reading are told to `say`. UserError where the run cannot, and for what it cannot read.
     """
-    task = trained.assembly.task
     codec = trained.assembly.info.meanings(trained.assembly.data)["made"].codec
+    if (listener := listener_of(trained)) is not None:
+        for word in words or ("-",):
+            _recording(listener, word, Telling(codec, put), say)
+        return
+    task, presentation = trained.assembly.task, trained.assembly.presentation
+    if not (isinstance(task, TranslatesWhileReading) and presentation.reads_sentences):
+        raise UserError("--stream is for runs that are given recordings or sentences; leave it out")
+    translator = Translator(task, trained.variables, presentation.sentence)
+    for word in words or ("-",):
+        with text_as_it_comes(word) as file:
+            for reads in sentences_of(file, "standard input" if word == "-" else word):
+                _sentence(translator, reads, Telling(codec, put))
+
+
+def listener_of(trained: Trained) -> Listener | None:
+    """What tells recordings while they come; None where a run is given none. UserError where it needs them whole."""
+    task, variables = trained.assembly.task, trained.variables
     if isinstance(task, StreamsRecordings):
-        recogniser = Recogniser(task, trained.variables)
-        for word in words or ("-",):
-            _recording(recogniser, word, Telling(codec, put), say)
-    elif isinstance(task, StreamsSentences) and trained.assembly.presentation.reads_sentences:
-        translator = Translator(task, trained.variables, trained.assembly.presentation.sentence)
-        for word in words or ("-",):
-            with text_as_it_comes(word) as file:
-                for reads in sentences_of(file):
-                    _sentence(translator, reads, Telling(codec, put))
-    else:
-        raise UserError("--stream is for runs that are given recordings (CTC) or sentences; leave it out")
+        return Recogniser(task, variables)
+    if isinstance(task, TranslatesWhileReading) and trained.assembly.presentation.reads_recordings:
+        return SpeechTranslator(task, variables)
+    return None
 
 
-def _recording(recogniser: Recogniser, word: str, telling: Telling, say: Put) -> None:
-    first, window = None, recogniser.window
+def _recording(listener: Listener, word: str, telling: Telling, say: Put) -> None:
+    first, window = None, listener.window
     with sound_as_it_comes(word) as file:
-        for told in recogniser(read_as_it_comes(file, word, window.rate, window.step)):
+        for told in listener(read_as_it_comes(file, word, window.rate, window.step)):
             telling.add(told)
             if first is None and telling.text:
-                first = recogniser.heard
+                first = listener.heard
     telling.end()
     after = "nothing told" if first is None else f"the first token after {first:.2f} s of it"
-    factor = recogniser.spent / recogniser.heard
-    say(f"{recogniser.heard:.2f} s of sound, {after}, real-time factor {factor:.3f}")
+    factor = listener.spent / listener.heard
+    say(f"{listener.heard:.2f} s of sound, {after}, real-time factor {factor:.3f}")
 
 
 def _sentence(translator: Translator, reads: Iterator[Read], telling: Telling) -> None:

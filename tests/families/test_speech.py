@@ -20,6 +20,7 @@ from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
 from jaxgen.families.rnn.recogniser import RecurrentRecogniser
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
+from jaxgen.families.token_samplers import TokenSampler
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.families.transformer.recogniser import TransformerRecogniser
 from jaxgen.nn.stems import PictureStem, SpeechStem
@@ -290,6 +291,60 @@ def test_while_reading_too_step_by_step_gives_what_is_scored(name, wait_k):
     np.testing.assert_allclose((forced * made["mask"]).sum(axis=1), samples["made"]["score"], atol=1e-5)
 
 
+LISTENING = {
+    "rnn": RecurrentEncoderDecoder(width=8, embedding=6, layers=1, bidirectional=False, dropout=0.0, stem=STEM),
+    "transformer": TransformerEncoderDecoder(
+        width=8, heads=2, hidden=12, encoder_blocks=2, blocks=1, chunk=2, dropout=0.0, stem=STEM
+    ),
+}
+
+
+@functools.cache
+def listening(name):
+    sampler = TokenSampler(wait_k=2)
+    task = SequenceToSequence(LISTENING[name], sampler=sampler, waits=(2, 2), stride=4).sized(SPEC)
+    return task, livened(jax.jit(task.init)(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("name", LISTENING)
+def test_a_token_made_while_hearing_knows_only_what_was_heard(name):
+    """Token t sees the first (t + k) * stride places: later samples change nothing, those of its last places do."""
+    task, variables = listening(name)
+    batch, first = {"row": np.arange(1), "made": texts((0, 1, 2))}, recordings(SAMPLES)
+    stem, k = task.network.stem, task.sampler.wait_k
+    plain = compiled(task, "_log_prob")(variables, batch | {"given": first})[0]
+    for token in range(T):
+        frames = (token + k) * task.stride * stem.subsampling
+        end = (frames - 1) * stem.log_mel.step + stem.log_mel.samples  # of the samples that the token knows of
+        assert end < SAMPLES
+        for begin, known in ((end, True), (end - stem.subsampling * stem.log_mel.step, False)):
+            other = jax.tree.map(np.copy, first)
+            other["wave"]["value"][:, begin:] *= -30
+            changed = compiled(task, "_log_prob")(variables, batch | {"given": other})[0]
+            same = np.isclose(plain, changed, rtol=0, atol=1e-6)
+            assert same[: token + known].all() and (token + known == T or not same[token + known :].all())
+
+
+@pytest.mark.parametrize("name", LISTENING)
+def test_what_is_drawn_while_hearing_is_scored_and_attended_to_as_it_was_drawn(name):
+    task, variables = listening(name)
+    request = {"row": np.arange(2), "given": recordings(1900, 700)}
+    episode = compiled(task, "rollout")(variables, request, jax.random.key(2))
+    np.testing.assert_allclose(compiled(task, "score")(variables, episode), episode.log_prob, atol=1e-5)
+    weights = np.asarray(compiled(task, "attention")(variables, episode.example))
+    seen = np.arange(weights.shape[-1]) < ((np.arange(T) + task.sampler.wait_k) * task.stride)[:, None]
+    own = np.arange(weights.shape[-1]) < task.network.stem.places(700)
+    assert (weights[0] > 0).sum() == seen.sum() and ((weights[1] > 0) == (seen & own)).all()
+    # trained so as well: the loss of one k is that of the likelihood under it
+    made = {"value": np.asarray(episode.actions), "mask": np.ones((2, T), bool)}
+    still = replace(task, network=task.network.clone(stem=task.network.stem.clone(augment=None)))
+    _, aux = compiled(still, "loss")(variables, request | {"made": made}, jax.random.key(1))
+    nats = -compiled(task, "_log_prob")(variables, request | {"made": made}).mean()
+    assert aux.metrics["nats_per_token"].value == pytest.approx(float(nats), rel=1e-5)
+
+
 def test_a_network_that_reads_ahead_cannot_translate_while_it_reads():
     with pytest.raises(UserError, match=r"network\.chunk=1"):
         SequenceToSequence(TransformerEncoderDecoder(), waits=(3, 3)).sized(SENTENCES)
+    with pytest.raises(UserError, match=r"divisor of task\.stride, 3"):
+        SequenceToSequence(LISTENING["transformer"], waits=(3, 3), stride=3).sized(SPEC)

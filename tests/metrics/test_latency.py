@@ -16,6 +16,10 @@ def test_wait_k_lags_by_k_where_both_are_as_long(wait_k):
     assert average_lagging(wait_k_read(wait_k, 8, 8), 8, 8) == pytest.approx(wait_k)
 
 
+def test_in_seconds_it_reads_a_stride_for_each_token_and_hears_it_a_little_late():
+    assert wait_k_read(2, 1.5, 4, 0.32, 0.015) == pytest.approx([0.655, 0.975, 1.295, 1.5])
+
+
 def test_an_uneven_case_by_hand():
     """Three words for six: each counts for two, and the third is the first with all read."""
     assert average_lagging([2, 4, 6], 6, 3) == pytest.approx((2 + (4 - 2) + (6 - 4)) / 3)

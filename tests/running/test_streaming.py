@@ -13,6 +13,7 @@ from training import lively as livened
 
 from jaxgen.errors import UserError
 from jaxgen.families.ctc_task import CTC
+from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.rnn.recogniser import RecurrentRecogniser
 from jaxgen.families.sequence_to_sequence import SequenceToSequence
 from jaxgen.families.token_samplers import BeamSearch
@@ -20,7 +21,7 @@ from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecode
 from jaxgen.families.transformer.recogniser import TransformerRecogniser
 from jaxgen.modalities.wave import read_as_it_comes
 from jaxgen.nn.stems import SpeechStem
-from jaxgen.running.stream_recording import Recogniser
+from jaxgen.running.stream_recording import Recogniser, SpeechTranslator
 from jaxgen.running.stream_sentence import Translator, sentences_of
 from jaxgen.types import Framing, Spec, Tokens, Wave
 
@@ -84,6 +85,48 @@ def test_a_network_that_needs_the_whole_recording_is_told_of():
         Recogniser(task, variables)
 
 
+LISTENERS = {
+    "rnn": RecurrentEncoderDecoder(width=10, embedding=8, layers=2, bidirectional=False, stem=STEM),
+    "transformer": TransformerEncoderDecoder(
+        width=16, encoder_blocks=2, blocks=2, heads=2, hidden=12, chunk=2, look_back=3, stem=STEM
+    ),
+    "conformer": TransformerEncoderDecoder(width=16, heads=2, hidden=12, kernel=3, chunk=4, stem=STEM),
+}
+
+
+@pytest.mark.parametrize(("name", "wait_k"), [("rnn", 2), ("transformer", 1), ("conformer", 3), ("transformer", None)])
+def test_a_recording_is_translated_while_it_is_heard_and_as_the_whole_is(name, wait_k):
+    spec = Spec(Tokens(12, V, framing=Framing.TARGET), (("wave", Wave(2500, RATE)),))
+    sampler = BeamSearch(width=1, wait_k=wait_k)
+    task, variables = model(SequenceToSequence(LISTENERS[name], sampler=sampler, stride=4), spec)
+    bias = variables.params["head"]["bias"]
+    variables.params["head"]["bias"] = bias.at[task.end].add(-4.0)  # no text ends before it began
+    listener = SpeechTranslator(task, variables)
+    for count in (2500, 700, 53):  # one listener for all: what is kept of one is not heard in the next
+        samples = sound(count) / np.float32(32_768)
+        padded = np.pad(samples, (0, 2500 - count))[None]
+        given = {"wave": {"value": padded, "length": np.asarray([count])}}
+        asked = {"row": np.arange(1), "given": given}
+        made = jax.jit(task.sample)(variables, asked, jax.random.key(0))["made"]["value"]
+        told, firsts = [], []
+        for tokens in listener(samples[start : start + 20] for start in range(0, count, 20)):
+            told += tokens
+            firsts += [listener.heard] if tokens else []
+        assert told == [token for token in np.asarray(made)[0, 1:].tolist() if token != task.end] != []
+        window = listener.window
+        needed = count if wait_k is None else (4 * wait_k * window.frames - 1) * window.hop + window.frame
+        assert firsts[0] == pytest.approx(min(count, -(-needed // 20) * 20) / RATE)
+    with pytest.raises(UserError, match="goes on after"):
+        list(listener([sound(2700) / np.float32(32_768)]))
+
+
+def test_a_translator_that_needs_the_whole_recording_is_told_of():
+    spec = Spec(Tokens(9, V, framing=Framing.TARGET), (("wave", Wave(900, RATE)),))
+    task, variables = model(SequenceToSequence(RecurrentEncoderDecoder(width=10, embedding=8, stem=STEM)), spec)
+    with pytest.raises(UserError, match="needs the whole recording"):
+        SpeechTranslator(task, variables)
+
+
 WORDS = "abcdefgh"  # a word each
 
 
@@ -92,17 +135,24 @@ def request(text):
     words = text.split()
     value[0, : len(words)] = [WORDS.index(word) for word in words]
     given = {"source": {"value": value, "mask": np.arange(8)[None] < len(words)}}
-    return {"row": np.arange(1), "given": given}, len(words)
+    return {"row": np.arange(1), "given": given}, value[0, : len(words)]
 
 
-@pytest.mark.parametrize("wait_k", [1, 3, None])
-def test_sentences_are_translated_while_they_are_read_and_as_the_whole_is(wait_k):
-    network = TransformerEncoderDecoder(width=8, heads=2, hidden=12, encoder_blocks=1, blocks=1, chunk=1)
+READERS = {
+    "rnn": RecurrentEncoderDecoder(width=8, embedding=8, bidirectional=False),
+    "transformer": TransformerEncoderDecoder(width=8, heads=2, hidden=12, encoder_blocks=1, blocks=1, chunk=1),
+    "both ways": TransformerEncoderDecoder(width=8, heads=2, hidden=12, encoder_blocks=1, blocks=1),
+}
+
+
+@pytest.mark.parametrize(("name", "wait_k"), [("rnn", 2), ("transformer", 1), ("transformer", 3), ("both ways", None)])
+def test_sentences_are_translated_while_they_are_read_and_as_the_whole_is(name, wait_k):
+    network = READERS[name]
     spec = Spec(Tokens(7, V, framing=Framing.TARGET), (("source", Tokens(8, 8, framing=Framing.SOURCE)),))
     task, variables = model(SequenceToSequence(network, sampler=BeamSearch(width=1, wait_k=wait_k)), spec)
     translator = Translator(task, variables, request)
     file = io.BytesIO(b"a b c d e f g h\n\nh g f e d\n")
-    for reads, text in zip(sentences_of(file), ("a b c d e f g h", "h g f e d"), strict=True):
+    for reads, text in zip(sentences_of(file, "-"), ("a b c d e f g h", "h g f e d"), strict=True):
         told, first = [], None
         for tokens, count in translator(reads):
             told += tokens
@@ -111,3 +161,8 @@ def test_sentences_are_translated_while_they_are_read_and_as_the_whole_is(wait_k
         assert told == [token for token in np.asarray(made)[0, 1:].tolist() if token != task.end]
         if told:
             assert first == (wait_k or len(text.split()))
+
+
+def test_where_no_sentence_comes_it_is_told():
+    with pytest.raises(UserError, match="standard input is empty"):
+        list(sentences_of(io.BytesIO(b" \n\n"), "standard input"))

@@ -13,12 +13,14 @@ from jaxgen.errors import UserError
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
-from jaxgen.nn.multi_head_attention import Attended, CrossAttention
+from jaxgen.nn.multi_head_attention import Attended, CrossAttention, Wait, nothing_attended
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sizes import check_sizes
 from jaxgen.nn.stems import PictureStem, SpeechStem
 
 Carry = tuple[Any, ...]  # each layer's state, and the position [N] where it counts; every leaf with the batch leading
+
+Reading = dict[str, Any]  # every leaf with the batch leading: "layers", "ends" [B, D], "position" [B], "memory"
 
 
 @struct.dataclass
@@ -116,34 +118,36 @@ class RecurrentEncoderDecoder(nn.Module):
             self.place_head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
 
     @property
-    def causal(self) -> bool:
-        """Whether no place that is encoded knows of later ones."""
-        return not self.bidirectional
+    def reads(self) -> int | None:
+        """The places that are read at a time: none knows of any after them. None where a place knows of all."""
+        return None if self.bidirectional or not self.encoder_layers else 1
 
     def __call__(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
         memory = self.encode(given, numbered(keys, 0), wait)
         return self.decode(memory, tokens, numbered(keys, 1))
 
     def aligned(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The same logits, those [B, S, V] of the token that each place given tells, and the places of a row's own."""
-        x, own, ends = self._encoded(given, numbered(keys, 0), None)
-        logits = self.decode(self._memory(x, own, ends, None), tokens, numbered(keys, 1))
+        x, own, ends = self._encoded(given, numbered(keys, 0), wait)
+        memory = self._memory(self.cross.attended(x, own, wait), ends)
+        logits = self.decode(memory, tokens, numbered(keys, 1))
         return logits, self.place_head(x), own
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: Wait | None = None) -> Memory:
         """What the decoder begins with, and attends to, of each row of `given`.
 
-        Where `wait` [B] is given, it begins with the first `wait` places, and token t sees the first t + wait.
+        Where it is to `wait`, it begins with the places that its first token may see, and token t sees its own.
         """
-        return self._memory(*self._encoded(given, keys, wait), wait)
+        x, own, ends = self._encoded(given, keys, wait)
+        return self._memory(self.cross.attended(x, own, wait), ends)
 
     def _encoded(
-        self, given: Sequence, keys: jax.Array | None, wait: jax.Array | None
+        self, given: Sequence, keys: jax.Array | None, wait: Wait | None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The places [B, S, D], which of them are a row's own [B, S], and what the decoder begins with [B, D]."""
         x, own = self._read(given, numbered(keys, self.encoder_layers + 1))
@@ -155,8 +159,7 @@ class RecurrentEncoderDecoder(nn.Module):
             counts = own.sum(axis=1, keepdims=True)
             return x, own, (jnp.where(own[..., None], x, 0).sum(axis=1) / jnp.maximum(counts, 1)).astype(x.dtype)
         if not self.bidirectional:
-            last = own.sum(axis=1) - 1 if wait is None else jnp.minimum(wait, own.sum(axis=1)) - 1
-            ends = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+            ends, _ = _last(x, own, jnp.arange(x.shape[1])[None], wait)
         return x, own, ends
 
     def _read(self, given: Sequence, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
@@ -165,11 +168,36 @@ class RecurrentEncoderDecoder(nn.Module):
         x, own = self.stem(given.values, given.mask, self.embedding, keys)
         return nn.gelu(x), own
 
-    def _memory(self, x: jax.Array, own: jax.Array, ends: jax.Array, wait: jax.Array | None) -> Memory:
+    def _memory(self, attended: Attended, ends: jax.Array) -> Memory:
         first = jnp.split(jnp.tanh(self.first_state(ends)), self.layers, axis=-1)
         states = tuple((h, jnp.zeros_like(h)) if self.cell is Cell.LSTM else h for h in first)
-        position = () if wait is None else (jnp.zeros(len(wait), jnp.int32),)
-        return Memory(self.cross.attended(x, own, wait), states + position)
+        return Memory(attended, states + _first_position(attended))
+
+    @nn.nowrap
+    def begin(self, batch_size: int, places: int, wait: Wait | None) -> Reading:
+        """The state before the first window of what is given, which has so many places at most."""
+        layer = RecurrentLayer(self.cell, self.width, parent=None)
+        state, nothing = layer.state(batch_size), jnp.zeros((batch_size, self.width), self.precision.dtype)
+        attended = nothing_attended(batch_size, places, self.heads, self.width, self.precision.dtype, wait)
+        memory = Memory(attended, (state,) * self.layers + _first_position(attended))
+        position = jnp.zeros(batch_size, jnp.int32)
+        return {"layers": (state,) * self.encoder_layers, "ends": nothing, "position": position, "memory": memory}
+
+    def read(self, given: Sequence, reading: Reading) -> Reading:
+        """The state after some places: of a sentence, or of a recording as `SpeechStem.continued` has it."""
+        if self.stem is None:
+            x, own = self.source_token(given.values), given.mask
+        else:
+            x, own = self.stem.continued(given.values, given.mask, self.embedding)
+            x = nn.gelu(x)
+        position, attended, after = reading["position"], reading["memory"].attended, []
+        for layer, state in zip(self.encoder_layer, reading["layers"], strict=True):
+            x, state = layer(x, state)
+            after.append(state)
+        last, found = _last(x, own, position[:, None] + jnp.arange(x.shape[1]), attended.wait)
+        ends = jnp.where(found[:, None], last, reading["ends"])
+        memory = self._memory(self.cross.extended(attended, x, own, position), ends)
+        return {"layers": tuple(after), "ends": ends, "position": position + x.shape[1], "memory": memory}
 
     @nn.nowrap
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:
@@ -208,3 +236,18 @@ class RecurrentEncoderDecoder(nn.Module):
         x = nn.tanh(self.hidden(x))
         x = dropped(x, self.dropout, numbered(keys, self.layers + 1))
         return self.head(x.reshape(-1, self.width)).reshape(size, length, -1), tuple(after)
+
+
+def _first_position(attended: Attended) -> tuple[jax.Array, ...]:
+    """The position [B] of the first token, where it counts."""
+    return () if attended.wait is None else (jnp.zeros(len(attended.mask), jnp.int32),)
+
+
+def _last(x: jax.Array, own: jax.Array, place: jax.Array, wait: Wait | None) -> tuple[jax.Array, jax.Array]:
+    """[B, D] of `x` [B, S, D] at the last `own` place that the first token sees, and [B] whether there is one.
+
+    `place` [B or 1, S] numbers the places.
+    """
+    first = jnp.zeros((1, 1), jnp.int32)
+    count = (own if wait is None else own & (place < wait.seen(first))).sum(axis=1)
+    return jnp.take_along_axis(x, count[:, None, None] - 1, axis=1)[:, 0], count > 0

@@ -91,13 +91,10 @@ class EncoderBlock(nn.Module):
         return self.precision.dense(width, name="convolution_out")(mixed), y[:, shape[1] : shape[1] + behind]
 
     @nn.nowrap
-    def begin(self, batch_size: int, width: int) -> Held:
-        """What is held before the first chunk."""
-        held: Held = {
-            "attention": nothing_held(
-                batch_size, self.look_back * self.chunk, self.heads, width, self.precision.dtype
-            )
-        }
+    def begin(self, batch_size: int, width: int, room: int) -> Held:
+        """What is held before the first chunk of `room` places at most."""
+        places = room if self.look_back is None else self.look_back * self.chunk
+        held: Held = {"attention": nothing_held(batch_size, places, self.heads, width, self.precision.dtype)}
         if self.kernel:
             held["convolution"] = jnp.zeros((batch_size, self.kernel - 1, width), self.precision.dtype)
         return held

@@ -17,8 +17,10 @@ from jaxgen.nn.multi_head_attention import (
     Cache,
     CrossAttention,
     SelfAttention,
+    Wait,
     check_rotary_heads,
     empty_cache,
+    nothing_attended,
 )
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
@@ -26,6 +28,7 @@ from jaxgen.nn.sizes import check_sizes
 from jaxgen.nn.stems import PictureStem, SpeechStem
 
 Memory = tuple[Attended, ...]  # a decoder block's each
+Reading = dict[str, Any]  # every leaf with the batch leading: "encoder" (a block's each), "position" [B], "memory"
 Carry = dict[str, Any]  # every leaf with the batch leading: "blocks" (a cache each), "position" [N]
 
 
@@ -43,9 +46,6 @@ class DecoderBlock(nn.Module):
         self.attention = SelfAttention(self.heads, causal=True, rotary=True, precision=self.precision)
         self.cross = CrossAttention(self.heads, self.width, self.precision)
         self.mlp = MLP(self.hidden, self.precision)
-
-    def attended(self, encoded: jax.Array, mask: jax.Array, wait: jax.Array | None) -> Attended:
-        return self.cross.attended(encoded, mask, wait)
 
     def __call__(
         self,
@@ -70,9 +70,9 @@ class TransformerEncoderDecoder(nn.Module):
 
     A recording or a picture is read by a `stem`. With `kernel` the encoder's blocks are a Conformer's (arXiv
     2005.08100); with `chunk` a place knows of its own chunk of places and the `look_back` chunks before it (none: all),
-    so that with chunks of 1 a sentence can be translated as it is read. `align` (from the task) adds a layer for CTC
-    over what is encoded. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V; token V
-    is "start".
+    so that what is given can be translated as it is read, a sentence in chunks of 1. `align` (from the task) adds a
+    layer for CTC over what is encoded. The last two fields come from the data: `source_vocabulary`, and `vocabulary` V;
+    token V is "start".
     """
 
     width: int = 256
@@ -122,29 +122,29 @@ class TransformerEncoderDecoder(nn.Module):
             self.place_head = self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros)
 
     @property
-    def causal(self) -> bool:
-        """Whether no place that is encoded knows of later ones."""
-        return self.chunk == 1
+    def reads(self) -> int | None:
+        """The places that are read at a time: none knows of any after them. None where a place knows of all."""
+        return self.chunk
 
     def __call__(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> jax.Array:
         """Logits [B, T, V] of what follows each of `tokens` [B, T]; `keys` [B] draw each row's dropout."""
         memory = self.encode(given, numbered(keys, 0), wait)
         return self.decode(memory, tokens, numbered(keys, 1))
 
     def aligned(
-        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None
+        self, given: Sequence, tokens: jax.Array, keys: jax.Array | None = None, wait: Wait | None = None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The same logits, those [B, S, V] of the token that each place given tells, and the places of a row's own."""
         x, own = self._encoded(given, numbered(keys, 0))
-        memory = tuple(block.attended(x, own, None) for block in self.block)
+        memory = tuple(block.cross.attended(x, own, wait) for block in self.block)
         return self.decode(memory, tokens, numbered(keys, 1)), self.place_head(x), own
 
-    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: jax.Array | None = None) -> Memory:
-        """What the decoder attends to of each row of `given`; where `wait` [B] is given token t the first t + wait."""
+    def encode(self, given: Sequence, keys: jax.Array | None = None, wait: Wait | None = None) -> Memory:
+        """What the decoder attends to of each row of `given`; token t to the places that `wait` lets it see."""
         x, own = self._encoded(given, keys)
-        return tuple(block.attended(x, own, wait) for block in self.block)
+        return tuple(block.cross.attended(x, own, wait) for block in self.block)
 
     def _encoded(self, given: Sequence, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         """The places [B, S, D], and which of them are a row's own [B, S]."""
@@ -156,6 +156,31 @@ class TransformerEncoderDecoder(nn.Module):
         for number, block in enumerate(self.encoder_block):
             x, _ = block(x, own, numbered(keys, number))
         return self.encoder_norm(x).astype(self.precision.dtype), own
+
+    @nn.nowrap
+    def begin(self, batch_size: int, places: int, wait: Wait | None) -> Reading:
+        """The state before the first window of what is given, which has so many places at most."""
+        room = -(-places // self.chunk) * self.chunk
+        how = self.heads, self.hidden, self.dropout, self.precision, self.kernel, self.chunk, self.look_back
+        held = EncoderBlock(*how, parent=None).begin(batch_size, self.width, room)
+        attended = nothing_attended(batch_size, room, self.heads, self.width, self.precision.dtype, wait)
+        position = jnp.zeros(batch_size, jnp.int32)
+        return {"encoder": (held,) * self.encoder_blocks, "position": position, "memory": (attended,) * self.blocks}
+
+    def read(self, given: Sequence, reading: Reading) -> Reading:
+        """The state after a chunk: of a sentence, or of a recording as `SpeechStem.continued` has it."""
+        if self.stem is None:
+            x, own = self.source_token(given.values), given.mask
+        else:
+            x, own = self.stem.continued(given.values, given.mask, self.width)
+        x, position, after = x.astype(self.precision.dtype), reading["position"], []
+        for block, held in zip(self.encoder_block, reading["encoder"], strict=True):
+            x, held = block(x, own, None, held, position)
+            after.append(held)
+        x = self.encoder_norm(x).astype(self.precision.dtype)
+        pairs = zip(self.block, reading["memory"], strict=True)
+        memory = tuple(block.cross.extended(attended, x, own, position) for block, attended in pairs)
+        return {"encoder": tuple(after), "position": position + x.shape[1], "memory": memory}
 
     @nn.nowrap
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:

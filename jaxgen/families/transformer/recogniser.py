@@ -75,7 +75,7 @@ class TransformerRecogniser(nn.Module):
     def begin(self, batch_size: int) -> Carry:
         """The state before the first window."""
         how = self.heads, self.hidden, self.dropout, self.precision, self.kernel, self.chunk, self.look_back
-        held = EncoderBlock(*how, parent=None).begin(batch_size, self.width)
+        held = EncoderBlock(*how, parent=None).begin(batch_size, self.width, room=0)
         return {"blocks": (held,) * self.blocks, "position": jnp.zeros(batch_size, jnp.int32)}
 
     def advance(self, wave: jax.Array, frames: jax.Array, carry: Carry) -> tuple[jax.Array, jax.Array, Carry]:
