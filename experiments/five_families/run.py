@@ -42,7 +42,8 @@ SHORTER = {  # what is changed of a config, as by --set, so that it takes a minu
     "speech": (
         *("data.seconds=1.5", "data.buckets=()", "data.utterances=3500", "data.tested=300"),
         *("data.surroundings=None", "data.batch_size=32", "averages.slow.half_life=3000"),
-        *("task.network.bidirectional=true", "task.network.width=96", "task.network.dropout=0.1"),
+        *("task.network.bidirectional=true", "task.network.look_ahead=false"),
+        *("task.network.width=96", "task.network.dropout=0.1"),
         *("optimisers.likelihood.learning_rate.peak=0.007", "optimisers.likelihood.learning_rate.warmup=60"),
         *("steps=1000", "every.evaluate=250", "every.sample=1000", "every.checkpoint=1000"),
     ),
