@@ -13,8 +13,8 @@ Expect on the test a word error rate of 2.8 % (character error rate 2.4 %; a bea
 at an average lagging of 0.63 s (`python benchmarks/streaming.py`), after 19 min on two cores of an AMD EPYC with
 AVX-512 beside much other work, utterances made before; one seed. What needs no stream does better with the whole
 recording: `--set task.network.bidirectional=true task.network.look_ahead=false` gave 0.9 % (characters 0.6 %), 95 %
-exact, after 23 min. Forward layers alone (`task.network.look_ahead=false`, 3,000 steps, voices as they are) gave 10.9 %:
-they took words for others before these were spoken to their end.
+exact, after 23 min. Forward layers alone (`task.network.look_ahead=false`, 3,000 steps, voices as they are) gave 10.9
+%: they took words for others before these were spoken to their end.
 """
 # SPDX-License-Identifier: Apache-2.0
 
