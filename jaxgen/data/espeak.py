@@ -65,7 +65,13 @@ def _speak(utterances: Sequence[Utterance], rate: int, stopped: Callable[[], boo
     library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
     asked = {"library": str(library), "data": str(data), "rate": rate, "utterances": utterances}
     program = [sys.executable, "-P", str(Path(__file__).with_name("espeak_process.py"))]
-    done = subprocess.run(program, input=json.dumps(asked).encode(), capture_output=True, timeout=_SECONDS)
+    try:
+        done = subprocess.run(program, input=json.dumps(asked).encode(), capture_output=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        what = f"espeak-ng had not spoken {len(utterances)} utterances after {_SECONDS:g} s"
+        raise UserError(f"{what}; run the same command again when the machine is less busy") from None
+    except OSError as error:  # no memory, say: not the cache's fault
+        raise UserError(f"espeak-ng cannot be started here ({error.strerror or error})") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"]
         raise UserError(f"espeak-ng cannot speak here ({lines[-1]}); install jaxgen[speech] anew")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class Line(NamedTuple):
     """A good line of `transcripts.tsv`."""
 
     place: str
-    name: str  # the file's path as it is written
+    name: str  # the file's path from the folder on
     file: Path
     told: str
 
@@ -61,7 +62,9 @@ class WavFolder:
             elif not (file := folder / columns[0].strip()).is_file():
                 self.bad.refuse(place, f"it names {columns[0].strip()}, which is not there")
             else:
-                lines.append(Line(place, columns[0].strip(), file, columns[1].strip()))
+                # however it is written: two lines of one recording belong to one split
+                name = posixpath.normpath(columns[0].strip())
+                lines.append(Line(place, name, file, columns[1].strip()))
         if not lines:
             raise UserError(f"{listed} names no recording; give a line FILE tab TEXT for each")
         return lines

@@ -79,6 +79,17 @@ def test_texts_that_ctc_cannot_tell_in_their_recordings_are_named(tmp_path):
     assert not list(data.too_long(lambda samples: 4))
 
 
+def test_a_recording_is_in_one_split_however_its_lines_write_its_path(tmp_path):
+    folder = folder_of(tmp_path / "speech", ["a b"] * 40)
+    listed = folder / "transcripts.tsv"
+    lines = listed.read_text().splitlines()
+    others = [line.replace("wavs/", "./wavs/../wavs/") for line in lines]
+    listed.write_text("\n".join(lines + others) + "\n")
+    data = Speech(str(folder))
+    train, test = (set(numbers(data.arrays(split))) for split in ("train", "test"))
+    assert train and test and not train & test and train | test == set(range(40))
+
+
 def test_a_folder_may_say_itself_what_is_held_out(tmp_path):
     folder_of(tmp_path / "train", ["0", "1", "1"]), folder_of(tmp_path / "test", ["1"])
     data = Sounds(name=str(tmp_path), classes=2)

@@ -207,3 +207,14 @@ def test_what_is_left_of_a_folder_is_one_sentence_and_what_killed_processes_left
     folder.rename(tmp_path / "aside")
     again = rendered(tmp_path, spoken, 8000, "a test")
     assert np.array_equal(first, again.samples) and not old.exists() and new.exists()
+
+
+def test_a_process_that_does_not_end_or_cannot_be_started_is_one_sentence(monkeypatch):
+    one = [Utterance("four", "en", 175, 50)]
+    with monkeypatch.context() as less:
+        less.setattr(espeak, "_SECONDS", 0.001)
+        with pytest.raises(UserError, match=r"had not spoken 1 utterances after 0\.001 s"):
+            list(espeak.spoken(one, 8000, lambda: False))
+    monkeypatch.setattr(espeak.sys, "executable", "/nowhere/python")
+    with pytest.raises(UserError, match=r"cannot be started here \(No such file"):
+        list(espeak.spoken(one, 8000, lambda: False))
