@@ -67,8 +67,10 @@ def beam_search(
 
     A hypothesis' score is its log-probability over (its tokens, the end counted) ** `length_penalty` (eq. 14 of arXiv
     1609.08144 without its constant; 0: the log-probability itself). At each place the W likeliest unfinished ones go
-    on; one that ends among the W likeliest continuations is finished; a row is done when W are. Width 1 is greedy
-    decoding. Where fewer than W ended, as when there are no more strings, the others' score is -inf.
+    on; one that ends among the W likeliest continuations is finished. A row is done when W are and no unfinished one,
+    as long as it is by then, scores better than the worst of them: unlikely short ones must not end the search before
+    the likeliest is whole. Width 1 is greedy decoding. Where fewer than W ended, as when there are no more strings, the
+    others' score is -inf.
 
     `with_room(carry, n)` gives the carry with room for n tokens in all, and for None the one before the first token;
     its rows' beams lie side by side, every leaf [B * W, ...]. Room is doubled when it is needed: all of it is moved
@@ -81,31 +83,32 @@ def beam_search(
     empty = jnp.full((rows, width, length), end, jnp.int32)
 
     def advance(state):
-        place, token, alive, tokens, carry, done = state
+        place, token, alive, tokens, carry, closed, done = state
         logits, carry = step(token.reshape(-1), carry)
         log_probs = jax.nn.log_softmax(_ending(logits, end, place == length - 1))
         total = alive[..., None] + log_probs.reshape(rows, width, -1)
         value, parent, token = _best(total, 2 * width)  # [B, 2W]: whichever of them end, W go on
         grown = jnp.take_along_axis(tokens, parent[..., None], axis=1).at[:, :, place].set(token)
-        ends, complete = token == end, jnp.isfinite(done[2]).all(axis=1)
-        score = value / (place + 1.0) ** length_penalty
-        ended = jnp.where(ends & (jnp.arange(2 * width) < width) & ~complete[:, None], score, -jnp.inf)
+        ends, scale = token == end, (place + 1.0) ** length_penalty
+        ended = jnp.where(ends & (jnp.arange(2 * width) < width) & ~closed[:, None], value / scale, -jnp.inf)
         done = _merged(done, (grown, value, ended), width)
         alive, kept = jax.lax.top_k(jnp.where(ends, -jnp.inf, value), width)
+        closed |= jnp.isfinite(done[2]).all(axis=1) & (alive[:, 0] / scale <= done[2].min(axis=1))
         parent, token = (jnp.take_along_axis(array, kept, axis=1) for array in (parent, token))
         source = (parent + width * jnp.arange(rows)[:, None]).reshape(-1)
         carry = jax.tree.map(lambda leaf: leaf[source], carry)
-        return place + 1, token, alive, jnp.take_along_axis(grown, kept[..., None], axis=1), carry, done
+        return place + 1, token, alive, jnp.take_along_axis(grown, kept[..., None], axis=1), carry, closed, done
 
-    state = jnp.int32(0), jnp.full((rows, width), start, jnp.int32), first, empty, None, (empty, never, never)
+    closed, done = jnp.zeros(rows, bool), (empty, never, never)
+    state = jnp.int32(0), jnp.full((rows, width), start, jnp.int32), first, empty, None, closed, done
     room = 0
     while room < length:
         room = min(max(2 * room, _FIRST_ROOM), length)
-        *before, carry, done = state
+        *before, carry, closed, done = state
         state = jax.lax.while_loop(
-            lambda state, room=room: (state[0] < room) & ~jnp.isfinite(state[-1][2]).all(),
+            lambda state, room=room: (state[0] < room) & ~state[-2].all(),
             advance,
-            (*before, with_room(carry, room), done),
+            (*before, with_room(carry, room), closed, done),
         )
     return state[-1]
 

@@ -113,9 +113,9 @@ def reference(logits: np.ndarray, width: int, penalty: float) -> list[tuple[floa
             (total / len(string) ** penalty, string) for total, string in grown[:width] if string[-1] == END
         ]
         done = sorted(done, key=lambda one: -one[0])[:width]
-        if len(done) == width:
-            break
         alive = [one for one in grown[: 2 * width] if one[1][-1] != END][:width]
+        if len(done) == width and all(total / (place + 1) ** penalty <= done[-1][0] for total, _ in alive):
+            break
     return done
 
 
@@ -129,6 +129,19 @@ def test_it_finds_what_a_plain_search_with_lists_finds(seed, width, penalty):
         found = [string_of(one) for one, value in zip(tokens[row], score[row], strict=True) if np.isfinite(value)]
         assert found == [string for _, string in wanted]
         np.testing.assert_allclose(score[row][: len(wanted)], [value for value, _ in wanted], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_unlikely_short_strings_do_not_end_the_search_before_the_likeliest_is_whole(width, penalty):
+    """As under label smoothing: every place has a sure token, and an end that is the next likely."""
+    logits = np.zeros((1, T, V + 1, V + 1, V), np.float32)
+    logits[..., END] = 1.0
+    for place, letter in enumerate((0, 1, 2)):
+        logits[:, place, :, :, letter] = 4.0
+    tokens, log_prob, _ = search(logits, width, penalty)
+    assert string_of(tokens[0, 0]) == (0, 1, 2, END)
+    assert log_prob[0, 0] == pytest.approx(log_prob_of(logits[0], (0, 1, 2, END)), abs=1e-5)
 
 
 def test_a_row_comes_out_the_same_whatever_stands_beside_it():
