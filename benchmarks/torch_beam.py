@@ -29,6 +29,7 @@ def beam_search(step: Step, carry: Carry, rows: int, width: int, start: int, end
     tokens = torch.full((rows, width, length), end)
     never = torch.full((rows, width), -math.inf)
     done = Found(tokens, never, never)
+    closed = torch.zeros(rows, dtype=torch.bool)
     first = width * torch.arange(rows)[:, None]
     for place in range(length):
         logits, carry = step(token.flatten(), carry, place)
@@ -41,12 +42,13 @@ def beam_search(step: Step, carry: Carry, rows: int, width: int, start: int, end
         parent, token = at // total.shape[-1], at % total.shape[-1]
         grown = tokens.gather(1, parent[..., None].expand(-1, -1, length))
         grown[:, :, place] = token
-        ends, complete = token == end, done.score.isfinite().all(dim=1)
-        ended = ends & (torch.arange(2 * width) < width) & ~complete[:, None]
+        ends = token == end
+        ended = ends & (torch.arange(2 * width) < width) & ~closed[:, None]
         done = _merged(done, Found(grown, value, (value / (place + 1)).masked_fill(~ended, -math.inf)), width)
-        if bool(done.score.isfinite().all()):
-            break
         alive, kept = value.masked_fill(ends, -math.inf).topk(width)
+        closed |= done.score.isfinite().all(dim=1) & (alive[:, 0] / (place + 1) <= done.score.amin(dim=1))
+        if bool(closed.all()):
+            break
         parent, token = parent.gather(1, kept), token.gather(1, kept)
         tokens = grown.gather(1, kept[..., None].expand(-1, -1, length))
         source = (parent + first).flatten()
