@@ -174,8 +174,9 @@ def test_a_run_compiles_once_a_shape_learns_and_resumes_exactly(folder, tmp_path
     shown = (whole / "samples" / "60.txt").read_text().split("\n\n――――――――\n\n")
     for (english, french), text in zip(zip(*sentences(180), strict=True), shown, strict=False):
         assert english and french  # what was given stands above what was made of it
-        source, target = text.split("\n")
-        assert target.split()[: len(source.split())] == [WORDS[word] for word in source.split()]
+        source, target, reference = text.split("\n")
+        words = [WORDS[word] for word in source.split()]
+        assert target.split()[: len(words)] == words and reference == f"reference: {' '.join(words)}"
     kept = json.loads((whole / "data.json").read_text())
     assert {"source", "target"} == kept["vocabulary"].keys()
 
