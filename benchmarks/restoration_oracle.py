@@ -22,6 +22,7 @@ from jaxgen.environment import set_up_jax
 from jaxgen.families.diffusion.restoration import guided, projected
 from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel
 from jaxgen.families.diffusion.restoration.operators import Downsample, Identity, Linear, Mask, Spectral, old_photo
+from jaxgen.families.diffusion.restoration.steps import Measured, Start
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
 
@@ -128,7 +129,8 @@ def restored(prior: Gaussian, problem: Problem, solver: Solver, sigmas: jax.Arra
     def run(y: jax.Array) -> jax.Array:
         x = sigmas[0] * normal(jax.random.fold_in(KEY, 1), row, SHAPE)
         tiled = jnp.broadcast_to(y, (draws, *y.shape[1:]))
-        return solver(prior.denoise, problem.operator, tiled, problem.sigma_y, x, sigmas, KEY, row)
+        measured = Measured(prior.denoise, problem.operator, tiled, problem.sigma_y)
+        return solver(measured, Start(x, sigmas, KEY, row))
 
     return np.asarray(run(y), np.float64)
 

@@ -16,29 +16,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.families.diffusion.restoration.operators import Degradation, Linear, Spectral, resolvent
-from jaxgen.families.diffusion.restoration.steps import at, walk
-from jaxgen.families.diffusion.samplers import Denoise
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, at, walk
 from jaxgen.ops.noise import bridge
 from jaxgen.ops.rows import normal
 
 
-def dps(
-    denoise: Denoise,
-    operator: Degradation,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-    scale: float = 1.0,
-) -> jax.Array:
+def dps(measured: Measured[Degradation], start: Start, scale: float = 1.0) -> jax.Array:
     """DPS (arXiv 2209.14687, algorithm 1): after each ancestral step, down the gradient of |y - A(D(x))|.
 
-    The paper's step ζ = scale / |y - A(D)| makes that of the norm itself; `sigma_y` therefore plays no part, and the
+    The paper's step ζ = scale / |y - A(D)| makes that of the norm itself; sigma_y therefore plays no part, and the
     size of the steps sums over them: the paper's scales, 0.3 to 1, are for 1,000 steps. Biased on a Gaussian prior.
     """
-    del sigma_y
+    denoise, operator, y, _ = measured
 
     def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
         def misfit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -50,22 +39,12 @@ def dps(
         mean, deviation = bridge(x, clean, σ, σ_next)
         # the paper's state is √ᾱ x with 1/ᾱ = 1 + σ²: the step and the gradient are in its units
         units = jnp.sqrt((1 + σ**2) * (1 + σ_next**2))
-        return mean + deviation * normal(key, row, x.shape[1:]) - scale * units * gradient
+        return mean + deviation * normal(key, start.row, x.shape[1:]) - scale * units * gradient
 
-    return walk(step, x, sigmas, key, row)
+    return walk(step, start)
 
 
-def pigdm(
-    denoise: Denoise,
-    operator: Spectral,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-    sigma_data: float = 1.0,
-) -> jax.Array:
+def pigdm(measured: Measured[Spectral], start: Start, sigma_data: float = 1.0) -> jax.Array:
     """PiGDM (Song et al., ICLR 2023): eq. 3 with R = r² I, r² = σ² σ_data² / (σ² + σ_data²).
 
     The paper has σ_data = 1 and scales the gradient by weights of its own; here its size is that of eq. 1 and the next
@@ -75,22 +54,12 @@ def pigdm(
 
     def solve(_: Callable[[jax.Array], jax.Array], σ: jax.Array, misfit: jax.Array) -> jax.Array:
         r2 = (σ * sigma_data) ** 2 / (σ**2 + sigma_data**2)
-        return operator.gram(resolvent(sigma_y**2 / r2), misfit) / r2
+        return measured.operator.gram(resolvent(measured.sigma_y**2 / r2), misfit) / r2
 
-    return _guided(solve, denoise, operator, y, x, sigmas, key, row)
+    return _guided(solve, measured, start)
 
 
-def tweedie(
-    denoise: Denoise,
-    operator: Linear,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-    iterations: int = 8,
-) -> jax.Array:
+def tweedie(measured: Measured[Linear], start: Start, iterations: int = 8) -> jax.Array:
     """PiGDM with the covariance that the denoiser itself has, R = σ² J (arXiv 2310.06721), by conjugate gradients.
 
     Exact in the limit of many steps on every Gaussian prior, for every linear A (no singular vectors are needed) and
@@ -99,24 +68,20 @@ def tweedie(
 
     def solve(pull: Callable[[jax.Array], jax.Array], σ: jax.Array, misfit: jax.Array) -> jax.Array:
         def matrix(v: jax.Array) -> jax.Array:
-            return σ**2 * operator.forward(pull(v)) + sigma_y**2 * v
+            return σ**2 * measured.operator.forward(pull(v)) + measured.sigma_y**2 * v
 
         return conjugate_gradients(matrix, misfit, iterations)
 
-    return _guided(solve, denoise, operator, y, x, sigmas, key, row)
+    return _guided(solve, measured, start)
 
 
 def _guided(
     solve: Callable[[Callable[[jax.Array], jax.Array], jax.Array, jax.Array], jax.Array],
-    denoise: Denoise,
-    operator: Linear,
-    y: jax.Array,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
+    measured: Measured[Linear],
+    start: Start,
 ) -> jax.Array:
     """Ancestral steps around eq. 1; `solve` takes v -> Jᵀ Aᵀ v, σ and y - A D, to (A R Aᵀ + σ_y² I)⁻¹ (y - A D)."""
+    denoise, operator, y, _ = measured
 
     def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
         clean, transposed = jax.vjp(lambda x: denoise(x, at(σ, x)), x)
@@ -126,9 +91,9 @@ def _guided(
 
         clean = clean + σ**2 * pull(solve(pull, σ, y - operator.forward(clean)))
         mean, deviation = bridge(x, clean, σ, σ_next)
-        return mean + deviation * normal(key, row, x.shape[1:])
+        return mean + deviation * normal(key, start.row, x.shape[1:])
 
-    return walk(step, x, sigmas, key, row)
+    return walk(step, start)
 
 
 def conjugate_gradients(matrix: Callable[[jax.Array], jax.Array], b: jax.Array, iterations: int) -> jax.Array:

@@ -4,10 +4,8 @@
     (2)  x_σ = x_0 + σ ε              the papers' x_t / √ᾱ_t, with σ² = (1 - ᾱ_t) / ᾱ_t
     (3)  D(x, σ) = E[x_0 | x_σ = x]   the denoiser
 
-A solver takes (denoise, operator, y, sigma_y, x, sigmas, key, row): `x` [B, H, W, C] is noise of deviation sigmas[0],
-`sigmas` [N] fall to a smallest one above 0 (`time_travel` makes them rise again in between), row b draws from
-fold_in(., row[b]). It returns one restoration [B, H, W, C] a row; the same y with other rows gives others. Each calls D
-once a falling step and differentiates nothing.
+A solver takes what was measured and where to start (steps.py) and returns one restoration [B, H, W, C] a row; the same
+y with other rows gives others. Each calls D once a falling step and differentiates nothing.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -22,30 +20,20 @@ from jaxgen.families.diffusion.restoration.operators import (
     pseudo_inverse,
     resolvent,
 )
-from jaxgen.families.diffusion.restoration.steps import at, walk
-from jaxgen.families.diffusion.samplers import Denoise
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, at, walk
 from jaxgen.ops.noise import bridge
 from jaxgen.ops.rows import normal
 
 
-def ddrm(
-    denoise: Denoise,
-    operator: Spectral,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-    eta: float = 0.85,
-    eta_b: float = 1.0,
-) -> jax.Array:
+def ddrm(measured: Measured[Spectral], start: Start, eta: float = 0.85, eta_b: float = 1.0) -> jax.Array:
     """DDRM (arXiv 2201.11793, eq. 7 and 8): each singular direction is drawn around D, y or the old state.
 
     Biased on a Gaussian prior: below σ_y/s a direction forgets its state at every step, and the bias does not vanish
     with more steps. The paper takes 20 levels.
     """
-    measured = pseudo_inverse(operator, y)
+    denoise, operator, y, sigma_y = measured
+    x, sigmas, _, row = start
+    direct = pseudo_inverse(operator, y)
 
     def noise_of(squares: jax.Array) -> jax.Array:
         return sigma_y**2 * inverse(squares)  # the variance of A⁺ y's noise
@@ -58,15 +46,15 @@ def ddrm(
         def part(of: int):
             return lambda squares: _ddrm_factors(squares, noise_of(squares), σ, σ_next, eta, eta_b)[of]
 
-        terms = (denoise(x, at(σ, x)), x, measured, normal(key, row, x.shape[1:]))
+        terms = (denoise(x, at(σ, x)), x, direct, normal(key, row, x.shape[1:]))
         return sum(of_squares(operator, part(of), term) for of, term in enumerate(terms))
 
     def spread(squares: jax.Array) -> jax.Array:
         """Of the first state, relative to the largest σ (eq. 7)."""
         return jnp.where(first(squares), jnp.sqrt(jnp.maximum(1 - noise_of(squares) / sigmas[0] ** 2, 0)), 1)
 
-    x = of_squares(operator, spread, x) + of_squares(operator, lambda s: first(s) * 1.0, measured)
-    return walk(step, x, sigmas, key, row)
+    x = of_squares(operator, spread, x) + of_squares(operator, lambda s: first(s) * 1.0, direct)
+    return walk(step, start._replace(x=x))
 
 
 def _ddrm_factors(
@@ -83,16 +71,7 @@ def _ddrm_factors(
     return 1 - in_x - in_y, in_x, in_y, fresh
 
 
-def ddnm(
-    denoise: Denoise,
-    operator: Spectral,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-) -> jax.Array:
+def ddnm(measured: Measured[Spectral], start: Start) -> jax.Array:
     """DDNM+ (arXiv 2212.00490, eq. 17 and 18, their Σ and Φ by singular value); for sigma_y = 0 DDNM (eq. 13 and 14).
 
     D's part in A's range is replaced by A⁺ y. Exact in the limit of many steps on any prior whose range and null space
@@ -100,6 +79,7 @@ def ddnm(
     the variance that eq. 18 subtracts takes y's noise as fresh in every step; it is the same in all, so that many
     steps end nearer to A⁺ y than the posterior does.
     """
+    denoise, operator, y, sigma_y = measured
 
     def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
         clean = denoise(x, at(σ, x))
@@ -118,27 +98,20 @@ def ddnm(
         misfit = y - operator.forward(clean)
         clean += operator.adjoint(operator.gram(lambda squares: trust(squares) * inverse(squares), misfit))
         mean, _ = bridge(x, clean, σ, σ_next)
-        return mean + of_squares(operator, remaining, normal(key, row, x.shape[1:]))
+        return mean + of_squares(operator, remaining, normal(key, start.row, x.shape[1:]))
 
-    return walk(step, x, sigmas, key, row)
+    return walk(step, start)
 
 
-def repaint(
-    denoise: Denoise,
-    operator: Mask,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-) -> jax.Array:
+def repaint(measured: Measured[Mask], start: Start) -> jax.Array:
     """RePaint (arXiv 2201.09865, algorithm 1): known pixels are those of y at every level, the others are drawn.
 
     Its detours are `time_travel`'s. The paper knows no noise: here the known pixels carry σ_y as a part of σ, and below
     it they are drawn like the others. Exact in the limit of many steps where nothing is hidden, for any prior; with
     hidden pixels that depend on the known ones it is biased as DDNM is, less with more visits.
     """
+    denoise, operator, y, sigma_y = measured
+    x, sigmas, key, row = start
 
     def known_at(σ: jax.Array, key: jax.Array, x: jax.Array) -> jax.Array:
         """`x` with the known pixels as y has them at level σ (eq. 8a and 8c), where σ is no less than σ_y."""
@@ -151,27 +124,16 @@ def repaint(
         drawn = mean + deviation * normal(jax.random.fold_in(key, 0), row, x.shape[1:])  # eq. 8b
         return known_at(σ_next, jax.random.fold_in(key, 1), drawn)
 
-    start = known_at(sigmas[0], jax.random.fold_in(key, len(sigmas)), x)
-    return walk(step, start, sigmas, key, row)
+    return walk(step, start._replace(x=known_at(sigmas[0], jax.random.fold_in(key, len(sigmas)), x)))
 
 
-def diffpir(
-    denoise: Denoise,
-    operator: Spectral,
-    y: jax.Array,
-    sigma_y: float,
-    x: jax.Array,
-    sigmas: jax.Array,
-    key: jax.Array,
-    row: jax.Array,
-    strength: float = 8.0,
-    fresh: float = 0.3,
-) -> jax.Array:
+def diffpir(measured: Measured[Spectral], start: Start, strength: float = 8.0, fresh: float = 0.3) -> jax.Array:
     """DiffPIR (arXiv 2305.08995, algorithm 1): D, then the proximal point of the data term, then noise again.
 
     `strength` is its λ, `fresh` its ζ: the part of the noise that is drawn anew. With sigma_y = 0 the proximal point is
     the projection on A x = y. Biased on a Gaussian prior: it takes I for the covariance that D leaves, λ aside.
     """
+    denoise, operator, y, sigma_y = measured
 
     def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
         clean = denoise(x, at(σ, x))
@@ -179,7 +141,7 @@ def diffpir(
         misfit = y - operator.forward(clean)
         # argmin |y - A z|² + ρ |z - clean|², by the identity of Woodbury in the measurements' space
         clean += operator.adjoint(operator.gram(resolvent(ρ), misfit))
-        noise = jnp.sqrt(1 - fresh) * (x - clean) / σ + jnp.sqrt(fresh) * normal(key, row, x.shape[1:])
+        noise = jnp.sqrt(1 - fresh) * (x - clean) / σ + jnp.sqrt(fresh) * normal(key, start.row, x.shape[1:])
         return clean + σ_next * noise
 
-    return walk(step, x, sigmas, key, row)
+    return walk(step, start)

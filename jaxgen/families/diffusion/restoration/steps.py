@@ -2,24 +2,49 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.errors import UserError
+from jaxgen.families.diffusion.samplers import Denoise
 from jaxgen.ops.rows import normal
 
 # step(x, σ, σ_next < σ, key) -> x at σ_next; σ_next is 0 in the last step
 Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def walk(step: Step, x: jax.Array, sigmas: jax.Array, key: jax.Array, row: jax.Array) -> jax.Array:
-    """Pictures [B, H, W, C] at σ = 0, from `x` noisy at sigmas[0]: one scan over the pairs of neighbours in `sigmas`.
+Operator = TypeVar("Operator")
+
+
+class Measured(NamedTuple, Generic[Operator]):
+    """What is to be restored: y = A x_0 + sigma_y n, and the prior."""
+
+    denoise: Denoise  # D(x, σ)
+    operator: Operator  # A
+    y: jax.Array  # [B, ...]
+    sigma_y: float
+
+
+class Start(NamedTuple):
+    """Where a solver begins, and the way it goes; row b draws from fold_in(., row[b])."""
+
+    x: jax.Array  # [B, H, W, C] noise of deviation sigmas[0]
+    sigmas: jax.Array  # [N] fall to a smallest one above 0; `time_travel` makes them rise again in between
+    key: jax.Array
+    row: jax.Array  # [B]
+
+
+def walk(step: Step, start: Start) -> jax.Array:
+    """Pictures [B, H, W, C] at σ = 0, from `start`: one scan over the pairs of neighbours in its sigmas.
 
     Where σ falls, `step` is taken, also from the last σ to 0. Where it rises, noise is added: q(x_next | x), which is
     line 10 of algorithm 1 in arXiv 2201.09865 and calls no denoiser. Pair n draws from fold_in(key, n).
     """
+
+    x, sigmas, key, row = start
 
     def one(x: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         number, σ, σ_next = pair

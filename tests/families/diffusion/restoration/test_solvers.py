@@ -14,7 +14,7 @@ from jaxgen.families.diffusion.restoration.guided import conjugate_gradients, dp
 from jaxgen.families.diffusion.restoration.jpeg import Jpeg
 from jaxgen.families.diffusion.restoration.operators import Mask, chain, pseudo_inverse
 from jaxgen.families.diffusion.restoration.projected import ddnm, ddrm, diffpir, repaint
-from jaxgen.families.diffusion.restoration.steps import time_travel, walk
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, time_travel, walk
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
 
@@ -52,7 +52,8 @@ def test_tweedies_covariance_needs_no_singular_vectors():
     tiled = jnp.broadcast_to(jnp.asarray(y, jnp.float32), (DRAWS, *oracle.SHAPE))
     row = jnp.arange(DRAWS)
     x = SIGMAS[0] * normal(jax.random.key(1), row, oracle.SHAPE)
-    run = jax.jit(lambda x: tweedie(prior.denoise, truth_of.operator, tiled, 0.2, x, SIGMAS, oracle.KEY, row))
+    measured = Measured(prior.denoise, truth_of.operator, tiled, 0.2)
+    run = jax.jit(lambda x: tweedie(measured, Start(x, SIGMAS, oracle.KEY, row)))
     chance = oracle.errors(truth.draw(DRAWS, 7), truth)
     assert_exact(oracle.errors(np.asarray(run(x)), truth), chance)
 
@@ -119,9 +120,12 @@ def test_rows_are_restored_each_on_their_own():
     x = 20.0 * normal(jax.random.key(2), row, oracle.SHAPE)
     order = jnp.asarray([3, 0, 5, 1, 4, 2])
     for solver in (ddrm, ddnm, diffpir, dps, pigdm, tweedie):
-        run = jax.jit(functools.partial(solver, prior.denoise, problem.operator, sigma_y=0.05, sigmas=sigmas))
-        whole = run(y=y, x=x, key=oracle.KEY, row=row)
-        mixed = run(y=y[order], x=x[order], key=oracle.KEY, row=row[order])
+
+        @jax.jit
+        def run(y, x, row, solver=solver):
+            return solver(Measured(prior.denoise, problem.operator, y, 0.05), Start(x, sigmas, oracle.KEY, row))
+
+        whole, mixed = run(y, x, row), run(y[order], x[order], row[order])
         np.testing.assert_allclose(whole[order], mixed, atol=2e-4)
 
 
@@ -152,7 +156,7 @@ def test_a_walk_up_adds_the_noise_that_is_between_the_levels():
         return x * jnp.where(σ_next == 0, 1, σ_next / σ)
 
     x = 0.5 * normal(jax.random.key(4), row, (1, 1, 1))
-    ended = walk(step, x, sigmas, oracle.KEY, row)
+    ended = walk(step, Start(x, sigmas, oracle.KEY, row))
     assert abs(float(ended.var()) / 0.7**2 - 1) < 5 * np.sqrt(2 / 4000)
 
 
@@ -162,7 +166,7 @@ def test_dps_follows_a_degradation_that_is_not_linear():
     clean = jnp.asarray(prior.draw(8, 1).reshape(8, 8, 8, 1), jnp.float32)
     y, row = operator.forward(clean), jnp.arange(8)
     x = 20.0 * normal(jax.random.key(2), row, (8, 8, 1))
-    run = jax.jit(functools.partial(dps, prior.denoise, operator, sigma_y=0.0, sigmas=schedule(100, 0.01, 20.0)))
-    restored = run(y=y, x=x, key=oracle.KEY, row=row)
+    start = Start(x, schedule(100, 0.01, 20.0), oracle.KEY, row)
+    restored = jax.jit(lambda start: dps(Measured(prior.denoise, operator, y, 0.0), start))(start)
     misfit = jnp.abs(operator.forward(restored) - y).mean()
     assert float(misfit) < 0.35 * float(jnp.abs(y - jnp.roll(y, 1, 0)).mean())
