@@ -16,10 +16,10 @@ from jaxgen.errors import UserError, nearest
 
 _TONES = dict(zip("🏻🏼🏽🏾🏿", ("light", "medium-light", "medium", "medium-dark", "dark"), strict=True))
 _PERSONS = {  # the signs, and the characters whose name in English says one
-    **dict.fromkeys("👩\u2640👧👭👵👸💃🤰🤶🧕", "woman"),
-    **dict.fromkeys("👨\u2642👦👬👴🤴🕺🎅\U0001fac3", "man"),
+    **dict.fromkeys("👩\u2640👧👭👵👸💃🤰🤶🧕", ("woman",)),
+    **dict.fromkeys("👨\u2642👦👬👴🤴🕺🎅\U0001fac3", ("man",)),
+    "👫": ("woman", "man"),
 }
-_COUPLE = "👫"  # both
 _NEITHER = "neither"  # a person, a hand
 # each with other ones in training: women of four tones, medium skin on men and on hands, and so on
 HELD_OUT = (("medium", "woman"), ("dark", "man"), ("light", _NEITHER))
@@ -90,9 +90,7 @@ def _splits(size: int, language: str) -> tuple[dict[str, Captions], int]:
 
 def pairs_of(characters: str) -> set[tuple[str, str]]:
     """Each skin tone with each person that an emoji shows, both by their code points, in whatever language."""
-    persons = {_PERSONS[one] for one in characters if one in _PERSONS}
-    persons |= {"woman", "man"} if _COUPLE in characters else persons
-    persons = persons or {_NEITHER}
+    persons = set().union(*(_PERSONS.get(one, ()) for one in characters)) or {_NEITHER}
     return set(itertools.product({_TONES[one] for one in characters if one in _TONES}, persons))
 
 
