@@ -31,10 +31,8 @@ class Degradation(Protocol):
 
 
 @runtime_checkable
-class Linear(Protocol):
+class Linear(Degradation, Protocol):
     """A degradation y = A x with its adjoint: <A x, y> = <x, Aᵀ y>."""
-
-    def forward(self, x: jax.Array) -> jax.Array: ...
 
     def adjoint(self, y: jax.Array) -> jax.Array: ...
 
@@ -43,24 +41,13 @@ class Linear(Protocol):
 class Spectral(Linear, Protocol):
     """A linear degradation whose left singular vectors U are known."""
 
-    def forward(self, x: jax.Array) -> jax.Array: ...
-
-    def adjoint(self, y: jax.Array) -> jax.Array: ...
-
     def gram(self, f: OfSquares, y: jax.Array) -> jax.Array:
         """U f(S²) Uᵀ y, of y's shape; f(s²) = s² makes it A Aᵀ y."""
-        ...
 
 
 @runtime_checkable
 class Frame(Spectral, Protocol):
     """A spectral operator of one singular value: A Aᵀ = `square` I."""
-
-    def forward(self, x: jax.Array) -> jax.Array: ...
-
-    def adjoint(self, y: jax.Array) -> jax.Array: ...
-
-    def gram(self, f: OfSquares, y: jax.Array) -> jax.Array: ...
 
     @property
     def square(self) -> float: ...
