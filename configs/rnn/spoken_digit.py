@@ -10,7 +10,7 @@ the prepared set.
         --set data.speaker=jackson task.network.stem.vocal_tract=0.15
 
 Expect no error in the 300 strings of the test (word error rate 0 %), nor in its 300 recordings one by one (`--split
-digits`), at a real-time factor of 0.001 and an average lagging of 0.67 s (`python benchmarks/streaming.py`), after 14
+digits`), at a real-time factor of 0.001 and an average lagging of 0.47 s (`python benchmarks/streaming.py`), after 14
 min on two cores of an AMD EPYC with AVX-512 beside much other work; one seed. Of a speaker who is in no training
 recording (the last command, 31 min beside much other work) it tells 86 % of single digits and 62 % of strings, a word
 error rate of 13.9 %.

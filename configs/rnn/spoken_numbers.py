@@ -10,7 +10,7 @@ numbers and voices of the test occur in no training utterance.
     jaxgen sample --workdir runs/rnn_numbers --given recording.wav
 
 Expect on the test a word error rate of 2.8 % (character error rate 2.4 %; a beam of 8: 2.7 %), 88 % of the texts exact,
-at an average lagging of 0.63 s (`python benchmarks/streaming.py`), after 19 min on two cores of an AMD EPYC with
+at an average lagging of 0.64 s (`python benchmarks/streaming.py`), after 19 min on two cores of an AMD EPYC with
 AVX-512 beside much other work, utterances made before; one seed. What needs no stream does better with the whole
 recording: `--set task.network.bidirectional=true task.network.look_ahead=false` gave 0.9 % (characters 0.6 %), 95 %
 exact, after 23 min. Forward layers alone (`task.network.look_ahead=false`, 3,000 steps, voices as they are) gave 10.9
