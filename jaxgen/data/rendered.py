@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,7 @@ from jaxgen.data.espeak import Utterance, spoken, version
 from jaxgen.errors import UserError
 
 _SAMPLES, _ENDS, _ABOUT = "samples.npy", "ends.npy", "about.json"
+_PART = re.compile(r"[0-9a-f]{32}\w{8}\.part")  # a folder's name, and what mkdtemp puts after it
 _ABANDONED = 86_400.0  # seconds without a write, after which nobody works in a folder any more
 
 
@@ -93,8 +95,10 @@ def rendered(
 
 
 def _remove_abandoned(cache: Path) -> None:
-    """Removes what processes left that were killed while they spoke."""
-    for part in cache.glob("*.part"):
+    """Removes what processes left that were killed while they spoke; the user may keep other things beside it."""
+    for part in cache.iterdir():
+        if not _PART.fullmatch(part.name):
+            continue
         with contextlib.suppress(OSError):  # another process ends it, or removes it too
             if time.time() - max(file.stat().st_mtime for file in (part, *part.iterdir())) > _ABANDONED:
                 shutil.rmtree(part, ignore_errors=True)

@@ -189,11 +189,12 @@ def test_what_is_left_of_a_folder_is_one_sentence_and_what_killed_processes_left
     """A file that is gone, or empty after a power failure; a folder without a write for a day, and one of now."""
     spoken = [Utterance("one", "en+f1", 170, 50)]
     first = rendered(tmp_path, spoken, 8000, "a test").samples.copy()
-    old, new = tmp_path / "old.part", tmp_path / "new.part"
-    for folder in (old, new):
+    old, new = (tmp_path / f"{32 * digit}a1b2_c3d.part" for digit in "ef")
+    users = tmp_path / "film.part"  # no name of ours
+    for folder in (old, new, users):
         folder.mkdir()
         (folder / "samples.raw").write_bytes(b"00")
-    for path in (old / "samples.raw", old):
+    for path in (old / "samples.raw", old, users / "samples.raw", users):
         os.utime(path, (0, 0))
     os.utime(new, (0, 0))  # its file is being written
     folder = next(path for path in tmp_path.iterdir() if path.suffix != ".part")
@@ -206,7 +207,7 @@ def test_what_is_left_of_a_folder_is_one_sentence_and_what_killed_processes_left
         (folder / name).write_bytes(content)
     folder.rename(tmp_path / "aside")
     again = rendered(tmp_path, spoken, 8000, "a test")
-    assert np.array_equal(first, again.samples) and not old.exists() and new.exists()
+    assert np.array_equal(first, again.samples) and not old.exists() and new.exists() and users.exists()
 
 
 def test_a_process_that_does_not_end_or_cannot_be_started_is_one_sentence(monkeypatch):
