@@ -38,6 +38,7 @@ class Case:
     last: str  # its last layers, as a pattern
 
 
+_ONE_BLOCK = ("task.network.blocks=1", "task.network.attention=(1,)")
 DIGITS = {
     "rnn": Case(
         "rnn/digits",
@@ -59,6 +60,11 @@ DIGITS = {
         "diffusion/digits",
         ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
         "^block_1/|^final",
+    ),
+    "diffusion-unet": Case(
+        "diffusion/cifar10",
+        ("data.name=digits", "data.flip=false", "task.network.width=8", "task.network.widths=(1,2)", *_ONE_BLOCK),
+        "^up_|^out/",
     ),
 }
 TRANSLATION = {

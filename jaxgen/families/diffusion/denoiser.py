@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.process import Affine, Prediction, Process, affine
+from jaxgen.families.diffusion.unet import UNet
 from jaxgen.nn.conditions import Condition
 from jaxgen.ops.levels import to_unit
 from jaxgen.types import Params
@@ -17,7 +18,7 @@ from jaxgen.types import Params
 class Denoiser:
     """D(x, σ) of a network, for pictures [B, H, W, C] in [-1, 1] under noise of standard deviation σ [B]."""
 
-    network: DiffusionTransformer
+    network: DiffusionTransformer | UNet
     prediction: Prediction
     process: Process
     sigma_data: float

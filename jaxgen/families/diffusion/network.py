@@ -7,14 +7,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
+from jaxgen.families.diffusion.noise_features import noise_features
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.ops.pixel_blocks import folded, unfolded
 
-_FREQUENCIES = 16  # of the noise level's features
 _small = nn.initializers.normal(0.02)
 _unit = nn.initializers.normal(1.0)  # a class is heard from the first step on, as loud as the noise level
 
@@ -90,16 +91,19 @@ class DiffusionTransformer(nn.Module):
     ) -> Float[Array, "B H W C outputs"]:
         """`keys` [B] draw each row's dropout; None drops nothing."""
         dtype, dense = self.precision.dtype, self.precision.dense
-        condition = dense(self.width, name="noise_in")(_waves(c_noise))
+        condition = dense(self.width, name="noise_in")(noise_features(c_noise))
         condition = dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
         if given is not None:
             condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
         condition = nn.silu(condition)
-        tokens = dense(self.width, name="from_patch")(self._patches(x))  # [B, T, D]
+        patches = folded(x, self.patch)
+        tokens = patches.reshape(len(x), -1, patches.shape[-1])
+        tokens = dense(self.width, name="from_patch")(tokens)  # [B, T, D]
         tokens += self.param("position", _small, tokens.shape[1:], jnp.float32).astype(dtype)
         tokens = self._through_blocks(tokens, self._kept(keys), condition)
         final = _Final(self.patch**2 * x.shape[-1] * self.outputs, self.precision, name="final")
-        return self._pixels(final(tokens, condition))
+        out = final(tokens, condition).reshape(*patches.shape[:-1], -1)
+        return unfolded(out, self.patch).reshape(*x.shape, self.outputs)
 
     def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
         """[B, T, D] through every block, in one loop where they are stacked."""
@@ -118,20 +122,6 @@ class DiffusionTransformer(nn.Module):
             return [1.0] * self.blocks
         share, shape = 1 - self.dropout, (self.blocks, 2, self.width)
         return jnp.moveaxis(jax.vmap(lambda key: jax.random.bernoulli(key, share, shape))(keys), 0, 1) / share
-
-    def _patches(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] to [B, T, patch * patch * C]."""
-        (size, height, width, channels), p = x.shape, self.patch
-        x = x.reshape(size, height // p, p, width // p, p, channels).transpose(0, 1, 3, 2, 4, 5)
-        return x.reshape(size, height * width // p**2, p * p * channels)
-
-    def _pixels(self, tokens: jax.Array) -> jax.Array:
-        """[B, T, patch * patch * C * outputs] to [B, H, W, C, outputs]."""
-        (height, width, channels), p = self.image, self.patch
-        tokens = tokens.reshape(-1, height // p, width // p, p, p, channels, self.outputs).transpose(
-            0, 1, 3, 2, 4, 5, 6
-        )
-        return tokens.reshape(-1, height, width, channels, self.outputs)
 
 
 class _Final(nn.Module):
@@ -154,9 +144,3 @@ def _normed(x: jax.Array) -> jax.Array:
     x = x.astype(jnp.float32)
     x = x - x.mean(axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6)
-
-
-def _waves(c_noise: jax.Array) -> jax.Array:
-    """[B, 2 * _FREQUENCIES]: sines and cosines of c_noise, which keeps within 1 of zero, at 1 to 64 radians a unit."""
-    angle = c_noise[:, None] * 64.0 ** (jnp.arange(_FREQUENCIES, dtype=jnp.float32) / (_FREQUENCIES - 1))
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)

@@ -20,6 +20,7 @@ from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun
 from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, follow
 from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
+from jaxgen.families.diffusion.unet import UNet
 from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import schedule
@@ -38,7 +39,7 @@ class Diffusion:
     `actions` evaluations, under the sampler's guidance. The likelihood knows no guidance.
     """
 
-    network: DiffusionTransformer = DiffusionTransformer()
+    network: DiffusionTransformer | UNet = DiffusionTransformer()
     prediction: Prediction = Prediction.PICTURE
     process: Process = VarianceExploding()
     noise: TrainingNoise = LogNormal()

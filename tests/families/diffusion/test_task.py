@@ -260,15 +260,6 @@ def test_sizes_come_from_the_data(image, classes):
     assert jax.eval_shape(task.log_prob, variables, batch, KEY).shape == (2,)
 
 
-def test_patches_go_there_and_back():
-    network = DiffusionTransformer(patch=2, image=(4, 6, 3), outputs=1, parent=None)
-    x = jax.random.normal(KEY, (2, 4, 6, 3))
-    tokens = network._patches(x)
-    assert tokens.shape == (2, 6, 12)
-    np.testing.assert_array_equal(tokens[:, 4], x[:, 2:4, 2:4].reshape(2, 12))
-    np.testing.assert_array_equal(network._pixels(tokens)[..., 0], x)
-
-
 def test_data_and_fields_that_do_not_suit_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="pictures"):
         SMALL.sized(Spec(Tokens(16, 30)))
