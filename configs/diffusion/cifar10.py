@@ -5,6 +5,8 @@ DDPM++'s blocks (arXiv 2011.13456) under EDM (arXiv 2206.00364), attention on th
 
     jaxgen train --config configs/diffusion/cifar10.py --workdir runs/cifar10
     jaxgen evaluate --workdir runs/cifar10
+
+Not run.
 """
 # SPDX-License-Identifier: Apache-2.0
 

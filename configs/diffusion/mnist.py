@@ -2,8 +2,10 @@
 
 DiT (arXiv 2212.09748) under EDM (arXiv 2206.00364), with class guidance (arXiv 2207.12598).
 
-    TFDS_DATA_DIR=... jaxgen train --config configs/diffusion/mnist.py --workdir runs/mnist
+    jaxgen train --config configs/diffusion/mnist.py --workdir runs/mnist
     jaxgen evaluate --workdir runs/mnist
+
+Not run to its end: 7,000 steps take 52 minutes on two cores of an AMD EPYC with AVX-512 (285 pictures/s).
 """
 # SPDX-License-Identifier: Apache-2.0
 

