@@ -140,6 +140,15 @@ def _score(options) -> int:
     return score(options.workdir, options.config, options.set, options.examples, options.given)
 
 
+def _restore(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.restore import Told, restore
+
+    told = Told(*(getattr(options, field) for field in Told._fields))
+    run = options.workdir, options.config, options.set, options.checkpoint
+    return restore(*run, options.photograph, options.out, told, options.count, options.seed)
+
+
 def _report(options) -> int:
     _set_up_jax()
     from jaxgen.commands.report import report
@@ -218,6 +227,8 @@ def _parser():
         "--given", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried"
     )
 
+    _add_restore(verbs)
+
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
     verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
@@ -227,6 +238,32 @@ def _parser():
     verb.add_argument("--to", metavar="DIR", help="copy it below this folder, nothing overwritten (show it on stdout)")
     verb.set_defaults(workdir=None)
     return parser
+
+
+def _add_restore(verbs) -> None:
+    from jaxgen.core.degradation import Degradation
+
+    verb = _verb(verbs, "restore", _restore, "a damaged photograph of any size, restored by a diffusion model")
+    _add_run(verb)
+    _add_checkpoint(verb)
+    verb.add_argument("photograph", metavar="PHOTO", help="a picture file; it is never overwritten")
+    words = [degradation.value for degradation in Degradation]
+    purpose = "what happened to it: " + ", ".join(words) + " (auto: noise, blur and fading as they are found in it)"
+    verb.add_argument("--degradation", required=True, choices=words, metavar="KIND", help=purpose)
+    where = "where to write the restored picture; before, after and their spread go beside it, to FIXED.sheet.png"
+    verb.add_argument("--out", required=True, metavar="FIXED.png", help=where)
+    verb.add_argument("--mask", metavar="M.png", help="inpaint, old-photo: a picture of its size, white: missing")
+    noise = "standard deviation of its noise as a part of the range from black to white: 0.05 (estimated)"
+    verb.add_argument("--noise", type=float, metavar="PART", help=noise)
+    blur = "deblur: standard deviation of the Gaussian in pixels (estimated)"
+    verb.add_argument("--blur", type=float, metavar="PIXELS", help=blur)
+    verb.add_argument("--factor", type=int, choices=(2, 4), help="super-resolution: how many times larger (2)")
+    verb.add_argument("--quality", type=int, metavar="N", help="jpeg: 1 to 100 (by the tables of a JPEG file)")
+    count = "restorations; their mean is written, which errs the least, and 1 alone is sharper (%(default)s)"
+    verb.add_argument("--count", type=int, default=4, help=count)
+    calls = "calls of the network for each (%(default)s)"
+    verb.add_argument("--evaluations", type=int, default=25, metavar="N", help=calls)
+    verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same restoration (%(default)s)")
 
 
 def _verb(verbs, name: str, action, purpose: str):

@@ -4,6 +4,7 @@
 import contextlib
 import functools
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ SUFFIXES = frozenset(
         *("jp2", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm", "tga", "ico", "qoi"),
     )
 )
-_ALPHA = ("1", "L", "P", "RGB", "LA", "La", "PA", "RGBA", "RGBa")  # modes in which Pillow knows transparency
+ALPHA = ("1", "L", "P", "RGB", "LA", "La", "PA", "RGBA", "RGBa")  # modes in which Pillow knows transparency
 _BROKEN_EXIF = (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error)
 _DEEPEST = 65_535  # of 16 bits
 _HEADER, _EIGHTH = 64, 8  # a JPEG is checked at an eighth of its size where that leaves so many pixels
@@ -32,13 +33,13 @@ def read_picture(file: Path | IO[bytes], shape: tuple[int, int, int], place: str
     `place` is what the file is called in a sentence. BadExample when no picture can be read from it, or none that can
     be shown as it is meant.
     """
-    with _opened(file, place) as picture:
+    with opened(file, place) as picture:
         return fitted(picture, shape)
 
 
 def check_picture(file: Path) -> int:
     """How many frames a file has, all of the first decoded. BadExample as `read_picture`, which takes longer."""
-    with _opened(file, None) as picture:
+    with opened(file, None) as picture:
         width, height = picture.size
         if picture.format == "JPEG" and min(width, height) >= _HEADER:
             picture.draft(None, (width // _EIGHTH, height // _EIGHTH))
@@ -49,7 +50,7 @@ def check_picture(file: Path) -> int:
 
 def picture_size(file: Path) -> tuple[int, int]:
     """H, W of a picture as it is shown, from its header alone. BadExample when there is none."""
-    with _opened(file, None) as picture:
+    with opened(file, None) as picture:
         lies = picture.format != "TIFF" and _orientation(picture) >= 5  # Pillow has turned a TIFF's size itself
         return (picture.width, picture.height) if lies else (picture.height, picture.width)
 
@@ -71,14 +72,12 @@ def opaque(picture: Image.Image) -> Image.Image:
     Colour profiles are not applied. ValueError for values of no known range: floats outside [0, 1], integers of more
     than 16 bits.
     """
-    picture.load()
     kind, tags = picture.format, getattr(picture, "tag_v2", {})
-    with contextlib.suppress(*_BROKEN_EXIF):  # a picture whose EXIF block is damaged is shown as it is stored
-        picture = ImageOps.exif_transpose(picture)
+    picture = upright(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
         return _eight_bits(picture, kind, tags)
-    if picture.mode in _ALPHA and picture.has_transparency_data:
-        whole = _with_alpha(picture)
+    if picture.mode in ALPHA and picture.has_transparency_data:
+        whole = with_alpha(picture)
         picture = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole)
     if picture.mode == "LAB":
         from PIL import ImageCms
@@ -88,8 +87,16 @@ def opaque(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _with_alpha(picture: Image.Image) -> Image.Image:
-    """RGBA."""
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture, decoded, by its EXIF orientation; as it is stored where its EXIF block is damaged."""
+    picture.load()
+    with contextlib.suppress(*_BROKEN_EXIF):
+        return ImageOps.exif_transpose(picture)
+    return picture
+
+
+def with_alpha(picture: Image.Image) -> Image.Image:
+    """RGBA of a picture that `has_transparency_data`."""
     colour = picture.info.get("transparency")
     if picture.mode == "RGB" and isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits, as the file had
         picture.info["transparency"] = tuple(value >> 8 for value in colour)
@@ -102,7 +109,18 @@ def _with_alpha(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image, kind: str | None, tags: Any) -> Image.Image:
-    """RGB of one deep channel: 12 or 16 bits from 0 to their largest value, floats from 0 to 1."""
+    """RGB of one deep channel."""
+    values, full = deep_values(picture, kind, tags)
+    grey = np.rint(values * (255 / full)).astype(np.uint8)
+    grey = np.where(values == picture.info.get("transparency", -1), np.uint8(255), grey)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def deep_values(picture: Image.Image, kind: str | None, tags: Any) -> tuple[np.ndarray, float]:
+    """[H, W] float64 of one deep channel and what is white: 12 or 16 bits from 0 to their largest, floats from 0 to 1.
+
+    `kind` and `tags` are those of its file. ValueError for values of no known range.
+    """
     values, full = np.asarray(picture).astype(np.float64), float(_DEEPEST)
     if picture.mode == "F":
         full = 1.0
@@ -113,9 +131,7 @@ def _eight_bits(picture: Image.Image, kind: str | None, tags: Any) -> Image.Imag
     elif kind == "TIFF":
         full = 2.0 ** tags.get(258, (16,))[0] - 1  # BitsPerSample
         values = full - values if tags.get(262) == 0 else values  # WhiteIsZero
-    grey = np.rint(values * (255 / full)).astype(np.uint8)
-    grey = np.where(values == picture.info.get("transparency", -1), np.uint8(255), grey)
-    return Image.fromarray(grey).convert("RGB")
+    return values, full
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -134,7 +150,7 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(file: Path | IO[bytes], place: str | None):
+def opened(file: Path | IO[bytes], place: str | None) -> Iterator[Image.Image]:
     """The picture in a file, not yet decoded; whatever is wrong with it, then or inside, is a BadExample."""
     try:
         with Image.open(file, formats=_formats()) as picture:

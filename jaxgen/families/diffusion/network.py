@@ -71,6 +71,11 @@ class DiffusionTransformer(nn.Module):
         check_sizes(self)
         super().__post_init__()
 
+    @property
+    def multiple(self) -> None:
+        """It takes pictures of its own size alone; of another network, all whose sides are multiples of a number."""
+        return None
+
     def check(self, image: tuple[int, int, int]) -> None:
         """UserError when pictures of this size cannot be cut into patches, or the width not into heads."""
         if self.patch < 1 or image[0] % self.patch or image[1] % self.patch:

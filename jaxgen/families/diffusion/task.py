@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.core.mean import Mean
+from jaxgen.core.restoration import Damaged, Restoration
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.bound import negative_bound
@@ -18,6 +19,7 @@ from jaxgen.families.diffusion.denoiser import Denoiser
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun
 from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
+from jaxgen.families.diffusion.restoration.restoring import Prior, restoration_of
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, follow
 from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
 from jaxgen.families.diffusion.unet import UNet
@@ -186,6 +188,20 @@ class Diffusion:
             return jnp.where(inside[:, None, None, None], unknown + knobs["guidance"] * (known - unknown), known)
 
         return denoise
+
+    def restoration(self, damaged: Damaged) -> Restoration:
+        """The model as a prior over pictures of any kind."""
+        check_any_kind(self.spec, self.condition_dropout)
+
+        def prior(variables: Variables) -> Denoise:
+            def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
+                anything = condition_of(self.spec, {"row": jnp.arange(len(x))})
+                return self.denoiser(variables.params, x, σ, anything)
+
+            return denoise
+
+        sizes = self.spec.made.shape, self.network.multiple, self.sigma_min, self.sigma_max
+        return restoration_of(Prior(prior, *sizes), damaged)
 
     def check_policy(self) -> None:
         check_any_kind(self.spec, self.condition_dropout)

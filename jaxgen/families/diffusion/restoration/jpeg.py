@@ -52,6 +52,11 @@ class Jpeg:
         return jnp.concatenate([luma, chroma], axis=-1) @ np.linalg.inv(_TO_YCBCR).T
 
 
+def nearest_quality(divisors: np.ndarray) -> int:
+    """The quality whose luma divisors [8, 8] are nearest to these, which may come from another program than libjpeg."""
+    return min(range(1, 101), key=lambda quality: float(np.abs(_table(_LUMA, quality) - divisors).sum()))
+
+
 def _table(words: str, quality: int) -> np.ndarray:
     """[8, 8] divisors at a quality, by libjpeg's rule."""
     base = np.array(words.split(), np.int64).reshape(8, 8)

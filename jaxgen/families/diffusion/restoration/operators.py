@@ -150,6 +150,30 @@ class Downsample(_Orthogonal):
 
 
 @struct.dataclass
+class Crop(_Orthogonal):
+    """The part of a canvas [B, *canvas, C] that a photograph of the `size` shows, its first pixel at `corner`."""
+
+    canvas: tuple[int, int] = struct.field(pytree_node=False)
+    size: tuple[int, int] = struct.field(pytree_node=False)
+    corner: tuple[int, int] = struct.field(pytree_node=False)
+
+    @property
+    def around(self) -> list[tuple[int, int]]:
+        """Pixels of the canvas before and after the photograph, down and across."""
+        sides = zip(self.corner, self.canvas, self.size, strict=True)
+        return [(first, whole - first - own) for first, whole, own in sides]
+
+    def forward(self, x: jax.Array) -> jax.Array:
+        """[B, *size, C]."""
+        (top, left), (height, width) = self.corner, self.size
+        return x[:, top : top + height, left : left + width]
+
+    def adjoint(self, y: jax.Array) -> jax.Array:
+        """0 around the photograph."""
+        return jnp.pad(y, ((0, 0), *self.around, (0, 0)))
+
+
+@struct.dataclass
 class Mask:
     """Pixels are kept where `known` [H, W, 1 or C] or [B, H, W, 1 or C] is 1 and become 0 where it is 0."""
 

@@ -1,4 +1,4 @@
-"""Restoration without gradients: DDRM, DDNM+, RePaint and DiffPIR, each a denoiser's answer corrected by A and y.
+"""Restoration without gradients: DDRM, DDNM+, RePaint, DiffPIR and others, a denoiser's answer corrected by A and y.
 
     (1)  y = A x_0 + σ_y n            what was measured, n standard normal
     (2)  x_σ = x_0 + σ ε              the papers' x_t / √ᾱ_t, with σ² = (1 - ᾱ_t) / ᾱ_t
@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.families.diffusion.restoration.operators import (
+    Degradation,
+    Identity,
     Mask,
     Spectral,
     inverse,
@@ -32,7 +34,7 @@ def ddrm(measured: Measured[Spectral], start: Start, eta: float = 0.85, eta_b: f
     with more steps. The paper takes 20 levels.
     """
     denoise, operator, y, sigma_y = measured
-    x, sigmas, _, row = start
+    x, sigmas, row = start.x, start.sigmas, start.row
     direct = pseudo_inverse(operator, y)
 
     def noise_of(squares: jax.Array) -> jax.Array:
@@ -111,7 +113,7 @@ def repaint(measured: Measured[Mask], start: Start) -> jax.Array:
     hidden pixels that depend on the known ones it is biased as DDNM is, less with more visits.
     """
     denoise, operator, y, sigma_y = measured
-    x, sigmas, key, row = start
+    x, sigmas, key, row = start.x, start.sigmas, start.key, start.row
 
     def known_at(σ: jax.Array, key: jax.Array, x: jax.Array) -> jax.Array:
         """`x` with the known pixels as y has them at level σ (eq. 8a and 8c), where σ is no less than σ_y."""
@@ -141,6 +143,37 @@ def diffpir(measured: Measured[Spectral], start: Start, strength: float = 8.0, f
         misfit = y - operator.forward(clean)
         # argmin |y - A z|² + ρ |z - clean|², by the identity of Woodbury in the measurements' space
         clean += operator.adjoint(operator.gram(resolvent(ρ), misfit))
+        noise = jnp.sqrt(1 - fresh) * (x - clean) / σ + jnp.sqrt(fresh) * normal(key, start.row, x.shape[1:])
+        return clean + σ_next * noise
+
+    return walk(step, start)
+
+
+def posterior(measured: Measured[Identity], start: Start) -> jax.Array:
+    """Ancestral steps down from y itself, where A = I: the noisy picture is a state of the process at σ_y.
+
+    Exact in the limit of many steps for any prior. `start` begins at σ_y, its x the y; the walk is DDPM's (eq. 6 and 7,
+    arXiv 2006.11239).
+    """
+
+    def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
+        mean, deviation = bridge(x, measured.denoise(x, at(σ, x)), σ, σ_next)
+        return mean + deviation * normal(key, start.row, x.shape[1:])
+
+    return walk(step, start)
+
+
+def consistent(measured: Measured[Degradation], start: Start, decoded: Spectral, fresh: float = 0.3) -> jax.Array:
+    """DDRM for a lossy code (arXiv 2209.11888, eq. 8): D moved by y - A(D), A its own inverse but for what is lost.
+
+    A(A(x)) = A(x), as with JPEG, whose code is read back as a picture. `decoded` is the linear part before the code (a
+    crop, grey), through which the correction comes back. The noise is DiffPIR's.
+    """
+    operator, y = measured.operator, measured.y
+
+    def step(x: jax.Array, σ: jax.Array, σ_next: jax.Array, key: jax.Array) -> jax.Array:
+        clean = measured.denoise(x, at(σ, x))
+        clean += pseudo_inverse(decoded, y - operator.forward(decoded.forward(clean)))
         noise = jnp.sqrt(1 - fresh) * (x - clean) / σ + jnp.sqrt(fresh) * normal(key, start.row, x.shape[1:])
         return clean + σ_next * noise
 

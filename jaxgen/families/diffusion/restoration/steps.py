@@ -35,16 +35,18 @@ class Start(NamedTuple):
     sigmas: jax.Array  # [N] fall to a smallest one above 0; `time_travel` makes them rise again in between
     key: jax.Array
     row: jax.Array  # [B]
+    end: jax.Array | float = 0.0  # the level that the last step leads to; above 0 in a part of a walk
+    number: jax.Array | int = 0  # of the first step in the whole walk
 
 
 def walk(step: Step, start: Start) -> jax.Array:
-    """Pictures [B, H, W, C] at σ = 0, from `start`: one scan over the pairs of neighbours in its sigmas.
+    """Pictures [B, H, W, C] at the end of the walk from `start`: one scan over the pairs of neighbours in its sigmas.
 
-    Where σ falls, `step` is taken, also from the last σ to 0. Where it rises, noise is added: q(x_next | x), which is
-    line 10 of algorithm 1 in arXiv 2201.09865 and calls no denoiser. Pair n draws from fold_in(key, n).
+    Where σ falls, `step` is taken, also from the last σ to the end. Where it rises, noise is added: q(x_next | x),
+    which is line 10 of algorithm 1 in arXiv 2201.09865 and calls no denoiser. Pair n draws from fold_in(key, n).
     """
 
-    x, sigmas, key, row = start
+    x, sigmas, key, row, end, first = start
 
     def one(x: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         number, σ, σ_next = pair
@@ -55,8 +57,8 @@ def walk(step: Step, start: Start) -> jax.Array:
 
         return jax.lax.cond(σ_next < σ, lambda x: step(x, σ, σ_next, own), rise, x), None
 
-    after = jnp.append(sigmas[1:], 0.0)
-    x, _ = jax.lax.scan(one, x, (jnp.arange(len(sigmas)), sigmas, after))
+    after = jnp.append(sigmas[1:], end)
+    x, _ = jax.lax.scan(one, x, (first + jnp.arange(len(sigmas)), sigmas, after))
     return x
 
 

@@ -1,0 +1,212 @@
+"""What is to be undone, as an operator, its noise and a solver: one recipe a degradation, estimates where none is told.
+
+Linear ones are DiffPIR's (arXiv 2305.08995), whose data term is solved in closed form; denoising starts from the
+picture itself, which is exact; JPEG's code is applied anew at every step (arXiv 2209.11888). Pictures y are
+[B, H, W, C] in [-1, 1]: B is 1, or the channels where the model makes grey pictures. Noise is told in parts of the
+range from black to white, which is 2 here.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.core.degradation import Degradation
+from jaxgen.core.restoration import Damaged
+from jaxgen.errors import UserError
+from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel
+from jaxgen.families.diffusion.restoration.canvas import Canvas
+from jaxgen.families.diffusion.restoration.estimates import blur_deviation, fade, noise_deviation, scratches
+from jaxgen.families.diffusion.restoration.jpeg import Jpeg, nearest_quality
+from jaxgen.families.diffusion.restoration.operators import Downsample, Grey, Identity, Linear, Mask, chain
+from jaxgen.families.diffusion.restoration.projected import consistent, diffpir, posterior
+from jaxgen.families.diffusion.restoration.steps import Measured, Start
+
+_ROUNDING = 2 / 255 / math.sqrt(12)  # the deviation of what an 8-bit file leaves out: no picture is without it
+_FOUND_NOISE = 0.02  # in [-1, 1]; below it is a clean picture's own texture
+_FOUND_BLUR = 1.2  # pixels; a sharp edge is told as 0.6 to 0.9
+_SHARP = 0.75  # pixels, of that
+_FOUND_FADE = 0.75  # of the contrast that is left
+_SMALLEST = 8  # pixels a side that an estimate needs
+
+Solve = Callable[[Measured, Start], jax.Array]
+TAKES = {  # what may be told of each
+    Degradation.OLD_PHOTO: {"missing", "noise"},
+    Degradation.INPAINT: {"missing", "noise"},
+    Degradation.SUPER_RESOLUTION: {"factor", "noise"},
+    Degradation.DEBLUR: {"blur", "noise"},
+    Degradation.DENOISE: {"noise"},
+    Degradation.JPEG: {"quality"},
+    Degradation.COLOUR: {"noise"},
+    Degradation.AUTO: {"noise"},
+}
+
+
+class Recipe(NamedTuple):
+    """y = A x + sigma_y n for x on a canvas, and how it is solved."""
+
+    y: np.ndarray  # [B, ...]
+    operator: Linear | Jpeg
+    sigma_y: float
+    solve: Solve
+    found: tuple[str, ...]  # what is undone, in words
+    from_y: bool = False  # the walk begins at y, which is of the canvas's size, and at sigma_y
+
+
+def recipe_for(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    """The recipe of a damaged picture y [B, h, w, C] on the canvas of what it is restored to.
+
+    `grey`: y [.., 1] is the grey of a picture in colour. UserError where something must be told, or makes no sense.
+    """
+    match damaged.degradation:
+        case Degradation.INPAINT:
+            return _inpaint(damaged, y, grey, canvas)
+        case Degradation.SUPER_RESOLUTION:
+            sigma_y, words = _told(damaged)
+            found = (f"{damaged.factor} times smaller", *words)
+            return Recipe(y, _on(canvas, Downsample(damaged.factor), grey=grey), sigma_y, _linear(sigma_y), found)
+        case Degradation.COLOUR:
+            sigma_y, words = _told(damaged)
+            return Recipe(y, _on(canvas, grey=True), sigma_y, _linear(sigma_y), ("without colours", *words))
+        case Degradation.DENOISE:
+            sigma_y, words = _noise(damaged, y)
+            return _denoise(y, sigma_y, grey, canvas, words)
+        case Degradation.DEBLUR:
+            return _deblur(damaged, y, grey, canvas)
+        case Degradation.JPEG:
+            return _jpeg(damaged, y, grey, canvas)
+        case Degradation.OLD_PHOTO:
+            return _old_photo(damaged, y, grey, canvas)
+    return _found_by_itself(damaged, y, grey, canvas)
+
+
+def _on(canvas: Canvas, *parts: Linear, grey: bool) -> Linear:
+    """The operator from the canvas: cropped, made smaller, grey, then what cannot stand before another part."""
+    first = [part for part in parts if isinstance(part, Downsample)]
+    last = [part for part in parts if not isinstance(part, Downsample)]
+    crop = [canvas.crop] if canvas.canvas != canvas.size else []
+    whole = [*crop, *first, *([Grey()] if grey else []), *last]
+    return chain(*whole) if whole else Identity()
+
+
+def _linear(sigma_y: float) -> Solve:
+    """DiffPIR with the paper's λ and ζ (its table 5): all noise anew where y has none."""
+    return functools.partial(diffpir, strength=8.0, fresh=0.3 if sigma_y > _ROUNDING else 1.0)
+
+
+def _inpaint(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    if damaged.missing is None:
+        raise UserError("inpaint needs to know what is missing; give --mask M.png, white where it is")
+    known = 1 - damaged.missing[..., None].astype(np.float32)
+    sigma_y, words = _told(damaged)
+    found = (f"{100 * damaged.missing.mean():.1f} % missing", *words)
+    return Recipe(y * known, _on(canvas, Mask(jnp.asarray(known)), grey=grey), sigma_y, _linear(sigma_y), found)
+
+
+def _denoise(y: np.ndarray, sigma_y: float, grey: bool, canvas: Canvas, words: tuple[str, ...]) -> Recipe:
+    if grey:
+        return Recipe(y, _on(canvas, grey=True), sigma_y, _linear(sigma_y), words)
+    return Recipe(canvas.padded(y), Identity(), sigma_y, posterior, words, from_y=True)
+
+
+def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    deviation, words = damaged.blur, "as told"
+    if deviation is None:
+        deviation, words = _sharpened(_blur_found(y)), "estimated"
+        if deviation == 0:
+            raise UserError("no blur is found in the picture; tell its standard deviation in pixels with --blur")
+    sigma_y, more = _noise(damaged, y)
+    operator = _on(canvas, blur(gaussian_kernel(deviation)), grey=grey)
+    return Recipe(y, operator, sigma_y, _linear(sigma_y), (f"a blur of {deviation:.2g} pixels ({words})", *more))
+
+
+def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    quality, words = damaged.quality, "as told"
+    if quality is None:
+        if damaged.divisors is None:
+            raise UserError("the picture is no JPEG file, which would tell how it was compressed; give --quality")
+        quality, words = nearest_quality(damaged.divisors), "by the file's tables"
+    solve = functools.partial(consistent, decoded=_on(canvas, grey=grey))
+    return Recipe(y, Jpeg(quality), 0.0, solve, (f"JPEG of quality {quality} ({words})",))
+
+
+def _old_photo(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    y, contrast, faded = _unfaded(y)
+    sigma_y, words = _noise(damaged, y, contrast)
+    if damaged.missing is not None:
+        known = 1 - damaged.missing[..., None].astype(np.float32)
+        seen = f"{100 * damaged.missing.mean():.1f} % missing"
+    else:
+        found = scratches(jnp.asarray(y), threshold=max(0.25, 5 * sigma_y))
+        known = np.asarray(found).min(axis=0)
+        seen = f"{100 * (1 - known.mean()):.1f} % taken for scratches"
+    operator = _on(canvas, Mask(jnp.asarray(known)), grey=grey)
+    return Recipe(y * known, operator, sigma_y, _linear(sigma_y), (faded, seen, *words))
+
+
+def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    """Fade, then noise, then blur, each where the estimate is beyond what a picture without it gives."""
+    cleared, contrast, faded = _unfaded(y)
+    is_faded = contrast < _FOUND_FADE
+    y = cleared if is_faded else y
+    found = (faded,) if is_faded else ()
+    sigma_y, words = _noise(damaged, y, contrast if is_faded else 1.0)
+    noisy = sigma_y > _FOUND_NOISE or damaged.noise is not None
+    deviation = _blur_found(y)
+    if deviation > _FOUND_BLUR:
+        found += (f"a blur of {_sharpened(deviation):.2g} pixels (estimated)", *words)
+        operator = _on(canvas, blur(gaussian_kernel(_sharpened(deviation))), grey=grey)
+        return Recipe(y, operator, sigma_y, _linear(sigma_y), found)
+    if not (noisy or is_faded):
+        raise UserError("neither noise, blur nor fading is found in the picture; name what happened: --degradation")
+    return _denoise(y, sigma_y, grey, canvas, found + (words if noisy else ()))
+
+
+def _told(damaged: Damaged) -> tuple[float, tuple[str, ...]]:
+    """σ_y as the user tells it and the words for it; else 0, which takes y at its word."""
+    if damaged.noise is None:
+        return 0.0, ()
+    return 2 * damaged.noise, (_words_of(2 * damaged.noise, "as told"),)
+
+
+def _noise(damaged: Damaged, y: np.ndarray, contrast: float = 1.0) -> tuple[float, tuple[str, ...]]:
+    """σ_y as told, of the picture before its contrast was restored, or estimated."""
+    if damaged.noise is not None:
+        sigma_y, how = 2 * damaged.noise / contrast, "as told"
+    else:
+        _check_size(y, "noise")
+        sigma_y, how = float(noise_deviation(jnp.asarray(y)).mean()), "estimated"
+    return max(sigma_y, _ROUNDING), (_words_of(sigma_y, how),)
+
+
+def _words_of(sigma_y: float, how: str) -> str:
+    return f"noise of {100 * sigma_y / 2:.2g} % of the range ({how})"
+
+
+def _blur_found(y: np.ndarray) -> float:
+    _check_size(y, "blur")
+    return float(blur_deviation(jnp.asarray(y)).mean())
+
+
+def _sharpened(deviation: float) -> float:
+    """The blur of a picture by its estimate, which counts a sharp edge's own width; 0 where there is none beside it."""
+    return math.sqrt(max(deviation**2 - _SHARP**2, 0.0))
+
+
+def _unfaded(y: np.ndarray) -> tuple[np.ndarray, float, str]:
+    """The picture with its contrast restored, what was left of it, and the words for it."""
+    lost = fade(jnp.asarray(y))
+    left = float(jnp.min(lost.gain))
+    return np.asarray(lost.undone(jnp.asarray(y))), left, f"faded to {100 * left:.0f} % of the contrast"
+
+
+def _check_size(y: np.ndarray, what: str) -> None:
+    if min(y.shape[1:3]) < _SMALLEST:
+        raise UserError(
+            f"a picture of {y.shape[1]} x {y.shape[2]} pixels is too small to estimate its {what}; give --{what}"
+        )
