@@ -24,6 +24,7 @@ LAST_LAYERS = {
 }
 OTHERS = ("rnn_translation", "transformer_translation", "rnn_speech", "transformer_captions")  # on data of their own
 RUNS = (*(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward")), *OTHERS)
+RESTORED = "diffusion_restored"  # no run: what the diffusion run makes of damaged digits
 LONGEST_FIRST = (  # so that no core waits at the end for a long run that began late
     *OTHERS,
     *(
@@ -31,6 +32,7 @@ LONGEST_FIRST = (  # so that no core waits at the end for a long run that began 
         for kind in ("", "_reward", "_faded")
         for family in ("transformer", "diffusion", "gan", "vae", "rnn")
     ),
+    RESTORED,
 )
 CONFIG = {  # of the kinds that have their own
     "reward": "digits_reward.py",
@@ -57,7 +59,8 @@ SHORTER = {  # what is changed of a config, as by --set, so that it takes a minu
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/five_families"), help="for runs and page (%(default)s)")
-    parser.add_argument("--run", choices=RUNS, help="this one alone; what it starts from must have been trained")
+    alone = "this one alone; what it starts from must have been trained"
+    parser.add_argument("--run", choices=(*RUNS, RESTORED), help=alone)
     options = parser.parse_args()
     set_up_jax()
     from jaxgen.running.study import compared
@@ -68,22 +71,26 @@ def main() -> int:
 
 def everything(out: Path, stop) -> None:
     """All runs, as many at a time as there are cores, and their page."""
+    from restored import trial
+
     from jaxgen.running.side_by_side import Job, side_by_side
     from jaxgen.running.study import write_page
 
     def job(name: str) -> Job:
         family, _, kind = name.partition("_")
         command = (sys.executable, __file__, "--out", str(out), "--run", name)
-        return Job(name, command, (family,) if kind in ("faded", "reward") else ())
+        return Job(name, command, (family,) if kind in ("faded", "reward", "restored") else ())
 
     side_by_side([job(name) for name in LONGEST_FIRST], stop)
     if not stop():
         title = "Five families, the same digits; two of them also translate, write down speech and describe pictures"
-        write_page([out / name for name in RUNS], out, title, command="make demo")
+        write_page([out / name for name in RUNS], out, title, "make demo", [trial(out / "diffusion")])
 
 
 def one_run(name: str, out: Path, stop) -> None:
     """Train, fine-tune or reward one family, and measure it."""
+    from restored import restore_digits
+
     from jaxgen.config.changes import set_fields
     from jaxgen.config.reading import load_experiment
     from jaxgen.core.start import Start
@@ -91,6 +98,9 @@ def one_run(name: str, out: Path, stop) -> None:
     from jaxgen.running.study import measured
 
     family, _, kind = name.partition("_")
+    if name == RESTORED:
+        restore_digits(out / family)
+        return
     experiment = load_experiment(CONFIGS / family / CONFIG.get(kind, "digits.py"), Experiment)
     experiment = set_fields(experiment, SHORTER.get(kind, ()))
     if kind == "faded":

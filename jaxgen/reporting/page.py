@@ -18,6 +18,7 @@ from jaxgen.reporting.run_view import RunView, split
 from jaxgen.reporting.samples_figure import samples_figure
 from jaxgen.reporting.style import STYLE
 from jaxgen.reporting.table import comparison_tables
+from jaxgen.reporting.trial import Trial, trial_section
 from jaxgen.reporting.tuning_tables import change, change_columns, drifts, tuned_tables
 
 # Whatever a run folder holds, the browser loads nothing: the policy allows the page's own media and style alone.
@@ -32,12 +33,14 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     command: str = "",
+    trials: Sequence[Trial] = (),
 ) -> None:
     """Write the page at `out` in one move.
 
     Runs that start afresh are compared; those that start from others have tables of their own, and stand under theirs.
     `references`: figures of the rows that are no runs ("real digits", "per-class pixel histogram"). `notes`: plain
-    paragraphs under the headline. `command`: what made the page, shown at its end. Raises UserError without a run.
+    paragraphs under the headline. `trials` stand below the runs. `command`: what made the page, shown at its end.
+    Raises UserError without a run.
     """
     if not runs:
         raise UserError("there is no run to report; name one or more with --workdir")
@@ -52,6 +55,7 @@ def write_report(
         _not_measured(runs, references),
         _how_to_read(runs, references),
         *_sections(plain, tuned),
+        *map(trial_section, trials),
         _footer(command),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.run_view import read_run, results_json
 from jaxgen.reporting.terminal import say
+from jaxgen.reporting.trial import Trial
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.references import references_of
 from jaxgen.running.stopping import Stop
@@ -28,11 +29,11 @@ def measured(experiment: Experiment, workdir: Path, stop: Stop) -> Path:
     return workdir
 
 
-def write_page(runs: Sequence[Path], out: Path, title: str, command: str) -> None:
-    """report.html and results.json in `out`."""
+def write_page(runs: Sequence[Path], out: Path, title: str, command: str, trials: Sequence[Trial] = ()) -> None:
+    """report.html and results.json in `out`; `trials` are what was tried with a run beside."""
     views, references = [read_run(folder) for folder in runs], references_of(runs)
     write_whole(out / "results.json", json.dumps(results_json(views, references), indent=2, allow_nan=False) + "\n")
-    write_report(views, references, out / "report.html", title, command=command)
+    write_report(views, references, out / "report.html", title, command=command, trials=trials)
     print(f"Open {out / 'report.html'} in a browser; its figures are in {out / 'results.json'}")
 
 

@@ -1,0 +1,36 @@
+"""What was tried with a run beside its own measures, as a section of the page: a sentence, a table, a picture."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxgen.reporting.artefacts import Artefact
+from jaxgen.reporting.markup import escaped
+from jaxgen.reporting.samples_figure import samples_figure
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`columns` are the table's heads, the first one of the rows' names; all is text."""
+
+    title: str
+    told: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    picture: bytes  # PNG
+    caption: str
+
+
+def trial_section(trial: Trial) -> str:
+    """A section of the page."""
+    heads = "".join(f'<th scope="col">{escaped(head)}</th>' for head in trial.columns)
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
+        for name, *cells in trial.rows
+    )
+    table = f'<table class="figures"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    figure = samples_figure(Artefact("png", trial.picture), trial.caption, trial.title)
+    return (
+        f'<section><h2>{escaped(trial.title)}</h2><p class="facts">{escaped(trial.told)}</p>'
+        f'<div class="scroll">{table}</div>{figure}</section>'
+    )
