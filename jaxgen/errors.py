@@ -14,9 +14,19 @@ class UserError(Exception):
 def nearest(name: str, names: Iterable[str]) -> str:
     """A clause such as ``; did you mean 'width'?`` with the nearest known names, or all where none is near."""
     known = sorted(set(names))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    close = _close(name, known)
     if close:
-        return "; did you mean " + " or ".join(repr(word) for word in close) + "?"
+        return f"; did you mean {close}?"
     listed = ", ".join(repr(word) for word in known[:_LISTED])
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
     return f"; known are {listed}{more}" if known else ""
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """A clause such as `` (did you mean 'width'?)`` with the nearest known names; empty where none is near."""
+    close = _close(name, names)
+    return f" (did you mean {close}?)" if close else ""
+
+
+def _close(name: str, names: Iterable[str]) -> str:
+    return " or ".join(map(repr, difflib.get_close_matches(name, sorted(set(names)), n=3, cutoff=0.6)))

@@ -127,7 +127,8 @@ class CaptionedPictures(FittedToTexts):
 
     def with_spec(self, spec: Spec) -> "CaptionedPictures":
         """These data in the sizes that a run has kept, whatever the pictures and captions have become."""
-        return copy_with(self, "_folder", "_listed", "longest", sizes=(*_image(spec).shape[:2], spec.made.length))
+        image, tokens = parts_of(spec)
+        return copy_with(self, "_folder", "_listed", "longest", sizes=(*image.shape[:2], tokens.length))
 
     def _fitted_to(self) -> tuple[list[str], list[str]]:
         others = [found.captions for split, found in self._listed.items() if split != "train"]
@@ -139,15 +140,21 @@ class CaptionedPictures(FittedToTexts):
         """T: the most tokens of a caption of any split, the end counted."""
         if self.sizes is not None:
             return self.sizes[2]
-        return 1 + max(len(self.vocabulary.encode(one)) for found in self._listed.values() for one in found.captions)
+        return 1 + self.most_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens of a caption of any split, without an end."""
+        return max(len(self.vocabulary.encode(one)) for found in self._listed.values() for one in found.captions)
+
+    @property
+    def image(self) -> Image:
+        height, width = (self.pictures.size,) * 2 if self._folder is None else self._folder.side
+        return Image(height, width, 3, 256)
 
     def spec(self) -> Spec:
-        if self._folder is None:
-            height = width = self.pictures.size
-        else:
-            height, width = self._folder.side
         made = Tokens(self.longest, self.vocabulary.size + 1, self.vocabulary.unit, Framing.TARGET)
-        return Spec(made, (("picture", Image(height, width, 3, 256)),))
+        return Spec(made, (("picture", self.image),))
 
     def understood(self) -> Iterator[str]:
         """How a folder was understood; which pairs of attributes of emoji never occur together in training."""
@@ -166,7 +173,7 @@ class CaptionedPictures(FittedToTexts):
 
     def examples(self, split: str) -> Tolerant:
         """The pictures of a split and their captions, decoded as they are asked for."""
-        return Tolerant(_Examples(self.of(split), self.spec(), self.vocabulary), self.bad)
+        return Tolerant(CaptionedExamples(self.of(split), self.spec(), self.vocabulary), self.bad)
 
     def first(self, split: str, count: int) -> dict[str, Any]:
         """The first examples of a split, as many as there are up to `count`; no others are decoded."""
@@ -193,7 +200,7 @@ class CaptionedPictures(FittedToTexts):
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
         examples, spec = self.examples("train"), self.spec()
-        residence = self.residence.settled(len(examples) * int(np.prod(_image(spec).shape)))
+        residence = self.residence.settled(len(examples) * int(np.prod(parts_of(spec)[0].shape)))
         if residence is Residence.DISK:
             return StreamedExamples(examples, spec, self.batch_size, self.workers)
         kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
@@ -202,9 +209,9 @@ class CaptionedPictures(FittedToTexts):
     def remarks(self, source: Any) -> Iterator[str]:
         """How many pictures there are, how long their captions are, and how many bad ones were met."""
         count = len(source.examples) if isinstance(source, StreamedExamples) else size_of(source.arrays)
-        spec = self.spec()
-        tokens = f"captions of up to {spec.made.length} tokens out of {spec.made.vocabulary:,}"
-        yield f"data: {self.name}, {count:,} pictures of {'x'.join(map(str, _image(spec).shape[:2]))}, {tokens}"
+        image, tokens = parts_of(self.spec())
+        told = f"captions of up to {tokens.length} tokens out of {tokens.vocabulary:,}"
+        yield f"data: {self.name}, {count:,} pictures of {'x'.join(map(str, image.shape[:2]))}, {told}"
         if self.bad.count:
             yield self.bad.told()
 
@@ -222,17 +229,21 @@ class CaptionedPictures(FittedToTexts):
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """Every example of the split once, [n, B, ...]."""
-        return with_bytes(padded_batches(decoded(self.examples(split)), self.batch_size), self.vocabulary)
+        return self._for_measures(padded_batches(decoded(self.examples(split)), self.batch_size))
+
+    def _for_measures(self, batches: Batch) -> Batch:
+        """Evaluation batches with what a likelihood's units need."""
+        return with_bytes(batches, self.vocabulary)
 
     def evaluation_parts(self, split: str) -> Sequence[Batch]:
         """The same, decoded in parts where the split is larger than one."""
-        examples, batch = self.examples(split), self.batch_size * int(np.prod(_image(self.spec()).shape))  # bytes
+        examples, batch = self.examples(split), self.batch_size * int(np.prod(self.image.shape))  # bytes
         parts = PaddedParts(examples, self.batch_size, max(1, _PART // batch))
-        return _WithBytes(parts, self.vocabulary) if len(parts) > 1 else ()
+        return _ForMeasures(parts, self._for_measures) if len(parts) > 1 else ()
 
 
 @dataclass(frozen=True)
-class _Examples:
+class CaptionedExamples:
     """Pictures [H, W, 3] and the tokens of their captions, [T+1] with a mask [T]."""
 
     listed: Listed
@@ -243,33 +254,42 @@ class _Examples:
         return len(self.listed.names)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        picture, length, end = self.listed.pictures[place], self.spec.made.length, self.vocabulary.size
-        said = self.vocabulary.encode(self.listed.captions[place])
+        length, end = self.spec.made.length, self.vocabulary.size
+        said = self.caption(place)
         if len(said) + 1 > length:  # of captions that came after the run was begun
             what = f"its caption is {len(said) + 1} tokens with its end, more than the {length} of all others"
             raise BadExample(self.listed.names[place], what)
-        if isinstance(picture, Path):
-            picture = read_picture(picture, _image(self.spec).shape)
         made = {name: rows[0] for name, rows in target_arrays([said], length, end).items()}
-        return {"given": {"picture": {"value": picture}}, "made": made}
+        return {"given": {"picture": {"value": self.picture(place)}}, "made": made}
+
+    def caption(self, place: int) -> np.ndarray:
+        """The tokens of a picture's caption."""
+        return self.vocabulary.encode(self.listed.captions[place])
+
+    def picture(self, place: int) -> np.ndarray:
+        """A picture, decoded."""
+        picture = self.listed.pictures[place]
+        return read_picture(picture, parts_of(self.spec)[0].shape) if isinstance(picture, Path) else picture
 
 
 @dataclass(frozen=True)
-class _WithBytes:
-    """Parts of a split, with the bytes of each target where tokens are subwords."""
+class _ForMeasures:
+    """Parts of a split, with what a likelihood's units need."""
 
     parts: PaddedParts
-    vocabulary: Vocabulary
+    add: Callable[[Batch], Batch]
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return with_bytes(self.parts[number], self.vocabulary)
+        return self.add(self.parts[number])
 
 
-def _image(spec: Spec) -> Image:
-    return dict(spec.given)["picture"]
+def parts_of(spec: Spec) -> tuple[Image, Tokens]:
+    """The picture and its text, whichever of the two is given for the other."""
+    ((_, given),) = spec.given
+    return (given, spec.made) if isinstance(given, Image) else (spec.made, given)
 
 
 def _those(listed: Listed, flags: Sequence[bool], wanted: bool) -> Listed:

@@ -19,9 +19,9 @@ from jaxgen.modalities.inputs import file_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
-from jaxgen.reporting.picture_words import attended_pictures, captioned_pictures
+from jaxgen.reporting.picture_words import attended_pictures, captioned_pictures, prompted_pictures
 from jaxgen.reporting.terminal import Work
-from jaxgen.types import Batch, Image
+from jaxgen.types import Batch, Image, Tokens
 
 _SHORT_SIDE = 48  # pixels that a picture's side is at least magnified to
 _MOST_COLUMNS = 20
@@ -56,8 +56,13 @@ class ImagePresents:
         return levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
 
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
-        """A PNG: a column for each thing given, its caption above, where they come round in turn; else a square."""
+        """A PNG: a column for each thing given, its caption above, where they come round in turn; else a square.
+
+        What was made for sentences stands below each.
+        """
         pixels = self.units(arrays)
+        if captions is not None and any(isinstance(modality, Tokens) for _, modality in self.meaning.given):
+            return Artefact("png", prompted_pictures(pixels, captions))
         scale = max(1, -(-_SHORT_SIDE // min(self.image.height, self.image.width)))
         wide = columns(len(pixels), captions)
         return Artefact("png", image_grid(pixels, wide, scale, heads(captions, wide)))

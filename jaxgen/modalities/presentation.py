@@ -32,11 +32,12 @@ from jaxgen.modalities.presents import (
     counted,
     counted_rows,
 )
+from jaxgen.modalities.prompt import PromptPresents
 from jaxgen.modalities.tokens import SourcePresents, TargetPresents, text_presents, with_references
 from jaxgen.modalities.wave import WavePresents
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.attention_maps import attention_maps
-from jaxgen.types import Batch, Clip, Image, Label, Modality, Spec, Tokens, Wave
+from jaxgen.types import Batch, Clip, Framing, Image, Label, Modality, Spec, Tokens, Wave
 
 WITHOUT_GIVEN = 80  # samples where nothing is said
 _MOST_KINDS = 20  # classes that a run shows of itself
@@ -48,7 +49,8 @@ def presents(modality: Modality, meaning: Meaning) -> Presents:
         case Label():
             return LabelPresents(modality, meaning)
         case Tokens():
-            return text_presents(modality, meaning)
+            prompts = modality.framing is Framing.SOURCE and isinstance(meaning.made, Image)
+            return (PromptPresents if prompts else text_presents)(modality, meaning)
         case Image():
             return ImagePresents(modality, meaning)
         case Wave():
@@ -71,7 +73,7 @@ class Presentation:
     @classmethod
     def of(cls, spec: Spec, meanings: Mapping[str, Meaning], free: bool = False) -> "Presentation":
         """`meanings`: by the names of what is given, and "made"."""
-        given = {name: presents(modality, meanings[name]) for name, modality in spec.given}
+        given = {name: presents(modality, replace(meanings[name], made=spec.made)) for name, modality in spec.given}
         return cls(given, presents(spec.made, replace(meanings["made"], given=spec.given)), free)
 
     def request(self, words: Sequence[str], count: int | None) -> dict[str, Any]:

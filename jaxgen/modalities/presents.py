@@ -23,6 +23,7 @@ class Meaning:
     class_names: tuple[str, ...] = ()
     codec: Codec | None = None  # of tokens
     given: tuple[tuple[str, Modality], ...] = ()  # what is given where these are made: they are measured by it
+    made: Modality | None = None  # what is made where these are given
 
 
 class Presents(Protocol):

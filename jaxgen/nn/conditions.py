@@ -1,8 +1,9 @@
 """What a network sees of the given: an encoder a modality, hiding at random, and what is drawn where nothing is given.
 
-A `Condition` is one vector an example: the features of every given part one after another, each followed by a flag that
-is 1 where the part is hidden (its features are 0 then). A bias-free layer over it (`Conditioned`) is, for a label, a
-table of the classes' embeddings with a last row of its own for "of any class" (arXiv 2207.12598's null condition).
+A `Condition` has one vector an example: the features of every given part one after another, each followed by a flag
+that is 1 where the part is hidden (its features are 0 then). A bias-free layer over it (`Conditioned`) is, for a label,
+a table of the classes' embeddings with a last row of its own for "of any class" (arXiv 2207.12598's null condition). Of
+a sentence the vector has the flag alone; its tokens are the condition's sequence, which the network encodes itself.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -24,18 +25,20 @@ from jaxgen.types import Arrays, Batch, Framing, Image, Key, Label, Modality, Sp
 
 
 @struct.dataclass
-class Condition:
-    """What is given, as a network sees it."""
-
-    vector: Float[Array, "B D"]
-
-
-@struct.dataclass
 class Sequence:
     """What is given as a sequence, whose places a network may look at one by one."""
 
     values: Int[Array, "B S"] | Float[Array, "B N"] | Float[Array, "B H W C"]  # tokens, samples, a picture in [-1, 1]
     mask: Bool[Array, "B S"] | Bool[Array, "B N"] | None  # what is an example's own; of a picture all of it
+    vocabulary: int = struct.field(pytree_node=False, default=0)  # V of tokens
+
+
+@struct.dataclass
+class Condition:
+    """What is given, as a network sees it."""
+
+    vector: Float[Array, "B D"]
+    sequence: Sequence | None = None  # a sentence; where it is hidden no place is the row's own
 
 
 @runtime_checkable
@@ -59,13 +62,16 @@ class Conditioned(nn.Module):
         return jnp.dot(condition.vector, kernel, precision=jax.lax.Precision.HIGHEST)
 
 
-def check_conditions(spec: Spec, kind: str) -> None:
-    """UserError where something given cannot be seen by a network of a `kind` task."""
+def check_conditions(spec: Spec, kind: str, prompts: bool = False) -> None:
+    """UserError where something given cannot be seen by a network of a `kind` task; `prompts`: it reads a sentence."""
+    sentences = [name for name, modality in spec.given if _is_sentence(modality)] if prompts else []
+    if len(sentences) > 1:
+        raise UserError(f"a {kind} reads one sentence, and these data give {' and '.join(sentences)}; leave one out")
     for name, modality in spec.given:
-        if not isinstance(modality, Label | Conditions):
+        if name not in sentences and not isinstance(modality, Label | Conditions):
             raise UserError(
                 f"a {kind} cannot be conditioned on {name}, which is {type(modality).__name__} data; choose data that "
-                "give nothing, or a class"
+                f"give nothing, or {'a class or a prompt' if prompts else 'a class'}"
             )
 
 
@@ -78,15 +84,20 @@ def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = Non
         return None
     count = len(batch["row"])
     hidden = jnp.zeros(count, bool) if hidden is None else hidden
-    parts = []
+    parts, sequence = [], None
     for name, modality in spec.given:
-        arrays = batch.get("given", {}).get(name)
+        arrays, unseen = batch.get("given", {}).get(name), hidden
         if arrays is None:
-            shapes = {key: jnp.zeros((count, *shape), dtype) for key, (shape, dtype) in modality.arrays().items()}
-            parts.append(_flagged(_features(modality, shapes), jnp.ones(count, bool)))
-        else:
-            parts.append(_flagged(_features(modality, arrays), hidden))
-    return Condition(jnp.concatenate(parts, axis=-1))
+            arrays = {key: jnp.zeros((count, *shape), dtype) for key, (shape, dtype) in modality.arrays().items()}
+            unseen = jnp.ones(count, bool)
+        if _is_sentence(modality):
+            sequence = Sequence(arrays["value"], arrays["mask"] & ~unseen[:, None], modality.vocabulary)
+        parts.append(_flagged(_features(modality, arrays), unseen))
+    return Condition(jnp.concatenate(parts, axis=-1), sequence)
+
+
+def _is_sentence(modality: Modality) -> bool:
+    return isinstance(modality, Tokens) and modality.framing is Framing.SOURCE
 
 
 def sequence_sizes(spec: Spec, kind: str, stem: nn.Module | None) -> dict[str, Any]:
@@ -143,6 +154,8 @@ def sequence_of(spec: Spec, batch: Batch) -> Sequence:
 def _features(modality: Modality, arrays: Arrays) -> Float[Array, "B D"]:
     if isinstance(modality, Label):
         return jax.nn.one_hot(arrays["value"], modality.classes, dtype=jnp.float32)
+    if _is_sentence(modality):
+        return jnp.zeros((len(arrays["value"]), 0), jnp.float32)
     return modality.condition(arrays)
 
 

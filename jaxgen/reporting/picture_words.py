@@ -1,4 +1,4 @@
-"""Pictures with words on one PNG: each beside its caption, and each as often as there are words, with their weights."""
+"""Pictures with words on one PNG: beside captions, below prompts, and once for each word with what it attended to."""
 # SPDX-License-Identifier: Apache-2.0
 
 import io
@@ -13,6 +13,7 @@ from jaxgen.reporting.fonts import font_for, legible
 _SIDE = 96  # pixels that a picture's longer side is magnified to at least
 _MARGIN, _SIZE, _LINE = 8, 13, 17  # pixels between parts, of letters, of a line
 _WIDE = 34  # letters of a caption's line
+_ACROSS = 10  # pictures of a prompt beside each other
 _FAINT = 0.15  # of a picture where nothing is attended to
 
 
@@ -34,6 +35,33 @@ def captioned_pictures(pixels: UInt8[np.ndarray, "N H W C"], captions: Sequence[
         first = top + (step - _MARGIN - _LINE * len(several)) // 2
         for number, line in enumerate(several):
             draw.text((left, first + _LINE * number), line, fill="black", font=font)
+        top += step
+    return _png(page)
+
+
+def prompted_pictures(pixels: UInt8[np.ndarray, "N H W C"], prompts: Sequence[str]) -> bytes:
+    """A PNG of all pictures, those of one prompt side by side below it; beside their prompts where each has its own."""
+    from PIL import Image, ImageDraw
+
+    groups: dict[str, list] = {prompt: [] for prompt in prompts}
+    if len(groups) == len(pixels):
+        return captioned_pictures(pixels, prompts)
+    for picture, prompt in zip(pixels, prompts, strict=True):
+        groups[prompt].append(_magnified(picture))
+    across, down = (side + _MARGIN for side in _magnified(pixels[0]).size)
+    font = font_for(prompts, _SIZE)
+    wide = max(_MARGIN + across * min(_ACROSS, max(map(len, groups.values()))), int(font.getlength("n" * _WIDE)))
+    rows = [(legible(prompt, font), own) for prompt, own in groups.items()]
+    rows = [(_wrapped(prompt, wide // int(font.getlength("n"))), own) for prompt, own in rows]
+    tall = [_LINE * len(lines) + down * -(-len(own) // _ACROSS) for lines, own in rows]
+    page = Image.new("RGB", (wide, sum(tall) + _MARGIN), "white")
+    draw, top = ImageDraw.Draw(page), _MARGIN
+    for (lines, own), step in zip(rows, tall, strict=True):
+        for number, line in enumerate(lines):
+            draw.text((_MARGIN, top + _LINE * number), line, fill="black", font=font)
+        for number, picture in enumerate(own):
+            row, column = divmod(number, _ACROSS)
+            page.paste(picture, (_MARGIN + across * column, top + _LINE * len(lines) + down * row))
         top += step
     return _png(page)
 
@@ -64,8 +92,8 @@ def attended_pictures(
     return _png(page)
 
 
-def _wrapped(caption: str) -> list[str]:
-    return [part for line in caption.split("\n") for part in textwrap.wrap(line, _WIDE)] or [""]
+def _wrapped(caption: str, letters: int = _WIDE) -> list[str]:
+    return [part for line in caption.split("\n") for part in textwrap.wrap(line, letters)] or [""]
 
 
 def _grid(weights: np.ndarray, ratio: float) -> np.ndarray:

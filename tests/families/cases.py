@@ -109,7 +109,18 @@ CAPTIONS = {
         "^block_1/|^head/",
     ),
 }
-CASES = DIGITS | TRANSLATION | SPEECH | CAPTIONS
+PROMPTS = {
+    "diffusion-prompts": Case(
+        "diffusion/emoji_prompt",
+        (
+            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2", "task.network.text.blocks=1"),
+            *("task.network.text.width=16", "task.network.text.heads=2", "task.sampler.steps=4", "task.actions=4"),
+            *(f"data.pictures={captioned()}", "data.shift=0"),
+        ),
+        "^block_1/|^final",
+    ),
+}
+CASES = DIGITS | TRANSLATION | SPEECH | CAPTIONS | PROMPTS
 
 
 @functools.cache

@@ -27,6 +27,7 @@ from tests.families.cases import (
     CASES,
     DIGITS,
     KEY,
+    PROMPTS,
     batch_of,
     lively,
     request_of,
@@ -168,7 +169,7 @@ def test_the_same_key_draws_the_same_sample_whatever_is_drawn_beside_it(family):
     made = task.spec.made
     assert whole.shape == (6, *made.shape) and whole.dtype == made.arrays()["value"][1]
     assert np.array_equal(whole, again)
-    assert np.array_equal(whole, other) == (family not in DIGITS)  # a beam draws nothing
+    assert np.array_equal(whole, other) == (family not in DIGITS | PROMPTS)  # a beam draws nothing
     np.testing.assert_allclose(np.float32(part), np.float32(whole[:3]), atol=1)
     assert np.mean(part == whole[:3]) > 0.98  # a rounding may fall the other way
 
@@ -231,7 +232,7 @@ def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     assert not any(changed(start.params, before.params).values())
 
 
-@every_family
+@pytest.mark.parametrize("family", DIGITS | PROMPTS)
 def test_a_score_is_the_rollouts_and_a_draw_the_samples(family):
     task, variables, labelled = task_of(family), lively(family), request_of(family, BATCH)
     if isinstance(task, Policy):

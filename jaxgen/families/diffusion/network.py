@@ -8,12 +8,14 @@ from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.noise_features import noise_features
+from jaxgen.families.diffusion.text_attention import Text, TextAttention
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _small = nn.initializers.normal(0.02)
@@ -23,7 +25,8 @@ _unit = nn.initializers.normal(1.0)  # a class is heard from the first step on, 
 class Block(nn.Module):
     """Attention and an MLP over [B, T, D], scaled, shifted and gated by the condition [B, D].
 
-    The gates are zero at first, and with them the block's share (adaLN-Zero, section 3.2 of arXiv 2212.09748).
+    Between the two there is attention to a text's places, where there is one. The gates are zero at first, and with
+    them the block's share (adaLN-Zero, section 3.2 of arXiv 2212.09748).
     """
 
     heads: int
@@ -31,8 +34,10 @@ class Block(nn.Module):
     precision: Precision
 
     @nn.compact
-    def __call__(self, x: jax.Array, kept: jax.Array | float, condition: jax.Array) -> tuple[jax.Array, None]:
-        """`kept` scales what the two branches add: [B, 2, D] where features are dropped, or 1."""
+    def __call__(
+        self, x: jax.Array, kept: jax.Array | float, condition: jax.Array, text: Text | None
+    ) -> tuple[jax.Array, None]:
+        """`kept` scales what the first and the last branch add: [B, 2, D] where features are dropped, or 1."""
         width = x.shape[-1]
         zeros = nn.initializers.zeros
         modulation = self.precision.dense(6 * width, kernel_init=zeros, name="modulation")(condition)
@@ -42,6 +47,8 @@ class Block(nn.Module):
         attention = SelfAttention(self.heads, precision=self.precision, name="attention")
         branch, _ = attention(_normed(x) * (1 + scale_1) + shift_1)
         x = x + gate_1 * kept_1 * branch
+        if text is not None:
+            x = x + TextAttention(self.heads, self.precision, name="text_attention")(x, condition, text)
         branch = MLP(self.expansion * width, self.precision, name="mlp")(_normed(x) * (1 + scale_2) + shift_2)
         return x + gate_2 * kept_2 * branch, None
 
@@ -51,8 +58,9 @@ class DiffusionTransformer(nn.Module):
 
     Pictures are cut into squares of `patch` pixels a side, one token each. `dropout` acts on every branch, one mask a
     row (the features that are dropped are dropped from all tokens). `scan` compiles one block and loops over all: the
-    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. The last two
-    fields come from the task.
+    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. A prompt is read
+    by `text`: its vector joins the condition, its places are attended to in each block. The last two fields come from
+    the task.
     """
 
     width: int = 96
@@ -64,6 +72,7 @@ class DiffusionTransformer(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     scan: bool = False
+    text: TextEncoder = TextEncoder()
     image: tuple[int, int, int] | None = None  # H, W, C
     outputs: int = 1
 
@@ -100,25 +109,31 @@ class DiffusionTransformer(nn.Module):
         condition = dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
         if given is not None:
             condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
+        text = None
+        if given is not None and given.sequence is not None:
+            *text, vector = self.text(given.sequence)
+            condition += dense(self.width, kernel_init=_small, name="text_vector")(vector)
         condition = nn.silu(condition)
         patches = folded(x, self.patch)
         tokens = patches.reshape(len(x), -1, patches.shape[-1])
         tokens = dense(self.width, name="from_patch")(tokens)  # [B, T, D]
         tokens += self.param("position", _small, tokens.shape[1:], jnp.float32).astype(dtype)
-        tokens = self._through_blocks(tokens, self._kept(keys), condition)
+        tokens = self._through_blocks(tokens, self._kept(keys), condition, text)
         final = _Final(self.patch**2 * x.shape[-1] * self.outputs, self.precision, name="final")
         out = final(tokens, condition).reshape(*patches.shape[:-1], -1)
         return unfolded(out, self.patch).reshape(*x.shape, self.outputs)
 
-    def _through_blocks(self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array) -> jax.Array:
+    def _through_blocks(
+        self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array, text: Text | None
+    ) -> jax.Array:
         """[B, T, D] through every block, in one loop where they are stacked."""
         sizes = self.heads, self.expansion, self.precision
         if self.scan:
-            loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast))
-            return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept, jnp.float32), condition)[0]
+            loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast, nn.broadcast))
+            return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept, jnp.float32), condition, text)[0]
         block = self.remat.of(Block)
         for number in range(self.blocks):
-            tokens, _ = block(*sizes, name=f"block_{number}")(tokens, kept[number], condition)
+            tokens, _ = block(*sizes, name=f"block_{number}")(tokens, kept[number], condition, text)
         return tokens
 
     def _kept(self, keys: jax.Array | None) -> jax.Array | list[float]:

@@ -79,7 +79,7 @@ class Diffusion:
     def sized(self, spec: Spec) -> "Diffusion":
         if not isinstance(spec.made, Image):
             raise UserError("a Diffusion makes pictures and this data set has none; choose data with pictures")
-        check_conditions(spec, "Diffusion")
+        check_conditions(spec, "Diffusion", prompts=True)
         if self.sampler.guidance is not None and not (spec.given and self.condition_dropout):
             raise UserError(
                 f"task.sampler.guidance is {self.sampler.guidance}, and the model is not trained to draw pictures of "
@@ -104,8 +104,8 @@ class Diffusion:
         return (
             Rule(r"(attention|mlp)/out/kernel$|embedding$|position$", ROW),
             Rule(r"kernel$", COLUMN),
-            Rule(r"(query_key_value|mlp/in)/bias$", ("tensor",)),
-            Rule(r"(bias|scale)$", WHOLE),
+            Rule(r"(query|key_value|mlp/in)/bias$", ("tensor",)),
+            Rule(r"(bias|scale|text/first)$", WHOLE),
         )
 
     def turns(self) -> tuple[Turn, ...]:

@@ -13,11 +13,13 @@ from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.noise_features import noise_features
+from jaxgen.families.diffusion.text_attention import Text, TextAttention
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _HALF = math.sqrt(0.5)  # keeps the variance of a sum of two branches
@@ -44,7 +46,9 @@ class ResidualBlock(nn.Module):
     precision: Precision
 
     @nn.compact
-    def __call__(self, x: jax.Array, condition: jax.Array, kept: jax.Array | float) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, condition: jax.Array, kept: jax.Array | float, text: Text | None = None
+    ) -> jax.Array:
         """`condition` [B, D] shifts and scales; `kept` [B, 1, 1, features] is 0 where a feature is dropped, or 1."""
         conv = functools.partial(_conv, precision=self.precision)
         h = _resized(nn.silu(_Norm(self.norm, name="norm_in")(x)), self.scale)
@@ -63,7 +67,11 @@ class ResidualBlock(nn.Module):
         attention = SelfAttention(self.heads, precision=self.precision, name="attention")
         normed = _Norm(self.norm, name="norm_attention")(h)
         branch, _ = attention(normed.reshape(len(h), -1, self.features))
-        return (h + branch.reshape(h.shape)) * _HALF
+        h = (h + branch.reshape(h.shape)) * _HALF
+        if text is None:
+            return h
+        told = TextAttention(self.heads, self.precision, name="text_attention")
+        return h + told(h.reshape(len(h), -1, self.features), condition, text).reshape(h.shape)
 
 
 class UNet(nn.Module):
@@ -71,8 +79,9 @@ class UNet(nn.Module):
 
     Level l has `width` * `widths[l]` features on a grid 2^l times as coarse as that of the first, whose cells are
     squares of `patch` pixels, and `blocks` blocks on the way down, one more on the way up. The levels of `attention`
-    have it, `heads` heads each. `dropout` acts on the features between a block's convolutions, one mask a row. The last
-    two fields come from the task.
+    have it, `heads` heads each. A prompt is read by `text`: its vector joins the condition, and those levels attend to
+    its places. `dropout` acts on the features between a block's convolutions, one mask a row. The last two fields come
+    from the task.
     """
 
     width: int = 32
@@ -85,6 +94,7 @@ class UNet(nn.Module):
     dropout: float = 0.0
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    text: TextEncoder = TextEncoder()
     image: tuple[int, int, int] | None = None  # H, W, C
     outputs: int = 1
 
@@ -129,7 +139,8 @@ class UNet(nn.Module):
         keys: jax.Array | None = None,
     ) -> Float[Array, "B H W C outputs"]:
         """`keys` [B] draw each row's dropout; None drops nothing."""
-        through = self._blocks(self._condition(c_noise, given), keys)
+        *text, vector = (None,) if given is None or given.sequence is None else self.text(given.sequence)
+        through = self._blocks(self._condition(c_noise, given, vector), text or None, keys)
         h = _conv(self.width * self.widths[0], precision=self.precision, name="in")(folded(x, self.patch))
         skips = [h]
         for level in range(len(self.widths)):
@@ -151,7 +162,7 @@ class UNet(nn.Module):
         out = _conv(features, Precision.FLOAT32, kernel_init=nn.initializers.zeros, name="out")(h)
         return unfolded(out, self.patch).reshape(*x.shape, self.outputs)
 
-    def _condition(self, c_noise: jax.Array, given: Condition | None) -> jax.Array:
+    def _condition(self, c_noise: jax.Array, given: Condition | None, text: jax.Array | None) -> jax.Array:
         """[B, 4 * width]: what the blocks are told of noise level and condition."""
         width, dense = 4 * self.width, self.precision.dense
         condition = dense(width, name="noise_in")(noise_features(c_noise))
@@ -159,16 +170,20 @@ class UNet(nn.Module):
         if given is not None:
             unit = nn.initializers.normal(1.0)
             condition += Conditioned(width, unit, name="condition")(given).astype(self.precision.dtype)
+        if text is not None:
+            condition += dense(width, name="text_vector")(text)
         return nn.silu(condition)
 
-    def _blocks(self, condition: jax.Array, keys: jax.Array | None) -> Callable[..., jax.Array]:
+    def _blocks(
+        self, condition: jax.Array, text: Text | None, keys: jax.Array | None
+    ) -> Callable[..., jax.Array]:
         """A function that sends features through a block of a name and a level; each has a dropout of its own."""
         kind, drawn = self.remat.of(ResidualBlock), iter(range(10_000))
 
         def through(name: str, h: jax.Array, level: int, scale: float = 1) -> jax.Array:
             features, heads = self.width * self.widths[level], self.heads if level in self.attention else 0
             block = kind(features, heads if scale == 1 else 0, scale, self.norm, self.precision, name=name)
-            return block(h, condition, self._kept(keys, next(drawn), features))
+            return block(h, condition, self._kept(keys, next(drawn), features), text)
 
         return through
 

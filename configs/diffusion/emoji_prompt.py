@@ -1,0 +1,43 @@
+"""Pictures of emoji from their names: a diffusion transformer that reads a prompt through a text encoder of its own.
+
+DiT (arXiv 2212.09748) under EDM (arXiv 2206.00364) with guidance (arXiv 2207.12598), on OpenMoji's drawings (extra
+`emoji`) and their English names; `--set data.pictures.language=de` takes the German ones. Some skin tones and persons
+occur together in the test alone (medium with women, dark with men, light with neither): known words combined anew.
+
+    jaxgen train --config configs/diffusion/emoji_prompt.py --workdir runs/emoji_prompt
+    jaxgen sample --workdir runs/emoji_prompt --given "red heart" "waving hand: dark skin tone" --count 9
+
+Not run yet: what all of its steps make of the names has not been measured.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.emoji_captions import EmojiCaptions
+from jaxgen.data.prompted import PromptedPictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.families.diffusion.picture_samplers import Heun
+from jaxgen.families.diffusion.task import Diffusion
+from jaxgen.families.diffusion.training_noise import LogNormal
+from jaxgen.nn.text_encoder import TextEncoder
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        task=Diffusion(
+            network=DiffusionTransformer(width=192, blocks=6, heads=6, patch=4, text=TextEncoder(width=128, blocks=2)),
+            sigma_data=0.9,
+            sigma_min=0.01,
+            noise=LogNormal(mean=-0.6),
+            condition_dropout=0.1,
+            sampler=Heun(guidance=2.0),
+        ),
+        data=PromptedPictures(EmojiCaptions(size=32), batch_size=64, shift=1),
+        optimisers={"denoising": AdamW(learning_rate=Cosine(peak=1.5e-3, warmup=200), b2=0.99, clip=1.0)},
+        averages={"slow": EMA(half_life=20_000)},
+        steps=4000,
+        steps_per_call=10,
+        every=Every(log=50, evaluate=4000, sample=1000, checkpoint=500),
+    )
