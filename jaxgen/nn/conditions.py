@@ -96,6 +96,11 @@ def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = Non
     return Condition(jnp.concatenate(parts, axis=-1), sequence)
 
 
+def gives_sentence(spec: Spec) -> bool:
+    """Whether what is given is, or has beside it, a sentence."""
+    return any(_is_sentence(modality) for _, modality in spec.given)
+
+
 def _is_sentence(modality: Modality) -> bool:
     return isinstance(modality, Tokens) and modality.framing is Framing.SOURCE
 

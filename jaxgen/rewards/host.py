@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import io
 import queue
 import threading
 import traceback
@@ -22,6 +23,8 @@ from jaxgen.rewards.prompts import Prompts
 from jaxgen.rewards.reference import State, at_start, begun
 from jaxgen.rewards.tuned import Plain, Tuning, kept_rollout, prompt_of, refuse_part
 from jaxgen.types import Batch, Key, Spec, Variables
+
+_QUALITY = 95  # of JPEG files whose size is a reward
 
 
 class HostReward(Protocol):
@@ -65,10 +68,33 @@ class Cider:
 
 
 @dataclass(frozen=True)
+class JpegSize:
+    """Kilobytes of each picture's JPEG file, times `sign`: 1 for pictures that compress badly, -1 for the opposite.
+
+    The compressibility rewards of arXiv 2305.13301, section 4.
+    """
+
+    sign: float = -1.0
+
+    def __call__(self, given: Sequence[Any], made: Sequence[np.ndarray], reference: Sequence[Any]) -> list[float]:
+        return [self.sign * _jpeg_bytes(picture) / 1000 for picture in made]
+
+
+def _jpeg_bytes(picture: np.ndarray) -> int:
+    from PIL import Image
+
+    if np.ndim(picture) != 3:
+        raise UserError("the reward JpegSize weighs pictures, and these data make none; choose another reward")
+    buffer = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.tell()
+
+
+@dataclass(frozen=True)
 class OnHost:
     """A reward that is no part of the compiled program; the run ends where it takes longer than `seconds`."""
 
-    function: SentenceBleu | Cider | HostReward | OfReferences
+    function: SentenceBleu | Cider | JpegSize | HostReward | OfReferences
     seconds: float = 60.0  # for the samples of one batch
 
     def __post_init__(self):

@@ -12,7 +12,7 @@ from jaxgen.core.data import Between, Shaped, Traced
 from jaxgen.errors import UserError
 from jaxgen.metrics.captioning import cider
 from jaxgen.metrics.translation import sentence_bleu
-from jaxgen.rewards.host import Cider, OnHost, SentenceBleu
+from jaxgen.rewards.host import Cider, JpegSize, OnHost, SentenceBleu
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.score_function import Baseline, ScoreFunction
 from tests.rewards.translators import PLAIN, PROMPTS, Agreement, AgreementOfTexts, translator
@@ -124,3 +124,14 @@ def test_ciders_words_are_as_rare_as_in_all_references_of_the_prompts():
     np.testing.assert_allclose(batch["reward"], expected, rtol=1e-5)
     with pytest.raises(UserError, match="Cider compares with references, and these data give no prompts"):
         ScoreFunction(OnHost(Cider()), group=4).source(task, 16, None, PLAIN)._function  # noqa: B018
+
+
+def test_a_jpeg_is_small_for_a_plain_picture_and_the_sign_turns_the_reward():
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    plain = np.full_like(noise, 90)
+    made = [plain, noise, plain[..., :1]]
+    small, large = (OnHost(JpegSize(sign)).rewards([None] * 3, made, [None] * 3, 1) for sign in (-1.0, 1.0))
+    assert np.array_equal(small, -large) and large[0] < large[1] / 2
+    assert large.min() > 0.1 and large.max() < 2  # kilobytes: a header alone is some 600 bytes of them
+    with pytest.raises(UserError, match="these data make none"):
+        OnHost(JpegSize()).rewards([None], ["a text"], [None], 1)

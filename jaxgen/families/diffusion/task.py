@@ -23,7 +23,15 @@ from jaxgen.families.diffusion.restoration.restoring import Prior, restoration_o
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, follow
 from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
 from jaxgen.families.diffusion.unet import UNet
-from jaxgen.nn.conditions import Condition, check_any_kind, check_conditions, check_fraction, condition_of, hidden_rows
+from jaxgen.nn.conditions import (
+    Condition,
+    check_any_kind,
+    check_conditions,
+    check_fraction,
+    condition_of,
+    gives_sentence,
+    hidden_rows,
+)
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal, row_keys
@@ -203,8 +211,14 @@ class Diffusion:
         sizes = self.spec.made.shape, self.network.multiple, self.sigma_min, self.sigma_max
         return restoration_of(Prior(prior, *sizes), damaged)
 
+    @property
+    def needs_given(self) -> bool:
+        """Whether a reward's samples are made for the data's own prompts: where those are sentences."""
+        return gives_sentence(self.spec)
+
     def check_policy(self) -> None:
-        check_any_kind(self.spec, self.condition_dropout)
+        if not self.needs_given:
+            check_any_kind(self.spec, self.condition_dropout)
 
     def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
         """Ancestral episodes; rounding to levels comes after the last action, outside of the policy."""
