@@ -66,7 +66,8 @@ def main() -> None:
 
 def _arrays(data: Pictures, split: str) -> tuple[np.ndarray, np.ndarray]:
     arrays = data.arrays(split)
-    return arrays["made"]["value"], arrays["given"]["class"]["value"]
+    (labels,) = jax.tree.leaves(arrays["given"])
+    return arrays["made"]["value"], labels
 
 
 def train(images: np.ndarray, labels: np.ndarray, recipe: Recipe, net: nn.Module, steps: int | None = None) -> Params:

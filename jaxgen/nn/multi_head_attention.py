@@ -7,6 +7,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxgen.errors import UserError
+from jaxgen.nn.low_rank import SUFFIX, LowRank
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import attend, attend_causally, attention_weights, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
@@ -32,13 +33,15 @@ def empty_cache(batch_size: int, room: int, heads: int, width: int, dtype: jnp.d
 class SelfAttention(nn.Module):
     """Self-attention with `heads` heads over [B, T, D]; `heads` divides D, and D / heads is even where `rotary` is set.
 
-    `causal` hides from each token those after it; `rotary` tells the heads how far apart two tokens are.
+    `causal` hides from each token those after it; `rotary` tells the heads how far apart two tokens are. With a
+    `low_rank` both layers learn an addition of that rank (core/low_rank_surgery.py); 0: none.
     """
 
     heads: int
     causal: bool = False
     rotary: bool = False
     precision: Precision = Precision.FLOAT32
+    low_rank: int = 0
 
     @nn.compact
     def __call__(
@@ -56,7 +59,7 @@ class SelfAttention(nn.Module):
         """
         size, length, width = x.shape
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
-        qkv = self.precision.dense(3 * width, name="query_key_value")(flat)
+        qkv = self._dense(3 * width, "query_key_value", flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
         place = jnp.arange(length, dtype=jnp.int32)[None]
         positions = place if cache is None else place + position[:, None]  # [B or 1, T]
@@ -70,7 +73,13 @@ class SelfAttention(nn.Module):
             y = attend_causally(q, k, v)
         else:
             y = attend(q, k, v, self._mask(positions, k.shape[1], segment))
-        return self.precision.dense(width, name="out")(y.reshape(-1, width)).reshape(x.shape), cache
+        return self._dense(width, "out", y.reshape(-1, width)).reshape(x.shape), cache
+
+    def _dense(self, features: int, name: str, x: jax.Array) -> jax.Array:
+        y = self.precision.dense(features, name=name)(x)
+        if not self.low_rank:
+            return y
+        return y + LowRank(self.low_rank, features, self.precision, name=name + SUFFIX)(x)
 
     def _mask(self, positions: jax.Array, length: int, segment: jax.Array | None) -> jax.Array | None:
         """[B or 1, 1, T, length]: true where a query at `positions` may see a key; None where it may see all."""

@@ -32,6 +32,7 @@ class Block(nn.Module):
     heads: int
     expansion: int
     precision: Precision
+    low_rank: int = 0
 
     @nn.compact
     def __call__(
@@ -44,7 +45,7 @@ class Block(nn.Module):
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = jnp.split(modulation[:, None], 6, axis=-1)  # [B, 1, D]
         kept = jnp.broadcast_to(kept, (len(x), 2, width)).astype(x.dtype)
         kept_1, kept_2 = jnp.split(kept, 2, axis=1)  # [B, 1, D]
-        attention = SelfAttention(self.heads, precision=self.precision, name="attention")
+        attention = SelfAttention(self.heads, precision=self.precision, low_rank=self.low_rank, name="attention")
         branch, _ = attention(_normed(x) * (1 + scale_1) + shift_1)
         x = x + gate_1 * kept_1 * branch
         if text is not None:
@@ -58,9 +59,9 @@ class DiffusionTransformer(nn.Module):
 
     Pictures are cut into squares of `patch` pixels a side, one token each. `dropout` acts on every branch, one mask a
     row (the features that are dropped are dropped from all tokens). `scan` compiles one block and loops over all: the
-    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. A prompt is read
-    by `text`: its vector joins the condition, its places are attended to in each block. The last two fields come from
-    the task.
+    blocks' parameters are then stacked, `blocks` with a leading axis, and no mask can tell them apart. With a
+    `low_rank` attention learns an addition of that rank (core/low_rank_surgery.py). A prompt is read by `text`: its
+    vector joins the condition, its places are attended to in each block. The last two fields come from the task.
     """
 
     width: int = 96
@@ -72,6 +73,7 @@ class DiffusionTransformer(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     scan: bool = False
+    low_rank: int = 0
     text: TextEncoder = TextEncoder()
     image: tuple[int, int, int] | None = None  # H, W, C
     outputs: int = 1
@@ -127,7 +129,7 @@ class DiffusionTransformer(nn.Module):
         self, tokens: jax.Array, kept: jax.Array | list[float], condition: jax.Array, text: Text | None
     ) -> jax.Array:
         """[B, T, D] through every block, in one loop where they are stacked."""
-        sizes = self.heads, self.expansion, self.precision
+        sizes = self.heads, self.expansion, self.precision, self.low_rank
         if self.scan:
             loop = self.remat.scanned(Block, self.blocks, (0, nn.broadcast, nn.broadcast))
             return loop(*sizes, name="blocks")(tokens, jnp.asarray(kept, jnp.float32), condition, text)[0]
