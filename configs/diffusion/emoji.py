@@ -25,7 +25,8 @@ def experiment() -> Experiment:
             network=DiffusionTransformer(width=192, blocks=6, heads=6, patch=4),
             sigma_data=0.9,
             sigma_min=0.01,
-            noise=LogNormal(mean=-0.6),
+            sigma_max=80.0,  # the white around a drawing is seen through noise of 20
+            noise=LogNormal(mean=-0.4, std=1.4),
         ),
         data=Pictures(name="emoji", batch_size=64),
         optimisers={"denoising": AdamW(learning_rate=Cosine(peak=1.5e-3, warmup=200), b2=0.99, clip=1.0)},

@@ -30,7 +30,8 @@ def experiment() -> Experiment:
             network=DiffusionTransformer(width=192, blocks=6, heads=6, patch=4, text=TextEncoder(width=128, blocks=2)),
             sigma_data=0.9,
             sigma_min=0.01,
-            noise=LogNormal(mean=-0.6),
+            sigma_max=80.0,  # the white around a drawing is seen through noise of 20
+            noise=LogNormal(mean=-0.4, std=1.4),
             condition_dropout=0.1,
             sampler=Heun(guidance=2.0),
         ),
