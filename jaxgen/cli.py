@@ -123,7 +123,8 @@ def _sample(options) -> int:
     from jaxgen.commands.sample import sample
 
     run = options.workdir, options.config, options.set, options.checkpoint
-    return sample(*run, options.given, options.count, options.out, options.seed, options.attention, options.stream)
+    how = options.given, options.count, options.out, options.seed, options.attention, options.stream, options.begin
+    return sample(*run, *how)
 
 
 def _evaluate(options) -> int:
@@ -205,8 +206,10 @@ def _parser():
         metavar="WORD_OR_FILE",
         help="what to make samples for: class names or numbers, prompts, sentences (a file's lines), files; - is stdin",
     )
+    begin = "pictures that samples begin from; transparent pixels are filled in, others need task.sampler.start_noise"
+    verb.add_argument("--begin", nargs="+", default=[], metavar="FILE", help=begin)
     verb.add_argument("--count", type=int, help="how many for each given (1), or in all without any (80)")
-    where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout)"
+    where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout); a .gif of pictures: their steps"
     verb.add_argument("--out", metavar="FILE", help=where)
     verb.add_argument("--attention", metavar="FILE.png", help="also draw what each token made attends to in the given")
     streamed = "read a recording or sentences as they come (no --given: stdin) and tell what is made of them at once"

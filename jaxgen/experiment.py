@@ -15,7 +15,7 @@ from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.rewards.tuned import Tuning
 from jaxgen.tracking import Trackio, WandB
-from jaxgen.training.averages import AnyAverage
+from jaxgen.training.averages import AnyAverage, check_width
 from jaxgen.training.checkpoint import Best
 from jaxgen.training.guard import Guard
 from jaxgen.training.optimisers import AnyOptimiser
@@ -43,11 +43,18 @@ class Every:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """How much of a split an evaluation looks at."""
+    """How much of a split an evaluation looks at, and of which average a run that is read back shows.
+
+    `width` rebuilds the average of this width from those of PowerEMA in all kept checkpoints (raise `keep`); a run that
+    is being trained shows its first average all the same.
+    """
 
     examples: int | None = None  # the first so many; none: all
+    width: float | None = None  # none: the first of `averages`
 
     def __post_init__(self):
+        if self.width is not None:
+            check_width(self.width)
         if self.examples is not None and self.examples < 1:
             raise UserError(f"evaluate.examples is {self.examples}; give at least 1, or none for all")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from jaxgen.atomic_write import write_whole
-from jaxgen.core.task import Attending
+from jaxgen.core.task import Attending, Gradual
 from jaxgen.errors import UserError
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
@@ -33,16 +33,18 @@ def sample(
     seed: int,
     attention: str | None = None,
     streamed: bool = False,
+    begun: Sequence[str] = (),
 ) -> int:
     """Texts go to stdout, other kinds to RUN/samples/sample.SUFFIX, unless --out says where.
 
     Captions go into a .png with their pictures.
 
     `attention` names a PNG for the attention maps of the samples. `streamed`: what is given is read as it comes, and
-    what is made of it told at once.
+    what is made of it told at once. `begun` names pictures that samples begin from. Where `out` is a .gif and the
+    samples are pictures that come about step by step, it shows the steps.
     """
-    if streamed and not (attention is out is count is None):
-        raise UserError("--stream tells on stdout what it makes; leave --out, --count and --attention out")
+    if streamed and (not (attention is out is count is None) or begun):
+        raise UserError("--stream tells on stdout what it makes; leave --out, --count, --attention and --begin out")
     trained = load_trained(Path(workdir), config, say, settings, which)
     if streamed:
         stream(trained, given, functools.partial(put_out, end=""), say)
@@ -50,15 +52,22 @@ def sample(
     task, presentation = trained.assembly.task, trained.assembly.presentation
     if attention is not None and not isinstance(task, Attending):
         raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
+    animated = out is not None and Path(out).suffix.lower() == ".gif"
+    steps = animated and isinstance(task, Gradual) and presentation.shows_states
     try:
         with Stop("after these samples") as stop:
-            samples = samples_of(trained, Sampling(trained.assembly), given, count, seed, stop)
+            sampling = Sampling(trained.assembly, task.states if steps else None)
+            samples = samples_of(trained, sampling, given, count, seed, stop, begun)
     except Stopped:
         say("stopped; nothing was written")
         return 128 + stop.signal
     if attention is not None:
         weights = jax.device_get(jax.jit(task.attention)(trained.variables, samples))
         _write(presentation.attention(samples, weights), Path(attention), "--attention")
+    if steps:
+        _write(presentation.show_states(samples), Path(out), "--out")
+        put_out(out)
+        return 0
     lines, artefact = presentation.lines(samples), presentation.show(samples)
     shown = not artefact.is_text and out is not None and Path(out).suffix.lower() == f".{artefact.suffix}"
     if lines is not None and not shown:

@@ -182,6 +182,14 @@ class TranslatesWhileReading(Protocol):
 
 
 @runtime_checkable
+class Gradual(Protocol):
+    """A family whose samples come about step by step, from request["made"] on where that begins them."""
+
+    def states(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """As `sample`, but "made" is every state on the way [B, T, ...], the sample last."""
+
+
+@runtime_checkable
 class Attending(Protocol):
     """A family whose network looks at the places of what is given one by one."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgen.data.decoder import read_picture
+from jaxgen.data.decoder import read_opaque, read_picture
 from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.metrics.diversity import diversity
@@ -38,6 +38,20 @@ class ImagePresents:
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         return {"value": np.stack([self._picture(word) for word in words])}
+
+    def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """Pictures, and where they have no transparent pixels: those are to be filled in; none: they are changed whole.
+        """
+        arrays, size = self.read(words), self.image.shape[:2]
+        masks = [read_opaque(file_of(word, "a picture"), size, word) for word in words]
+        holes = [mask is not None for mask in masks]
+        if not any(holes):
+            return arrays
+        if not all(holes):
+            raise UserError(f"{words[holes.index(False)]} has no transparent pixels and others have; leave it out")
+        if not all(mask.any() for mask in masks):
+            raise UserError("a picture to begin from is transparent everywhere; leave --begin out")
+        return arrays | {"known": np.stack(masks)}
 
     def _picture(self, word: str) -> np.ndarray:
         """[H, W, C] levels of a picture file, scaled and cropped as pictures that are trained on."""

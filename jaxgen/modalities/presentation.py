@@ -40,6 +40,7 @@ from jaxgen.reporting.attention_maps import attention_maps
 from jaxgen.types import Batch, Clip, Framing, Image, Label, Modality, Spec, Tokens, Wave
 
 WITHOUT_GIVEN = 80  # samples where nothing is said
+_LAST_FRAMES = 10  # for which an animation stops at its end
 _MOST_KINDS = 20  # classes that a run shows of itself
 
 
@@ -76,10 +77,15 @@ class Presentation:
         given = {name: presents(modality, replace(meanings[name], made=spec.made)) for name, modality in spec.given}
         return cls(given, presents(spec.made, replace(meanings["made"], given=spec.given)), free)
 
-    def request(self, words: Sequence[str], count: int | None) -> dict[str, Any]:
-        """What to sample: `count` for each word, in turn (1), or so many without words (80). UserError for others."""
+    def request(self, words: Sequence[str], count: int | None, begun: Sequence[str] = ()) -> dict[str, Any]:
+        """What to sample: `count` for each word, in turn (1), or so many without words (80). UserError for others.
+
+        `begun` are files that samples begin from, in turn; without a count at least one sample from each.
+        """
         if count is not None and count < 1:
             raise UserError(f"--count is {count}; give at least 1")
+        if begun:
+            return self._begun(words, count, begun)
         if not words:
             return self._unasked(count or WITHOUT_GIVEN)
         if self.given:
@@ -91,6 +97,20 @@ class Presentation:
             rows = len(words) * (count or 1)
             return _request(rows, {}, _in_turn(self.made.begin(words), rows))
         raise UserError("these data give nothing to make samples for; leave --given out")
+
+    def _begun(self, words: Sequence[str], count: int | None, begun: Sequence[str]) -> dict[str, Any]:
+        if not isinstance(self.made, ImagePresents):
+            raise UserError("--begin is for runs that make pictures; leave it out")
+        arrays = self.made.begin(begun)
+        kinds = len(words) or 1
+        rows = len(begun) * kinds * (count or 1)
+        given = {}
+        if words:
+            asked = self.request(words, None)["given"]
+            # every picture with every word, a picture's together
+            places = np.arange(rows) // len(begun) % kinds
+            given = jax.tree.map(lambda array: array[places], asked)
+        return _request(rows, given, _in_turn(arrays, rows))
 
     def _unasked(self, count: int) -> dict[str, Any]:
         if not self.given or self.free:
@@ -173,6 +193,19 @@ class Presentation:
         if shown.is_text and isinstance(reader, Playable) and given is not None:
             return replace(shown, recordings=tuple(reader.recordings(given)))
         return shown
+
+    @property
+    def shows_states(self) -> bool:
+        """Whether what is made can be shown as it comes about."""
+        return isinstance(self.made, ImagePresents)
+
+    def show_states(self, samples: Batch) -> Artefact:
+        """An animated GIF of samples whose "made" is every state on the way to them [N, T, ...]."""
+        value, image = samples["made"]["value"], self.made.image
+        clip = Clip(value.shape[1], image.height, image.width, image.channels, image.levels)
+        # the last is shown longer
+        frames = np.concatenate([value, np.repeat(value[:, -1:], _LAST_FRAMES, axis=1)], axis=1)
+        return ClipPresents(clip, self.made.meaning).show({"value": frames}, self._captions(samples))
 
     def lines(self, samples: Batch) -> list[str] | None:
         """Samples a line each, without what was given; None where they are none that can be written so."""

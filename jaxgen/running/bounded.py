@@ -15,7 +15,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.estimate import device_bytes
-from jaxgen.training.evaluation import added, finish, make_evaluation, make_sampler
+from jaxgen.training.evaluation import Sample, added, finish, make_evaluation, make_sampler
 from jaxgen.training.processes import gathered
 from jaxgen.types import Batch, Key, Parts, Variables
 
@@ -141,9 +141,10 @@ def _first(batches: Batch, examples: int | None) -> Batch:
 class Sampling:
     """Samples of any request, a bounded number of rows at a time; one program for all requests of a kind."""
 
-    def __init__(self, assembly: Assembly):
+    def __init__(self, assembly: Assembly, sample: Sample | None = None):
+        """`sample`: what draws, where it is not the task's own."""
         self._assembly = assembly
-        self._jitted = make_sampler(assembly.sample)
+        self._jitted = make_sampler(assembly.sample if sample is None else sample)
         self._programs: dict[str, dict[int, tuple[Callable, int]]] = {}  # by the shapes, and the rows asked for
 
     def __call__(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from jaxgen.core.task import Gradual
 from jaxgen.errors import UserError
 from jaxgen.running.bounded import Sampling
 from jaxgen.running.trained import Trained
@@ -18,12 +19,17 @@ def samples_of(
     count: int | None,
     seed: int,
     stopped: Callable[[], bool],
+    begun: Sequence[str] = (),
 ) -> Batch:
     """{"given", "made"} [N, ...] on the host: `count` for each word of `given`, or so many in all without any.
 
-    `sampling` keeps what it has compiled. Raises UserError for words that name nothing, Stopped where that is asked.
+    `begun` are files that samples begin from. `sampling` keeps what it has compiled. Raises UserError for words that
+    name nothing, Stopped where that is asked.
     """
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
-    request = trained.assembly.presentation.request(given, count)
+    if begun and not isinstance(trained.assembly.task, Gradual):
+        kind = type(trained.assembly.task).__name__
+        raise UserError(f"--begin: a {kind} makes its samples from nothing else; leave it out")
+    request = trained.assembly.presentation.request(given, count, begun)
     return sampling(trained.variables, request, jax.random.key(seed), stopped)

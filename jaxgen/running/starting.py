@@ -104,6 +104,8 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
     shared = by_path(saved.get("extra", {}).get("shared"))
+    if by_path(shapes.extra.shared) and not shared:
+        shared = _first_shared(assembly)
     here = {path: leaf for path, leaf in wanted.items() if path not in fresh}
     _refuse_misfits(start, types_of(here, by_path(shapes.extra.shared)), types_of(found, shared))
     if fresh:
@@ -170,6 +172,11 @@ def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
     """The leaves of these paths as a run without a start would begin with them."""
     first = jax.jit(lambda key: {p: leaf for p, leaf in by_path(assembly.task.init(key).params).items() if p in chosen})
     return jax.device_get(first(jax.random.fold_in(assembly.key, 0)))
+
+
+def _first_shared(assembly: Assembly) -> dict[str, Any]:
+    """The shared state that a run without a start would begin with: for a task that has some, from one with none."""
+    return by_path(jax.device_get(jax.jit(lambda key: assembly.task.init(key).extra.shared)(assembly.key)))
 
 
 def _refuse_misfits(start: Start, here: Types, there: Types) -> None:

@@ -13,11 +13,13 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import from_document
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.masks import join
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.data_info import info_of, with_kept_vocabulary
+from jaxgen.running.rebuilt import rebuilt_average
 from jaxgen.running.resuming import material
 from jaxgen.running.starting import with_new_leaves
 from jaxgen.training.checkpoint import Checkpoints
@@ -26,7 +28,7 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
-CHANGEABLE = ("task.sampler", "evaluate.")  # fields that say how a trained run is looked at
+CHANGEABLE = ("task.sampler", "task.likelihood", "evaluate.")  # fields that say how a trained run is looked at
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def read_experiment(workdir: Path, config: str | Experiment | None, settings: Se
         if not setting.startswith(CHANGEABLE):
             field = setting.partition("=")[0]
             raise UserError(
-                f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields and "
-                "evaluate.examples can be changed here"
+                f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields, "
+                "task.likelihood's and evaluate's can be changed here"
             )
     return with_new_leaves(with_kept_vocabulary(set_fields(experiment, settings), workdir), workdir)
 
@@ -84,13 +86,19 @@ def load_trained(
     assembly = assemble(spread, info_of(experiment, workdir), workdir)
     checkpoints = Checkpoints(workdir, keep=None, best=experiment.best)
     step = None if which is None else _step_of(which, checkpoints, experiment)
-    restored = checkpoints.restore(_shapes_as_trained(assembly, workdir, config, settings), say, step)
-    checkpoints.close()
-    if restored is None:
-        raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
-    state = restored[0]
-    # not the optimiser's state
-    shown = averaged(state, experiment.shown).replace(parts=assembly.parts)
+    like = _shapes_as_trained(assembly, workdir, config, settings)
+    try:
+        restored = checkpoints.restore(like, say, step)
+        if restored is None:
+            raise UserError(f"{workdir} has no whole checkpoint yet; train it first")
+        state = restored[0]
+        shown = averaged(state, experiment.shown)
+        if experiment.evaluate.width is not None:
+            leaves = rebuilt_average(checkpoints, like, experiment, int(state.step), say)
+            shown = shown.replace(params=join(leaves, state.params))
+    finally:
+        checkpoints.close()
+    shown = shown.replace(parts=assembly.parts)  # and without the optimiser's state
     variables, source = jax.device_put((shown, state.source), jax.devices()[0])
     return Trained(workdir, assembly, variables, source, int(state.step))
 

@@ -1,4 +1,4 @@
-"""Running averages of the parameters: exponential, their memory told as a half-life in examples, or uniform.
+"""Running averages of the parameters: exponential, their memory told as a half-life in examples; of a power; uniform.
 
 In float32 a step that changes an average by less than half its last bit (6e-8 of it) would leave it where it is, every
 time: under a half-life of 500,000 examples and batches of 8, all that lies within 0.3 % of its parameter. So the sum
@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.errors import UserError
 
@@ -73,7 +74,46 @@ class UniformAverage:
         return moved(average, params, share, step)
 
 
-AnyAverage = EMA | UniformAverage | Average
+@dataclass(frozen=True)
+class PowerEMA:
+    """The average whose weights grow as a power of the step (section 3.1, arXiv 2312.02696).
+
+    `width` is the standard deviation of its weights over the steps, as a share of the steps taken (σ_rel of the paper):
+    0.1 is an average over about the last tenth. Of two widths in a run's checkpoints any other can be rebuilt (`--set
+    evaluate.width=0.07`, running/rebuilt.py).
+    """
+
+    width: float = 0.1
+
+    def __post_init__(self):
+        check_width(self.width)
+
+    @property
+    def power(self) -> float:
+        return power_of(self.width)
+
+    def update(self, average: Any, params: Any, step: jax.Array, batch_size: int) -> Any:
+        """The average after step `step` (counted from 1) has moved the parameters: β = (1 - 1/step)^(γ + 1)."""
+        t = step.astype(jnp.float32)
+        share = -jnp.expm1((self.power + 1) * jnp.log1p(-1 / jnp.maximum(t, 2.0)))
+        return moved(average, params, jnp.where(t > 1, share, 1.0), step)
+
+
+AnyAverage = EMA | PowerEMA | UniformAverage | Average
+
+
+def check_width(width: float) -> None:
+    """UserError for a width that no average has: the widest is that of equal weights, √(1/12)."""
+    if not 0.001 <= width <= 0.28:
+        raise UserError(f"an average's width is {width}; give a share of the steps from 0.001 to 0.28")
+
+
+def power_of(width: float) -> float:
+    """γ of the average of this width: the largest root of σ_rel² (γ + 2)² (γ + 3) = γ + 1 (eq. 126, arXiv 2312.02696).
+    """
+    inverse = width**-2
+    roots = np.roots([1.0, 7.0, 16.0 - inverse, 12.0 - inverse])
+    return float(roots[np.isreal(roots)].real.max())
 
 
 def moved(average: Any, params: Any, share: jax.Array, step: jax.Array) -> Any:

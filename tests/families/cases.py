@@ -67,6 +67,24 @@ DIGITS = {
         "^up_|^out/",
     ),
 }
+# what else draws digits: the same network under another process, and as a consistency model
+_FLOW = ("task.process=FlowMatching", "task.prediction=velocity", "task.noise=LogitNormal")
+MORE_DIFFUSION = {
+    "diffusion-flow": Case(
+        "diffusion/digits",
+        (*DIGITS["diffusion"].small, *_FLOW, "task.weighting=PredictionWeight"),
+        "^block_1/|^final",
+    ),
+    "diffusion-few-steps": Case(
+        "diffusion/few_steps",
+        (
+            *("task.model.network.width=16", "task.model.network.heads=2", "task.model.network.blocks=2"),
+            *("data.name=digits", "start=none"),
+        ),
+        "^block_1/|^final",
+    ),
+}
+PICTURES = DIGITS | MORE_DIFFUSION
 TRANSLATION = {
     "rnn-translation": Case(
         "rnn/emoji_names",
@@ -84,7 +102,7 @@ TRANSLATION = {
 }
 _STEM = ("task.network.stem.mels=8", "task.network.stem.channels=8")
 _RECORDINGS = (f"data.name={recordings()}", "data.rate=2000", *_STEM)
-_PICTURES = (f"data.pictures={captioned()}", "task.network.stem.hidden=16", "task.network.stem.patch=4")
+_CAPTIONED = (f"data.pictures={captioned()}", "task.network.stem.hidden=16", "task.network.stem.patch=4")
 SPEECH = {
     "rnn-speech": Case("rnn/wav_folder", ("task.network.width=8", "task.network.layers=2", *_RECORDINGS), "^head/"),
     "transformer-speech": Case(
@@ -98,13 +116,13 @@ SPEECH = {
 }
 CAPTIONS = {
     "rnn-captions": Case(
-        "rnn/emoji_captions", ("task.network.width=32", "task.network.embedding=32", *_PICTURES), "^head/|^hidden/"
+        "rnn/emoji_captions", ("task.network.width=32", "task.network.embedding=32", *_CAPTIONED), "^head/|^hidden/"
     ),
     "transformer-captions": Case(
         "transformer/emoji_captions",
         (
             *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
-            *("task.network.encoder_blocks=1", "task.network.hidden=16", *_PICTURES),
+            *("task.network.encoder_blocks=1", "task.network.hidden=16", *_CAPTIONED),
         ),
         "^block_1/|^head/",
     ),
@@ -120,7 +138,7 @@ PROMPTS = {
         "^block_1/|^final",
     ),
 }
-CASES = DIGITS | TRANSLATION | SPEECH | CAPTIONS | PROMPTS
+CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS
 
 
 @functools.cache
@@ -146,12 +164,12 @@ def lively(case: str) -> Variables:
 def batch_of(case: str, size: int = BATCH) -> dict[str, Any]:
     data = experiment_of(case).data
     batch = data.first("train", size)
-    return (batch if case in DIGITS else with_bytes(batch, data.codec("made"))) | {"row": np.arange(size)}
+    return (batch if case in PICTURES else with_bytes(batch, data.codec("made"))) | {"row": np.arange(size)}
 
 
 def request_of(case: str, size: int, first: int = 0) -> dict[str, Any]:
     """A request for `size` samples: of all classes in turn, or for what the data give."""
-    if case in DIGITS:
+    if case in PICTURES:
         return asked((first + np.arange(size, dtype=np.int32)) % 10)
     given = jax.tree.map(lambda array: array[first:], batch_of(case, first + size)["given"])
     return {"row": np.arange(size), "given": given}
@@ -159,7 +177,7 @@ def request_of(case: str, size: int, first: int = 0) -> dict[str, Any]:
 
 def source_of(case: str) -> Traced:
     """A traced source of real batches."""
-    if case in DIGITS:
+    if case in PICTURES:
         return Pictures(batch_size=BATCH).source()
     data = experiment_of(case).data
     return ResidentExamples(jax.tree.map(jnp.asarray, data.first("train", 10 * BATCH)), data.spec(), BATCH)

@@ -27,6 +27,7 @@ from tests.families.cases import (
     CASES,
     DIGITS,
     KEY,
+    PICTURES,
     PROMPTS,
     batch_of,
     lively,
@@ -75,8 +76,9 @@ def owned(trainable: Any, params: Any) -> set[str]:
     return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
-# the encoder and decoder of one family stand for the other's by default, which by hand are tried too
-BY_HAND = ("rnn-translation", "rnn-speech", "transformer-captions")
+# the encoder and decoder of one family stand for the other's by default, and so does one process of diffusion; by hand
+# all are tried
+BY_HAND = ("rnn-translation", "rnn-speech", "transformer-captions", "diffusion-flow")
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
 )
@@ -86,7 +88,7 @@ every_family = pytest.mark.parametrize("family", DIGITS)
 @every_case
 def test_it_holds_the_contracts(family):
     task = task_of(family)
-    assert isinstance(task, Task) and isinstance(task, Likelihood | Critic)
+    assert isinstance(task, Task) and isinstance(task, Likelihood | Critic | Reparameterised)
     assert isinstance(task, Policy) != isinstance(task, Reparameterised)
 
 
@@ -169,7 +171,7 @@ def test_the_same_key_draws_the_same_sample_whatever_is_drawn_beside_it(family):
     made = task.spec.made
     assert whole.shape == (6, *made.shape) and whole.dtype == made.arrays()["value"][1]
     assert np.array_equal(whole, again)
-    assert np.array_equal(whole, other) == (family not in DIGITS | PROMPTS)  # a beam draws nothing
+    assert np.array_equal(whole, other) == (family not in PICTURES | PROMPTS)  # a beam draws nothing
     np.testing.assert_allclose(np.float32(part), np.float32(whole[:3]), atol=1)
     assert np.mean(part == whole[:3]) > 0.98  # a rounding may fall the other way
 

@@ -44,6 +44,35 @@ def test_each_word_is_one_example_and_count_is_for_each():
     assert zoo().request(["2"], None)["given"]["class"]["value"].tolist() == [2]
 
 
+def test_samples_begin_from_every_picture_for_every_word_and_what_is_transparent_is_unknown(tmp_path):
+    levels = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+    alpha = np.full((4, 4), 255, np.uint8)
+    alpha[:, 2:] = 0
+    files = [str(tmp_path / name) for name in ("a.png", "b.png", "whole.png")]
+    for file, turned in zip(files, (levels, levels.T), strict=False):
+        PillowImage.merge("LA", [PillowImage.fromarray(band) for band in (turned.copy(), alpha)]).save(file)
+    PillowImage.fromarray(levels).save(files[2])
+    request = zoo(Image(4, 4, 1, 256)).request(["dog", "cat"], 3, files[:2])
+    assert request["given"]["class"]["value"].tolist() == [1, 1, 0, 0] * 3 and len(request["row"]) == 12
+    made = request["made"]
+    np.testing.assert_array_equal(made["value"][::2, :, :2, 0], np.broadcast_to(levels[:, :2], (6, 4, 2)))
+    np.testing.assert_array_equal(made["value"][1::2, :, :2, 0], np.broadcast_to(levels.T[:, :2], (6, 4, 2)))
+    np.testing.assert_array_equal(made["known"], np.broadcast_to(alpha == 255, (12, 4, 4)))
+    whole = zoo(Image(4, 4, 1, 256)).request([], None, files[2:])
+    assert set(whole["made"]) == {"value"} and whole["given"] == {} and len(whole["row"]) == 1
+    with pytest.raises(UserError, match=r"whole.png has no transparent pixels"):
+        zoo(Image(4, 4, 1, 256)).request([], None, files)
+    with pytest.raises(UserError, match="--begin is for runs that make pictures"):
+        letters().request([], None, files)
+
+
+def test_the_states_of_pictures_are_one_animation():
+    value = np.random.default_rng(0).integers(0, 17, (6, 5, 4, 4, 1), np.uint8)
+    shown = zoo().show_states({"given": {}, "made": {"value": value}})
+    with PillowImage.open(io.BytesIO(shown.content)) as animation:
+        assert shown.suffix == "gif" and animation.n_frames >= 5
+
+
 def test_without_words_there_are_eighty_of_all_classes_in_turn():
     value = zoo().request([], None)["given"]["class"]["value"]
     assert len(value) == 80 and value[:4].tolist() == [0, 1, 2, 0]

@@ -31,12 +31,17 @@ def negative_bound(
     """
     diffusion_key, reconstruction_key = jax.random.split(key)
     noisy = clean + sigma_min * normal(reconstruction_key, row, clean.shape[1:])
-    log_prob = level_log_prob(noisy, jnp.full(len(clean), sigma_min, jnp.float32))
-    reconstruction = -jnp.take_along_axis(log_prob, level[..., None].astype(jnp.int32), axis=-1)
     # KL of N(x, σ_max²) from N(0, σ_max²)
-    prior = clean**2 / (2 * sigma_max**2)
-    ends = (reconstruction[..., 0] + prior).reshape(len(clean), -1).sum(axis=1)
+    prior = (clean**2 / (2 * sigma_max**2)).reshape(len(clean), -1).sum(axis=1)
+    ends = reconstruction(level_log_prob, noisy, level, sigma_min) + prior
     return ends + _diffusion(denoise, clean, math.log(sigma_min), math.log(sigma_max), draws, diffusion_key, row)
+
+
+def reconstruction(level_log_prob: LevelLogProb, noisy: jax.Array, level: jax.Array, sigma_min: float) -> jax.Array:
+    """[B] nats: -log P(level [B, H, W, C] | noisy), each pixel on its own, under noise of sigma_min."""
+    log_prob = level_log_prob(noisy, jnp.full(len(noisy), sigma_min, jnp.float32))
+    own = -jnp.take_along_axis(log_prob, level[..., None].astype(jnp.int32), axis=-1)
+    return own.reshape(len(noisy), -1).sum(axis=1)
 
 
 def _diffusion(

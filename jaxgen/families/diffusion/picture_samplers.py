@@ -13,9 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from jaxgen.core.part import Part, Run
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.process import Process
-from jaxgen.families.diffusion.samplers import Table, churn, ddim, dpm_solver_2m, euler, heun
+from jaxgen.families.diffusion.samplers import Table, churn, consistency, ddim, dpm_solver_2m, euler, heun
 from jaxgen.ops.noise import schedule
 
 _MOST_STEPS = 10_000
@@ -33,10 +34,14 @@ class Spacing(enum.Enum):
 class PictureSampler(Protocol):
     """Any frozen dataclass with these is a sampler.
 
-    Where `guidance` is not none, the knobs have it too, and guidance_from and guidance_to.
+    Where `guidance` is not none, the knobs have it too, and guidance_from and guidance_to; by what it guides, unless it
+    is the absence of what is given, is `weaker`. `start_noise`: sampling that begins from pictures begins at this noise
+    level; none: at the largest.
     """
 
     guidance: float | None
+    weaker: Run | Part | None
+    start_noise: float | None
 
     def knobs(self) -> dict[str, float]:
         """The numbers that are arguments of the program."""
@@ -53,7 +58,8 @@ class _Guided:
     """What all have in common: `steps` noise levels, and guidance.
 
     Under `guidance` w, D = D_any + w (D_given - D_any) (arXiv 2207.12598) where guidance_from <= σ < guidance_to, and
-    D_given elsewhere (arXiv 2404.07724), at twice the cost; none is D_given alone.
+    D_given elsewhere (arXiv 2404.07724), at twice the cost; none is D_given alone. With `weaker`, a smaller or less
+    trained run on the same pictures, its D under what is given stands in the place of D_any (arXiv 2406.02507).
     """
 
     steps: int = 16
@@ -61,6 +67,8 @@ class _Guided:
     guidance_from: float = 0.0
     guidance_to: float = math.inf
     spacing: Spacing = Spacing.ROOT
+    weaker: Run | Part | None = None
+    start_noise: float | None = None  # that pictures get which sampling begins from; none: sigma_max
 
     def __post_init__(self):
         if not 2 <= self.steps <= _MOST_STEPS:
@@ -72,8 +80,11 @@ class _Guided:
                 f"sampler.guidance_from is {self.guidance_from} and guidance_to {self.guidance_to}; give noise levels "
                 "of 0 or more, the smaller first"
             )
+        check_start_noise(self.start_noise)
         if self.guidance is None and (self.guidance_from > 0 or self.guidance_to < math.inf):
             raise UserError("sampler.guidance_from and guidance_to limit guidance, and there is none; set guidance too")
+        if self.guidance is None and self.weaker is not None:
+            raise UserError("sampler.weaker is what guidance is by, and there is none; set guidance too")
 
     def knobs(self) -> dict[str, float]:
         if self.guidance is None:
@@ -174,6 +185,43 @@ class Churn(_Guided):
 
     def table(self, sigmas: jax.Array, knobs: Mapping[str, Any]) -> Table:
         return churn(sigmas, knobs["churn"], knobs["churn_from"], knobs["churn_to"], knobs["churn_noise"])
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Multistep consistency sampling (algorithm 1, arXiv 2303.01469): each of `steps` evaluations makes whole pictures.
+
+    Before each but the first they get noise again. The noise levels go from sigma_max to `lowest`, evenly in ln σ; one
+    step is at sigma_max alone. It draws from a consistency model, not from a denoiser.
+    """
+
+    steps: int = 2
+    lowest: float = 1.0
+    start_noise: float | None = None
+    guidance = weaker = None
+
+    def __post_init__(self):
+        if not 1 <= self.steps <= _MOST_STEPS:
+            raise UserError(f"sampler.steps is {self.steps}; give at least 1 (1 to 4 are of use)")
+        if not 0 < self.lowest < math.inf:
+            raise UserError(f"sampler.lowest is {self.lowest}; give a noise level above 0 and below task.sigma_max")
+        check_start_noise(self.start_noise)
+
+    def knobs(self) -> dict[str, float]:
+        return {}
+
+    def sigmas(self, process: Process, low: float, high: float) -> jax.Array:
+        """[steps] noise levels."""
+        share = jnp.arange(self.steps, dtype=jnp.float32) / max(self.steps - 1, 1)
+        return high * (min(self.lowest, high) / high) ** share
+
+    def table(self, sigmas: jax.Array, knobs: Mapping[str, Any]) -> Table:
+        return consistency(sigmas)
+
+
+def check_start_noise(level: float | None) -> None:
+    if level is not None and not 0 < level < math.inf:
+        raise UserError(f"sampler.start_noise is {level}; give a noise level above 0, or none")
 
 
 AnySampler = Heun | Euler | DDIM | DPMSolver2M | Ancestral | Churn | PictureSampler

@@ -37,21 +37,35 @@ class Table(NamedTuple):
 
 def follow(denoise: Denoise, x: jax.Array, table: Table, key: jax.Array, row: jax.Array) -> jax.Array:
     """The pictures [B, H, W, C] where `table` leads from `x`, noisy at its first sigma; one loop, no branches."""
+    return followed(denoise, x, table, key, row)[0]
+
+
+def followed(
+    denoise: Denoise, x: jax.Array, table: Table, key: jax.Array, row: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """What `follow` gives, and the points [rows, B, H, W, C] at which it evaluates D on its way there."""
 
     def step(
         carry: tuple[jax.Array, jax.Array, jax.Array], entry: tuple[jax.Array, Table]
-    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
         (x, y, last), (number, at) = carry, entry
         if at.noise is not None:
             added = at.noise * normal(jax.random.fold_in(key, number), row, x.shape[1:])
             x, y = x + added, y + added
+        point = y
         clean = denoise(y, jnp.full(len(y), at.sigma, jnp.float32))
         y = clean + at.start * (x - clean) + at.point * (y - clean) + at.last * (last - clean)
-        return (jnp.where(at.keeps > 0, x, y), y, clean), None
+        return (jnp.where(at.keeps > 0, x, y), y, clean), point
 
     numbers = jnp.arange(len(table.sigma))
-    (_, y, _), _ = jax.lax.scan(step, (x, x, jnp.zeros_like(x)), (numbers, table))
-    return y
+    (_, y, _), points = jax.lax.scan(step, (x, x, jnp.zeros_like(x)), (numbers, table))
+    return y, points
+
+
+def holding(denoise: Denoise, picture: jax.Array, known: jax.Array) -> tuple[Denoise, jax.Array]:
+    """D where the pixels `known` [B, H, W] of `picture` [B, H, W, C] are certain, and the picture, 0 where unknown."""
+    known = known[..., None]
+    return lambda x, σ: jnp.where(known, picture, denoise(x, σ)), jnp.where(known, picture, 0.0)
 
 
 def euler(sigmas: jax.Array) -> Table:
@@ -87,6 +101,12 @@ def dpm_solver_2m(sigmas: jax.Array) -> Table:
 def heun(sigmas: jax.Array) -> Table:
     """Heun's method along the flow (algorithm 1, arXiv 2206.00364): 2 N - 1 evaluations of D, the last alone."""
     return _heun(sigmas, sigmas, None)
+
+
+def consistency(sigmas: jax.Array) -> Table:
+    """Multistep consistency sampling (algorithm 1, arXiv 2303.01469), with its ε at 0: clean, noisy again, clean."""
+    zeros = jnp.zeros_like(sigmas)
+    return _single(sigmas, zeros)._replace(noise=sigmas.at[0].set(0.0))
 
 
 def churn(

@@ -11,20 +11,22 @@ import jax.numpy as jnp
 
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.core.mean import Mean
+from jaxgen.core.part import Part
 from jaxgen.core.restoration import Damaged, Restoration
 from jaxgen.core.task import Aux, Trajectory, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.bound import negative_bound
 from jaxgen.families.diffusion.denoiser import Denoiser
+from jaxgen.families.diffusion.flow_likelihood import FlowLikelihood
+from jaxgen.families.diffusion.guidance import check_guidance, guided
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun
 from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
 from jaxgen.families.diffusion.restoration.restoring import Prior, restoration_of
-from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, follow
+from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, followed, holding
 from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
 from jaxgen.families.diffusion.unet import UNet
 from jaxgen.nn.conditions import (
-    Condition,
     check_any_kind,
     check_conditions,
     check_fraction,
@@ -62,6 +64,7 @@ class Diffusion:
     actions: int = 14
     last_noise: float = 0.02  # standard deviation of the last action
     bound_draws: int = 16  # noise levels a picture
+    likelihood: FlowLikelihood | None = None  # in `evaluate`, beside the variational bound
     spec: Spec | None = None  # from the data
     bound = "variational lower bound in continuous time (arXiv 2107.00630), in expectation over its noise"
 
@@ -88,12 +91,9 @@ class Diffusion:
         if not isinstance(spec.made, Image):
             raise UserError("a Diffusion makes pictures and this data set has none; choose data with pictures")
         check_conditions(spec, "Diffusion", prompts=True)
-        if self.sampler.guidance is not None and not (spec.given and self.condition_dropout):
-            raise UserError(
-                f"task.sampler.guidance is {self.sampler.guidance}, and the model is not trained to draw pictures of "
-                "any class beside those of one; train on data with classes and with task.condition_dropout above 0, "
-                "or set it to none"
-            )
+        if (noise := self.sampler.start_noise) is not None and noise <= self.sigma_min:
+            raise UserError(f"task.sampler.start_noise is {noise}; give more than task.sigma_min, {self.sigma_min}")
+        check_guidance(self.sampler, spec, self.condition_dropout, Diffusion)
         self.network.check(spec.made.shape)
         outputs = spec.made.levels if self.prediction is Prediction.LEVELS else 1
         return replace(self, network=self.network.clone(image=spec.made.shape, outputs=outputs), spec=spec)
@@ -166,36 +166,86 @@ class Diffusion:
         )
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
-        return {"nats": Mean.of(-self.log_prob(variables, batch, key), batch["weight"])}, None
+        sums = {"nats": Mean.of(-self.log_prob(variables, batch, key), batch["weight"])}
+        if self.likelihood is not None:
+            sums |= self._flow_sums(variables.params, batch, jax.random.fold_in(key, 1))
+        return sums, None
+
+    def _flow_sums(self, params: Params, batch: Batch, key: Key) -> dict[str, Mean]:
+        condition, value = condition_of(self.spec, batch), batch["made"]["value"]
+        return self.likelihood.sums(
+            lambda x, σ: self.denoiser(params, x, σ, condition),
+            lambda x, σ: self.denoiser.level_log_prob(params, x, σ, condition),
+            to_unit(value, self.levels),
+            value,
+            (self.sigma_min, self.sigma_max),
+            key,
+            batch["row"],
+            batch["weight"],
+        )
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """The bound, an upper one on the true figure, in bits for each of a picture's dimensions."""
-        return {"bits_per_dim": sums["nats"].value / math.prod(self.spec.made.shape) / math.log(2)}
+        dims = math.prod(self.spec.made.shape)
+        figures = {"bits_per_dim": sums["nats"].value / dims / math.log(2)}
+        return figures if self.likelihood is None else figures | self.likelihood.figures(sums, dims)
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """Pictures [B, H, W, C] by the sampler; what is not given is of any kind."""
-        row = request["row"]
-        start = self.sigma_max * normal(key, row, self.spec.made.shape)
-        sigmas = self.sampler.sigmas(self.process, self.sigma_min, self.sigma_max)
-        table = self.sampler.table(sigmas, knobs_of(self.sampler, request))
-        steps_key = jax.random.fold_in(key, _NO_ROW)
-        x = follow(self.guided(variables.params, request), start, table, steps_key, row)
+        """Pictures [B, H, W, C] by the sampler; what is not given is of any kind.
+
+        request["made"] begins from pictures: what of them is "known" is kept (the replacement method, arXiv 2011.13456,
+        section 5), without a mask nothing is (SDEdit, arXiv 2108.01073). The sampler's `start_noise` is what they get.
+        """
+        x = self.pictures(variables, request, key)
         return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.levels)}}
 
-    def guided(self, params: Params, request: Batch) -> Denoise:
-        """D under what is given, and under the guidance at the noise levels where there is any."""
-        condition, knobs = condition_of(self.spec, request), knobs_of(self.sampler, request)
-        anything: Condition | None = condition_of(self.spec, {"row": request["row"]})
+    def pictures(self, variables: Variables, request: Batch, key: Key) -> jax.Array:
+        """[B, H, W, C] in about [-1, 1]: those of `sample` before they are rounded to levels."""
+        return self._followed(variables, request, key)[0]
 
-        def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            known = self.denoiser(params, x, σ, condition)
-            if "guidance" not in knobs:
-                return known
-            unknown = self.denoiser(params, x, σ, anything)
-            inside = (knobs["guidance_from"] <= σ) & (σ < knobs["guidance_to"])
-            return jnp.where(inside[:, None, None, None], unknown + knobs["guidance"] * (known - unknown), known)
+    def states(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """As `sample`, but all points on the way to each picture [B, T, H, W, C], the picture last.
 
-        return denoise
+        Each is scaled to the variance of a picture: x / √(1 + σ²).
+        """
+        x, points, sigmas = self._followed(variables, request, key)
+        scaled = points * jax.lax.rsqrt(1 + sigmas**2)[:, None, None, None, None]
+        whole = jnp.moveaxis(jnp.concatenate([scaled, x[None]]), 0, 1)
+        return {"given": dict(request.get("given", {})), "made": {"value": to_levels(whole, self.levels)}}
+
+    def _followed(self, variables: Variables, request: Batch, key: Key) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The pictures, the points [T, B, H, W, C] at which D is evaluated on the way to them, and their noise [T]."""
+        row, begun, denoise = request["row"], request.get("made"), self.guided(variables, request)
+        high, start = self.sigma_max, jnp.float32(0.0)
+        if begun is not None:
+            high = min(self.sampler.start_noise or high, high)
+            start = to_unit(begun["value"], self.levels)
+            if "known" in begun:
+                denoise, start = holding(denoise, start, begun["known"])
+            elif self.sampler.start_noise is None:
+                raise UserError(
+                    "pictures that samples begin from are changed whole, as they have no transparent pixels; set "
+                    "task.sampler.start_noise, from about 0.3 (little is changed) to 3"
+                )
+        start = start + high * normal(key, row, self.spec.made.shape)
+        sigmas = self.sampler.sigmas(self.process, self.sigma_min, high)
+        table = self.sampler.table(sigmas, knobs_of(self.sampler, request))
+        return *followed(denoise, start, table, jax.random.fold_in(key, _NO_ROW), row), table.sigma
+
+    def guided(self, variables: Variables, request: Batch, hidden: jax.Array | None = None) -> Denoise:
+        """D under what is given, and under the guidance at the noise levels where there is any.
+
+        `hidden` [B] rows see nothing of what is given.
+        """
+        known, knobs = self._denoise(variables.params, request, hidden), knobs_of(self.sampler, request)
+        if "guidance" not in knobs:
+            return known
+        weaker: Part | None = self.sampler.weaker
+        if weaker is None:
+            other = self._denoise(variables.params, {"row": request["row"]}, None)
+        else:
+            other = weaker.task._denoise(variables.parts[weaker.name].params, request, hidden)
+        return guided(known, other, knobs)
 
     def restoration(self, damaged: Damaged) -> Restoration:
         """The model as a prior over pictures of any kind."""
@@ -216,6 +266,10 @@ class Diffusion:
         """Whether a reward's samples are made for the data's own prompts: where those are sentences."""
         return gives_sentence(self.spec)
 
+    def _denoise(self, params: Params, request: Batch, hidden: jax.Array | None) -> Denoise:
+        condition = condition_of(self.spec, request, hidden)
+        return lambda x, σ: self.denoiser(params, x, σ, condition)
+
     def check_policy(self) -> None:
         if not self.needs_given:
             check_any_kind(self.spec, self.condition_dropout)
@@ -225,7 +279,7 @@ class Diffusion:
         start_key, action_key = jax.random.split(key)
         row = request["row"]
         start = self.sigma_max * normal(start_key, row, self.spec.made.shape)
-        denoise = self.guided(variables.params, request)
+        denoise = self.guided(variables, request)
         states, log_prob = ancestral(denoise, start, self._sigmas, self.last_noise, action_key, row)
         given = dict(request.get("given", {}))
         example = {"given": given, "made": {"value": to_levels(states[:, -1], self.levels)}}
@@ -233,7 +287,7 @@ class Diffusion:
 
     def score(self, variables: Variables, trajectory: Trajectory) -> jax.Array:
         """[B, T] nats of an episode's actions, under the sampler and guidance that drew them."""
-        denoise = self.guided(variables.params, trajectory.request)
+        denoise = self.guided(variables, trajectory.request)
         return ancestral_log_prob(denoise, trajectory.actions, self._sigmas, self.last_noise)
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgen.core.masks import paths
+from jaxgen.core.part import Part
 from jaxgen.core.task import Critic, Likelihood, Policy, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
@@ -123,7 +124,7 @@ def test_guidance_one_is_the_class_alone_and_zero_is_any_class():
 
     def guided(w, request):
         task = sized(sampler=Heun(guidance=w))
-        return jax.jit(lambda request: task.guided(variables.params, request)(x, σ))(request)
+        return jax.jit(lambda request: task.guided(variables, request)(x, σ))(request)
 
     own, none = guided(None, batch), guided(None, {"row": batch["row"]})
     np.testing.assert_array_equal(own, jax.jit(lambda: sized().denoiser(variables.params, x, σ, condition))())
@@ -139,7 +140,7 @@ def test_guidance_holds_between_its_noise_levels_alone():
 
     def guided(**settings):
         task = sized(sampler=Heun(**settings))
-        return jax.jit(lambda: task.guided(variables.params, batch)(x, σ))()
+        return jax.jit(lambda: task.guided(variables, batch)(x, σ))()
 
     between = guided(guidance=3.0, guidance_from=0.5, guidance_to=1.0)
     own, everywhere = guided(), guided(guidance=3.0)
@@ -273,6 +274,53 @@ def test_data_and_fields_that_do_not_suit_are_refused_in_a_sentence():
             replace(SMALL, **{field: value})
     with pytest.raises(UserError, match=r"PredictionWeight.*LEVELS"):
         replace(SMALL, prediction=Prediction.LEVELS, weighting=PredictionWeight())
+
+
+def test_guidance_by_a_weaker_model_leads_away_from_it():
+    """D = D_weak + w (D - D_weak) (arXiv 2406.02507); the weaker one may be given less."""
+    batch = batch_of(6)
+    small = SMALL.network.clone(width=8)
+    weak = replace(SMALL, network=small, prediction=Prediction.X0, sampler=Heun()).sized(DIGITS)
+    part = Part("weaker", "task.sampler.weaker.path=runs/weak", weak, DIGITS)
+    task = sized(condition_dropout=0.0, sampler=Heun(guidance=2.5, weaker=part))
+    variables, other = shaken(task), shaken(weak, 3)
+    x, σ, condition = to_unit(values_of(batch), 17) + 0.1, jnp.full(6, 0.7), condition_of(DIGITS, batch)
+    both = variables.replace(parts={"weaker": other})
+    found = jax.jit(lambda: task.guided(both, batch)(x, σ))()
+    ours, theirs = (
+        jax.jit(lambda t=t, v=v: t.denoiser(v.params, x, σ, condition))() for t, v in ((task, variables), (weak, other))
+    )
+    np.testing.assert_allclose(found, theirs + 2.5 * (ours - theirs), atol=1e-5)
+    elsewhere = replace(part, spec=pictures((8, 8, 1), levels=256, classes=10))
+    with pytest.raises(UserError, match=r"runs/weak is a Diffusion of .*same data"):
+        sized(sampler=Heun(guidance=2.0, weaker=elsewhere))
+    with pytest.raises(UserError, match=r"sampler.weaker .*set guidance"):
+        Heun(weaker=part)
+
+
+def test_what_is_known_of_a_picture_is_kept_and_the_states_end_in_the_sample():
+    task, batch = sized(sampler=Heun(steps=4)), batch_of(5)
+    variables, value = shaken(task), values_of(batch)
+    known = jnp.zeros((5, 8, 8), bool).at[:, :, :4].set(True)
+    request = asked(labels_of(batch)) | {"made": {"value": value, "known": known}}
+    made = values_of(jax.jit(task.sample)(variables, request, KEY))
+    np.testing.assert_array_equal(made[:, :, :4], value[:, :, :4])
+    assert np.any(made[:, :, 4:] != value[:, :, 4:])
+    states = values_of(jax.jit(task.states)(variables, request, KEY))
+    assert states.shape == (5, 8, 8, 8, 1)  # 2 * 4 - 1 evaluations, and the sample
+    assert np.mean(np.asarray(states[:, -1] == made)) > 0.99
+
+
+def test_a_picture_is_changed_the_less_the_less_noise_it_gets():
+    batch, distances = batch_of(8), []
+    for noise in (0.05, 5.0):
+        task = sized(sampler=Heun(steps=4, start_noise=noise))
+        request = asked(labels_of(batch)) | {"made": {"value": values_of(batch)}}
+        made = values_of(jax.jit(task.sample)(shaken(task), request, KEY))
+        distances.append(np.abs(np.float32(made) - values_of(batch)).mean())
+    assert distances[0] < 0.5 < 2 < distances[1]
+    with pytest.raises(UserError, match=r"set task\.sampler\.start_noise"):
+        jax.eval_shape(sized().sample, jax.eval_shape(sized().init, KEY), request, KEY)
 
 
 def test_guidance_is_refused_where_any_class_was_never_trained():

@@ -1,0 +1,58 @@
+"""The average of a width that no training has tracked, out of a run's checkpoints, against one that was tracked."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen.config.changes import set_fields
+from jaxgen.errors import UserError
+from jaxgen.running.rebuilt import rebuilt_average
+from jaxgen.running.train_run import train_run
+from jaxgen.running.trained import load_trained
+from jaxgen.training.averages import PowerEMA
+from jaxgen.training.checkpoint import Checkpoints
+from tests.families.cases import experiment_of
+
+SHORT = ["steps=120", "steps_per_call=6", "data.batch_size=16", "keep=20", "evaluate.examples=16"]
+SHORT += ["every.log=120", "every.evaluate=120", "every.sample=120", "every.checkpoint=6"]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """An average that the run does not know to be of a power."""
+
+    width: float
+
+    def update(self, average, params, step, batch_size):
+        return PowerEMA(self.width).update(average, params, step, batch_size)
+
+
+def distance(found, wanted):
+    pairs = list(zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True))
+    return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in pairs) / sum(np.sum(b**2) for _, b in pairs))
+
+
+def test_a_rebuilt_average_is_the_one_that_was_tracked(tmp_path):
+    averages = {"narrow": PowerEMA(0.05), "wide": PowerEMA(0.1)}
+    wanted = {"0.07": Tracked(0.07), "0.15": Tracked(0.15)}
+    run = tmp_path / "run"
+    experiment = replace(set_fields(experiment_of("diffusion"), SHORT), averages=averages | wanted)
+    assert train_run(experiment, run, lambda: False) == 120
+
+    checkpoints = Checkpoints(run, keep=None)
+    tracked = checkpoints.restore_saved(print)[0]["averages"]
+    checkpoints.close()
+
+    def shown(*settings):
+        return jax.device_get(load_trained(run, experiment, lambda sentence: None, settings).variables.params)
+
+    plain = shown()
+    for width in wanted:
+        found = shown(f"evaluate.width={width}")
+        assert distance(found, tracked[width]) < 1e-3 < 3 * distance(plain, tracked[width])
+    with pytest.raises(UserError, match=r"evaluate.width is 0.07, and no average of this run is a PowerEMA"):
+        own = replace(experiment, averages=wanted | {"narrow": Tracked(0.05), "wide": Tracked(0.1)})
+        rebuilt_average(None, None, set_fields(own, ["evaluate.width=0.07"]), 120, print)
