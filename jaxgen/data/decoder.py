@@ -39,15 +39,13 @@ def read_picture(file: Path | IO[bytes], shape: tuple[int, int, int], place: str
 
 def read_opaque(file: Path | IO[bytes], size: tuple[int, int], place: str | None = None) -> np.ndarray | None:
     """[H, W] bool: where the picture that `read_picture` gives is opaque; None where it is everywhere."""
-    with _opened(file, place) as picture:
-        picture.load()
-        with contextlib.suppress(*_BROKEN_EXIF):
-            picture = ImageOps.exif_transpose(picture)
-        if not (picture.mode in _ALPHA and picture.has_transparency_data):
+    with opened(file, place) as picture:
+        picture = upright(picture)
+        if not (picture.mode in ALPHA and picture.has_transparency_data):
             return None
-        alpha = _with_alpha(picture).getchannel("A")
+        alpha = with_alpha(picture).getchannel("A")
         height, width = size
-        # one at a time, so that a pixel of the picture is known where all that it was scaled from is
+        # a pixel of the picture is known where all that it was scaled from is
         whole = ImageOps.fit(alpha, (width, height), Image.Resampling.BOX) if alpha.size != (width, height) else alpha
         opaque_there = np.asarray(whole) == 255
         return None if opaque_there.all() else opaque_there

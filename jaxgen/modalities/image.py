@@ -5,6 +5,8 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -37,13 +39,17 @@ class ImagePresents:
     draws = 4
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        return {"value": np.stack([self._picture(word) for word in words])}
+        return {"value": np.stack([self._picture(word, file_of(word, "a picture")) for word in words])}
 
-    def begin(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        """Pictures, and where they have no transparent pixels: those are to be filled in; none: they are changed whole.
-        """
-        arrays, size = self.read(words), self.image.shape[:2]
-        masks = [read_opaque(file_of(word, "a picture"), size, word) for word in words]
+    def beginnings(self, words: Sequence[str]) -> dict[str, np.ndarray]:
+        """Pictures, and where they have no transparent pixels, which are to be filled in; all else is changed whole."""
+        files = [file_of(word, "a picture") for word in words]
+        pictures = [self._picture(word, file) for word, file in zip(words, files, strict=True)]
+        arrays = {"value": np.stack(pictures)}
+        for file in files:
+            if not isinstance(file, Path):
+                file.seek(0)  # standard input, which is read twice
+        masks = [read_opaque(file, self.image.shape[:2]) for file in files]
         holes = [mask is not None for mask in masks]
         if not any(holes):
             return arrays
@@ -53,9 +59,8 @@ class ImagePresents:
             raise UserError("a picture to begin from is transparent everywhere; leave --begin out")
         return arrays | {"known": np.stack(masks)}
 
-    def _picture(self, word: str) -> np.ndarray:
+    def _picture(self, word: str, file: Path | IO[bytes]) -> np.ndarray:
         """[H, W, C] levels of a picture file, scaled and cropped as pictures that are trained on."""
-        file = file_of(word, "a picture")
         try:
             pixels = read_picture(file, self.image.shape, "standard input" if word == "-" else word)
         except BadExample as error:

@@ -101,7 +101,7 @@ class Presentation:
     def _begun(self, words: Sequence[str], count: int | None, begun: Sequence[str]) -> dict[str, Any]:
         if not isinstance(self.made, ImagePresents):
             raise UserError("--begin is for runs that make pictures; leave it out")
-        arrays = self.made.begin(begun)
+        arrays = self.made.beginnings(begun)
         kinds = len(words) or 1
         rows = len(begun) * kinds * (count or 1)
         given = {}
