@@ -1,6 +1,7 @@
 """The picture that a network is shown for a photograph of another size: padded to what it takes, cut into tiles."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ from jaxgen.families.diffusion.restoration.operators import Crop
 from jaxgen.families.diffusion.restoration.tiles import tiled
 from jaxgen.families.diffusion.samplers import Denoise
 
-_TILE = 128  # pixels a side, for networks that take any size
-_PIXELS_AT_ONCE = 128 * 128  # of the tiles that are denoised together, which bounds the memory
+_TILE, _OVERLAP = 288, 32  # pixels a side at most, for networks that take any size
+_PIXELS_AT_ONCE = 128 * 128  # of smaller tiles that are denoised together; both bound the memory
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,18 @@ class Canvas:
 def canvas_for(size: tuple[int, int], trained: tuple[int, int], multiple: int | None) -> Canvas:
     """For a network `trained` on pictures of one size; it takes all whose sides are multiples of `multiple`, if any.
 
-    Tiles of a network of one size overlap by half, for what it says of a tile's border is worth the least; larger ones
-    by a quarter.
+    Tiles of a network of one size overlap by half, for what it says of a tile's border is worth the least. Others are
+    as even as can be and overlap by 32 pixels.
     """
     if multiple is None:
         canvas = tuple(np.maximum(size, trained).tolist())
         return Canvas(size, canvas, trained, tuple(max(1, side // 2) for side in trained))
     canvas = tuple(-(-max(own, side) // multiple) * multiple for own, side in zip(size, trained, strict=True))
-    tile = tuple(min(side, max(_TILE // multiple, 1) * multiple) for side in canvas)
-    return Canvas(size, canvas, tile, tuple(max(1, side * 3 // 4) for side in tile))
+    tile = tuple(_even(side, multiple) for side in canvas)
+    return Canvas(size, canvas, tile, tuple(max(1, side - _OVERLAP) for side in tile))
+
+
+def _even(side: int, multiple: int) -> int:
+    """The side of as few tiles as cover a canvas's."""
+    count = max(1, math.ceil((side - _OVERLAP) / (_TILE - _OVERLAP)))
+    return min(side, math.ceil((side + (count - 1) * _OVERLAP) / (count * multiple)) * multiple)

@@ -66,25 +66,42 @@ def fade(x: jax.Array, ignored: float = 0.005) -> Fade:
     return Fade(jnp.maximum((high - low) / 2, 1e-3), (high + low) / 2)
 
 
-def scratches(x: jax.Array, width: int = 3, threshold: float = 0.25) -> jax.Array:
+def scratches(x: jax.Array, width: int = 3, threshold: float = 0.25, length: int = 20) -> jax.Array:
     """[B, H, W, 1], 1 where a picture is to be kept and 0 on thin lines lighter or darker than both of their sides.
 
     A pixel is a scratch's where it differs by more than `threshold`, and in one direction, from the median of a line
-    of 2 `width` + 1 pixels across it (along rows or columns); the pixels beside it go with it. Thin things of the
-    picture itself (hair, letters) are taken for scratches too.
+    of 2 `width` + 1 pixels across it (along rows or columns), and so do on average the pixels of a straight line of
+    `length` through it, along a row, a column or a diagonal; those beside it go with it. Without the second condition
+    a third of a photograph with much texture is taken for scratches. Thin straight things of the picture itself
+    (masts, letters) still are.
     """
     grey = x.mean(axis=3)
     found = jnp.zeros(grey.shape, bool)
-    for axis in (1, 2):
+    for axis, along in ((1, ((0, 1), (1, 1), (1, -1))), (2, ((1, 0), (1, 1), (1, -1)))):
         pads = [(0, 0)] * 3
         pads[axis] = (width, width)
         padded = jnp.pad(grey, pads, mode="edge")
         line = jnp.stack(
             [jax.lax.slice_in_dim(padded, k, k + grey.shape[axis], axis=axis) for k in range(2 * width + 1)]
         )
-        found |= jnp.abs(grey - jnp.median(line, axis=0)) > threshold
+        off = grey - jnp.median(line, axis=0)
+        for sign in (1, -1):
+            for step in along:
+                found |= (sign * off > threshold) & (_best_line(sign * off, step, length) > threshold)
     wider = jax.lax.reduce_window(found, False, jax.lax.bitwise_or, (1, 3, 3), (1, 1, 1), "SAME")
     return 1.0 - wider[..., None].astype(jnp.float32)
+
+
+def _best_line(off: jax.Array, step: tuple[int, int], length: int) -> jax.Array:
+    """[B, H, W]: the largest of the means over lines of `length` pixels that begin, end or have their middle here."""
+    (down, right), (height, width) = step, off.shape[1:]
+    padded = jnp.pad(off, ((0, 0), (length, length), (length, length)))  # beyond the borders nothing is scratched
+
+    def mean(first: int) -> jax.Array:
+        starts = [(length + (first + k) * down, length + (first + k) * right) for k in range(length)]
+        return sum(padded[:, top : top + height, left : left + width] for top, left in starts) / length
+
+    return jnp.maximum(jnp.maximum(mean(0), mean(1 - length)), mean(-(length // 2)))
 
 
 def _blurred(grey: jax.Array, deviation: float) -> jax.Array:

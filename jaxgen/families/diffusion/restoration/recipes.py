@@ -28,11 +28,12 @@ from jaxgen.families.diffusion.restoration.projected import consistent, diffpir,
 from jaxgen.families.diffusion.restoration.steps import Measured, Start
 
 _ROUNDING = 2 / 255 / math.sqrt(12)  # the deviation of what an 8-bit file leaves out: no picture is without it
-_FOUND_NOISE = 0.02  # in [-1, 1]; below it is a clean picture's own texture
-_FOUND_BLUR = 1.2  # pixels; a sharp edge is told as 0.6 to 0.9
-_SHARP = 0.75  # pixels, of that
-_FOUND_FADE = 0.75  # of the contrast that is left
+_FOUND_NOISE = 0.025  # in [-1, 1]; below it is a clean picture's own texture
+_FOUND_BLUR = 1.0  # pixels; a sharp edge is told as 0.3 to 0.9
+_SHARP = 0.6  # pixels, of that
+_FOUND_FADE = 0.75  # of the contrast that is left, in the channel that has the most
 _SMALLEST = 8  # pixels a side that an estimate needs
+_HIDES_CODE = 0.5  # the level of noise under which a JPEG and the picture look alike: what is above it tells nothing
 
 Solve = Callable[[Measured, Start], jax.Array]
 TAKES = {  # what may be told of each
@@ -47,6 +48,14 @@ TAKES = {  # what may be told of each
 }
 
 
+class Beginning(NamedTuple):
+    """Where a walk begins, if not at noise of the largest level: a picture on the canvas, and the level."""
+
+    picture: np.ndarray  # [B, H, W, C]
+    sigma: float
+    has_noise: bool = False  # of that level already
+
+
 class Recipe(NamedTuple):
     """y = A x + sigma_y n for x on a canvas, and how it is solved."""
 
@@ -55,7 +64,7 @@ class Recipe(NamedTuple):
     sigma_y: float
     solve: Solve
     found: tuple[str, ...]  # what is undone, in words
-    from_y: bool = False  # the walk begins at y, which is of the canvas's size, and at sigma_y
+    beginning: Beginning | None = None
 
 
 def recipe_for(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
@@ -68,8 +77,9 @@ def recipe_for(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> R
             return _inpaint(damaged, y, grey, canvas)
         case Degradation.SUPER_RESOLUTION:
             sigma_y, words = _told(damaged)
-            found = (f"{damaged.factor} times smaller", *words)
-            return Recipe(y, _on(canvas, Downsample(damaged.factor), grey=grey), sigma_y, _linear(sigma_y), found)
+            operator = _on(canvas, Downsample(damaged.factor), grey=grey)
+            found = f"{damaged.factor} times smaller", *words
+            return Recipe(y, operator, sigma_y, _linear(sigma_y), found)
         case Degradation.COLOUR:
             sigma_y, words = _told(damaged)
             return Recipe(y, _on(canvas, grey=True), sigma_y, _linear(sigma_y), ("without colours", *words))
@@ -111,7 +121,8 @@ def _inpaint(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Rec
 def _denoise(y: np.ndarray, sigma_y: float, grey: bool, canvas: Canvas, words: tuple[str, ...]) -> Recipe:
     if grey:
         return Recipe(y, _on(canvas, grey=True), sigma_y, _linear(sigma_y), words)
-    return Recipe(canvas.padded(y), Identity(), sigma_y, posterior, words, from_y=True)
+    noisy = canvas.padded(y)
+    return Recipe(noisy, Identity(), sigma_y, posterior, words, Beginning(noisy, sigma_y, has_noise=True))
 
 
 def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
@@ -122,7 +133,8 @@ def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Reci
             raise UserError("no blur is found in the picture; tell its standard deviation in pixels with --blur")
     sigma_y, more = _noise(damaged, y)
     operator = _on(canvas, blur(gaussian_kernel(deviation)), grey=grey)
-    return Recipe(y, operator, sigma_y, _linear(sigma_y), (f"a blur of {deviation:.2g} pixels ({words})", *more))
+    found = f"a blur of {deviation:.2g} pixels ({words})", *more
+    return Recipe(y, operator, sigma_y, _linear(sigma_y), found)
 
 
 def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
@@ -132,7 +144,9 @@ def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe
             raise UserError("the picture is no JPEG file, which would tell how it was compressed; give --quality")
         quality, words = nearest_quality(damaged.divisors), "by the file's tables"
     solve = functools.partial(consistent, decoded=_on(canvas, grey=grey))
-    return Recipe(y, Jpeg(quality), 0.0, solve, (f"JPEG of quality {quality} ({words})",))
+    found = (f"JPEG of quality {quality} ({words})",)
+    near = canvas.padded(y.repeat(3, axis=3) if grey else y)
+    return Recipe(y, Jpeg(quality), 0.0, solve, found, Beginning(near, _HIDES_CODE))
 
 
 def _old_photo(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
@@ -185,6 +199,8 @@ def _noise(damaged: Damaged, y: np.ndarray, contrast: float = 1.0) -> tuple[floa
 
 
 def _words_of(sigma_y: float, how: str) -> str:
+    if sigma_y < _ROUNDING:
+        return f"hardly any noise ({how})"
     return f"noise of {100 * sigma_y / 2:.2g} % of the range ({how})"
 
 
@@ -199,9 +215,9 @@ def _sharpened(deviation: float) -> float:
 
 
 def _unfaded(y: np.ndarray) -> tuple[np.ndarray, float, str]:
-    """The picture with its contrast restored, what was left of it, and the words for it."""
+    """The picture with its contrast restored, what was left of it in the best channel, and the words for it."""
     lost = fade(jnp.asarray(y))
-    left = float(jnp.min(lost.gain))
+    left = float(jnp.max(lost.gain))
     return np.asarray(lost.undone(jnp.asarray(y))), left, f"faded to {100 * left:.0f} % of the contrast"
 
 

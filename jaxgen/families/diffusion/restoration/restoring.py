@@ -13,7 +13,7 @@ from jaxgen.core.restoration import Damaged, Restoration
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.restoration.canvas import canvas_for
 from jaxgen.families.diffusion.restoration.operators import Grey
-from jaxgen.families.diffusion.restoration.recipes import TAKES, recipe_for
+from jaxgen.families.diffusion.restoration.recipes import TAKES, Beginning, recipe_for
 from jaxgen.families.diffusion.restoration.steps import Measured, Start
 from jaxgen.families.diffusion.samplers import Denoise
 from jaxgen.ops.noise import schedule
@@ -35,21 +35,21 @@ def restoration_of(prior: Prior, damaged: Damaged) -> Restoration:
     """The walk from noise (or from the noisy picture itself) to a restoration, a call of the network a step."""
     _check(damaged)
     by_channel, grey = _layout(prior, damaged)
-    picture = damaged.picture
-    y = np.moveaxis(picture, 2, 0)[..., None] if by_channel else picture[None]  # [B, h, w, C]
+    y = np.moveaxis(damaged.picture, 2, 0)[..., None] if by_channel else damaged.picture[None]  # [B, h, w, C]
     size = tuple(side * (damaged.factor or 1) for side in y.shape[1:3])  # of the restored picture
     canvas = canvas_for(size, prior.shape[:2], prior.multiple)
     recipe = recipe_for(damaged, y, grey, canvas)
-    sigmas = _sigmas(prior, damaged.evaluations, recipe.sigma_y if recipe.from_y else None)
+    first, sigmas = recipe.beginning, _sigmas(prior, damaged.evaluations, recipe.beginning)
 
     def begin(arguments: tuple, key: Key, row: jax.Array) -> jax.Array:
-        first, _ = jax.random.split(key)
-        if recipe.from_y:
-            return arguments[0]
-        return arguments[2][0] * normal(first, row, (*canvas.canvas, prior.shape[2]))
+        own, _ = jax.random.split(key)
+        _, _, sigmas, picture = arguments
+        if first is not None and first.has_noise:
+            return picture
+        return picture + sigmas[0] * normal(own, row, (*canvas.canvas, prior.shape[2]))
 
     def advance(variables: Variables, arguments: tuple, x: jax.Array, step: jax.Array, key: Key, row: jax.Array):
-        y, operator, sigmas = arguments
+        y, operator, sigmas, _ = arguments
         _, steps_key = jax.random.split(key)
         end = jnp.append(sigmas, 0.0)[step + 1]
         start = Start(x, sigmas[step][None], steps_key, row, end, step)
@@ -62,7 +62,8 @@ def restoration_of(prior: Prior, damaged: Damaged) -> Restoration:
             return jnp.moveaxis(x[..., 0], 0, 2)
         return Grey().forward(x)[0] if grey and damaged.degradation is not Degradation.COLOUR else x[0]
 
-    arguments = jnp.asarray(recipe.y, jnp.float32), recipe.operator, sigmas
+    picture = jnp.zeros(()) if first is None else jnp.asarray(first.picture, jnp.float32)
+    arguments = jnp.asarray(recipe.y, jnp.float32), recipe.operator, sigmas, picture
     return Restoration(arguments, len(y), len(sigmas), begin, advance, shown, ", ".join(recipe.found))
 
 
@@ -76,18 +77,18 @@ def _layout(prior: Prior, damaged: Damaged) -> tuple[bool, bool]:
     return model == 1, model == 3 and photograph == 1
 
 
-def _sigmas(prior: Prior, evaluations: int, sigma_y: float | None) -> jax.Array:
-    """[evaluations] noise levels that fall from the largest, or from that of y, to the smallest."""
-    if sigma_y is None:
+def _sigmas(prior: Prior, evaluations: int, first: Beginning | None) -> jax.Array:
+    """[evaluations] noise levels that fall from the largest, or from that of the beginning, to the smallest."""
+    if first is None:
         return schedule(evaluations, prior.sigma_min, prior.sigma_max)
-    if sigma_y > prior.sigma_max:
+    if first.has_noise and first.sigma > prior.sigma_max:
         raise UserError(
-            f"the noise is {50 * sigma_y:.3g} % of the range, and the run was trained on at most "
+            f"the noise is {50 * first.sigma:.3g} % of the range, and the run was trained on at most "
             f"{50 * prior.sigma_max:.3g} %; give a smaller --noise"
         )
-    if sigma_y <= prior.sigma_min * 1.01:  # less than it was trained on: one step
+    if first.sigma <= prior.sigma_min * 1.01:  # less than it was trained on: one step
         return jnp.asarray([prior.sigma_min], jnp.float32)
-    return schedule(evaluations, prior.sigma_min, sigma_y)
+    return schedule(evaluations, prior.sigma_min, min(first.sigma, prior.sigma_max))
 
 
 def _check(damaged: Damaged) -> None:
