@@ -115,8 +115,8 @@ def _sureness(found: Restored, count: int) -> str:
     levels = found.spread.mean(axis=2) * 127.5
     row, column = np.unravel_index(levels.argmax(), levels.shape)
     return (
-        f"mean of {count} restorations, which spread by {levels.mean():.2g} of 255 levels on average and the most, "
-        f"{levels.max():.2g}, at row {row}, column {column}"
+        f"mean of {count} restorations, which spread by {levels.mean():.3g} of 255 levels on average and the most, "
+        f"{levels.max():.3g}, at row {row}, column {column}"
     )
 
 

@@ -52,7 +52,7 @@ def _draw_scale(canvas, left: int, top: int, width: int, most: float) -> None:
     draw, font, below = ImageDraw.Draw(canvas), font_for(["0"], 13), top + _SCALE_HEIGHT + 3
     draw.rectangle((left, top, left + width - 1, top + _SCALE_HEIGHT - 1), outline="grey")
     draw.text((left, below), "0", fill="black", font=font)
-    draw.text((left + width, below), f"{most:.2g} of 255 levels", fill="black", font=font, anchor="ra")
+    draw.text((left + width, below), f"{most:.3g} of 255 levels", fill="black", font=font, anchor="ra")
 
 
 def _panel_size(height: int, width: int) -> tuple[int, int]:

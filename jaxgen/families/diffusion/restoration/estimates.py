@@ -58,11 +58,11 @@ class Fade:
 def fade(x: jax.Array, ignored: float = 0.005) -> Fade:
     """The fading that brings each channel's darkest and lightest pixels to -1 and 1 when it is undone.
 
-    The `ignored` part of the pixels at both ends may lie beyond. A picture without black or white in truth is told as
-    faded.
+    The `ignored` part of the pixels at both ends may lie beyond, and those that are no numbers do not count. A picture
+    without black or white in truth is told as faded.
     """
     flat = x.reshape(len(x), -1, x.shape[3])
-    low, high = jnp.quantile(flat, jnp.asarray([ignored, 1 - ignored]), axis=1)[:, :, None, None]
+    low, high = jnp.nanquantile(flat, jnp.asarray([ignored, 1 - ignored]), axis=1)[:, :, None, None]
     return Fade(jnp.maximum((high - low) / 2, 1e-3), (high + low) / 2)
 
 

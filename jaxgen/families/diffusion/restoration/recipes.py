@@ -32,6 +32,7 @@ _FOUND_NOISE = 0.025  # in [-1, 1]; below it is a clean picture's own texture
 _FOUND_BLUR = 1.0  # pixels; a sharp edge is told as 0.3 to 0.9
 _SHARP = 0.6  # pixels, of that
 _FOUND_FADE = 0.75  # of the contrast that is left, in the channel that has the most
+_FOUND_QUALITY = 60  # of JPEG; better ones show little
 _SMALLEST = 8  # pixels a side that an estimate needs
 _HIDES_CODE = 0.5  # the level of noise under which a JPEG and the picture look alike: what is above it tells nothing
 
@@ -112,7 +113,7 @@ def _linear(sigma_y: float) -> Solve:
 def _inpaint(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
     if damaged.missing is None:
         raise UserError("inpaint needs to know what is missing; give --mask M.png, white where it is")
-    known = 1 - damaged.missing[..., None].astype(np.float32)
+    known = _known(damaged.missing)
     sigma_y, words = _told(damaged)
     found = (f"{100 * damaged.missing.mean():.1f} % missing", *words)
     return Recipe(y * known, _on(canvas, Mask(jnp.asarray(known)), grey=grey), sigma_y, _linear(sigma_y), found)
@@ -150,21 +151,31 @@ def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe
 
 
 def _old_photo(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
-    y, contrast, faded = _unfaded(y)
+    known, seen = _unhurt(damaged, y)
+    y, contrast, faded = _unfaded(y, known)
     sigma_y, words = _noise(damaged, y, contrast)
-    if damaged.missing is not None:
-        known = 1 - damaged.missing[..., None].astype(np.float32)
-        seen = f"{100 * damaged.missing.mean():.1f} % missing"
-    else:
-        found = scratches(jnp.asarray(y), threshold=max(0.25, 5 * sigma_y))
-        known = np.asarray(found).min(axis=0)
-        seen = f"{100 * (1 - known.mean()):.1f} % taken for scratches"
     operator = _on(canvas, Mask(jnp.asarray(known)), grey=grey)
     return Recipe(y * known, operator, sigma_y, _linear(sigma_y), (faded, seen, *words))
 
 
+def _unhurt(damaged: Damaged, y: np.ndarray) -> tuple[np.ndarray, str]:
+    """[h, w, 1], 1 where nothing is missing or scratched, and the words for it."""
+    if damaged.missing is not None:
+        return _known(damaged.missing), f"{100 * damaged.missing.mean():.1f} % missing"
+    _check_size(y, "noise")
+    picture = jnp.asarray(y)
+    least = max(0.25 * float(fade(picture).gain.max()), 5 * float(noise_deviation(picture).mean()))
+    known = np.asarray(scratches(picture, threshold=least)).min(axis=0)
+    return known, f"{100 * (1 - known.mean()):.1f} % taken for scratches"
+
+
+def _known(missing: np.ndarray) -> np.ndarray:
+    """[h, w, 1] float32."""
+    return 1 - missing[..., None].astype(np.float32)
+
+
 def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
-    """Fade, then noise, then blur, each where the estimate is beyond what a picture without it gives."""
+    """Fading and blur, fading and noise, or a JPEG file's code, where they exceed what a picture without them shows."""
     cleared, contrast, faded = _unfaded(y)
     is_faded = contrast < _FOUND_FADE
     y = cleared if is_faded else y
@@ -177,6 +188,8 @@ def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas
         operator = _on(canvas, blur(gaussian_kernel(_sharpened(deviation))), grey=grey)
         return Recipe(y, operator, sigma_y, _linear(sigma_y), found)
     if not (noisy or is_faded):
+        if damaged.divisors is not None and nearest_quality(damaged.divisors) <= _FOUND_QUALITY:
+            return _jpeg(damaged, y, grey, canvas)
         raise UserError("neither noise, blur nor fading is found in the picture; name what happened: --degradation")
     return _denoise(y, sigma_y, grey, canvas, found + (words if noisy else ()))
 
@@ -214,9 +227,9 @@ def _sharpened(deviation: float) -> float:
     return math.sqrt(max(deviation**2 - _SHARP**2, 0.0))
 
 
-def _unfaded(y: np.ndarray) -> tuple[np.ndarray, float, str]:
+def _unfaded(y: np.ndarray, known: np.ndarray | None = None) -> tuple[np.ndarray, float, str]:
     """The picture with its contrast restored, what was left of it in the best channel, and the words for it."""
-    lost = fade(jnp.asarray(y))
+    lost = fade(jnp.asarray(y) if known is None else jnp.where(known > 0, y, jnp.nan))
     left = float(jnp.max(lost.gain))
     return np.asarray(lost.undone(jnp.asarray(y))), left, f"faded to {100 * left:.0f} % of the contrast"
 

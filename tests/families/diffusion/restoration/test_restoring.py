@@ -1,10 +1,13 @@
 """Recipes on priors whose answer is known: constants, a Gaussian, and a denoiser that has seen the picture."""
 # SPDX-License-Identifier: Apache-2.0
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxgen.core.degradation import Degradation
 from jaxgen.core.restoration import Damaged
@@ -123,16 +126,16 @@ def test_a_restored_jpeg_is_the_same_file_when_it_is_compressed_again():
     assert np.mean(off) < 1 / 255  # the codes are y's; pixels are rounded to whole levels and clipped in between
 
 
-@pytest.mark.parametrize("quality", [10, 50, 93])
-def test_a_file_s_tables_tell_its_quality(quality):
-    import io
-
-    from PIL import Image
-
+def divisors(quality: int) -> np.ndarray:
+    """[8, 8] of a file's luma, as Pillow writes it."""
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", quality=quality)
-    tables = Image.open(io.BytesIO(buffer.getvalue())).quantization
-    assert nearest_quality(np.reshape(tables[0], (8, 8))) == quality
+    return np.reshape(Image.open(io.BytesIO(buffer.getvalue())).quantization[0], (8, 8))
+
+
+@pytest.mark.parametrize("quality", [10, 50, 93])
+def test_a_file_s_tables_tell_its_quality(quality):
+    assert nearest_quality(divisors(quality)) == quality
 
 
 def test_a_crop_s_adjoint_is_its_transpose():
@@ -162,16 +165,20 @@ def test_auto_finds_what_happened():
     assert 1.5 < float(_words(blurred).split("a blur of ")[1].split()[0]) < 2.5
     faded = _words(0.4 * clean + 0.3)
     assert "faded to 40 % of the contrast" in faded and "blur" not in faded
-    with pytest.raises(UserError, match="neither noise, blur nor fading"):
-        _words(clean)
+    assert _words(clean, divisors=divisors(30)) == "JPEG of quality 30 (by the file's tables)"
+    assert "noise of" in _words(clean + noise, divisors=divisors(30))
+    for table in (None, divisors(90)):
+        with pytest.raises(UserError, match="neither noise, blur nor fading"):
+            _words(clean, divisors=table)
 
 
-def test_an_old_photograph_is_found_faded_and_scratched():
+def test_an_old_photograph_is_found_faded_and_scratched_and_its_scratches_hide_no_fading():
     old = 0.5 * _steps()
-    old[:, 37] = 0.9
+    old[:, 37] = 1.0
     found = _words(old, Degradation.OLD_PHOTO)
+    assert found.startswith("faded to 50 % of the contrast")
     share = float(found.split(" % taken")[0].split()[-1])
-    assert "faded to" in found and 100 / 64 <= share <= 6
+    assert 100 / 64 <= share <= 6
 
 
 @pytest.mark.parametrize(
