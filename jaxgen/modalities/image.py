@@ -13,8 +13,10 @@ import numpy as np
 from jaxgen.data.decoder import read_opaque, read_picture
 from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
+from jaxgen.metrics import picture_text
 from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import FeatureNet, load
+from jaxgen.metrics.retrieval import retrieval
 from jaxgen.metrics.sample_quality import picture_measures, reference_rows
 from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of
@@ -80,7 +82,7 @@ class ImagePresents:
         What was made for sentences stands below each.
         """
         pixels = self.units(arrays)
-        if captions is not None and any(isinstance(modality, Tokens) for _, modality in self.meaning.given):
+        if captions is not None and self._prompts:
             return Artefact("png", prompted_pictures(pixels, captions))
         scale = max(1, -(-_SHORT_SIDE // min(self.image.height, self.image.width)))
         wide = columns(len(pixels), captions)
@@ -109,7 +111,22 @@ class ImagePresents:
         labels = None if labels is None else np.tile(labels, len(drawn))
         with Work(len(drawn) + 1, "measuring samples") as work:
             tick = functools.partial(_one_more, work)
-            return picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels, tick)
+            figures = picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels, tick)
+        return figures | self._retrieval(drawn, real)
+
+    def _retrieval(self, drawn: Sequence[Batch], real: Batch) -> Figures:
+        """How often a prompt is the nearest to what was made for it, where a contrastive net ships for the data."""
+        net, prompts = picture_text.load(self.meaning.data), self._prompts
+        if net is None or not prompts:
+            return {}
+        arrays, codec = real["given"][prompts[0]], self.meaning.codec
+        texts = [codec.decode(tokens[own]) for tokens, own in zip(arrays["value"], arrays["mask"], strict=True)]
+        return retrieval([one["made"]["value"] for one in drawn], real["made"]["value"], texts, net)
+
+    @property
+    def _prompts(self) -> list[str]:
+        """The names of the sentences that are given."""
+        return [name for name, modality in self.meaning.given if isinstance(modality, Tokens)]
 
     def variety(self, drawn: Batch, real: Batch) -> Figures:
         net, labels = self._net, _classes(real)
