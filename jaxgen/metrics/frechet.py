@@ -15,9 +15,24 @@ def frechet_distance(samples: np.ndarray, reference: np.ndarray) -> float:
     if min(len(samples), len(reference)) < 2:
         raise TooFew(f"a Frechet distance needs at least 2 examples a side: {len(samples)} against {len(reference)}")
     samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
+    if max(len(samples), len(reference)) < samples.shape[1]:
+        return _of_few(samples, reference)
     return gaussian_frechet_distance(
         samples.mean(axis=0), _covariance(samples), reference.mean(axis=0), _covariance(reference)
     )
+
+
+def _of_few(samples: np.ndarray, reference: np.ndarray) -> float:
+    """The same of fewer vectors than dimensions, in time with their number squared and not with the dimensions cubed.
+
+    With the centred vectors A [N, D] and B [M, D] over the roots of N - 1 and M - 1, C = Aᵀ A and C_w = Bᵀ B: C C_w has
+    the eigenvalues of (A Bᵀ)(A Bᵀ)ᵀ, and Tr (C C_w)^1/2 is the sum of the singular values of A Bᵀ.
+    """
+    means = samples.mean(axis=0), reference.mean(axis=0)
+    A, B = ((one - m) / np.sqrt(len(one) - 1) for one, m in zip((samples, reference), means, strict=True))
+    cross = np.linalg.svd(A @ B.T, compute_uv=False).sum()
+    distance = np.sum((means[0] - means[1]) ** 2) + np.sum(A**2) + np.sum(B**2) - 2 * cross
+    return max(float(distance), 0.0)
 
 
 def gaussian_frechet_distance(m: np.ndarray, C: np.ndarray, m_w: np.ndarray, C_w: np.ndarray) -> float:

@@ -61,3 +61,13 @@ def test_it_is_symmetric_and_blind_to_rotation_and_to_moving_both(seed, count, w
 def test_one_example_has_no_distance():
     with pytest.raises(UserError, match="at least 2"):
         frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
+
+
+@pytest.mark.parametrize(("count", "others"), [(5, 9), (9, 5), (2, 2), (11, 11)])
+def test_of_fewer_vectors_than_dimensions_it_is_that_of_their_gaussians(count, others):
+    samples, reference = vectors(3, count, 12), vectors(4, others, 12)
+    m, m_w = samples.mean(axis=0), reference.mean(axis=0)
+    C, C_w = np.cov(samples, rowvar=False), np.cov(reference, rowvar=False)
+    expected = gaussian_frechet_distance(m, C, m_w, C_w)
+    assert frechet_distance(samples, reference) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(samples, samples) == pytest.approx(0, abs=1e-9)
