@@ -42,7 +42,7 @@ def smoothers(sigma_y: float) -> dict[str, Way]:
         return restoration.denoise_nl_means(y, h=strength * sigma_y, sigma=sigma_y, channel_axis=-1, **sizes)
 
     tv = {f"total variation {weight}": functools.partial(variation, weight) for weight in (0.03, 0.06, 0.1, 0.15)}
-    return tv | {f"non-local means {h}": functools.partial(means, h) for h in (0.4, 0.7, 1.0)}
+    return tv | {f"non-local means {h}": functools.partial(means, h) for h in (0.4, 0.7, 1.0, 1.4, 2.0)}
 
 
 def inpainters(known: np.ndarray, sigma_y: float) -> dict[str, Way]:
