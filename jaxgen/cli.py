@@ -283,7 +283,7 @@ def _add_config(verb) -> None:
 def _add_run(verb) -> None:
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder")
     verb.add_argument("--config", metavar="FILE", help="its experiment file; only a run of your own classes needs it")
-    purpose = "task.sampler.FIELD=VALUE or evaluate.examples=N; beside --config also what it was trained with"
+    purpose = "fields of task.sampler, task.likelihood or evaluate; beside --config also what it was trained with"
     _add_set(verb, purpose)
 
 

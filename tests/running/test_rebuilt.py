@@ -35,6 +35,7 @@ def distance(found, wanted):
     return np.sqrt(sum(np.sum((a - b) ** 2) for a, b in pairs) / sum(np.sum(b**2) for _, b in pairs))
 
 
+@pytest.mark.slow
 def test_a_rebuilt_average_is_the_one_that_was_tracked(tmp_path):
     averages = {"narrow": PowerEMA(0.05), "wide": PowerEMA(0.1)}
     wanted = {"0.07": Tracked(0.07), "0.15": Tracked(0.15)}
