@@ -20,6 +20,7 @@ from jaxgen.families.diffusion.samplers import Table, churn, consistency, ddim, 
 from jaxgen.ops.noise import schedule
 
 _MOST_STEPS = 10_000
+_MOST_GUIDANCE = 1000  # far beyond what is of use; products of much larger ones overflow and draw nothing
 
 
 class Spacing(enum.Enum):
@@ -73,8 +74,8 @@ class _Guided:
     def __post_init__(self):
         if not 2 <= self.steps <= _MOST_STEPS:
             raise UserError(f"sampler.steps is {self.steps}; give at least 2, and no more than {_MOST_STEPS:,}")
-        if self.guidance is not None and not 0 <= self.guidance < math.inf:
-            raise UserError(f"sampler.guidance is {self.guidance}; give 0 or more, or none")
+        if self.guidance is not None and not 0 <= self.guidance <= _MOST_GUIDANCE:
+            raise UserError(f"sampler.guidance is {self.guidance}; give 0 or more, up to {_MOST_GUIDANCE}, or none")
         if not 0 <= self.guidance_from < self.guidance_to:
             raise UserError(
                 f"sampler.guidance_from is {self.guidance_from} and guidance_to {self.guidance_to}; give noise levels "

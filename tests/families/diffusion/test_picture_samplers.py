@@ -48,6 +48,7 @@ def test_everything_about_process_and_sampler_can_be_set():
     [
         (Heun, {"guidance": -1.0}),
         (Heun, {"guidance": float("inf")}),
+        (Heun, {"guidance": 1e30}),
         (Heun, {"steps": 1}),
         (Euler, {"steps": 20_000}),
         (Euler, {"guidance_from": 2.0, "guidance_to": 1.0, "guidance": 1.0}),
