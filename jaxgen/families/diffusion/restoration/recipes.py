@@ -160,7 +160,7 @@ def _unhurt(damaged: Damaged, y: np.ndarray) -> tuple[np.ndarray, str]:
     """[h, w, 1], 1 where nothing is missing or scratched, and the words for it."""
     if damaged.missing is not None:
         return _known(damaged.missing), f"{100 * damaged.missing.mean():.1f} % missing"
-    _check_size(y, "noise")
+    _check_size(y, "scratches", "--mask")
     picture = jnp.asarray(y)
     least = max(0.25 * float(fade(picture).gain.max()), 5 * float(noise_deviation(picture).mean()))
     known = np.asarray(scratches(picture, threshold=least)).min(axis=0)
@@ -174,6 +174,7 @@ def _known(missing: np.ndarray) -> np.ndarray:
 
 def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
     """Fading and blur, fading and noise, or a JPEG file's code, where they exceed what a picture without them shows."""
+    _check_size(y, "damage", "--degradation")
     cleared, contrast, faded = _unfaded(y)
     is_faded = contrast < _FOUND_FADE
     y = cleared if is_faded else y
@@ -204,7 +205,7 @@ def _noise(damaged: Damaged, y: np.ndarray, contrast: float = 1.0) -> tuple[floa
     if damaged.noise is not None:
         sigma_y, how = 2 * damaged.noise / contrast, "as told"
     else:
-        _check_size(y, "noise")
+        _check_size(y, "noise", "--noise")
         sigma_y, how = float(noise_deviation(jnp.asarray(y)).mean()), "estimated"
     return max(sigma_y, _ROUNDING), (_words_of(sigma_y, how),)
 
@@ -216,7 +217,7 @@ def _words_of(sigma_y: float, how: str) -> str:
 
 
 def _blur_found(y: np.ndarray) -> float:
-    _check_size(y, "blur")
+    _check_size(y, "blur", "--blur")
     return float(blur_deviation(jnp.asarray(y)).mean())
 
 
@@ -232,8 +233,8 @@ def _unfaded(y: np.ndarray, known: np.ndarray | None = None) -> tuple[np.ndarray
     return np.asarray(lost.undone(jnp.asarray(y))), left, f"faded to {100 * left:.0f} % of the contrast"
 
 
-def _check_size(y: np.ndarray, what: str) -> None:
+def _check_size(y: np.ndarray, what: str, option: str) -> None:
+    """UserError for a picture too small for an estimate, with the option that tells it instead."""
     if min(y.shape[1:3]) < _SMALLEST:
-        raise UserError(
-            f"a picture of {y.shape[1]} x {y.shape[2]} pixels is too small to estimate its {what}; give --{what}"
-        )
+        size = f"{y.shape[1]} x {y.shape[2]} pixels"
+        raise UserError(f"a picture of {size} is too small to estimate its {what}; tell it with {option}")

@@ -200,6 +200,10 @@ def test_what_is_missing_or_makes_no_sense_is_told(degradation, known, sentence)
         restoration_of(prior(constant(0.0), (4, 4, 1)), Damaged(picture(9, 9, 1), Degradation(degradation), **known))
 
 
-def test_a_picture_too_small_to_be_judged_wants_to_be_told():
-    with pytest.raises(UserError, match="too small to estimate its noise; give --noise"):
-        restoration_of(prior(constant(0.0), (4, 4, 1)), Damaged(picture(4, 9, 1), Degradation.DENOISE))
+@pytest.mark.parametrize(
+    ("degradation", "option"),
+    [("denoise", "noise"), ("deblur", "blur"), ("old-photo", "mask"), ("auto", "degradation")],
+)
+def test_a_picture_too_small_to_be_judged_wants_to_be_told(degradation, option):
+    with pytest.raises(UserError, match=f"4 x 9 pixels is too small to estimate its .* tell it with --{option}"):
+        restoration_of(prior(constant(0.0), (4, 4, 1)), Damaged(picture(4, 9, 1), Degradation(degradation)))
