@@ -101,16 +101,13 @@ class Presentation:
     def _begun(self, words: Sequence[str], count: int | None, begun: Sequence[str]) -> dict[str, Any]:
         if not isinstance(self.made, ImagePresents):
             raise UserError("--begin is for runs that make pictures; leave it out")
-        arrays = self.made.beginnings(begun)
-        kinds = len(words) or 1
-        rows = len(begun) * kinds * (count or 1)
-        given = {}
+        arrays, given, kinds = self.made.beginnings(begun), {}, 1
         if words:
-            asked = self.request(words, None)["given"]
-            # every picture with every word, a picture's together
-            places = np.arange(rows) // len(begun) % kinds
-            given = jax.tree.map(lambda array: array[places], asked)
-        return _request(rows, given, _in_turn(arrays, rows))
+            asked = self.request(words, None)
+            given, kinds = asked["given"], len(asked["row"])  # a file of sentences is several
+        rows = len(begun) * kinds * (count or 1)
+        places = np.arange(rows) // len(begun) % kinds  # every picture with each, those of one beside each other
+        return _request(rows, jax.tree.map(lambda array: array[places], given), _in_turn(arrays, rows))
 
     def _unasked(self, count: int) -> dict[str, Any]:
         if not self.given or self.free:

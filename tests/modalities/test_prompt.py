@@ -47,6 +47,17 @@ def test_an_unknown_word_is_named_and_left_out_and_a_prompt_of_such_alone_is_non
             PRESENTATION.request([words], None)
 
 
+def test_samples_begin_from_every_picture_for_every_line_of_a_file_of_prompts(tmp_path):
+    (tmp_path / "prompts.txt").write_text("red heart\nwaving hand\n", encoding="utf-8")
+    for name, shade in (("a.png", 0), ("b.png", 255)):
+        Picture.new("RGB", (8, 8), (shade,) * 3).save(tmp_path / name)
+    begun = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    request = PRESENTATION.request([str(tmp_path / "prompts.txt")], None, begun)
+    prompts = PRESENTATION.given["prompt"].captions(request["given"]["prompt"])
+    assert prompts == ["red heart", "red heart", "waving hand", "waving hand"]
+    assert request["made"]["value"][:, 0, 0, 0].tolist() == [0, 255, 0, 255]
+
+
 def test_a_sheet_shows_each_prompt_above_all_of_its_pictures():
     request = PRESENTATION.request(["red heart", "waving hand"], 3)
     value = np.zeros((6, 8, 8, 3), np.uint8)

@@ -218,6 +218,9 @@ class Diffusion:
         row, begun, denoise = request["row"], request.get("made"), self.guided(variables, request)
         high, start = self.sigma_max, jnp.float32(0.0)
         if begun is not None:
+            if self.spec.given and not (request.get("given") or self.condition_dropout):
+                names = " and ".join(name for name, _ in self.spec.given)
+                raise UserError(f"this run was never trained to draw without {names}; give one or more with --given")
             high = min(self.sampler.start_noise or high, high)
             start = to_unit(begun["value"], self.levels)
             if "known" in begun:

@@ -321,6 +321,9 @@ def test_a_picture_is_changed_the_less_the_less_noise_it_gets():
     assert distances[0] < 0.5 < 2 < distances[1]
     with pytest.raises(UserError, match=r"set task\.sampler\.start_noise"):
         jax.eval_shape(sized().sample, jax.eval_shape(sized().init, KEY), request, KEY)
+    unasked = {"row": request["row"], "made": request["made"]}
+    with pytest.raises(UserError, match="never trained to draw without class; give one or more with --given"):
+        jax.eval_shape(replace(task, condition_dropout=0.0).sample, jax.eval_shape(task.init, KEY), unasked, KEY)
 
 
 def test_guidance_is_refused_where_any_class_was_never_trained():

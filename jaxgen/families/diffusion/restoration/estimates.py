@@ -11,6 +11,7 @@ from flax import struct
 from jaxgen.families.diffusion.restoration.blur import gaussian_kernel
 
 _MEDIAN_OF_NORMAL = 0.6745  # of |z|, z standard normal
+_LEVEL = 2 / 255  # of an 8-bit picture
 
 
 def noise_deviation(x: jax.Array) -> jax.Array:
@@ -59,11 +60,12 @@ def fade(x: jax.Array, ignored: float = 0.005) -> Fade:
     """The fading that brings each channel's darkest and lightest pixels to -1 and 1 when it is undone.
 
     The `ignored` part of the pixels at both ends may lie beyond, and those that are no numbers do not count. A picture
-    without black or white in truth is told as faded.
+    without black or white in truth is told as faded; a channel of one level (2/255) but for those is taken as it is.
     """
     flat = x.reshape(len(x), -1, x.shape[3])
     low, high = jnp.nanquantile(flat, jnp.asarray([ignored, 1 - ignored]), axis=1)[:, :, None, None]
-    return Fade(jnp.maximum((high - low) / 2, 1e-3), (high + low) / 2)
+    has_contrast = high - low > 1.5 * _LEVEL
+    return Fade(jnp.where(has_contrast, (high - low) / 2, 1.0), jnp.where(has_contrast, (high + low) / 2, 0.0))
 
 
 def scratches(x: jax.Array, width: int = 3, threshold: float = 0.25, length: int = 20) -> jax.Array:

@@ -31,6 +31,7 @@ _ROUNDING = 2 / 255 / math.sqrt(12)  # the deviation of what an 8-bit file leave
 _FOUND_NOISE = 0.025  # in [-1, 1]; below it is a clean picture's own texture
 _FOUND_BLUR = 1.0  # pixels; a sharp edge is told as 0.3 to 0.9
 _SHARP = 0.6  # pixels, of that
+_MOST_BLUR = 100  # pixels, as may be told; an estimate beyond it is of a picture that has no edge
 _FOUND_FADE = 0.75  # of the contrast that is left, in the channel that has the most
 _FOUND_QUALITY = 60  # of JPEG; better ones show little
 _SMALLEST = 8  # pixels a side that an estimate needs
@@ -128,7 +129,7 @@ def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Reci
     deviation, words = damaged.blur, "as told"
     if deviation is None:
         deviation, words = _sharpened(_blur_found(y)), "estimated"
-        if deviation == 0:
+        if not 0 < deviation <= _MOST_BLUR:
             raise UserError("no blur is found in the picture; tell its standard deviation in pixels with --blur")
     sigma_y, more = _noise(damaged, y)
     operator = _on(canvas, blur(gaussian_kernel(deviation)), grey=grey)
@@ -182,7 +183,7 @@ def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas
     sigma_y, words = _noise(damaged, y, contrast if is_faded else 1.0)
     noisy = sigma_y > _FOUND_NOISE or damaged.noise is not None
     deviation = _blur_found(y)
-    if deviation > _FOUND_BLUR:
+    if _FOUND_BLUR < deviation <= _MOST_BLUR:
         found += (f"a blur of {_sharpened(deviation):.2g} pixels (estimated)", *words)
         operator = _on(canvas, blur(gaussian_kernel(_sharpened(deviation))), grey=grey)
         return Recipe(y, operator, sigma_y, _LINEAR, found)

@@ -172,6 +172,16 @@ def test_auto_finds_what_happened():
             _words(clean, divisors=table)
 
 
+def test_where_no_edge_is_found_no_blur_is():
+    flat, ramp = np.full((24, 24, 1), -0.2, np.float32), np.linspace(-1, 1, 64 * 64, dtype=np.float32)
+    ramp = np.sort(ramp).reshape(64, 64, 1)
+    for smooth in (flat, ramp):
+        with pytest.raises(UserError, match="neither noise, blur nor fading"):
+            _words(smooth)
+        with pytest.raises(UserError, match="no blur is found .* --blur"):
+            _words(smooth, Degradation.DEBLUR)
+
+
 def test_an_old_photograph_is_found_faded_and_scratched_and_its_scratches_hide_no_fading():
     old = 0.5 * _steps()
     old[:, 37] = 1.0
