@@ -25,6 +25,7 @@ class Damaged:
     factor: int | None = None  # of the sides, by super-resolution
     quality: int | None = None  # of JPEG, 1 to 100
     divisors: Float[np.ndarray, "8 8"] | None = None  # of luma, from the JPEG file that it was read from
+    chroma: tuple[int, int] = (2, 2)  # rows and columns of the JPEG file that share a value of chroma
     evaluations: int = 25  # of the network, for each restoration
 
 

@@ -65,7 +65,7 @@ def check_picture(file: Path) -> int:
 def picture_size(file: Path) -> tuple[int, int]:
     """H, W of a picture as it is shown, from its header alone. BadExample when there is none."""
     with opened(file, None) as picture:
-        lies = picture.format != "TIFF" and _orientation(picture) >= 5  # Pillow has turned a TIFF's size itself
+        lies = picture.format != "TIFF" and orientation(picture) >= 5  # Pillow has turned a TIFF's size itself
         return (picture.width, picture.height) if lies else (picture.height, picture.width)
 
 
@@ -148,7 +148,7 @@ def deep_values(picture: Image.Image, kind: str | None, tags: Any) -> tuple[np.n
     return values, full
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation(picture: Image.Image) -> int:
     """EXIF's, 1 to 8."""
     try:
         return int(picture.getexif().get(274, 1))

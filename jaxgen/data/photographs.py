@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from jaxgen.data.decoder import ALPHA, deep_values, opaque, opened, upright, with_alpha
+from jaxgen.data.decoder import ALPHA, deep_values, opaque, opened, orientation, upright, with_alpha
 from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 
@@ -27,6 +27,7 @@ class Photograph:
     alpha: np.ndarray | None = None  # [H, W], of the pixels' type
     profile: bytes | None = None  # ICC, of the colours
     divisors: np.ndarray | None = None  # [8, 8] of a JPEG's luma, rows of vertical frequency
+    chroma: tuple[int, int] = (2, 2)  # rows and columns of a JPEG that share a value of chroma
 
     @property
     def largest(self) -> int:
@@ -128,10 +129,17 @@ def _photograph(file: Path, picture: Image.Image) -> Photograph:
     profile = picture.info.get("icc_profile") if picture.mode in _PROFILED else None
     tables = getattr(picture, "quantization", None)
     divisors = np.asarray(tables[0], np.float32).reshape(8, 8) if tables else None
+    chroma = _chroma(picture) if tables else (2, 2)
     pixels, alpha = _arrays(file, picture)
     if (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
-    return Photograph(np.ascontiguousarray(pixels), alpha, profile, divisors)
+    return Photograph(np.ascontiguousarray(pixels), alpha, profile, divisors, chroma)
+
+
+def _chroma(picture: Image.Image) -> tuple[int, int]:
+    """Of a JPEG that is not yet decoded, upright; 4:2:0, what most have, where Pillow cannot tell."""
+    down, right = {0: (1, 1), 1: (1, 2)}.get(JpegImagePlugin.get_sampling(picture), (2, 2))
+    return (right, down) if orientation(picture) >= 5 else (down, right)
 
 
 def _arrays(file: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -92,6 +92,14 @@ def test_the_tables_of_a_jpeg_file_are_in_their_natural_order(tmp_path):
     np.testing.assert_array_equal(read.divisors[0], [16, 11, 10, 16, 24, 40, 51, 61])  # ITU-T T.81, annex K
 
 
+def test_a_jpeg_file_tells_how_fine_its_chroma_is_upright(tmp_path):
+    turned = Image.Exif()
+    turned[274] = 6
+    for how, exif, chroma in ((0, None, (1, 1)), (1, None, (1, 2)), (1, turned, (2, 1)), (2, turned, (2, 2))):
+        file = _saved(tmp_path, _ramp(), "jpg", subsampling=how, **({} if exif is None else {"exif": exif}))
+        assert read_photograph(file).chroma == chroma
+
+
 def _frames(folder):
     return _saved(folder, _ramp(), "gif", save_all=True, append_images=[_ramp().rotate(90)])
 

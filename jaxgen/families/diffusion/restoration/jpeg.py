@@ -22,19 +22,21 @@ _TO_YCBCR = np.array(
 class Jpeg:
     """A picture [B, H, W, 1 or 3] in [-1, 1] written at a `quality` of 1 to 100 and read again.
 
-    The tables are those of libjpeg. Chroma is halved on both axes (4:2:0), as most writers do, and interpolated when
-    it is read. Rounding has the gradient 1 (straight-through), so that DPS has one; Aᵀ and A⁺ do not exist.
+    The tables are those of libjpeg. Chroma has one value for `chroma` rows and columns, (2, 2) (4:2:0) as most writers
+    do, and is interpolated when it is read. Rounding has the gradient 1 (straight-through), so that DPS has one; Aᵀ and
+    A⁺ do not exist.
     """
 
     quality: int = struct.field(pytree_node=False)
+    chroma: tuple[int, int] = struct.field(pytree_node=False, default=(2, 2))
 
     def forward(self, x: jax.Array) -> jax.Array:
         """The picture as it is read back, of x's shape."""
         _, height, width, channels = x.shape
         if channels not in (1, 3) or not 1 <= self.quality <= 100:
             raise UserError(f"JPEG has 1 or 3 channels and a quality of 1 to 100, not {channels} and {self.quality}")
-        block = 8 if channels == 1 else 16
-        padded = jnp.pad(x, ((0, 0), (0, -height % block), (0, -width % block), (0, 0)), mode="edge")
+        rows, columns = (8, 8) if channels == 1 else (8 * every for every in self.chroma)
+        padded = jnp.pad(x, ((0, 0), (0, -height % rows), (0, -width % columns), (0, 0)), mode="edge")
         levels = _rounded((padded + 1) * 127.5)
         read = self._grey(levels) if channels == 1 else self._coloured(levels)
         return _rounded(jnp.clip(read[:, :height, :width], 0, 255)) / 127.5 - 1
@@ -45,9 +47,9 @@ class Jpeg:
     def _coloured(self, levels: jax.Array) -> jax.Array:
         planes = levels @ _TO_YCBCR.T  # Y in 0 .. 255, Cb and Cr around 0
         luma = _compressed(planes[..., :1] - 128, _table(_LUMA, self.quality)) + 128
-        count, height, width, _ = planes.shape
-        halved = planes[..., 1:].reshape(count, height // 2, 2, width // 2, 2, 2).mean(axis=(2, 4))
-        chroma = _compressed(halved, _table(_CHROMA, self.quality))
+        (count, height, width, _), (down, right) = planes.shape, self.chroma
+        coarse = planes[..., 1:].reshape(count, height // down, down, width // right, right, 2).mean(axis=(2, 4))
+        chroma = _compressed(coarse, _table(_CHROMA, self.quality))
         chroma = jax.image.resize(chroma, (count, height, width, 2), "linear")  # libjpeg's weights, 3/4 and 1/4
         return jnp.concatenate([luma, chroma], axis=-1) @ np.linalg.inv(_TO_YCBCR).T
 

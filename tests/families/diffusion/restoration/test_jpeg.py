@@ -21,11 +21,11 @@ def picture(channels):
     return levels[None].astype(np.uint8)
 
 
-def read_back(levels, quality):
-    """What Pillow makes of it, 4:2:0."""
+def read_back(levels, quality, subsampling=2):
+    """What Pillow makes of it, 4:2:0 unless said otherwise."""
     file = io.BytesIO()
     Image.fromarray(levels[0] if levels.shape[-1] == 3 else levels[0, ..., 0]).save(
-        file, "JPEG", quality=quality, subsampling=2
+        file, "JPEG", quality=quality, subsampling=subsampling
     )
     return np.asarray(Image.open(file)).astype(np.float64).reshape(levels.shape)
 
@@ -37,6 +37,16 @@ def test_it_is_what_a_jpeg_file_holds(channels, quality, mean):
     lost = np.abs(ours - levels).mean()
     error = np.abs(ours - read_back(levels, quality))
     assert error.mean() < mean and error.mean() < lost / 3  # their transform has integers
+
+
+@pytest.mark.parametrize(("subsampling", "chroma"), [(0, (1, 1)), (1, (1, 2))], ids=["4:4:4", "4:2:2"])
+def test_chroma_may_be_finer(subsampling, chroma):
+    """A file that is read and written again stays what it is; under 4:2:0 its chroma would not."""
+    edges = np.kron(np.random.default_rng(0).integers(0, 255, (1, 8, 5, 3)), np.ones((1, 3, 4, 1))).astype(np.uint8)
+    levels = read_back(edges, 30, subsampling)
+    x = jnp.asarray(levels / 127.5 - 1, jnp.float32)
+    off, as_most = (float(jnp.abs(jax.jit(Jpeg(30, each).forward)(x) - x).mean()) * 127.5 for each in (chroma, (2, 2)))
+    assert off < 3 and as_most > 5 * off
 
 
 def test_the_gradient_passes_the_rounding_by():

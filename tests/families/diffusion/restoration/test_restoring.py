@@ -126,6 +126,12 @@ def test_a_restored_jpeg_is_the_same_file_when_it_is_compressed_again():
     assert np.mean(off) < 1 / 255  # the codes are y's; pixels are rounded to whole levels and clipped in between
 
 
+def test_a_jpeg_is_compressed_as_its_file_was():
+    damaged = Damaged(picture(16, 24, 3), Degradation.JPEG, quality=20, chroma=(1, 2))
+    _, operator, *_ = restoration_of(prior(constant(0.0), (16, 24, 3)), damaged).arguments
+    assert operator == Jpeg(20, (1, 2))
+
+
 def divisors(quality: int) -> np.ndarray:
     """[8, 8] of a file's luma, as Pillow writes it."""
     buffer = io.BytesIO()
@@ -178,7 +184,7 @@ def test_where_no_edge_is_found_no_blur_is():
     for smooth in (flat, ramp):
         with pytest.raises(UserError, match="neither noise, blur nor fading"):
             _words(smooth)
-        with pytest.raises(UserError, match="no blur is found .* --blur"):
+        with pytest.raises(UserError, match=r"no blur is found .* --blur"):
             _words(smooth, Degradation.DEBLUR)
 
 
