@@ -256,7 +256,8 @@ def _add_restore(verbs) -> None:
     where = "where to write the restored picture; before, after and their spread go beside it, to FIXED.sheet.png"
     verb.add_argument("--out", required=True, metavar="FIXED.png", help=where)
     verb.add_argument("--mask", metavar="M.png", help="inpaint, old-photo: a picture of its size, white: missing")
-    noise = "standard deviation of its noise as a part of the range from black to white: 0.05 (estimated)"
+    without = "(estimated; inpaint, super-resolution, colour: none)"
+    noise = f"standard deviation of its noise as a part of the range from black to white: 0.05 {without}"
     verb.add_argument("--noise", type=float, metavar="PART", help=noise)
     blur = "deblur: standard deviation of the Gaussian in pixels (estimated)"
     verb.add_argument("--blur", type=float, metavar="PIXELS", help=blur)

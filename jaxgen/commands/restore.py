@@ -78,6 +78,8 @@ def _places(out: str, read: Sequence[Path]) -> tuple[Path, Path]:
         for file in read:
             if place.resolve() == file.resolve() or (place.exists() and file.exists() and place.samefile(file)):
                 raise UserError(f"{place} is {file} itself, which is never overwritten; give another --out")
+        if place.is_dir():
+            raise UserError(f"{place} is a folder; give another --out")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}; make it, or give another --out")
     return path, beside

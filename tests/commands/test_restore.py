@@ -88,10 +88,13 @@ def test_no_file_that_is_read_is_ever_written(run, tmp_path):
     os.symlink(photo, tmp_path / "link.png")
     os.link(photo, tmp_path / "hard.png")
     (tmp_path / "deeper").mkdir()
+    (tmp_path / "folder.sheet.png").mkdir()
     spellings = [photo, tmp_path / "deeper" / ".." / "photo.png", tmp_path / "link.png", tmp_path / "hard.png"]
     for out in [*spellings, tmp_path / "fixed.png"]:
         with pytest.raises(UserError, match="is never overwritten"):
             restore(run, None, [], None, photo, str(out), Told("inpaint", mask=mask))
+    with pytest.raises(UserError, match=r"folder.sheet.png is a folder; give another --out"):
+        restore(run, None, [], None, photo, str(tmp_path / "folder.png"), Told("inpaint", mask=mask))
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
 
 

@@ -51,6 +51,21 @@ def test_a_known_average_is_itself_and_others_are_nearer_the_more_are_known():
     assert many < 0.01 < few
 
 
+def test_of_few_averages_the_factors_sum_to_one_and_no_others_that_do_are_nearer():
+    """Of one average alone nothing is left to choose; its parameters scaled down would be another network's."""
+    wanted = Profile(200, power_of(0.25))
+    assert combination([Profile(200, power_of(0.1))], wanted)[0] == pytest.approx(1)
+    known = [Profile(step, power_of(width)) for step in (160, 180, 200) for width in (0.05, 0.1)]
+    factors, distance = combination(known, wanted)
+    assert factors.sum() == pytest.approx(1)
+    τ = (np.arange(20_000) + 0.5) / 100
+    p = np.stack([np.where(τ <= t, (γ + 1) * (τ / t) ** γ / t, 0) for t, γ in [*known, wanted]])
+    # the gradient of the squared distance is the same along all factors
+    slopes = p[:-1] @ (factors @ p[:-1] - p[-1]) / 100
+    np.testing.assert_allclose(slopes, slopes.mean(), atol=1e-3 * np.abs(p @ p[-1] / 100).max())
+    np.testing.assert_allclose(distance, np.linalg.norm(factors @ p[:-1] - p[-1]) / np.linalg.norm(p[-1]), rtol=1e-2)
+
+
 def test_widths_that_no_average_has_are_refused_in_a_sentence():
     for width in (0.0, 0.3):
         with pytest.raises(UserError, match=r"width is .*give"):
