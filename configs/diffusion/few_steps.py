@@ -3,8 +3,10 @@
 Easy consistency tuning (arXiv 2406.14548). Train what it starts from first: `jaxgen train --config
 configs/diffusion/mnist.py --workdir runs/mnist`.
 
-    TFDS_DATA_DIR=... jaxgen train --config configs/diffusion/few_steps.py --workdir runs/few_steps
+    jaxgen train --config configs/diffusion/few_steps.py --workdir runs/few_steps
     jaxgen sample --workdir runs/few_steps --set task.sampler.steps=1 --out one.png
+
+Not run; `digits_few_steps.py` is, and about 20 minutes on two cores are to be expected of this one.
 """
 # SPDX-License-Identifier: Apache-2.0
 
