@@ -7,7 +7,7 @@ first: `jaxgen train --config configs/diffusion/emoji_prompt.py --workdir runs/e
     jaxgen train --config configs/diffusion/emoji_jpeg_reward.py --workdir runs/emoji_jpeg
     jaxgen evaluate --workdir runs/emoji_jpeg
 
-Not run yet: by how much the files shrink has not been measured.
+Expect no figure yet: it was not run, on two cores or elsewhere.
 """
 # SPDX-License-Identifier: Apache-2.0
 

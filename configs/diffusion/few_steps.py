@@ -6,7 +6,7 @@ configs/diffusion/mnist.py --workdir runs/mnist`.
     jaxgen train --config configs/diffusion/few_steps.py --workdir runs/few_steps
     jaxgen sample --workdir runs/few_steps --set task.sampler.steps=1 --out one.png
 
-Not run; `digits_few_steps.py` is, and about 20 minutes on two cores are to be expected of this one.
+Expect no figure yet: it was not run (`digits_few_steps.py` was); about 20 minutes on two cores.
 """
 # SPDX-License-Identifier: Apache-2.0
 
