@@ -221,15 +221,16 @@ class Diffusion:
             if self.spec.given and not (request.get("given") or self.condition_dropout):
                 names = " and ".join(name for name, _ in self.spec.given)
                 raise UserError(f"this run was never trained to draw without {names}; give one or more with --given")
-            high = min(self.sampler.start_noise or high, high)
             start = to_unit(begun["value"], self.levels)
-            if "known" in begun:
+            if "known" in begun:  # what is filled in begins as noise alone, whatever start_noise is
                 denoise, start = holding(denoise, start, begun["known"])
             elif self.sampler.start_noise is None:
                 raise UserError(
                     "pictures that samples begin from are changed whole, as they have no transparent pixels; set "
                     "task.sampler.start_noise, from about 0.3 (little is changed) to 3"
                 )
+            else:
+                high = min(self.sampler.start_noise, high)
         start = start + high * normal(key, row, self.spec.made.shape)
         sigmas = self.sampler.sigmas(self.process, self.sigma_min, high)
         table = self.sampler.table(sigmas, knobs_of(self.sampler, request))

@@ -306,6 +306,8 @@ def test_what_is_known_of_a_picture_is_kept_and_the_states_end_in_the_sample():
     made = values_of(jax.jit(task.sample)(variables, request, KEY))
     np.testing.assert_array_equal(made[:, :, :4], value[:, :, :4])
     assert np.any(made[:, :, 4:] != value[:, :, 4:])
+    less = sized(sampler=Heun(steps=4, start_noise=0.5))  # what is filled in begins as noise all the same
+    np.testing.assert_array_equal(values_of(jax.jit(less.sample)(variables, request, KEY)), made)
     states = values_of(jax.jit(task.states)(variables, request, KEY))
     assert states.shape == (5, 8, 8, 8, 1)  # 2 * 4 - 1 evaluations, and the sample
     assert np.mean(np.asarray(states[:, -1] == made)) > 0.99

@@ -138,6 +138,11 @@ def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Reci
 
 
 def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
+    if len(y) > 1:
+        raise UserError(
+            "JPEG codes a picture's colours together, and this run makes grey pictures; give a --workdir trained on "
+            "colour ones"
+        )
     quality, words = damaged.quality, "as told"
     if quality is None:
         if damaged.divisors is None:

@@ -216,6 +216,12 @@ def test_what_is_missing_or_makes_no_sense_is_told(degradation, known, sentence)
         restoration_of(prior(constant(0.0), (4, 4, 1)), Damaged(picture(9, 9, 1), Degradation(degradation), **known))
 
 
+def test_a_grey_model_does_not_undo_the_code_of_colours():
+    coloured = Damaged(picture(9, 9, 3), Degradation.JPEG, quality=10)
+    with pytest.raises(UserError, match="codes a picture's colours together"):
+        restoration_of(prior(constant(0.0), (4, 4, 1)), coloured)
+
+
 @pytest.mark.parametrize(
     ("degradation", "option"),
     [("denoise", "noise"), ("deblur", "blur"), ("old-photo", "mask"), ("auto", "degradation")],
