@@ -78,7 +78,10 @@ def owned(trainable: Any, params: Any) -> set[str]:
 
 # the encoder and decoder of one family stand for the other's by default, and so does one process of diffusion; by hand
 # all are tried
-BY_HAND = ("rnn-translation", "rnn-speech", "transformer-captions", "diffusion-flow", "diffusion-few-steps")
+BY_HAND = (
+    *("rnn-translation", "rnn-speech", "transformer-captions"),
+    *("diffusion-unet", "diffusion-flow", "diffusion-few-steps"),
+)
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
 )

@@ -57,7 +57,7 @@ def _whole():
     return after_steps(Parallel(data=1), 1)
 
 
-DEAR = ("transformer", "vae", "diffusion")
+DEAR = ("transformer", "vae", "diffusion", "diffusion-unet")
 
 
 @pytest.mark.parametrize("family", [pytest.param(f, marks=[pytest.mark.slow] * (f in DEAR)) for f in DIGITS])
