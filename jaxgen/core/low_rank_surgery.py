@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxgen.errors import UserError
 from jaxgen.types import Key, Params
@@ -34,30 +35,20 @@ class AddLowRank:
             raise UserError(f"start.surgery: rank is {self.rank}; give at least 1")
 
     def __call__(self, params: Params, key: Key) -> Params:
-        added, counter = [], iter(range(10_000))
-
-        def adapted(tree: Params, place: str) -> Params:
-            grown = {}
-            for name, part in tree.items():
-                if not isinstance(part, dict):
-                    continue
-                path = f"{place}{name}"
-                if re.search(self.layers, path) and getattr(part.get("kernel"), "ndim", 0) == 2:
-                    grown[name + SUFFIX] = self._pair(part["kernel"], jax.random.fold_in(key, next(counter)))
-                    added.append(path)
-                else:
-                    grown[name] = adapted(part, f"{path}/")
-            return {**tree, **grown}
-
-        found = adapted(params, "")
-        if not added:
+        leaves = flatten_dict(params, sep="/")
+        kernels = (path.removesuffix("/kernel") for path in leaves if path.endswith("/kernel"))
+        layers = [path for path in kernels if re.search(self.layers, path) and leaves[f"{path}/kernel"].ndim == 2]
+        if not layers:
             raise UserError(f"start.surgery: no dense layer of the start matches {self.layers!r}; give other `layers`")
-        return found
+        for number, path in enumerate(layers):
+            pair = self._pair(leaves[f"{path}/kernel"], jax.random.fold_in(key, number))
+            leaves |= {f"{path}{SUFFIX}/{name}/kernel": leaf for name, leaf in pair.items()}
+        return unflatten_dict(leaves, sep="/")
 
-    def _pair(self, kernel: jax.Array, key: Key) -> Params:
+    def _pair(self, kernel: jax.Array, key: Key) -> dict[str, jax.Array]:
         inside, outside = kernel.shape
         a = jax.random.normal(key, (inside, self.rank), jnp.float32) / np.sqrt(inside)
-        return {"in": {"kernel": a}, "out": {"kernel": jnp.zeros((self.rank, outside), jnp.float32)}}
+        return {"in": a, "out": jnp.zeros((self.rank, outside), jnp.float32)}
 
 
 @dataclass(frozen=True)
@@ -65,24 +56,14 @@ class MergeLowRank:
     """W + A B in the place of each W that has an A and a B: the network of before computes the same with it."""
 
     def __call__(self, params: Params, key: Key) -> Params:
-        def merged(tree: Params) -> Params:
-            kept = {}
-            for name, part in tree.items():
-                if name.endswith(SUFFIX):
-                    continue
-                pair = tree.get(name + SUFFIX)
-                if pair is not None:
-                    kept[name] = {**part, "kernel": part["kernel"] + _product(pair)}
-                else:
-                    kept[name] = merged(part) if isinstance(part, dict) else part
-            return kept
-
-        found = merged(params)
-        if jax.tree.structure(found) == jax.tree.structure(params):
+        leaves = flatten_dict(params, sep="/")
+        end = f"{SUFFIX}/in/kernel"
+        layers = [path.removesuffix(end) for path in leaves if path.endswith(end)]
+        if not layers:
             raise UserError("start.surgery: the start has nothing of low rank to merge; leave MergeLowRank out")
-        return found
-
-
-def _product(pair: Params) -> jax.Array:
-    """A B [D, E] in full precision, which an accelerator's default would round."""
-    return jnp.matmul(pair["in"]["kernel"], pair["out"]["kernel"], precision=jax.lax.Precision.HIGHEST)
+        for path in layers:
+            a, b = (leaves.pop(f"{path}{SUFFIX}/{name}/kernel") for name in ("in", "out"))
+            # in full precision: an accelerator's default would round the product
+            product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+            leaves[f"{path}/kernel"] = leaves[f"{path}/kernel"] + product
+        return unflatten_dict(leaves, sep="/")
