@@ -7,9 +7,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
-from jaxgen.families.diffusion.noise_features import noise_features
+from jaxgen.families.diffusion.noise_features import noise_condition
 from jaxgen.families.diffusion.text_attention import Text, TextAttention
-from jaxgen.nn.conditions import Condition, Conditioned
+from jaxgen.nn.conditions import Condition
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
@@ -19,7 +19,6 @@ from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _small = nn.initializers.normal(0.02)
-_unit = nn.initializers.normal(1.0)  # a class is heard from the first step on, as loud as the noise level
 
 
 class Block(nn.Module):
@@ -107,11 +106,7 @@ class DiffusionTransformer(nn.Module):
     ) -> Float[Array, "B H W C outputs"]:
         """`keys` [B] draw each row's dropout; None drops nothing."""
         dtype, dense = self.precision.dtype, self.precision.dense
-        condition = dense(self.width, name="noise_in")(noise_features(c_noise))
-        condition = dense(self.width, name="noise_out")(nn.silu(condition))  # [B, D]
-        if given is not None:
-            condition += Conditioned(self.width, _unit, name="condition")(given).astype(dtype)
-        text = None
+        condition, text = noise_condition(self.width, self.precision, c_noise, given), None  # [B, D]
         if given is not None and given.sequence is not None:
             *text, vector = self.text(given.sequence)
             condition += dense(self.width, kernel_init=_small, name="text_vector")(vector)

@@ -12,9 +12,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
-from jaxgen.families.diffusion.noise_features import noise_features
+from jaxgen.families.diffusion.noise_features import noise_condition
 from jaxgen.families.diffusion.text_attention import Text, TextAttention
-from jaxgen.nn.conditions import Condition, Conditioned
+from jaxgen.nn.conditions import Condition
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
@@ -165,14 +165,9 @@ class UNet(nn.Module):
 
     def _condition(self, c_noise: jax.Array, given: Condition | None, text: jax.Array | None) -> jax.Array:
         """[B, 4 * width]: what the blocks are told of noise level and condition."""
-        width, dense = 4 * self.width, self.precision.dense
-        condition = dense(width, name="noise_in")(noise_features(c_noise))
-        condition = dense(width, name="noise_out")(nn.silu(condition))
-        if given is not None:
-            unit = nn.initializers.normal(1.0)
-            condition += Conditioned(width, unit, name="condition")(given).astype(self.precision.dtype)
+        condition = noise_condition(4 * self.width, self.precision, c_noise, given)
         if text is not None:
-            condition += dense(width, name="text_vector")(text)
+            condition += self.precision.dense(4 * self.width, name="text_vector")(text)
         return nn.silu(condition)
 
     def _blocks(
