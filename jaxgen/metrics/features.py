@@ -2,21 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import flax.linen as nn
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
+from jaxgen.metrics.shipped_nets import decoded, in_parts
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.pixel_blocks import folded
 from jaxgen.types import Params
 
 SHAPE, LEVELS, CLASSES = (8, 8, 1), 17, 10  # of a digit's picture, its pixels, and the digits
 _WEIGHTS = Path(__file__).parent / "weights"
+_AT_ONCE = 2048  # pictures
 
 
 class DigitsNet(nn.Module):
@@ -81,11 +82,11 @@ class FeatureNet:
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """[N, D] float32 features of `images` [N, H, W, C] in levels."""
-        return _in_parts(lambda part: _applied(self.net, self.params, part)[0], images)
+        return in_parts(lambda part: _applied(self.net, self.params, part)[0], images, _AT_ONCE)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """[N, classes] float32 probability of each class for `images` [N, H, W, C] in levels."""
-        return _in_parts(lambda part: jax.nn.softmax(_applied(self.net, self.params, part)[1]), images)
+        return in_parts(lambda part: jax.nn.softmax(_applied(self.net, self.params, part)[1]), images, _AT_ONCE)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -93,26 +94,11 @@ def _applied(net: nn.Module, params: Params, images: jax.Array) -> tuple[jax.Arr
     return net.apply({"params": params}, images)
 
 
-def _in_parts(function, images: np.ndarray, size: int = 2048) -> np.ndarray:
-    """The function of at most `size` pictures at a time, which bounds the memory."""
-    parts = [images[first : first + size] for first in range(0, len(images), size)]
-    return np.concatenate([np.asarray(function(part)) for part in parts])
-
-
-def encode(params: Params) -> bytes:
-    """The weights as a safetensors file."""
-    from safetensors.numpy import save
-
-    return save({name: np.asarray(array) for name, array in flatten_dict(params, sep="/").items()})
-
-
 def decode(data: str, weights: bytes) -> FeatureNet:
     """The net for a data set of a safetensors file's bytes; SafetensorError when they are none."""
-    from safetensors.numpy import load as load_tensors
-
     kind, net, _ = NETS[data]
-    name = f"{kind}-{hashlib.sha256(weights).hexdigest()[:4]}"
-    return FeatureNet(name, net, unflatten_dict(load_tensors(weights), sep="/"))
+    name, arrays = decoded(kind, weights)
+    return FeatureNet(name, net, unflatten_dict(arrays, sep="/"))
 
 
 @functools.cache

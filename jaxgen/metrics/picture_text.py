@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
+from jaxgen.metrics.shipped_nets import decoded, in_parts
+from jaxgen.metrics.shipped_nets import encode as encode_arrays
 from jaxgen.ops.levels import to_unit
+from jaxgen.ops.pixel_blocks import folded
 from jaxgen.types import Params
 
 SIDE, LEVELS, PLACES = 32, 256, 16  # of a picture, its pixels, and the words of a name that are read
@@ -31,14 +33,11 @@ class PictureTower(nn.Module):
     @nn.compact
     def __call__(self, pictures: jax.Array) -> jax.Array:
         x = jnp.pad(to_unit(pictures, LEVELS), ((0, 0), (1, 0), (1, 0), (0, 0)), mode="edge")
-        size = SIDE // 2
         places = [(row, column) for row in range(3) for column in range(3)]
         x = jnp.concatenate([x[:, r : r + SIDE - 1 : 2, c : c + SIDE - 1 : 2] for r, c in places], axis=-1)
         x = nn.gelu(nn.Dense(48)(x))  # [B, 16, 16, 48]
-        while size > 4:
-            size //= 2
-            x = x.reshape(len(x), size, 2, size, 2, -1).transpose(0, 1, 3, 2, 4, 5).reshape(len(x), size, size, -1)
-            x = nn.gelu(nn.Dense(128)(x))
+        while x.shape[1] > 4:
+            x = nn.gelu(nn.Dense(128)(folded(x, 2)))
         x = nn.LayerNorm()(x.reshape(len(x), -1))  # [B, 4 * 4 * 128]
         return _unit(nn.Dense(_FEATURES)(x))
 
@@ -95,11 +94,12 @@ class ContrastiveNet:
 
     def pictures(self, pictures: np.ndarray) -> np.ndarray:
         """[N, 64] unit vectors of `pictures` [N, H, W, 3] in levels 0 .. 255, scaled to 32 x 32."""
-        return _in_parts(functools.partial(_pictures, self.params), pictures)
+        return in_parts(functools.partial(_pictures, self.params), pictures, _AT_ONCE)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """[N, 64] unit vectors."""
-        return _in_parts(functools.partial(_texts, len(self.words), self.params), tokens_of(texts, self.words))
+        encoder = functools.partial(_texts, len(self.words), self.params)
+        return in_parts(encoder, tokens_of(texts, self.words), _AT_ONCE)
 
 
 @jax.jit
@@ -113,25 +113,15 @@ def _texts(words: int, params: Params, tokens: jax.Array) -> jax.Array:
     return TextTower(words).apply({"params": params["text"]}, tokens)
 
 
-def _in_parts(function, rows: np.ndarray) -> np.ndarray:
-    return np.concatenate([function(rows[start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE)])
-
-
 def encode(params: Params, words: Sequence[str]) -> bytes:
     """Weights, and the words as bytes, as a safetensors file."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.asarray(array) for name, array in flatten_dict(params, sep="/").items()}
-    return save(arrays | {"words": np.frombuffer("\n".join(words).encode(), np.uint8)})
+    return encode_arrays(params, words=np.frombuffer("\n".join(words).encode(), np.uint8))
 
 
 def decode(weights: bytes) -> ContrastiveNet:
     """The net of a safetensors file's bytes; SafetensorError when they are none."""
-    from safetensors.numpy import load as load_tensors
-
-    arrays = load_tensors(weights)
+    name, arrays = decoded("emoji-contrastive", weights)
     words = tuple(arrays.pop("words").tobytes().decode().split("\n"))
-    name = f"emoji-contrastive-{hashlib.sha256(weights).hexdigest()[:4]}"
     return ContrastiveNet(name, words, unflatten_dict(arrays, sep="/"))
 
 

@@ -21,6 +21,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.data.emoji_captions import EmojiCaptions
 from jaxgen.metrics.picture_text import SIDE, PictureText, decode, encode, tokens_of
 from jaxgen.metrics.retrieval import retrieval
+from jaxgen.metrics.shipped_nets import shuffled
 from jaxgen.ops.augmentation import shifted
 from jaxgen.ops.rows import normal
 from jaxgen.types import Key, Params
@@ -53,12 +54,8 @@ def train(pictures: np.ndarray, tokens: np.ndarray, words: int, steps: int = _ST
     """The net's parameters after `steps` batches of `pictures` [N, 32, 32, 3] levels with their `tokens` [N, T]."""
     init_key, order_key, augment_key = jax.random.split(jax.random.key(0), 3)
     params = jax.jit(PictureText(words).init)(init_key, pictures[:1], tokens[:1])["params"]
-    opt_state, batches = _OPTIMISER.init(params), max(1, len(pictures) // _BATCH)
-    for number in range(steps):
-        epoch, place = divmod(number, batches)
-        if place == 0:
-            order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), len(pictures)))
-        rows = order[place * _BATCH : (place + 1) * _BATCH]
+    opt_state = _OPTIMISER.init(params)
+    for number, rows in enumerate(shuffled(order_key, len(pictures), _BATCH, steps)):
         key = jax.random.fold_in(augment_key, number)
         params, opt_state, loss = _step(params, opt_state, (pictures[rows], tokens[rows]), key)
         if number % 100 == 0:

@@ -19,7 +19,8 @@ from flax import linen as nn
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.data.pictures import Pictures
-from jaxgen.metrics.features import NETS, decode, encode
+from jaxgen.metrics.features import NETS, decode
+from jaxgen.metrics.shipped_nets import encode, shuffled
 from jaxgen.types import Key, Params
 
 _BATCH = 64
@@ -75,13 +76,8 @@ def train(images: np.ndarray, labels: np.ndarray, recipe: Recipe, net: nn.Module
     init_key, order_key, augment_key = jax.random.split(jax.random.key(0), 3)
     params = jax.jit(net.init)(init_key, images[:1])["params"]
     opt_state = recipe.optimiser.init(params)
-    batches = len(images) // _BATCH
     # from the host: gradients of convolutions inside lax.scan are slow on a CPU
-    for number in range(recipe.steps if steps is None else steps):
-        epoch, place = divmod(number, batches)
-        if place == 0:
-            order = np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), len(images)))
-        rows = order[place * _BATCH : (place + 1) * _BATCH]
+    for number, rows in enumerate(shuffled(order_key, len(images), _BATCH, recipe.steps if steps is None else steps)):
         batch = images[rows], labels[rows]
         params, opt_state = _step(recipe, net, params, opt_state, batch, jax.random.fold_in(augment_key, number))
     return params

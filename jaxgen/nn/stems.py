@@ -131,10 +131,9 @@ class PictureStem(nn.Module):
         x = picture.astype(self.precision.dtype)
         for number in range(self.layers):
             x = nn.gelu(nn.Conv(self.channels, (3, 3), dtype=self.precision.dtype, name=f"convolution_{number}")(x))
-        size, height, width, channels = x.shape
+        size, height, width, _ = x.shape
         down, across = self.grid(height, width)
-        x = x.reshape(size, down, self.patch, across, self.patch, channels)
-        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(size * down * across, self.patch**2 * channels)
+        x = folded(x, self.patch).reshape(size * down * across, -1)
         x = nn.gelu(self.precision.dense(self.hidden, name="patch")(x))
         x = self.precision.dense(features, name="out")(x).reshape(size, down * across, features)
         place = self.param("place", normal(0.02), (down * across, features), jnp.float32)

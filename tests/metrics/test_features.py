@@ -13,7 +13,8 @@ from jaxgen import metrics
 from jaxgen.data.builtin import digits
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
-from jaxgen.metrics.features import NETS, DigitsNet, decode, encode, load, log_probabilities
+from jaxgen.metrics.features import NETS, DigitsNet, decode, load, log_probabilities
+from jaxgen.metrics.shipped_nets import encode
 from jaxgen.metrics.train_feature_net import RECIPES, augment, train
 from tests.data.batches import given, made
 
