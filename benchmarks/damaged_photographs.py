@@ -17,6 +17,8 @@ from skimage import data
 from skimage.filters import gaussian
 from skimage.transform import resize
 
+from jaxgen.metrics.psnr import psnr_db
+
 SIDE = 256
 DAMAGED = {"scratched.png": "camera.png", "compressed.jpg": "astronaut.png", "blurred.png": "coffee.png"}
 
@@ -37,7 +39,13 @@ def main(folder: Path) -> None:
     for name, original in DAMAGED.items():
         fixed = f"{Path(name).stem}_fixed.png"
         for picture in (name, fixed) if (folder / fixed).exists() else (name,):
-            print(f"{picture}: {psnr_db(folder / picture, folder / original):.2f} dB")
+            (near,) = psnr_db(pixels(folder / picture), pixels(folder / original), 255)
+            print(f"{picture}: {near:.2f} dB")
+
+
+def pixels(file: Path) -> np.ndarray:
+    """[1, H, W, 3]."""
+    return np.asarray(Image.open(file).convert("RGB"))[None]
 
 
 def resized(pixels: np.ndarray) -> np.ndarray:
@@ -57,11 +65,6 @@ def scratched(grey: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 def save(values: np.ndarray, file: Path, **options) -> None:
     Image.fromarray(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)).save(file, **options)
-
-
-def psnr_db(one: Path, other: Path) -> float:
-    a, b = (np.asarray(Image.open(file).convert("RGB"), np.float64) for file in (one, other))
-    return float(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from jaxgen.families.diffusion.restoration import guided, projected
 from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel, motion_kernel
 from jaxgen.families.diffusion.restoration.operators import Downsample, Identity, Mask, Spectral, old_photo
 from jaxgen.families.diffusion.restoration.steps import Measured, Start, time_travel
-from jaxgen.nn.conditions import condition_of
+from jaxgen.metrics.psnr import psnr_db
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
@@ -100,9 +100,8 @@ def tasks(side: int) -> Iterator[Task]:
 def measures(restored: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
     """Means over [N, H, W, C] in [-1, 1]: PSNR in dB and SSIM, of levels 0 to 255."""
     ours, true = (np.rint((np.clip(x, -1, 1) + 1) * 127.5) for x in (restored, clean))
-    errors = np.mean((ours - true) ** 2, axis=(1, 2, 3))
     alike = [structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in zip(ours, true, strict=True)]
-    return float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-9)))), float(np.mean(alike))
+    return float(psnr_db(ours, true, 255).mean()), float(np.mean(alike))
 
 
 def restorations(solver: Solver, task: Task, y: jax.Array, trained: Trained, count: int) -> np.ndarray:
@@ -112,13 +111,8 @@ def restorations(solver: Solver, task: Task, y: jax.Array, trained: Trained, cou
 
     @jax.jit
     def some(variables: Any, y: jax.Array, rows: jax.Array) -> jax.Array:
-        condition = condition_of(game.spec, {"row": rows})  # nothing is given
-
-        def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            return game.denoiser(variables.params, x, σ, condition)
-
         start = sigmas[0] * normal(KEY, rows, game.spec.made.shape)
-        measured = Measured(denoise, task.operator, y, SIGMA_Y)
+        measured = Measured(game.prior(variables), task.operator, y, SIGMA_Y)
         return solver.solve(measured, Start(start, jnp.asarray(sigmas), KEY, rows))
 
     rows = jnp.arange(len(y))

@@ -1,7 +1,6 @@
 """Held-out digits, damaged and restored by the diffusion run that the demo trains; a section of its page."""
 # SPDX-License-Identifier: Apache-2.0
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from jaxgen.families.diffusion.restoration.operators import Identity, Mask, Spec
 from jaxgen.families.diffusion.restoration.projected import diffpir, posterior
 from jaxgen.families.diffusion.restoration.steps import Measured, Start
 from jaxgen.metrics.features import load
-from jaxgen.nn.conditions import condition_of
+from jaxgen.metrics.psnr import psnr_db
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
@@ -50,7 +49,7 @@ def restore_digits(run: Path) -> None:
         pictures = [np.asarray(to_levels(x, levels)) for x in (y, found)]
         shown += [part[:SHOWN] for part in pictures]
         seen = [float(np.mean(net.probabilities(x).argmax(axis=1) == classes)) for x in pictures]
-        near = [f"{psnr_db(x, clean):.1f} dB" for x in (y, found)]
+        near = [f"{psnr_db(np.clip(x, -1, 1), clean, 2).mean():.1f} dB" for x in (y, found)]
         rows.append([name, *near, *(f"{100 * part:.1f} %" for part in seen)])
     write_whole(run / SHEET, image_grid(levels_to_pixels(np.concatenate(shown), levels), SHOWN, 6))
     write_whole(run / FIGURES, json.dumps(rows, indent=2) + "\n")
@@ -65,24 +64,13 @@ def restored(trained, measured: Measured, key: jax.Array) -> jax.Array:
     sigmas = schedule(STEPS, min(task.sigma_min, top / 2), top)
     solve: Callable = posterior if is_denoising else diffpir
 
-    @functools.partial(jax.jit)
+    @jax.jit
     def one(variables, y: jax.Array, rows: jax.Array) -> jax.Array:
-        condition = condition_of(task.spec, {"row": rows})  # of no known class
-
-        def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            return task.denoiser(variables.params, x, σ, condition)
-
         start = y if is_denoising else top * normal(key, rows, task.spec.made.shape)
-        return solve(measured._replace(denoise=denoise, y=y), Start(start, sigmas, key, rows))
+        return solve(measured._replace(denoise=task.prior(variables), y=y), Start(start, sigmas, key, rows))
 
     rows = jnp.arange(len(measured.y))
     return sum(one(trained.variables, measured.y, rows + n * len(rows)) for n in range(RESTORATIONS)) / RESTORATIONS
-
-
-def psnr_db(x: jax.Array, clean: jax.Array) -> float:
-    """The mean over the pictures, of values clipped to [-1, 1], whose range is 2."""
-    errors = jnp.mean((jnp.clip(x, -1, 1) - clean) ** 2, axis=(1, 2, 3))
-    return float(jnp.mean(10 * jnp.log10(4 / errors)))
 
 
 def trial(run: Path) -> Trial:

@@ -40,11 +40,12 @@ def restored(
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
     key, advance = jax.random.key(seed), _compiled(trained, restoration)
+    begin = jax.jit(restoration.begin)
     mean, squares = 0.0, 0.0  # Welford's sums: no more than one restoration is held
     with Work(count * restoration.steps, "calls of the network") as work:
         for number in range(count):
             row = _rows(restoration, number)
-            x = jax.jit(restoration.begin)(restoration.arguments, key, row)
+            x = begin(restoration.arguments, key, row)
             for step in range(restoration.steps):
                 if stopped():
                     raise Stopped

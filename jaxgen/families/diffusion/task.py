@@ -254,16 +254,12 @@ class Diffusion:
     def restoration(self, damaged: Damaged) -> Restoration:
         """The model as a prior over pictures of any kind."""
         check_any_kind(self.spec, self.condition_dropout)
-
-        def prior(variables: Variables) -> Denoise:
-            def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-                anything = condition_of(self.spec, {"row": jnp.arange(len(x))})
-                return self.denoiser(variables.params, x, σ, anything)
-
-            return denoise
-
         sizes = self.spec.made.shape, self.network.multiple, self.sigma_min, self.sigma_max
-        return restoration_of(Prior(prior, *sizes), damaged)
+        return restoration_of(Prior(self.prior, *sizes), damaged)
+
+    def prior(self, variables: Variables) -> Denoise:
+        """D(x, σ) of pictures of any kind, however many."""
+        return lambda x, σ: self._denoise(variables.params, {"row": jnp.arange(len(x))}, None)(x, σ)
 
     @property
     def needs_given(self) -> bool:

@@ -3,6 +3,7 @@
 
 import enum
 import functools
+import itertools
 import math
 from collections.abc import Callable
 
@@ -174,7 +175,7 @@ class UNet(nn.Module):
         self, condition: jax.Array, text: Text | None, keys: jax.Array | None
     ) -> Callable[..., jax.Array]:
         """A function that sends features through a block of a name and a level; each has a dropout of its own."""
-        kind, drawn = self.remat.of(ResidualBlock), iter(range(10_000))
+        kind, drawn = self.remat.of(ResidualBlock), itertools.count()
 
         def through(name: str, h: jax.Array, level: int, scale: float = 1) -> jax.Array:
             features, heads = self.width * self.widths[level], self.heads if level in self.attention else 0
