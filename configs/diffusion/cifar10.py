@@ -6,7 +6,7 @@ DDPM++'s blocks (arXiv 2011.13456) under EDM (arXiv 2206.00364), attention on th
     jaxgen train --config configs/diffusion/cifar10.py --workdir runs/cifar10
     jaxgen evaluate --workdir runs/cifar10
 
-Expect no figure yet: it was not run; 10,000 steps take about three hours on two cores of an AMD EPYC.
+Expect no figure yet: it was not run, on two cores or elsewhere.
 """
 # SPDX-License-Identifier: Apache-2.0
 

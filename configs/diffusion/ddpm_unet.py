@@ -1,7 +1,6 @@
 """The U-Net that EDM trains on CIFAR-10, for accelerators: 128 channels, 4 blocks a level, attention at 16x16.
 
-EDM (arXiv 2206.00364, its conditional DDPM++ of table 7); not among it: the non-leaking augmentation, which the paper
-gives up to 0.3 of its Frechet distance.
+EDM (arXiv 2206.00364, its conditional DDPM++ of table 7), without the paper's non-leaking augmentation.
 
     jaxgen train --config configs/diffusion/ddpm_unet.py --workdir runs/ddpm_unet
 

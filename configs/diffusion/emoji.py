@@ -5,7 +5,7 @@ DiT (arXiv 2212.09748) under EDM (arXiv 2206.00364), on OpenMoji's drawings at 3
     jaxgen train --config configs/diffusion/emoji.py --workdir runs/emoji
     jaxgen sample --workdir runs/emoji --out samples.png
 
-Expect no figure yet: it was not run; about 25 minutes on two cores, as `emoji_prompt.py` takes.
+Expect no figure yet: it was not run, on two cores or elsewhere.
 """
 # SPDX-License-Identifier: Apache-2.0
 

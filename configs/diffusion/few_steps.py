@@ -6,7 +6,7 @@ configs/diffusion/mnist.py --workdir runs/mnist`.
     jaxgen train --config configs/diffusion/few_steps.py --workdir runs/few_steps
     jaxgen sample --workdir runs/few_steps --set task.sampler.steps=1 --out one.png
 
-Expect no figure yet: it was not run (`digits_few_steps.py` was); about 20 minutes on two cores.
+Expect no figure yet: it was not run, on two cores or elsewhere (`digits_few_steps.py` was).
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -5,8 +5,8 @@ DiT (arXiv 2212.09748) under EDM (arXiv 2206.00364), with class guidance (arXiv 
     jaxgen train --config configs/diffusion/mnist.py --workdir runs/mnist
     jaxgen evaluate --workdir runs/mnist
 
-Expect no figure yet: it was not run to its end; 7,000 steps take 52 minutes on two cores of an AMD EPYC with AVX-512
-(285 pictures/s).
+Expect no figure yet: it was not run to its end. Its first steps went at 285 pictures/s on two cores of an AMD EPYC with
+AVX-512.
 """
 # SPDX-License-Identifier: Apache-2.0
 
