@@ -10,6 +10,7 @@ import jax
 from jaxgen.atomic_write import write_whole
 from jaxgen.core.task import Attending, Gradual
 from jaxgen.errors import UserError
+from jaxgen.modalities.presentation import Presentation
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, Stopped
@@ -18,6 +19,7 @@ from jaxgen.running.stopping import Stop
 from jaxgen.running.streaming import stream
 from jaxgen.running.trained import load_trained
 from jaxgen.standard_streams import put_out
+from jaxgen.types import Batch
 
 _PICTURES_AND_SOUNDS = ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "wav", "mp3", "flac", "mp4")
 
@@ -64,14 +66,7 @@ def sample(
     if attention is not None:
         weights = jax.device_get(jax.jit(task.attention)(trained.variables, samples))
         _write(presentation.attention(samples, weights), Path(attention), "--attention")
-    if steps:
-        _write(presentation.show_states(samples), Path(out), "--out")
-        put_out(out)
-        return 0
-    lines, artefact = presentation.lines(samples), presentation.show(samples)
-    shown = not artefact.is_text and out is not None and Path(out).suffix.lower() == f".{artefact.suffix}"
-    if lines is not None and not shown:
-        artefact = Artefact("txt", "\n".join(lines).encode())
+    artefact = presentation.show_states(samples) if steps else _artefact(presentation, samples, out)
     if out is None and artefact.is_text:
         put_out(artefact.content.decode())
         return 0
@@ -79,6 +74,13 @@ def sample(
     _write(artefact, path, "--out")
     put_out(path)
     return 0
+
+
+def _artefact(presentation: Presentation, samples: Batch, out: str | None) -> Artefact:
+    """Samples that can be written a line each are, unless `out` is a file of the kind that shows what was given too."""
+    lines, artefact = presentation.lines(samples), presentation.show(samples)
+    shown = not artefact.is_text and out is not None and Path(out).suffix.lower() == f".{artefact.suffix}"
+    return artefact if lines is None or shown else Artefact("txt", "\n".join(lines).encode())
 
 
 def _write(artefact: Artefact, path: Path, option: str) -> None:
