@@ -14,6 +14,7 @@ from jaxgen.errors import UserError
 from jaxgen.nn.dropout import numbered
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sound import Features, LogMel, SpecAugment
+from jaxgen.ops.pixel_blocks import folded
 
 _CENTRE, _SCALE = -6.0, 5.0  # nats; between silence and full scale: what follows sees numbers around 0
 
