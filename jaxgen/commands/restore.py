@@ -95,8 +95,8 @@ def _damaged(before: Photograph, mask: Path | None, told: Told) -> Damaged:
             f"{height} x {width} pixels become more than {MOST_PIXELS:,} at --factor {factor}; cut the picture"
         )
     missing = None if mask is None else read_mask(mask, (height, width))
-    known = told.noise, told.blur, factor, told.quality, before.divisors, before.chroma, told.evaluations
-    return Damaged(before.unit, degradation, missing, *known)
+    known = told.noise, told.blur, factor, told.quality, before.divisors, before.chroma, before.orientation
+    return Damaged(before.unit, degradation, missing, *known, told.evaluations)
 
 
 def _kept(before: Photograph, after: Photograph, damaged: Damaged) -> Photograph:

@@ -26,6 +26,7 @@ class Damaged:
     quality: int | None = None  # of JPEG, 1 to 100
     divisors: Float[np.ndarray, "8 8"] | None = None  # of luma, from the JPEG file that it was read from
     chroma: tuple[int, int] = (2, 2)  # rows and columns of the JPEG file that share a value of chroma
+    orientation: int = 1  # EXIF's, 1 to 8, by which the JPEG file's picture was turned to this one
     evaluations: int = 25  # of the network, for each restoration
 
 

@@ -149,11 +149,12 @@ def deep_values(picture: Image.Image, kind: str | None, tags: Any) -> tuple[np.n
 
 
 def orientation(picture: Image.Image) -> int:
-    """EXIF's, 1 to 8."""
+    """EXIF's, 1 to 8; 1, as it is stored, for any other number."""
     try:
-        return int(picture.getexif().get(274, 1))
+        number = picture.getexif().get(274, 1)
     except _BROKEN_EXIF:
         return 1
+    return int(number) if number in range(1, 9) else 1
 
 
 @functools.cache

@@ -26,8 +26,9 @@ class Photograph:
     pixels: np.ndarray
     alpha: np.ndarray | None = None  # [H, W], of the pixels' type
     profile: bytes | None = None  # ICC, of the colours
-    divisors: np.ndarray | None = None  # [8, 8] of a JPEG's luma, rows of vertical frequency
-    chroma: tuple[int, int] = (2, 2)  # rows and columns of a JPEG that share a value of chroma
+    divisors: np.ndarray | None = None  # [8, 8] of a JPEG's luma as it is stored, rows of vertical frequency
+    chroma: tuple[int, int] = (2, 2)  # rows and columns of a JPEG, as it is stored, that share a value of chroma
+    orientation: int = 1  # EXIF's, 1 to 8, by which a JPEG was turned upright
 
     @property
     def largest(self) -> int:
@@ -129,17 +130,16 @@ def _photograph(file: Path, picture: Image.Image) -> Photograph:
     profile = picture.info.get("icc_profile") if picture.mode in _PROFILED else None
     tables = getattr(picture, "quantization", None)
     divisors = np.asarray(tables[0], np.float32).reshape(8, 8) if tables else None
-    chroma = _chroma(picture) if tables else (2, 2)
+    chroma, turned = (_chroma(picture), orientation(picture)) if tables else ((2, 2), 1)
     pixels, alpha = _arrays(file, picture)
     if (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
-    return Photograph(np.ascontiguousarray(pixels), alpha, profile, divisors, chroma)
+    return Photograph(np.ascontiguousarray(pixels), alpha, profile, divisors, chroma, turned)
 
 
 def _chroma(picture: Image.Image) -> tuple[int, int]:
-    """Of a JPEG that is not yet decoded, upright; 4:2:0, what most have, where Pillow cannot tell."""
-    down, right = {0: (1, 1), 1: (1, 2)}.get(JpegImagePlugin.get_sampling(picture), (2, 2))
-    return (right, down) if orientation(picture) >= 5 else (down, right)
+    """Of a JPEG that is not yet decoded; 4:2:0, what most have, where Pillow cannot tell."""
+    return {0: (1, 1), 1: (1, 2)}.get(JpegImagePlugin.get_sampling(picture), (2, 2))
 
 
 def _arrays(file: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -92,12 +92,13 @@ def test_the_tables_of_a_jpeg_file_are_in_their_natural_order(tmp_path):
     np.testing.assert_array_equal(read.divisors[0], [16, 11, 10, 16, 24, 40, 51, 61])  # ITU-T T.81, annex K
 
 
-def test_a_jpeg_file_tells_how_fine_its_chroma_is_upright(tmp_path):
-    turned = Image.Exif()
-    turned[274] = 6
-    for how, exif, chroma in ((0, None, (1, 1)), (1, None, (1, 2)), (1, turned, (2, 1)), (2, turned, (2, 2))):
-        file = _saved(tmp_path, _ramp(), "jpg", subsampling=how, **({} if exif is None else {"exif": exif}))
-        assert read_photograph(file).chroma == chroma
+def test_a_jpeg_file_tells_how_fine_its_chroma_is_and_how_it_is_turned(tmp_path):
+    for how, tag, chroma, orientation in ((0, 1, (1, 1), 1), (1, 6, (1, 2), 6), (2, 9, (2, 2), 1)):
+        exif = Image.Exif()
+        exif[274] = tag
+        read = read_photograph(_saved(tmp_path, _ramp(), "jpg", subsampling=how, exif=exif))
+        assert (read.chroma, read.orientation) == (chroma, orientation)
+        assert read.pixels.shape[:2] == ((4, 6) if orientation == 6 else (6, 4))
 
 
 def _frames(folder):

@@ -23,18 +23,24 @@ class Jpeg:
     """A picture [B, H, W, 1 or 3] in [-1, 1] written at a `quality` of 1 to 100 and read again.
 
     The tables are those of libjpeg. Chroma has one value for `chroma` rows and columns, (2, 2) (4:2:0) as most writers
-    do, and is interpolated when it is read. Rounding has the gradient 1 (straight-through), so that DPS has one; Aᵀ and
-    A⁺ do not exist.
+    do, and is interpolated when it is read. Its blocks of 8 x 8 begin at the corner of the picture as it was stored,
+    which EXIF's `orientation`, 1 to 8, turned to x. Rounding has the gradient 1 (straight-through), so that DPS has
+    one; Aᵀ and A⁺ do not exist.
     """
 
     quality: int = struct.field(pytree_node=False)
     chroma: tuple[int, int] = struct.field(pytree_node=False, default=(2, 2))
+    orientation: int = struct.field(pytree_node=False, default=1)
 
     def forward(self, x: jax.Array) -> jax.Array:
         """The picture as it is read back, of x's shape."""
-        _, height, width, channels = x.shape
+        channels = x.shape[3]
         if channels not in (1, 3) or not 1 <= self.quality <= 100:
             raise UserError(f"JPEG has 1 or 3 channels and a quality of 1 to 100, not {channels} and {self.quality}")
+        return _shown(self._read_back(_stored(x, self.orientation)), self.orientation)
+
+    def _read_back(self, x: jax.Array) -> jax.Array:
+        _, height, width, channels = x.shape
         rows, columns = (8, 8) if channels == 1 else (8 * every for every in self.chroma)
         padded = jnp.pad(x, ((0, 0), (0, -height % rows), (0, -width % columns), (0, 0)), mode="edge")
         levels = _rounded((padded + 1) * 127.5)
@@ -52,6 +58,23 @@ class Jpeg:
         chroma = _compressed(coarse, _table(_CHROMA, self.quality))
         chroma = jax.image.resize(chroma, (count, height, width, 2), "linear")  # libjpeg's weights, 3/4 and 1/4
         return jnp.concatenate([luma, chroma], axis=-1) @ np.linalg.inv(_TO_YCBCR).T
+
+
+def _shown(stored: jax.Array, orientation: int) -> jax.Array:
+    """[B, H, W, C] upright, by EXIF's orientation (Exif 2.32, tag 274)."""
+    turned = stored.swapaxes(1, 2) if orientation >= 5 else stored
+    return jnp.flip(turned, _flipped(orientation))
+
+
+def _stored(shown: jax.Array, orientation: int) -> jax.Array:
+    """The inverse of `_shown`."""
+    turned = jnp.flip(shown, _flipped(orientation))
+    return turned.swapaxes(1, 2) if orientation >= 5 else turned
+
+
+def _flipped(orientation: int) -> tuple[int, ...]:
+    """The axes along which an upright picture runs against the stored one."""
+    return (1,) * (orientation in (3, 4, 7, 8)) + (2,) * (orientation in (2, 3, 6, 7))
 
 
 def nearest_quality(divisors: np.ndarray) -> int:

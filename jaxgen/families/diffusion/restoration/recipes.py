@@ -151,7 +151,8 @@ def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe
     solve = functools.partial(consistent, decoded=_on(canvas, grey=grey))
     found = (f"JPEG of quality {quality} ({words})",)
     near = canvas.padded(y.repeat(3, axis=3) if grey else y)
-    return Recipe(y, Jpeg(quality, damaged.chroma), 0.0, solve, found, Beginning(near, _HIDES_CODE))
+    code = Jpeg(quality, damaged.chroma, damaged.orientation)
+    return Recipe(y, code, 0.0, solve, found, Beginning(near, _HIDES_CODE))
 
 
 def _old_photo(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen.data.photographs import read_photograph
 from jaxgen.errors import UserError
-from jaxgen.families.diffusion.restoration.jpeg import Jpeg
+from jaxgen.families.diffusion.restoration.jpeg import Jpeg, nearest_quality
 
 
 def picture(channels):
@@ -47,6 +48,27 @@ def test_chroma_may_be_finer(subsampling, chroma):
     x = jnp.asarray(levels / 127.5 - 1, jnp.float32)
     off, as_most = (float(jnp.abs(jax.jit(Jpeg(30, each).forward)(x) - x).mean()) * 127.5 for each in (chroma, (2, 2)))
     assert off < 3 and as_most > 5 * off
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_file_that_exif_turns_stays_what_it_is(orientation, tmp_path):
+    """Read upright and coded again where its blocks were. Its sides are no multiples of a block's; the other corner's
+    blocks, and the tables of the other axis, would change it.
+    """
+    edges = np.kron(np.random.default_rng(0).integers(0, 255, (6, 5, 3)), np.ones((3, 4, 1))).astype(np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(edges[:, :19]).save(tmp_path / "x.jpg", quality=20, subsampling=1, exif=exif)
+    read = read_photograph(tmp_path / "x.jpg")
+    assert read.pixels.shape[:2] == ((18, 19) if orientation < 5 else (19, 18))
+    code = Jpeg(nearest_quality(read.divisors), read.chroma, read.orientation)
+    assert code.quality == 20
+
+    def off(code):
+        return float(np.abs(np.asarray(code.forward(jnp.asarray(read.unit[None]))) - read.unit).mean()) * 127.5
+
+    others = [off(code.replace(orientation=other)) for other in range(1, 9) if other != orientation]
+    assert off(code) < 3 and min(others) > 1.5 * off(code)
 
 
 def test_the_gradient_passes_the_rounding_by():

@@ -127,9 +127,9 @@ def test_a_restored_jpeg_is_the_same_file_when_it_is_compressed_again():
 
 
 def test_a_jpeg_is_compressed_as_its_file_was():
-    damaged = Damaged(picture(16, 24, 3), Degradation.JPEG, quality=20, chroma=(1, 2))
+    damaged = Damaged(picture(16, 24, 3), Degradation.JPEG, quality=20, chroma=(1, 2), orientation=6)
     _, operator, *_ = restoration_of(prior(constant(0.0), (16, 24, 3)), damaged).arguments
-    assert operator == Jpeg(20, (1, 2))
+    assert operator == Jpeg(20, (1, 2), 6)
 
 
 def divisors(quality: int) -> np.ndarray:
