@@ -37,18 +37,36 @@ def read_picture(file: Path | IO[bytes], shape: tuple[int, int, int], place: str
         return fitted(picture, shape)
 
 
-def read_opaque(file: Path | IO[bytes], size: tuple[int, int], place: str | None = None) -> np.ndarray | None:
-    """[H, W] bool: where the picture that `read_picture` gives is opaque; None where it is everywhere."""
+def read_known(
+    file: Path | IO[bytes], shape: tuple[int, int, int], place: str | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The picture as `read_picture`, and [H, W] bool: where all that a pixel covers is opaque; None: everywhere.
+
+    What is transparent has the nearest opaque colour in place of white, so that scaling brings no white to the others.
+    """
     with opened(file, place) as picture:
         picture = upright(picture)
         if not (picture.mode in ALPHA and picture.has_transparency_data):
-            return None
-        alpha = with_alpha(picture).getchannel("A")
-        height, width = size
-        # a pixel of the picture is known where all that it was scaled from is
-        whole = ImageOps.fit(alpha, (width, height), Image.Resampling.BOX) if alpha.size != (width, height) else alpha
-        opaque_there = np.asarray(whole) == 255
-        return None if opaque_there.all() else opaque_there
+            return fitted(picture, shape), None
+        whole = with_alpha(picture)
+        alpha, (height, width, _) = whole.getchannel("A"), shape
+        covered = alpha if alpha.size == (width, height) else ImageOps.fit(alpha, (width, height), Image.Resampling.BOX)
+        known = np.asarray(covered) == 255
+        if known.all():
+            return fitted(picture, shape), None
+        return fitted(_spread(whole), shape), known
+
+
+def _spread(picture: Image.Image) -> Image.Image:
+    """RGB of an RGBA picture, each pixel that is not opaque of the colour of the nearest that is, if there is one."""
+    from scipy.ndimage import distance_transform_edt
+
+    values = np.asarray(picture)
+    hidden = values[..., 3] < 255
+    if not hidden.all():
+        _, (rows, columns) = distance_transform_edt(hidden, return_indices=True)
+        values = values[rows, columns]
+    return Image.fromarray(np.ascontiguousarray(values[..., :3]))
 
 
 def check_picture(file: Path) -> int:

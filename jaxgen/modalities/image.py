@@ -3,14 +3,13 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import TypeVar
 
 import numpy as np
 
-from jaxgen.data.decoder import read_opaque, read_picture
+from jaxgen.data.decoder import read_known, read_picture
 from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.metrics import picture_text
@@ -30,6 +29,8 @@ from jaxgen.types import Batch, Image, Tokens
 _SHORT_SIDE = 48  # pixels that a picture's side is at least magnified to
 _MOST_COLUMNS = 20
 
+Read = TypeVar("Read")
+
 
 @dataclass(frozen=True)
 class ImagePresents:
@@ -41,17 +42,12 @@ class ImagePresents:
     draws = 4
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
-        return {"value": np.stack([self._picture(word, file_of(word, "a picture")) for word in words])}
+        return {"value": np.stack([self._levels(self._decoded(read_picture, word)) for word in words])}
 
     def beginnings(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         """Pictures, and where they have no transparent pixels, which are to be filled in; all else is changed whole."""
-        files = [file_of(word, "a picture") for word in words]
-        pictures = [self._picture(word, file) for word, file in zip(words, files, strict=True)]
-        arrays = {"value": np.stack(pictures)}
-        for file in files:
-            if not isinstance(file, Path):
-                file.seek(0)  # standard input, which is read twice
-        masks = [read_opaque(file, self.image.shape[:2]) for file in files]
+        pictures, masks = zip(*(self._decoded(read_known, word) for word in words), strict=True)
+        arrays = {"value": np.stack([self._levels(picture) for picture in pictures])}
         holes = [mask is not None for mask in masks]
         if not any(holes):
             return arrays
@@ -61,12 +57,14 @@ class ImagePresents:
             raise UserError("a picture to begin from is transparent everywhere; leave --begin out")
         return arrays | {"known": np.stack(masks)}
 
-    def _picture(self, word: str, file: Path | IO[bytes]) -> np.ndarray:
-        """[H, W, C] levels of a picture file, scaled and cropped as pictures that are trained on."""
+    def _decoded(self, read: Callable[..., Read], word: str) -> Read:
+        """A picture file, scaled and cropped as pictures that are trained on."""
         try:
-            pixels = read_picture(file, self.image.shape, "standard input" if word == "-" else word)
+            return read(file_of(word, "a picture"), self.image.shape, "standard input" if word == "-" else word)
         except BadExample as error:
             raise UserError(f"{error}; give another file") from None
+
+    def _levels(self, pixels: np.ndarray) -> np.ndarray:
         return np.rint(pixels * ((self.image.levels - 1) / 255)).astype(np.uint8)
 
     def captions(self, arrays: Arrays) -> list[str]:

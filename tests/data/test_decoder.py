@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxgen.data.decoder import check_picture, fitted, opaque, picture_size, read_picture
+from jaxgen.data.decoder import check_picture, fitted, opaque, picture_size, read_known, read_picture
 from jaxgen.data.examples import BadExample
 from jaxgen.data.pictures import Pictures
 from jaxgen.modalities.image import ImagePresents
@@ -146,6 +146,23 @@ def test_colour_spaces_become_rgb(tmp_path):
     neutral[0, :, 0] = 0, round(53.585 * 2.55), 255
     found = np.asarray(opaque(Image.frombytes("LAB", (3, 1), neutral.tobytes()))).astype(int)
     assert np.abs(found[0] - [[0] * 3, [128] * 3, [255] * 3]).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (48, 48)])
+def test_what_is_transparent_has_no_part_in_the_pixels_that_are_known(size, tmp_path):
+    """However it is scaled: a dark picture with a hole of another colour is dark wherever it is known."""
+    pixels = np.full((32, 32, 4), (40, 60, 80, 255), np.uint8)
+    pixels[6:15, 10:21] = 255, 0, 0, 0
+    pixels[6, 10, 3] = 128
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found, known = read_known(tmp_path / "a.png", (*size, 3))
+    covers = np.add.reduceat(np.add.reduceat(pixels[..., 3] < 255, range(0, 32, 4), 0), range(0, 32, 4), 1)
+    assert size != (8, 8) or np.array_equal(known, covers == 0)
+    assert known.any() and not known.all() and (found[known] == (40, 60, 80)).all()
+    whole = Image.fromarray(np.dstack([RGB, np.full((4, 6), 255, np.uint8)]))
+    whole.save(tmp_path / "whole.png")
+    found, known = read_known(tmp_path / "whole.png", (4, 6, 3))
+    assert known is None and np.array_equal(found, RGB)
 
 
 def test_of_an_animation_the_first_frame_is_shown(tmp_path):
