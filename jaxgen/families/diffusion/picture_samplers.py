@@ -225,4 +225,12 @@ def check_start_noise(level: float | None) -> None:
         raise UserError(f"sampler.start_noise is {level}; give a noise level above 0, or none")
 
 
+def check_levels(sampler: PictureSampler, sigma_min: float) -> None:
+    """UserError where a sampler asks for noise levels below those that the task knows."""
+    if (noise := sampler.start_noise) is not None and noise <= sigma_min:
+        raise UserError(f"task.sampler.start_noise is {noise}; give more than task.sigma_min, {sigma_min}")
+    if isinstance(sampler, Consistency) and sampler.lowest < sigma_min:
+        raise UserError(f"task.sampler.lowest is {sampler.lowest}; give at least the task's sigma_min, {sigma_min}")
+
+
 AnySampler = Heun | Euler | DDIM | DPMSolver2M | Ancestral | Churn | PictureSampler

@@ -20,7 +20,7 @@ from jaxgen.families.diffusion.denoiser import Denoiser
 from jaxgen.families.diffusion.flow_likelihood import FlowLikelihood
 from jaxgen.families.diffusion.guidance import check_guidance, guided
 from jaxgen.families.diffusion.network import DiffusionTransformer
-from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun
+from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun, check_levels
 from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
 from jaxgen.families.diffusion.restoration.restoring import Prior, restoration_of
 from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, followed, holding
@@ -91,8 +91,7 @@ class Diffusion:
         if not isinstance(spec.made, Image):
             raise UserError("a Diffusion makes pictures and this data set has none; choose data with pictures")
         check_conditions(spec, "Diffusion", prompts=True)
-        if (noise := self.sampler.start_noise) is not None and noise <= self.sigma_min:
-            raise UserError(f"task.sampler.start_noise is {noise}; give more than task.sigma_min, {self.sigma_min}")
+        check_levels(self.sampler, self.sigma_min)
         check_guidance(self.sampler, spec, self.condition_dropout, Diffusion)
         self.network.check(spec.made.shape)
         outputs = spec.made.levels if self.prediction is Prediction.LEVELS else 1

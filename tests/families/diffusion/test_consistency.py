@@ -132,6 +132,9 @@ def test_fields_that_do_not_suit_are_refused_in_a_sentence():
     for field, value in {"steps": 0, "lowest": 0.0}.items():
         with pytest.raises(UserError, match=rf"sampler.{field} .*give"):
             Consistency(**{field: value})
+    with pytest.raises(UserError, match=r"sampler.lowest is 0.01; give at least the task's sigma_min, 0.03"):
+        replace(FEW, sampler=Consistency(lowest=0.01)).sized(DIGITS)
+    assert replace(FEW, sampler=Consistency(lowest=0.03)).sized(DIGITS)
 
 
 def test_draws_are_the_samples_levels():
