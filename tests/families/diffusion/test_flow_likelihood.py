@@ -72,6 +72,25 @@ def figures_of(likelihood, levels, sigma, pixels=3, count=64):
     return likelihood.figures(jax.jit(sums)(level), pixels)
 
 
+def test_the_exact_trace_takes_less_memory_than_the_jacobian_whose_trace_it_is():
+    """A denoiser whose Jacobian is full; √d e_i for probes give d times its diagonal, all in one piece."""
+    shape, rows, dims = (16, 12, 1), 8, 192
+    matrix = jax.random.normal(KEY, (dims, dims)) / dims
+    x = normal(KEY, jnp.arange(rows), shape)
+
+    def denoise(x, σ):
+        return jnp.tanh(x.reshape(rows, dims) @ matrix / (1 + σ[:, None])).reshape(x.shape)
+
+    @jax.jit
+    def find(x, probes):
+        return flow_log_density(denoise, x, (LOW, HIGH), 4, probes)
+
+    whole = jnp.broadcast_to(np.sqrt(dims) * jnp.eye(dims).reshape(dims, *shape), (rows, dims, *shape))
+    np.testing.assert_allclose(find(x, None)[:, 0], find(x, whole).mean(axis=1), rtol=1e-5)
+    needed = find.lower(x, None).compile().memory_analysis().temp_size_in_bytes
+    assert needed < rows * dims**2 * 4 / 2  # bytes of the Jacobian
+
+
 def test_two_levels_of_equal_share_cost_one_bit():
     """At any σ_min: under the exact decoder the dequantisation costs nothing."""
     for sigma in (0.05, 0.4):
