@@ -12,7 +12,8 @@ from jaxgen.core.degradation import Degradation
 from jaxgen.core.restoration import Damaged
 from jaxgen.data.photographs import MOST_PIXELS, Photograph, png, read_mask, read_photograph
 from jaxgen.errors import UserError
-from jaxgen.reporting.before_after import sheet
+from jaxgen.output_files import check_output
+from jaxgen.reporting.before_after import is_sheet, sheet
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.restore_run import Restored, restoration_by, restored
@@ -69,19 +70,18 @@ def restore(
 
 
 def _places(out: str, read: Sequence[Path]) -> tuple[Path, Path]:
-    """Where the restoration and its sheet go. UserError for a place that is one of the files that are read."""
+    """Where the restoration and its sheet go. UserError for files that are read, and for a sheet's place that is taken.
+
+    An earlier restoration's sheet is replaced, as a file that the user names by --out is.
+    """
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: this is a .png file; end --out in .png")
     beside = path.with_suffix(".sheet.png")
     for place in (path, beside):
-        for file in read:
-            if place.resolve() == file.resolve() or (place.exists() and file.exists() and place.samefile(file)):
-                raise UserError(f"{place} is {file} itself, which is never overwritten; give another --out")
-        if place.is_dir():
-            raise UserError(f"{place} is a folder; give another --out")
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}; make it, or give another --out")
+        check_output(place, read, "--out")
+    if beside.exists() and not is_sheet(beside):
+        raise UserError(f"{beside}, where the sheet goes, is another file; give another --out, or move it away")
     return path, beside
 
 

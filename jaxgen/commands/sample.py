@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.core.task import Attending, Gradual
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
+from jaxgen.output_files import check_output
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, Stopped
@@ -47,6 +49,10 @@ def sample(
     """
     if streamed and (not (attention is out is count is None) or begun):
         raise UserError("--stream tells on stdout what it makes; leave --out, --count, --attention and --begin out")
+    read = [Path(word) for word in (*given, *begun) if os.path.isfile(word)]
+    for option, place in (("--out", out), ("--attention", attention)):
+        if place is not None:
+            check_output(Path(place), read, option)
     trained = load_trained(Path(workdir), config, say, settings, which)
     if streamed:
         stream(trained, given, functools.partial(put_out, end=""), say)

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import io
+from pathlib import Path
 
 import numpy as np
 
 from jaxgen.reporting.fonts import font_for
 
+_MARK = "Software", "jaxgen restore"  # a PNG's text by which a sheet is known again
 _LONG_SIDE = 640  # pixels that a panel's longer side has about
 _LINE = 24  # pixels of a line of words
 _GUTTER, _SCALE_HEIGHT = 12, 12
@@ -18,7 +20,7 @@ def sheet(before: np.ndarray, after: np.ndarray, spread: np.ndarray | None) -> b
 
     Before may be smaller. Small pictures are magnified to whole squares, large ones scaled down.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, PngImagePlugin
 
     height, width = after.shape[:2]
     size = _panel_size(height, width)
@@ -39,8 +41,21 @@ def sheet(before: np.ndarray, after: np.ndarray, spread: np.ndarray | None) -> b
     if spread is not None:
         _draw_scale(canvas, _GUTTER + 2 * step, _LINE + size[1] + _GUTTER, max(size[0], _NARROWEST), most)
     buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
+    marked = PngImagePlugin.PngInfo()
+    marked.add_text(*_MARK)
+    canvas.save(buffer, "PNG", optimize=True, pnginfo=marked)
     return buffer.getvalue()
+
+
+def is_sheet(file: Path) -> bool:
+    """Whether a file is one of these sheets, which may be replaced, and nothing of the user's own."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            return picture.info.get(_MARK[0]) == _MARK[1]
+    except (OSError, ValueError, SyntaxError):  # Pillow's, for what is no PNG or a broken one
+        return False
 
 
 def _draw_scale(canvas, left: int, top: int, width: int, most: float) -> None:

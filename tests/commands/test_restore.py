@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from jaxgen.cli import main
 from jaxgen.commands.restore import Told, restore
 from jaxgen.data.photographs import Photograph, png, read_photograph
 from jaxgen.errors import UserError
+from jaxgen.reporting.before_after import sheet
 from tests.commands.command import jaxgen, told
 
 FIELDS = ["task.network.width=32", "task.network.blocks=1", "task.sampler.steps=2", "evaluate.examples=16"]
@@ -79,6 +81,20 @@ def test_known_pixels_depth_and_transparency_stay_bit_for_bit(run, tmp_path, cap
     np.testing.assert_array_equal(fixed.pixels[~missing], pixels[~missing])
     assert (fixed.pixels[missing] != pixels[missing]).any()
     assert "how sure it is, several would tell" in capsys.readouterr().out
+
+
+def test_the_sheet_replaces_a_sheet_and_nothing_else(tmp_path):
+    """Which is told before the run is looked for; what --out itself names was asked for."""
+    photo, out, beside = saved(tmp_path, digits()), tmp_path / "fixed.png", tmp_path / "fixed.sheet.png"
+    how = Told("denoise", noise=0.1, evaluations=2)
+    for own in (Path(photo).read_bytes(), b"notes"):
+        beside.write_bytes(own)
+        with pytest.raises(UserError, match=r"fixed.sheet.png, where the sheet goes, is another file; give another"):
+            restore("no/run", None, [], None, photo, str(out), how)
+        assert beside.read_bytes() == own and not out.exists()
+    beside.write_bytes(sheet(digits()[..., None], digits()[..., None], None))
+    with pytest.raises(UserError, match="no/run is no run"):
+        restore("no/run", None, [], None, photo, str(out), how)
 
 
 def test_no_file_that_is_read_is_ever_written(run, tmp_path):
