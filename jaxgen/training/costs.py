@@ -56,7 +56,7 @@ class Costs:
 
     def _flops_of(self, eqn: JaxprEqn, halves: bool) -> float:
         name = eqn.primitive.name
-        inner = list(_inner(eqn))
+        inner = list(inner_jaxprs(eqn))
         if inner:
             each = [self.flops(jaxpr, halves) for jaxpr in inner]
             if name == "cond":
@@ -101,7 +101,7 @@ class Costs:
 
     def _peak_inside(self, eqn: JaxprEqn, in_place: list[bool]) -> int:
         """The peak of what an operation runs within, its results among it; what a loop carries is written in place."""
-        inner = list(_inner(eqn))
+        inner = list(inner_jaxprs(eqn))
         if not inner or self._is_fused(eqn):
             return 0
         if eqn.primitive.name in _LOOPS:
@@ -115,7 +115,7 @@ class Costs:
 
     def _is_fused(self, eqn: JaxprEqn) -> bool:
         """Whether XLA joins this with its reader: an elementwise operation, or a call of nothing else."""
-        inner = list(_inner(eqn))
+        inner = list(inner_jaxprs(eqn))
         if not inner:
             return eqn.primitive.name in _FUSED
         return eqn.primitive.name in ("jit", "pjit") and all(map(self._all_fused, inner))
@@ -147,7 +147,7 @@ def _readers(jaxpr: Jaxpr) -> tuple[dict[Var, set[int]], dict[int, list[Var]]]:
     return readers, last
 
 
-def _inner(eqn: JaxprEqn) -> Iterator[Jaxpr]:
+def inner_jaxprs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
     """The jaxprs that an operation runs; of a custom derivative its function alone, which is what runs here."""
     for value in eqn.params.values():
         for one in value if isinstance(value, tuple | list) else (value,):

@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Jaxpr
 
 from jaxgen.core.state import TrainState
+from jaxgen.training.costs import inner_jaxprs
 from jaxgen.training.step import Game, Reduce, Whole, take_step
 from jaxgen.types import NO_PARTS, Batch, Key, Metrics, Parts, Variables
 
@@ -17,11 +19,21 @@ Run = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 def shapes_and_loops(init: Callable[[Key], Variables], key: Key) -> tuple[Variables, bool]:
     """The shapes of a task's variables, and whether its network may be trained inside a compiled loop here.
 
-    XLA's CPU backend runs the gradient of a convolution 15 to 22 times slower inside a loop than outside; a network
-    with convolutions is stepped from the host there. Flax's `init` runs the whole network, so its jaxpr tells.
+    XLA's CPU backend runs its own gradient of a convolution 15 to 22 times slower inside a loop than outside; a network
+    with such convolutions (those of `ops/convolution.py` are none) is stepped from the host there. Flax's `init` runs
+    the whole network, so its jaxpr tells.
     """
     jaxpr, shapes = jax.make_jaxpr(init, return_shape=True)(key)
-    return shapes, jax.default_backend() != "cpu" or "conv_general_dilated" not in str(jaxpr)
+    return shapes, jax.default_backend() != "cpu" or not _slow_in_loops(jaxpr.jaxpr)
+
+
+def _slow_in_loops(jaxpr: Jaxpr) -> bool:
+    """Whether a convolution is in it that has no gradient of its own."""
+    return any(
+        eqn.primitive.name == "conv_general_dilated"
+        or (eqn.primitive.name != "custom_vjp_call" and any(map(_slow_in_loops, inner_jaxprs(eqn))))
+        for eqn in jaxpr.eqns
+    )
 
 
 def make_run(

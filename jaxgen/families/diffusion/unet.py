@@ -16,6 +16,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.diffusion.noise_features import noise_condition
 from jaxgen.families.diffusion.text_attention import Text, TextAttention
 from jaxgen.nn.conditions import Condition
+from jaxgen.nn.convolution import convolution_3x3
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
@@ -52,7 +53,7 @@ class ResidualBlock(nn.Module):
         self, x: jax.Array, condition: jax.Array, kept: jax.Array | float, text: Text | None = None
     ) -> jax.Array:
         """`condition` [B, D] shifts and scales; `kept` [B, 1, 1, features] is 0 where a feature is dropped, or 1."""
-        conv = functools.partial(_conv, precision=self.precision)
+        conv = functools.partial(convolution_3x3, precision=self.precision)
         h = _resized(nn.silu(_Norm(self.norm, name="norm_in")(x)), self.scale)
         h = conv(self.features, name="conv_in")(h)
         zeros = nn.initializers.zeros
@@ -143,7 +144,7 @@ class UNet(nn.Module):
         """`keys` [B] draw each row's dropout; None drops nothing."""
         *text, vector = (None,) if given is None or given.sequence is None else self.text(given.sequence)
         through = self._blocks(self._condition(c_noise, given, vector), text or None, keys)
-        h = _conv(self.width * self.widths[0], precision=self.precision, name="in")(folded(x, self.patch))
+        h = convolution_3x3(self.width * self.widths[0], precision=self.precision, name="in")(folded(x, self.patch))
         skips = [h]
         for level in range(len(self.widths)):
             if level:
@@ -161,7 +162,7 @@ class UNet(nn.Module):
                 h = through(f"up_{level}", h, level - 1, 2)
         h = nn.silu(_Norm(self.norm, name="norm")(h))
         features = self.patch**2 * x.shape[-1] * self.outputs
-        out = _conv(features, Precision.FLOAT32, kernel_init=nn.initializers.zeros, name="out")(h)
+        out = convolution_3x3(features, Precision.FLOAT32, kernel_init=nn.initializers.zeros, name="out")(h)
         return unfolded(out, self.patch).reshape(*x.shape, self.outputs)
 
     def _condition(self, c_noise: jax.Array, given: Condition | None, text: jax.Array | None) -> jax.Array:
@@ -227,11 +228,6 @@ def _of_groups(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     mean, square = shared(x.mean(axis=(1, 2))), shared(jnp.mean(x**2, axis=(1, 2)))
     return mean, jnp.maximum(square - mean**2, 0)
-
-
-def _conv(features: int, precision: Precision, **fields) -> nn.Conv:
-    """A 3x3 convolution in a precision, the borders padded with zeros."""
-    return nn.Conv(features, (3, 3), dtype=precision.dtype, **fields)
 
 
 def _resized(x: jax.Array, scale: float) -> jax.Array:
