@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.nn.convolution import convolution_3x3
+from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.convolution import _by_convolution, _by_products, convolution
 from jaxgen.training.program import shapes_and_loops

@@ -16,7 +16,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.diffusion.noise_features import noise_condition
 from jaxgen.families.diffusion.text_attention import Text, TextAttention
 from jaxgen.nn.conditions import Condition
-from jaxgen.nn.convolution import convolution_3x3
+from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.multi_head_attention import SelfAttention
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
