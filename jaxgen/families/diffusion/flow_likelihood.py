@@ -117,7 +117,11 @@ def flow_log_density(
     def slopes(x: jax.Array, τ: jax.Array) -> Slopes:
         """dx/dτ, and its divergence by each probe [B, P]."""
         σ = jnp.full(len(x), jnp.exp(τ), jnp.float32)
-        clean, derivative = jax.linearize(lambda y: denoise(y, σ), x)
+        clean, pull = jax.vjp(lambda y: denoise(y, σ), x)
+
+        def derivative(v: jax.Array) -> jax.Array:
+            return pull(v)[0]
+
         traces = _trace(derivative, x)[:, None] if probes is None else _estimates(derivative, probes)
         return x - clean, dims - traces
 
@@ -141,7 +145,7 @@ def flow_log_density(
 
 
 def _estimates(derivative: Linear, probes: jax.Array) -> jax.Array:
-    """[B, P]: vᵀ (∂D/∂x) v of each of the probes v [B, P, H, W, C]."""
+    """[B, P]: vᵀ (∂D/∂x)ᵀ v of each of the probes v [B, P, H, W, C]; the transpose's trace is the same."""
     along = jax.lax.map(derivative, jnp.moveaxis(probes, 1, 0), batch_size=_AT_ONCE)
     return jnp.sum(probes * jnp.moveaxis(along, 0, 1), axis=(2, 3, 4))
 

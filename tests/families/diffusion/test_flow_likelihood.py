@@ -12,6 +12,7 @@ from scipy import stats
 from jaxgen.core.mean import Mean
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.flow_likelihood import FlowLikelihood, flow_log_density
+from jaxgen.ops.convolution import convolution
 from jaxgen.ops.rows import normal
 from tests.families.diffusion.test_samplers import MEANS, SHARES, SPREAD, gaussian, traced
 
@@ -89,6 +90,22 @@ def test_the_exact_trace_takes_less_memory_than_the_jacobian_whose_trace_it_is()
     np.testing.assert_allclose(find(x, None)[:, 0], find(x, whole).mean(axis=1), rtol=1e-5)
     needed = find.lower(x, None).compile().memory_analysis().temp_size_in_bytes
     assert needed < rows * dims**2 * 4 / 2  # bytes of the Jacobian
+
+
+def test_convolutions_with_gradients_of_their_own_have_the_density_of_xla_s():
+    kernel = 0.1 * jax.random.normal(jax.random.key(3), (3, 3, 1, 1))
+    x = jax.random.normal(jax.random.key(4), (2, 4, 4, 1))
+    probes = jax.random.rademacher(jax.random.key(5), (2, 3, 4, 4, 1), jnp.float32)
+
+    def xla(x):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    for some in (None, probes):
+        ours, theirs = (
+            flow_log_density(lambda x, σ, convolve=convolve: convolve(x) / (1 + σ[0]), x, (0.1, 2.0), 4, some)
+            for convolve in (lambda x: convolution(x, kernel), xla)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_two_levels_of_equal_share_cost_one_bit():
