@@ -21,6 +21,8 @@ Arrays = Mapping[str, jax.Array]  # a modality's arrays by their names; the main
 Batch = Mapping[str, Any]  # "row" [B] numbers the examples; "given" {name: Arrays}; "made" Arrays; see Spec
 Metrics = dict[str, Any]  # names to Mean inside a program, names to float outside
 
+LOW_RANK = "_low_rank"  # ends the name of a layer of low rank, after that of the dense layer that it is added to
+
 
 class Modality:
     """What a part of an example is. Subclasses are small frozen dataclasses of sizes alone.

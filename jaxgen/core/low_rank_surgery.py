@@ -15,9 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxgen.errors import UserError
-from jaxgen.types import Key, Params
-
-SUFFIX = "_low_rank"  # of the layers that nn/low_rank.py adds
+from jaxgen.types import LOW_RANK, Key, Params
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,19 @@ class AddLowRank:
 
     def __call__(self, params: Params, key: Key) -> Params:
         leaves = flatten_dict(params, sep="/")
-        kernels = (path.removesuffix("/kernel") for path in leaves if path.endswith("/kernel"))
+        kernels = [path.removesuffix("/kernel") for path in leaves if path.endswith("/kernel")]
+        kernels = [path for path in kernels if f"{LOW_RANK}/" not in path]
         layers = [path for path in kernels if re.search(self.layers, path) and leaves[f"{path}/kernel"].ndim == 2]
         if not layers:
             raise UserError(f"start.surgery: no dense layer of the start matches {self.layers!r}; give other `layers`")
+        if adapted := [path for path in layers if f"{path}{LOW_RANK}/in/kernel" in leaves]:
+            raise UserError(
+                f"start.surgery: {adapted[0]} has an addition of low rank already, which would be lost; put "
+                "MergeLowRank before AddLowRank"
+            )
         for number, path in enumerate(layers):
             pair = self._pair(leaves[f"{path}/kernel"], jax.random.fold_in(key, number))
-            leaves |= {f"{path}{SUFFIX}/{name}/kernel": leaf for name, leaf in pair.items()}
+            leaves |= {f"{path}{LOW_RANK}/{name}/kernel": leaf for name, leaf in pair.items()}
         return unflatten_dict(leaves, sep="/")
 
     def _pair(self, kernel: jax.Array, key: Key) -> dict[str, jax.Array]:
@@ -57,12 +61,12 @@ class MergeLowRank:
 
     def __call__(self, params: Params, key: Key) -> Params:
         leaves = flatten_dict(params, sep="/")
-        end = f"{SUFFIX}/in/kernel"
+        end = f"{LOW_RANK}/in/kernel"
         layers = [path.removesuffix(end) for path in leaves if path.endswith(end)]
         if not layers:
             raise UserError("start.surgery: the start has nothing of low rank to merge; leave MergeLowRank out")
         for path in layers:
-            a, b = (leaves.pop(f"{path}{SUFFIX}/{name}/kernel") for name in ("in", "out"))
+            a, b = (leaves.pop(f"{path}{LOW_RANK}/{name}/kernel") for name in ("in", "out"))
             # in full precision: an accelerator's default would round the product
             product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
             leaves[f"{path}/kernel"] = leaves[f"{path}/kernel"] + product

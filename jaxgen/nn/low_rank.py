@@ -6,8 +6,6 @@ from flax import linen as nn
 
 from jaxgen.nn.precision import Precision
 
-SUFFIX = "_low_rank"  # of the name of such a layer, after that of the dense layer that it is added to
-
 
 class LowRank(nn.Module):
     """[..., D] to [..., features] through `rank` features: x A B (eq. 3), B zero at first, no biases."""

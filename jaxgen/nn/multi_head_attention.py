@@ -7,10 +7,11 @@ from flax import linen as nn
 from flax import struct
 
 from jaxgen.errors import UserError
-from jaxgen.nn.low_rank import SUFFIX, LowRank
+from jaxgen.nn.low_rank import LowRank
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import attend, attend_causally, attention_weights, causal_mask, rotate, same_segment
 from jaxgen.ops.sequences import place_in_segment
+from jaxgen.types import LOW_RANK
 
 Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
 
@@ -79,7 +80,7 @@ class SelfAttention(nn.Module):
         y = self.precision.dense(features, name=name)(x)
         if not self.low_rank:
             return y
-        return y + LowRank(self.low_rank, features, self.precision, name=name + SUFFIX)(x)
+        return y + LowRank(self.low_rank, features, self.precision, name=name + LOW_RANK)(x)
 
     def _mask(self, positions: jax.Array, length: int, segment: jax.Array | None) -> jax.Array | None:
         """[B or 1, 1, T, length]: true where a query at `positions` may see a key; None where it may see all."""

@@ -52,6 +52,18 @@ def test_merged_after_training_it_computes_the_same(trained):
     np.testing.assert_allclose(_out(PLAIN, MergeLowRank()(moved, KEY)), _out(ADAPTED, moved), atol=1e-5)
 
 
+def test_what_one_run_learned_is_not_lost_when_the_next_adds_its_own(trained):
+    first = AddLowRank(3, "attention/out$")
+    moved = lively(Variables(first(trained, KEY), Extra())).params
+    for again in (first, AddLowRank(2, ".")):
+        with pytest.raises(UserError, match=r"attention/out has .* of low rank already.*put MergeLowRank before"):
+            again(moved, KEY)
+    both = AddLowRank(3, "attention/query_key_value$")(moved, KEY)
+    merged, kept = MergeLowRank()(both, KEY), MergeLowRank()(moved, KEY)
+    jax.tree.map(np.testing.assert_array_equal, merged, kept)  # the new one is zero yet
+    assert set(paths(AddLowRank(2)(merged, KEY))) == set(paths(both))
+
+
 def test_what_it_cannot_be_added_to_or_merged_is_refused(trained):
     with pytest.raises(UserError, match="no dense layer of the start matches 'nothing'"):
         AddLowRank(layers="nothing")(trained, KEY)
