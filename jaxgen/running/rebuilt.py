@@ -16,11 +16,12 @@ from jaxgen.training.post_hoc import Profile, combination
 
 
 def rebuilt_average(
-    checkpoints: Checkpoints, like: TrainState, experiment: Experiment, step: int, say: Callable[[str], None]
+    checkpoints: Checkpoints, like: TrainState, experiment: Experiment, last: TrainState, say: Callable[[str], None]
 ) -> Any:
-    """The averaged leaves at `step` of the width `experiment.evaluate.width`, in float32 on the host.
+    """The averaged leaves at `last`'s step of the width `experiment.evaluate.width`, in float32 on the host.
 
-    Every checkpoint up to that step is read, one after another. UserError where the run has no PowerEMA.
+    `last` was read from its checkpoint; those of all earlier steps are read, one after another, in the shapes of
+    `like`. UserError where the run has no PowerEMA.
     """
     width = experiment.evaluate.width
     kinds = {name: average for name, average in experiment.averages.items() if isinstance(average, PowerEMA)}
@@ -29,13 +30,14 @@ def rebuilt_average(
             f"evaluate.width is {width}, and no average of this run is a PowerEMA, from which others are rebuilt; "
             "leave it out, or train with averages of two widths"
         )
-    steps = [kept for kept in checkpoints.steps() if kept <= step]
+    step = int(last.step)
+    steps = [step, *(kept for kept in checkpoints.steps() if kept < step)]
     known = [(kept, name) for kept in steps for name in kinds]
     profiles = [Profile(kept, kinds[name].power) for kept, name in known]
     factors, distance = combination(profiles, Profile(step, power_of(width)))
     total: Any = None
     for kept in steps:
-        averages = checkpoints.restore(like, say, kept)[0].averages
+        averages = (last if kept == step else checkpoints.restore(like, say, kept)[0]).averages
         for factor, (at, name) in zip(factors, known, strict=True):
             if at == kept:
                 part = jax.tree.map(lambda leaf, factor=factor: factor * np.asarray(leaf, np.float64), averages[name])

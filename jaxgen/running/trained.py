@@ -94,7 +94,7 @@ def load_trained(
         state = restored[0]
         shown = averaged(state, experiment.shown)
         if experiment.evaluate.width is not None:
-            leaves = rebuilt_average(checkpoints, like, experiment, int(state.step), say)
+            leaves = rebuilt_average(checkpoints, like, experiment, state, say)
             shown = shown.replace(params=join(leaves, state.params))
     finally:
         checkpoints.close()
