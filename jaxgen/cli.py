@@ -249,7 +249,7 @@ def _add_restore(verbs) -> None:
     verb = _verb(verbs, "restore", _restore, "a damaged photograph of any size, restored by a diffusion model")
     _add_run(verb)
     _add_checkpoint(verb)
-    verb.add_argument("photograph", metavar="PHOTO", help="a picture file; it is never overwritten")
+    verb.add_argument("photograph", metavar="PHOTO", help="a picture file, which is never overwritten; - is stdin")
     words = [degradation.value for degradation in Degradation]
     purpose = "what happened to it: " + ", ".join(words) + " (auto: noise, blur and fading as they are found in it)"
     verb.add_argument("--degradation", required=True, choices=words, metavar="KIND", help=purpose)

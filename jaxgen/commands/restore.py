@@ -12,6 +12,7 @@ from jaxgen.core.degradation import Degradation
 from jaxgen.core.restoration import Damaged
 from jaxgen.data.photographs import MOST_PIXELS, Photograph, png, read_mask, read_photograph
 from jaxgen.errors import UserError
+from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.output_files import check_output
 from jaxgen.reporting.before_after import is_sheet, sheet
 from jaxgen.reporting.terminal import say
@@ -46,13 +47,13 @@ def restore(
     seed: int = 0,
 ) -> int:
     """The mean of `count` restorations goes to `out`, a sheet beside it; where they are and how sure, to stdout."""
-    source, mask = Path(photograph), None if told.mask is None else Path(told.mask)
-    path, beside = _places(out, [source] if mask is None else [source, mask])
-    before = read_photograph(source)
-    damaged = _damaged(before, mask, told)
+    words = [photograph] if told.mask is None else [photograph, told.mask]
+    path, beside = _places(out, [Path(word) for word in words if word != "-"])
+    before = read_photograph(file_of(photograph, "a picture"), name_of(photograph))
+    damaged = _damaged(before, told)
     trained = load_trained(Path(workdir), config, say, settings, which)
     restoration = restoration_by(trained, damaged)
-    say(f"{photograph}: {restoration.found}")
+    say(f"{name_of(photograph)}: {restoration.found}")
     try:
         with Stop("after this call of the network") as stop:
             found = restored(trained, restoration, count, seed, stop)
@@ -85,7 +86,7 @@ def _places(out: str, read: Sequence[Path]) -> tuple[Path, Path]:
     return path, beside
 
 
-def _damaged(before: Photograph, mask: Path | None, told: Told) -> Damaged:
+def _damaged(before: Photograph, told: Told) -> Damaged:
     degradation, (height, width, _) = Degradation(told.degradation), before.pixels.shape
     factor = told.factor
     if factor is None and degradation is Degradation.SUPER_RESOLUTION:
@@ -94,7 +95,9 @@ def _damaged(before: Photograph, mask: Path | None, told: Told) -> Damaged:
         raise UserError(
             f"{height} x {width} pixels become more than {MOST_PIXELS:,} at --factor {factor}; cut the picture"
         )
-    missing = None if mask is None else read_mask(mask, (height, width))
+    missing = None
+    if told.mask is not None:
+        missing = read_mask(file_of(told.mask, "a mask"), (height, width), name_of(told.mask))
     known = told.noise, told.blur, factor, told.quality, before.divisors, before.chroma, before.orientation
     return Damaged(before.unit, degradation, missing, *known, told.evaluations)
 

@@ -6,6 +6,7 @@ import warnings
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -50,12 +51,16 @@ class Photograph:
         return replace(self, pixels=pixels.astype(self.pixels.dtype), alpha=alpha)
 
 
-def read_photograph(file: Path) -> Photograph:
-    """UserError for what is no picture, is broken, moves, has values of no known range or more than MOST_PIXELS."""
+def read_photograph(file: Path | IO[bytes], place: str | None = None) -> Photograph:
+    """UserError for what is no picture, is broken, moves, has values of no known range or more than MOST_PIXELS.
+
+    `place` is what the file is called in a sentence.
+    """
+    place = str(file) if place is None else place
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_PIXELS is below its limit
-            with opened(file, None) as picture:
+            with opened(file, place) as picture:
                 frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # MPO: a phone's preview
                 size = picture.size
                 read = _photograph(file, picture) if frames == 1 and size[0] * size[1] <= MOST_PIXELS else None
@@ -64,27 +69,28 @@ def read_photograph(file: Path) -> Photograph:
     if read is not None:
         return read
     if frames > 1:
-        raise UserError(f"{file} has {frames} frames; give one of them as a file of its own")
+        raise UserError(f"{place} has {frames} frames; give one of them as a file of its own")
     raise UserError(
-        f"{file} has {size[1]:,} x {size[0]:,} pixels, and {MOST_PIXELS:,} are the most; scale it down, or cut it"
+        f"{place} has {size[1]:,} x {size[0]:,} pixels, and {MOST_PIXELS:,} are the most; scale it down, or cut it"
     )
 
 
-def read_mask(file: Path, size: tuple[int, int]) -> np.ndarray:
+def read_mask(file: Path | IO[bytes], size: tuple[int, int], place: str | None = None) -> np.ndarray:
     """[H, W], true where a mask is white, which is what is missing. UserError for another size, and for no mask."""
-    mask = read_photograph(file)
+    place = str(file) if place is None else place
+    mask = read_photograph(file, place)
     if mask.pixels.shape[:2] != size:
         height, width = mask.pixels.shape[:2]
         raise UserError(
-            f"{file} has {height} x {width} pixels and the picture {size[0]} x {size[1]}; give it that size"
+            f"{place} has {height} x {width} pixels and the picture {size[0]} x {size[1]}; give it that size"
         )
     missing = mask.unit.mean(axis=2) > 0
     if mask.alpha is not None:  # strokes on nothing
         missing &= mask.alpha > mask.largest // 2
     if not missing.any():
-        raise UserError(f"{file} has nothing white in it; make white what is missing")
+        raise UserError(f"{place} has nothing white in it; make white what is missing")
     if missing.all():
-        raise UserError(f"{file} is white all over; leave black what is to be kept")
+        raise UserError(f"{place} is white all over; leave black what is to be kept")
     return missing
 
 
@@ -126,7 +132,7 @@ def _filtered(pixels: np.ndarray) -> bytes:
     return np.concatenate([np.full((height, 1), 4, np.uint8), filtered], axis=1).tobytes()
 
 
-def _photograph(file: Path, picture: Image.Image) -> Photograph:
+def _photograph(file: Path | IO[bytes], picture: Image.Image) -> Photograph:
     profile = picture.info.get("icc_profile") if picture.mode in _PROFILED else None
     tables = getattr(picture, "quantization", None)
     divisors = np.asarray(tables[0], np.float32).reshape(8, 8) if tables else None
@@ -142,7 +148,7 @@ def _chroma(picture: Image.Image) -> tuple[int, int]:
     return {0: (1, 1), 1: (1, 2)}.get(JpegImagePlugin.get_sampling(picture), (2, 2))
 
 
-def _arrays(file: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+def _arrays(file: Path | IO[bytes], picture: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels [H, W, C] and alpha [H, W]."""
     clear, kind, tags = picture.info.get("transparency"), picture.format, getattr(picture, "tag_v2", {})
     deep = _deep_colours(file, picture)
@@ -162,7 +168,7 @@ def _arrays(file: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray | 
     return (values[..., :-1], values[..., -1]) if has_alpha else (values, None)
 
 
-def _deep_colours(file: Path, picture: Image.Image) -> np.ndarray | None:
+def _deep_colours(file: Path | IO[bytes], picture: Image.Image) -> np.ndarray | None:
     """[H, W, 2 to 4] uint16 of a PNG of 16 bits and several channels, of which Pillow gives the upper bytes alone.
 
     It is decoded again as if its bytes stood in another order, which gives the lower ones.
@@ -176,7 +182,7 @@ def _deep_colours(file: Path, picture: Image.Image) -> np.ndarray | None:
     return _decoded_as(file, raw).astype(np.uint16) * 256 + _decoded_as(file, raw.replace("16B", "16L"))
 
 
-def _decoded_as(file: Path, raw: str) -> np.ndarray:
+def _decoded_as(file: Path | IO[bytes], raw: str) -> np.ndarray:
     """[H, W, C] uint8 by another one of Pillow's raw modes."""
     with Image.open(file) as picture:
         picture.tile = [tile._replace(args=raw) for tile in picture.tile]

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageSequence
 
-from jaxgen.data.decoder import fitted
+from jaxgen.data.decoder import fitted, opened
+from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.modalities.image import columns, heads
-from jaxgen.modalities.inputs import file_of
+from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
@@ -35,15 +36,15 @@ class ClipPresents:
 
     def _frames(self, word: str) -> np.ndarray:
         """[T, H, W, C] levels of the first T frames of a GIF, WebP or PNG animation."""
-        file, wanted = file_of(word, "an animated GIF"), self.clip.frames
+        file, place, wanted = file_of(word, "an animated GIF"), name_of(word), self.clip.frames
         try:
-            with PillowImage.open(file) as picture:
+            with opened(file, place) as picture:
                 found = ImageSequence.Iterator(picture)
                 frames = [fitted(frame, self.clip.shape[1:]) for frame, _ in zip(found, range(wanted), strict=False)]
-        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
-            raise UserError(f"{word} is no animation that can be read ({str(error).splitlines()[0]})") from None
+        except BadExample as error:
+            raise UserError(f"{error}; give an animated GIF") from None
         if len(frames) < wanted:
-            raise UserError(f"{word} has {len(frames)} frames, and a clip here has {wanted}; give a longer one")
+            raise UserError(f"{place} has {len(frames)} frames, and a clip here has {wanted}; give a longer one")
         return np.rint(np.stack(frames) * ((self.clip.levels - 1) / 255)).astype(np.uint8)
 
     def captions(self, arrays: Arrays) -> list[str]:

@@ -18,7 +18,7 @@ from jaxgen.metrics.features import FeatureNet, load
 from jaxgen.metrics.retrieval import retrieval
 from jaxgen.metrics.sample_quality import picture_measures, reference_rows
 from jaxgen.metrics.unmeasured import Figures, measured
-from jaxgen.modalities.inputs import file_of
+from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
@@ -60,7 +60,7 @@ class ImagePresents:
     def _decoded(self, read: Callable[..., Read], word: str) -> Read:
         """A picture file, scaled and cropped as pictures that are trained on."""
         try:
-            return read(file_of(word, "a picture"), self.image.shape, "standard input" if word == "-" else word)
+            return read(file_of(word, "a picture"), self.image.shape, name_of(word))
         except BadExample as error:
             raise UserError(f"{error}; give another file") from None
 

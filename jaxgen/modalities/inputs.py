@@ -23,7 +23,7 @@ def text_of(word: str) -> str:
     """
     if word != "-" and not _is_file(word):
         return word
-    name = "standard input" if word == "-" else word
+    name = name_of(word)
     try:
         raw = sys.stdin.buffer.read() if word == "-" else Path(word).read_bytes()
         return with_plain_breaks(in_utf8(raw, name).decode("utf-8")).removesuffix("\n")
@@ -37,7 +37,7 @@ def lines_of(word: str) -> list[tuple[str, str]]:
     """(where it stands, the line) of every line of a file or of standard input; else the word itself, one line."""
     if word != "-" and not _is_file(word):
         return [("the text given", word)]
-    name = "standard input" if word == "-" else word
+    name = name_of(word)
     lines = text_of(word).split("\n")
     return [(f"line {number} of {name}", line) for number, line in enumerate(lines, 1)]
 
@@ -59,6 +59,11 @@ def file_of(word: str, kind: str) -> Path | IO[bytes]:
     if not os.path.isfile(word):
         raise UserError(f"there is no file {word}; give the path of {kind}, or - for standard input")
     return Path(word)
+
+
+def name_of(word: str) -> str:
+    """What the file is called in a sentence."""
+    return "standard input" if word == "-" else word
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from jaxgen.data.examples import BadExample
 from jaxgen.data.wav_stream import wave_pieces
 from jaxgen.data.waves import FULL, Recording, as_samples, read_wave, samples_told
 from jaxgen.errors import UserError
-from jaxgen.modalities.inputs import file_of
+from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.attention_maps import attention_maps
@@ -40,18 +40,19 @@ class WavePresents:
         self._refuse_longer(word, samples_told(file, self.wave.rate))  # before an hour of it is in memory
         try:
             rate, samples = read_wave(file)
-            whole = as_samples(Recording(word, "", rate, samples), self.wave.rate, resample=True)
+            whole = as_samples(Recording(name_of(word), "", rate, samples), self.wave.rate, resample=True)
         except BadExample as error:
             raise UserError(str(error)) from None
         self._refuse_longer(word, len(whole))
         if (whole == whole[0]).all():
-            raise UserError(f"{word} is silent from its beginning to its end; give another recording")
+            raise UserError(f"{name_of(word)} is silent from its beginning to its end; give another recording")
         return whole.astype(np.float32) / np.float32(FULL)
 
     def _refuse_longer(self, word: str, count: int | None) -> None:
         if count is not None and count > self.wave.samples:
             seconds, most = count / self.wave.rate, self.wave.samples / self.wave.rate
-            raise UserError(f"{word} lasts {seconds:.2f} s, and the model hears {most:.2f} s; give a shorter one")
+            place = name_of(word)
+            raise UserError(f"{place} lasts {seconds:.2f} s, and the model hears {most:.2f} s; give a shorter one")
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"recording of {length / self.wave.rate:.2f} s" for length in arrays["length"]]
@@ -92,8 +93,7 @@ class WavePresents:
 def read_as_it_comes(file: IO[bytes], word: str, rate: int, piece: int) -> Iterator[np.ndarray]:
     """[n] float32 in [-1, 1] at `rate` Hz of a wav file that `word` names, about `piece` samples at a time."""
     try:
-        place = "standard input" if word == "-" else word
-        for samples in wave_pieces(file, place, rate, piece):
+        for samples in wave_pieces(file, name_of(word), rate, piece):
             yield samples.astype(np.float32) / np.float32(FULL)
     except BadExample as error:
         raise UserError(str(error)) from None

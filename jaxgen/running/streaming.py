@@ -8,7 +8,7 @@ import numpy as np
 from jaxgen.core.data import Codec
 from jaxgen.core.task import StreamsRecordings, TranslatesWhileReading
 from jaxgen.errors import UserError
-from jaxgen.modalities.inputs import sound_as_it_comes, text_as_it_comes
+from jaxgen.modalities.inputs import name_of, sound_as_it_comes, text_as_it_comes
 from jaxgen.modalities.wave import read_as_it_comes
 from jaxgen.running.stream_recording import Listener, Recogniser, SpeechTranslator
 from jaxgen.running.stream_sentence import Read, Translator, sentences_of
@@ -52,7 +52,7 @@ def stream(trained: Trained, words: Sequence[str], put: Put, say: Put) -> None:
     translator = Translator(task, trained.variables, presentation.sentence)
     for word in words or ("-",):
         with text_as_it_comes(word) as file:
-            for reads in sentences_of(file, "standard input" if word == "-" else word):
+            for reads in sentences_of(file, name_of(word)):
                 _sentence(translator, reads, Telling(codec, put))
 
 

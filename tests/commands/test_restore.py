@@ -122,6 +122,7 @@ def test_no_file_that_is_read_is_ever_written(run, tmp_path):
         ("fixed.png", {}, 0, "--count is 0"),
         ("fixed.png", {"noise": 30.0}, 4, "--noise is 30.0"),
         ("fixed.png", {"mask": "photo.png"}, 4, "--mask says nothing of denoise"),
+        ("fixed.png", {"mask": "none.png"}, 4, "there is no file none.png; give the path of a mask"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(out, how, count, sentence, run, tmp_path, monkeypatch):

@@ -138,6 +138,16 @@ def test_what_is_no_photograph_is_told_in_a_sentence(make, sentence, tmp_path):
     assert sentence in str(told.value) and "\n" not in str(told.value)
 
 
+def test_standard_input_is_read_as_a_file_is(tmp_path):
+    deep = Photograph(np.random.default_rng(0).integers(0, 65_535, (5, 4, 3), np.uint16))
+    read = read_photograph(io.BytesIO(png(deep)), "standard input")
+    np.testing.assert_array_equal(read.pixels, deep.pixels)
+    with pytest.raises(UserError, match=r"^standard input: no picture can be read from it"):
+        read_photograph(io.BytesIO(b"words"), "standard input")
+    with pytest.raises(UserError, match=r"^standard input has 5 x 4 pixels"):
+        read_mask(io.BytesIO(png(deep)), (6, 4), "standard input")
+
+
 def test_masks(tmp_path):
     strokes = np.zeros((6, 4, 4), np.uint8)
     strokes[..., :3] = 255  # white on nothing
