@@ -66,7 +66,7 @@ class Solver:
         return levels if self.visits == 1 else time_travel(levels, 5, self.visits)
 
 
-DIFFPIR = Solver("DiffPIR", functools.partial(projected.diffpir, strength=1.0, fresh=1.0), 25)
+DIFFPIR = Solver("DiffPIR", projected.diffpir, 25)
 DDNM = Solver("DDNM", projected.ddnm, 25)
 OTHERS = (  # on box inpainting
     Solver("DDRM", projected.ddrm, 25),

@@ -129,11 +129,14 @@ def repaint(measured: Measured[Mask], start: Start) -> jax.Array:
     return walk(step, start._replace(x=known_at(sigmas[0], jax.random.fold_in(key, len(sigmas)), x)))
 
 
-def diffpir(measured: Measured[Spectral], start: Start, strength: float = 8.0, fresh: float = 0.3) -> jax.Array:
+def diffpir(measured: Measured[Spectral], start: Start, strength: float = 1.0, fresh: float = 1.0) -> jax.Array:
     """DiffPIR (arXiv 2305.08995, algorithm 1): D, then the proximal point of the data term, then noise again.
 
-    `strength` is its λ, `fresh` its ζ: the part of the noise that is drawn anew. With sigma_y = 0 the proximal point is
-    the projection on A x = y. Biased on a Gaussian prior: it takes I for the covariance that D leaves, λ aside.
+    `strength` is its λ: 1 takes σ² for the variance of D's errors. `fresh` is its ζ, the part of the noise that is
+    drawn anew. The paper's settings, λ about 8 and ζ 0.3, gave 1.2 to 2.3 dB less on CIFAR-10 pictures with noise
+    (denoising, box inpainting, super-resolution, means of four) and 0.5 to 2.4 dB less on digits. With sigma_y = 0 the
+    proximal point is the projection on A x = y. Biased on a Gaussian prior: it takes I for the covariance that D
+    leaves, λ aside.
     """
     denoise, operator, y, sigma_y = measured
 

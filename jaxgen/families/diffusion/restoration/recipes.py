@@ -38,9 +38,6 @@ _SMALLEST = 8  # pixels a side that an estimate needs
 _HIDES_CODE = 0.5  # the level of noise under which a JPEG and the picture look alike: what is above it tells nothing
 
 Solve = Callable[[Measured, Start], jax.Array]
-# λ = 1 takes σ² for the variance of D's errors, ζ = 1 draws all noise anew. The paper's 8 and 0.3 (table 5) gave 1.2 to
-# 2.3 dB less on CIFAR-10 pictures with noise (denoising, box inpainting, super-resolution, means of four).
-_LINEAR: Solve = functools.partial(diffpir, strength=1.0, fresh=1.0)
 TAKES = {  # what may be told of each
     Degradation.OLD_PHOTO: {"missing", "noise"},
     Degradation.INPAINT: {"missing", "noise"},
@@ -84,10 +81,10 @@ def recipe_for(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> R
             sigma_y, words = _told(damaged)
             operator = _on(canvas, Downsample(damaged.factor), grey=grey)
             found = f"{damaged.factor} times smaller", *words
-            return Recipe(y, operator, sigma_y, _LINEAR, found)
+            return Recipe(y, operator, sigma_y, diffpir, found)
         case Degradation.COLOUR:
             sigma_y, words = _told(damaged)
-            return Recipe(y, _on(canvas, grey=True), sigma_y, _LINEAR, ("without colours", *words))
+            return Recipe(y, _on(canvas, grey=True), sigma_y, diffpir, ("without colours", *words))
         case Degradation.DENOISE:
             sigma_y, words = _noise(damaged, y)
             return _denoise(y, sigma_y, grey, canvas, words)
@@ -115,12 +112,12 @@ def _inpaint(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Rec
     known = _known(damaged.missing)
     sigma_y, words = _told(damaged)
     found = (f"{100 * damaged.missing.mean():.1f} % missing", *words)
-    return Recipe(y * known, _on(canvas, Mask(jnp.asarray(known)), grey=grey), sigma_y, _LINEAR, found)
+    return Recipe(y * known, _on(canvas, Mask(jnp.asarray(known)), grey=grey), sigma_y, diffpir, found)
 
 
 def _denoise(y: np.ndarray, sigma_y: float, grey: bool, canvas: Canvas, words: tuple[str, ...]) -> Recipe:
     if grey:
-        return Recipe(y, _on(canvas, grey=True), sigma_y, _LINEAR, words)
+        return Recipe(y, _on(canvas, grey=True), sigma_y, diffpir, words)
     noisy = canvas.padded(y)
     return Recipe(noisy, Identity(), sigma_y, posterior, words, Beginning(noisy, sigma_y, has_noise=True))
 
@@ -134,7 +131,7 @@ def _deblur(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Reci
     sigma_y, more = _noise(damaged, y)
     operator = _on(canvas, blur(gaussian_kernel(deviation)), grey=grey)
     found = f"a blur of {deviation:.2g} pixels ({words})", *more
-    return Recipe(y, operator, sigma_y, _LINEAR, found)
+    return Recipe(y, operator, sigma_y, diffpir, found)
 
 
 def _jpeg(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> Recipe:
@@ -160,7 +157,7 @@ def _old_photo(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas) -> R
     y, contrast, faded = _unfaded(y, known)
     sigma_y, words = _noise(damaged, y, contrast)
     operator = _on(canvas, Mask(jnp.asarray(known)), grey=grey)
-    return Recipe(y * known, operator, sigma_y, _LINEAR, (faded, seen, *words))
+    return Recipe(y * known, operator, sigma_y, diffpir, (faded, seen, *words))
 
 
 def _unhurt(damaged: Damaged, y: np.ndarray) -> tuple[np.ndarray, str]:
@@ -192,7 +189,7 @@ def _found_by_itself(damaged: Damaged, y: np.ndarray, grey: bool, canvas: Canvas
     if _FOUND_BLUR < deviation <= _MOST_BLUR:
         found += (f"a blur of {_sharpened(deviation):.2g} pixels (estimated)", *words)
         operator = _on(canvas, blur(gaussian_kernel(_sharpened(deviation))), grey=grey)
-        return Recipe(y, operator, sigma_y, _LINEAR, found)
+        return Recipe(y, operator, sigma_y, diffpir, found)
     if not (noisy or is_faded):
         if damaged.divisors is not None and nearest_quality(damaged.divisors) <= _FOUND_QUALITY:
             return _jpeg(damaged, y, grey, canvas)
