@@ -39,7 +39,8 @@ def smoothers(sigma_y: float) -> dict[str, Way]:
 
     def means(strength: float, y: Picture) -> Picture:
         sizes = {"patch_size": 3, "patch_distance": 5, "fast_mode": False}
-        return restoration.denoise_nl_means(y, h=strength * sigma_y, sigma=sigma_y, channel_axis=-1, **sizes)
+        smooth = restoration.denoise_nl_means(y, h=strength * sigma_y, sigma=sigma_y, channel_axis=-1, **sizes)
+        return smooth.reshape(y.shape)  # it drops a single channel
 
     tv = {f"total variation {weight}": functools.partial(variation, weight) for weight in (0.03, 0.06, 0.1, 0.15)}
     return tv | {f"non-local means {h}": functools.partial(means, h) for h in (0.4, 0.7, 1.0, 1.4, 2.0)}

@@ -13,7 +13,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel
 from jaxgen.families.diffusion.restoration.operators import Identity, Mask, Spectral
 from jaxgen.families.diffusion.restoration.projected import diffpir, posterior
-from jaxgen.families.diffusion.restoration.steps import Measured, Start
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, first_level
 from jaxgen.metrics.features import load
 from jaxgen.metrics.psnr import psnr_db
 from jaxgen.ops.levels import to_levels, to_unit
@@ -60,7 +60,7 @@ def restored(trained, measured: Measured, key: jax.Array) -> jax.Array:
     """[N, H, W, C]: the mean of the restorations of each measured picture."""
     task = trained.assembly.task
     is_denoising = isinstance(measured.operator, Identity)
-    top = measured.sigma_y if is_denoising else task.sigma_max
+    top = measured.sigma_y if is_denoising else first_level(task.sigma_max, task.sigma_data)
     sigmas = schedule(STEPS, min(task.sigma_min, top / 2), top)
     solve: Callable = posterior if is_denoising else diffpir
 

@@ -253,8 +253,8 @@ class Diffusion:
     def restoration(self, damaged: Damaged) -> Restoration:
         """The model as a prior over pictures of any kind."""
         check_any_kind(self.spec, self.condition_dropout)
-        sizes = self.spec.made.shape, self.network.multiple, self.sigma_min, self.sigma_max
-        return restoration_of(Prior(self.prior, *sizes), damaged)
+        levels = self.sigma_min, self.sigma_max, self.sigma_data
+        return restoration_of(Prior(self.prior, self.spec.made.shape, self.network.multiple, *levels), damaged)
 
     def prior(self, variables: Variables) -> Denoise:
         """D(x, σ) of pictures of any kind, however many."""

@@ -14,7 +14,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.diffusion.restoration.canvas import canvas_for
 from jaxgen.families.diffusion.restoration.operators import Grey
 from jaxgen.families.diffusion.restoration.recipes import TAKES, Beginning, recipe_for
-from jaxgen.families.diffusion.restoration.steps import Measured, Start
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, first_level
 from jaxgen.families.diffusion.samplers import Denoise
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
@@ -29,6 +29,7 @@ class Prior(NamedTuple):
     multiple: int | None  # it takes all pictures whose sides are multiples of it; None: those of its own size alone
     sigma_min: float
     sigma_max: float
+    sigma_data: float  # the standard deviation of its pictures
 
 
 def restoration_of(prior: Prior, damaged: Damaged) -> Restoration:
@@ -78,9 +79,9 @@ def _layout(prior: Prior, damaged: Damaged) -> tuple[bool, bool]:
 
 
 def _sigmas(prior: Prior, evaluations: int, first: Beginning | None) -> jax.Array:
-    """[evaluations] noise levels that fall from the largest, or from that of the beginning, to the smallest."""
+    """[evaluations] noise levels that fall from `first_level`, or from that of the beginning, to the smallest."""
     if first is None:
-        return schedule(evaluations, prior.sigma_min, prior.sigma_max)
+        return schedule(evaluations, prior.sigma_min, first_level(prior.sigma_max, prior.sigma_data))
     if first.has_noise and first.sigma > prior.sigma_max:
         raise UserError(
             f"the noise is {50 * first.sigma:.3g} % of the range, and the run was trained on at most "

