@@ -31,7 +31,7 @@ from jaxgen.environment import set_up_jax
 from jaxgen.families.diffusion.restoration import guided, projected
 from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel, motion_kernel
 from jaxgen.families.diffusion.restoration.operators import Downsample, Identity, Mask, Spectral, old_photo
-from jaxgen.families.diffusion.restoration.steps import Measured, Start, time_travel
+from jaxgen.families.diffusion.restoration.steps import Measured, Start, first_level, time_travel
 from jaxgen.metrics.psnr import psnr_db
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.noise import schedule
@@ -107,7 +107,7 @@ def measures(restored: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
 def restorations(solver: Solver, task: Task, y: jax.Array, trained: Trained, count: int) -> np.ndarray:
     """[count, N, H, W, C]: `count` restorations of each of y [N, ...]."""
     game = trained.assembly.task
-    sigmas = solver.sigmas(game.sigma_min, game.sigma_max)
+    sigmas = solver.sigmas(game.sigma_min, first_level(game.sigma_max, game.sigma_data))
 
     @jax.jit
     def some(variables: Any, y: jax.Array, rows: jax.Array) -> jax.Array:
