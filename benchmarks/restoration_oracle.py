@@ -21,7 +21,15 @@ import numpy as np
 from jaxgen.environment import set_up_jax
 from jaxgen.families.diffusion.restoration import guided, projected
 from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel
-from jaxgen.families.diffusion.restoration.operators import Downsample, Identity, Linear, Mask, Spectral, old_photo
+from jaxgen.families.diffusion.restoration.operators import (
+    Downsample,
+    Identity,
+    Linear,
+    Mask,
+    Spectral,
+    old_photo,
+    spectral,
+)
 from jaxgen.families.diffusion.restoration.steps import Measured, Start
 from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal
@@ -93,7 +101,7 @@ class Problem:
         """[1, ...]: one y, of a picture drawn from the prior; unknown pixels of a mask are 0."""
         clean = self.operator.forward(jnp.asarray(prior.draw(1, 5), jnp.float32))
         noise = np.random.default_rng(6).standard_normal(clean.shape)
-        known = self.operator.gram(lambda squares: 1.0 * (squares > 0), jnp.asarray(noise, jnp.float32))
+        known = spectral(self.operator).gram(lambda squares: 1.0 * (squares > 0), jnp.asarray(noise, jnp.float32))
         return np.asarray(clean + self.sigma_y * known, np.float64)
 
 

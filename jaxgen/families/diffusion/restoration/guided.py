@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxgen.families.diffusion.restoration.operators import Degradation, Linear, Spectral, resolvent
+from jaxgen.families.diffusion.restoration.operators import Degradation, Linear, Spectral, resolvent, spectral
 from jaxgen.families.diffusion.restoration.steps import Measured, Start, at, walk
 from jaxgen.ops.noise import bridge
 from jaxgen.ops.rows import normal
@@ -54,7 +54,7 @@ def pigdm(measured: Measured[Spectral], start: Start, sigma_data: float = 1.0) -
 
     def solve(_: Callable[[jax.Array], jax.Array], σ: jax.Array, misfit: jax.Array) -> jax.Array:
         r2 = (σ * sigma_data) ** 2 / (σ**2 + sigma_data**2)
-        return measured.operator.gram(resolvent(measured.sigma_y**2 / r2), misfit) / r2
+        return spectral(measured.operator).gram(resolvent(measured.sigma_y**2 / r2), misfit) / r2
 
     return _guided(solve, measured, start)
 

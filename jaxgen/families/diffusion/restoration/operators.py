@@ -53,9 +53,21 @@ class Frame(Spectral, Protocol):
     def square(self) -> float: ...
 
 
+def spectral(operator: Degradation) -> Spectral:
+    """The operator itself. UserError where its singular vectors are not known: A and Aᵀ do not tell them."""
+    if isinstance(operator, Spectral):
+        return operator
+    parts = operator.parts if isinstance(operator, Chain) else (operator,)
+    what = " after ".join(type(part).__name__ for part in reversed(parts))
+    raise UserError(
+        f"{what} has no singular vectors in closed form, which this solver needs; take `tweedie` (linear degradations) "
+        "or `dps` (all)"
+    )
+
+
 def pseudo_inverse(operator: Spectral, y: jax.Array) -> jax.Array:
     """A⁺ y, the smallest x of those with the least |A x - y| (eq. 1)."""
-    return operator.adjoint(operator.gram(inverse, y))
+    return operator.adjoint(spectral(operator).gram(inverse, y))
 
 
 def inverse(squares: jax.Array) -> jax.Array:
@@ -72,7 +84,7 @@ def of_squares(operator: Spectral, f: OfSquares, x: jax.Array) -> jax.Array:
     """V f(S²) Vᵀ x, of x's shape [B, H, W, C] (eq. 3); the null space of A counts as s = 0."""
     at_zero = f(jnp.zeros(()))
     return at_zero * x + operator.adjoint(
-        operator.gram(lambda squares: (f(squares) - at_zero) * inverse(squares), operator.forward(x))
+        spectral(operator).gram(lambda squares: (f(squares) - at_zero) * inverse(squares), operator.forward(x))
     )
 
 
@@ -225,7 +237,8 @@ def chain(*parts: Linear) -> Chain:
     """The operators applied in turn, with their singular vectors where all but the last are frames.
 
     So the order decides: grey and down-sampling before a mask or a blur. The other orders have A and Aᵀ alone, which
-    is what the solvers need that differentiate the denoiser.
+    is what `tweedie` and `dps` need: of a mask after a blur A Aᵀ is the blur's own with rows and columns removed,
+    which no fast transform diagonalises.
     """
     known = all(isinstance(part, Frame) for part in parts[:-1]) and isinstance(parts[-1], Spectral)
     return (SpectralChain if known else Chain)(parts)

@@ -12,6 +12,7 @@ y with other rows gives others. Each calls D once a falling step and differentia
 import jax
 import jax.numpy as jnp
 
+from jaxgen.errors import UserError
 from jaxgen.families.diffusion.restoration.operators import (
     Degradation,
     Identity,
@@ -21,6 +22,7 @@ from jaxgen.families.diffusion.restoration.operators import (
     of_squares,
     pseudo_inverse,
     resolvent,
+    spectral,
 )
 from jaxgen.families.diffusion.restoration.steps import Measured, Start, at, walk
 from jaxgen.ops.noise import bridge
@@ -98,7 +100,7 @@ def ddnm(measured: Measured[Spectral], start: Start) -> jax.Array:
             return jnp.sqrt(jnp.maximum(variance - noise, 0))
 
         misfit = y - operator.forward(clean)
-        clean += operator.adjoint(operator.gram(lambda squares: trust(squares) * inverse(squares), misfit))
+        clean += operator.adjoint(spectral(operator).gram(lambda squares: trust(squares) * inverse(squares), misfit))
         mean, _ = bridge(x, clean, σ, σ_next)
         return mean + of_squares(operator, remaining, normal(key, start.row, x.shape[1:]))
 
@@ -113,6 +115,8 @@ def repaint(measured: Measured[Mask], start: Start) -> jax.Array:
     hidden pixels that depend on the known ones it is biased as DDNM is, less with more visits.
     """
     denoise, operator, y, sigma_y = measured
+    if not isinstance(operator, Mask):
+        raise UserError(f"RePaint restores what a Mask hides, and nothing after a {type(operator).__name__}")
     x, sigmas, key, row = start.x, start.sigmas, start.key, start.row
 
     def known_at(σ: jax.Array, key: jax.Array, x: jax.Array) -> jax.Array:
@@ -145,7 +149,7 @@ def diffpir(measured: Measured[Spectral], start: Start, strength: float = 1.0, f
         ρ = strength * (sigma_y / σ) ** 2
         misfit = y - operator.forward(clean)
         # argmin |y - A z|² + ρ |z - clean|², by the identity of Woodbury in the measurements' space
-        clean += operator.adjoint(operator.gram(resolvent(ρ), misfit))
+        clean += operator.adjoint(spectral(operator).gram(resolvent(ρ), misfit))
         noise = jnp.sqrt(1 - fresh) * (x - clean) / σ + jnp.sqrt(fresh) * normal(key, start.row, x.shape[1:])
         return clean + σ_next * noise
 

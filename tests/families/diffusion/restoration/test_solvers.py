@@ -10,6 +10,7 @@ import pytest
 import restoration_oracle as oracle
 
 from jaxgen.errors import UserError
+from jaxgen.families.diffusion.restoration.blur import blur, gaussian_kernel
 from jaxgen.families.diffusion.restoration.guided import conjugate_gradients, dps, pigdm, tweedie
 from jaxgen.families.diffusion.restoration.jpeg import Jpeg
 from jaxgen.families.diffusion.restoration.operators import Mask, chain, pseudo_inverse
@@ -110,6 +111,20 @@ def test_visits_bring_repaint_nearer_to_the_posterior():
     once, _ = found(prior, problem, repaint, jnp.asarray(plain))
     often, _ = found(prior, problem, repaint, jnp.asarray(time_travel(plain, 2, 6)))
     assert often[0] < 0.6 * once[0]
+
+
+def test_what_a_solver_needs_and_the_degradation_lacks_is_told():
+    """A mask after a blur: its singular vectors are not known. `test_tweedies_covariance_needs_no_singular_vectors`."""
+    known = jnp.asarray(oracle.KNOWN)
+    torn = chain(blur(gaussian_kernel(0.8)), Mask(known))
+    x = jnp.zeros((1, *oracle.SHAPE))
+    start = Start(x, schedule(2, 0.1, 20.0), oracle.KEY, jnp.arange(1))
+    measured = Measured(oracle.smooth_prior().denoise, torn, torn.forward(x), 0.1)
+    for solver in (ddrm, ddnm, diffpir, pigdm):
+        with pytest.raises(UserError, match=r"Mask after MirrorBlur has no singular vectors .*`tweedie`"):
+            solver(measured, start)
+    with pytest.raises(UserError, match="RePaint restores what a Mask hides, and nothing after a Chain"):
+        repaint(measured, start)
 
 
 def test_rows_are_restored_each_on_their_own():
