@@ -45,7 +45,7 @@ def dps(measured: Measured[Degradation], start: Start, scale: float = 1.0) -> ja
 
 
 def pigdm(measured: Measured[Spectral], start: Start, sigma_data: float = 1.0) -> jax.Array:
-    """PiGDM (Song et al., ICLR 2023): eq. 3 with R = r² I, r² = σ² σ_data² / (σ² + σ_data²).
+    """PiGDM (Song et al., ICLR 2023, OpenReview 9_gsMA8MRKQ): eq. 3 with R = r² I, r² = σ² σ_data² / (σ² + σ_data²).
 
     The paper has σ_data = 1 and scales the gradient by weights of its own; here its size is that of eq. 1 and the next
     state is drawn from the posterior around E[x_0 | x_σ, y]. Exact in the limit of many steps on a Gaussian prior whose

@@ -245,7 +245,7 @@ def chain(*parts: Linear) -> Chain:
 
 
 def old_photo(known: jax.Array, factor: int, weights: tuple[float, ...] = LUMA) -> Chain:
-    """A small grey photograph with missing places: mask after grey after down-sampling (section 3.3, arXiv 2212.00490).
+    """A small grey photograph with missing places: mask after grey after down-sampling (as in arXiv 2212.00490).
 
     `known` [H/factor, W/factor, 1] is 1 where the small picture shows something.
     """

@@ -66,7 +66,7 @@ def time_travel(sigmas: np.ndarray, length: int, visits: int) -> np.ndarray:
     """The falling `sigmas` [N] with detours: each stretch of `length` steps is walked `visits` times.
 
     After a stretch the noise of its beginning is added again and it is walked anew, so that what is known and what is
-    made up come to agree (section 4.2, arXiv 2201.09865; algorithm 2 of arXiv 2212.00490 for DDNM).
+    made up come to agree (section 4.2, arXiv 2201.09865; the "time-travel trick" of arXiv 2212.00490).
     """
     if length < 1 or visits < 1:
         raise UserError(f"time travel takes a length and a number of visits of 1 or more, not {length} and {visits}")
