@@ -16,6 +16,12 @@ def to_levels(image: jax.Array, levels: int) -> jax.Array:
     return jnp.clip(nearest, 0, levels - 1).astype(jnp.uint8)
 
 
+def straight_through(image: jax.Array, levels: int) -> jax.Array:
+    """The levels of `to_levels` as floats, with the gradient that they had before they were rounded."""
+    unrounded = (image + 1.0) * ((levels - 1) / 2.0)
+    return unrounded + jax.lax.stop_gradient(to_levels(image, levels).astype(jnp.float32) - unrounded)
+
+
 def to_tokens(image: jax.Array) -> jax.Array:
     """[B, H, W, C] levels to [B, H*W*C] tokens, row by row, a pixel's channels together."""
     return image.reshape(image.shape[0], -1).astype(jnp.int32)

@@ -67,7 +67,7 @@ DIGITS = {
         "^up_|^out/",
     ),
 }
-# what else draws digits: the same network under another process, and as a consistency model
+# what else draws digits: the same network under another process, as a consistency model and as a MeanFlow
 _FLOW = ("task.process=FlowMatching", "task.prediction=velocity", "task.noise=LogitNormal")
 MORE_DIFFUSION = {
     "diffusion-flow": Case(
@@ -81,6 +81,11 @@ MORE_DIFFUSION = {
             *("task.model.network.width=16", "task.model.network.heads=2", "task.model.network.blocks=2"),
             *("data.name=digits", "start=none"),
         ),
+        "^block_1/|^final",
+    ),
+    "diffusion-mean-flow": Case(
+        "diffusion/digits_mean_flow",
+        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
         "^block_1/|^final",
     ),
 }

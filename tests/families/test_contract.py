@@ -80,7 +80,7 @@ def owned(trainable: Any, params: Any) -> set[str]:
 # all are tried
 BY_HAND = (
     *("rnn-translation", "rnn-speech", "transformer-captions"),
-    *("diffusion-unet", "diffusion-flow", "diffusion-few-steps"),
+    *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
 )
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]

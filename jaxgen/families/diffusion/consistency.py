@@ -31,7 +31,7 @@ from jaxgen.families.diffusion.picture_samplers import Consistency
 from jaxgen.families.diffusion.samplers import Denoise
 from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.nn.conditions import condition_of, hidden_rows, with_drawn
-from jaxgen.ops.levels import to_levels, to_unit
+from jaxgen.ops.levels import straight_through, to_unit
 from jaxgen.ops.rows import normal, row_keys
 from jaxgen.types import Batch, Extra, Key, Spec, Variables
 
@@ -148,10 +148,8 @@ class ConsistencyModel:
         """
         if not self.model.condition_dropout:
             request = with_drawn(self.spec, request, jax.random.fold_in(key, 1))
-        x = self.model.pictures(variables, request, key)
-        scale = (self.model.levels - 1) / 2
-        rounded = x + jax.lax.stop_gradient(to_unit(to_levels(x, self.model.levels), self.model.levels) - x)
-        return {"given": dict(request.get("given", {})), "made": {"value": (rounded + 1) * scale}}
+        levels = straight_through(self.model.pictures(variables, request, key), self.model.levels)
+        return {"given": dict(request.get("given", {})), "made": {"value": levels}}
 
 
 def heun_step(denoise: Denoise, x: jax.Array, t: jax.Array, r: jax.Array) -> jax.Array:
