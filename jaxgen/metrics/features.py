@@ -64,6 +64,7 @@ class PictureNet(nn.Module):
 NETS = {  # a data set's name -> the net's, its kind, and the shape of its pictures
     "digits": ("digits-cnn", DigitsNet(), SHAPE),
     "mnist": ("mnist-cnn", PictureNet(channels=(32, 64)), (28, 28, 1)),
+    "cifar10": ("cifar10-cnn", PictureNet(channels=(64, 128)), (32, 32, 3)),
 }
 
 
