@@ -45,6 +45,7 @@ class Recipe:
 RECIPES = {
     "digits": Recipe(steps=1320, noise=0.5, shift=1),  # 12 s on two cores; 99.7 % of held-out digits
     "mnist": Recipe(steps=4690, noise=4.0, shift=2, rate=2e-3),  # 3 minutes beside other work; 99.4 %
+    # 11 minutes beside other work; 81.4 %, of pictures that went through JPEG once (CIFAR-10 (JPEG))
     "cifar10": Recipe(steps=6256, noise=4.0, shift=3, rate=2e-3, flip=True),
 }
 
