@@ -181,9 +181,11 @@ def ancestral(
 def ancestral_log_prob(denoise: Denoise, states: jax.Array, sigmas: jax.Array, last: float) -> jax.Array:
     """[B, T] nats: the log-probability of each of `ancestral`'s actions, T calls of the denoiser.
 
-    One call of B * T pictures would do, at T times the memory.
+    One call of B * T pictures would do, at T times the memory; the gradient computes each call again for the same
+    reason.
     """
 
+    @jax.checkpoint
     def one(_: None, action: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[None, jax.Array]:
         number, before, after = action
         mean, deviation = _action(denoise, before, number, sigmas, last)

@@ -86,3 +86,18 @@ def test_rows_are_drawn_each_on_their_own():
     part = ancestral(exact(), start(8)[3:6], levels, LAST, KEY, row[3:6])
     for a, b in zip(whole, part, strict=True):
         np.testing.assert_allclose(a[3:6], b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_keeps_no_more_of_many_actions_than_their_states():
+    def deep(scale, x, σ):
+        for _ in range(20):
+            x = jnp.tanh(scale * x)
+        return x
+
+    def temporary(actions):
+        levels, states = jnp.geomspace(1.0, 0.1, actions), jnp.ones((8, actions + 1, 16, 16, 1))
+        score = jax.grad(lambda s: ancestral_log_prob(lambda x, σ: deep(s, x, σ), states, levels, LAST).sum())
+        return jax.jit(score).lower(jnp.float32(0.9)).compile().memory_analysis().temp_size_in_bytes
+
+    state = 8 * 16 * 16 * 4  # bytes; each action has 20 such activations, and its own state
+    assert temporary(40) - temporary(20) < 20 * 8 * state
