@@ -80,9 +80,9 @@ def time_travel(sigmas: np.ndarray, length: int, visits: int) -> np.ndarray:
 def first_level(sigma_max: float, sigma_data: float) -> float:
     """The noise level that restorations begin at, the task's largest or 8 standard deviations of its pictures.
 
-    Above, a denoiser tells hardly more than the mean of all pictures, and the measurement tells more: on CIFAR-10
-    pictures a walk of 25 levels that began at 8 instead of 160 deviations gained 0.5 to 0.9 dB where half of the pixels
-    were missing, 0.2 in a missing box, 0.1 in an old photograph.
+    Above, a denoiser tells hardly more than the mean of all pictures, and the measurement tells more: of 16 CIFAR-10
+    pictures without half of their pixels, restored by walks of 25 levels, the means of four were 0.7 to 0.8 dB nearer
+    when they began at 8 instead of 160 deviations.
     """
     return min(sigma_max, 8 * sigma_data)
 
