@@ -27,6 +27,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.part import Part, Run
 from jaxgen.core.task import Aux, Turn
 from jaxgen.errors import UserError
+from jaxgen.families.diffusion.denoiser import spread
 from jaxgen.families.diffusion.picture_samplers import Consistency
 from jaxgen.families.diffusion.samplers import Denoise
 from jaxgen.families.diffusion.task import Diffusion
@@ -103,14 +104,14 @@ class ConsistencyModel:
         t = model.noise.sigmas(sigma_key, row, model.process, model.sigma_min, model.sigma_max)
         r = self.earlier(t, variables.extra.shared["examples"])
         r = jnp.where(r < model.sigma_min, 0.0, r)
-        x_t = x0 + _spread(t) * ε
+        x_t = x0 + spread(t) * ε
         if self.teacher is None:
-            x_r = x0 + _spread(r) * ε
+            x_r = x0 + spread(r) * ε
         else:
             x_r = heun_step(self._teacher(variables, batch, hidden), x_t, t, r)
         keys = row_keys(dropout_key, row) if model.network.dropout else None  # the same mask for both
         before = model.denoiser(variables.params, x_r, jnp.maximum(r, model.sigma_min), condition, keys)
-        target = jax.lax.stop_gradient(jnp.where(_spread(r) > 0, before, x_r))
+        target = jax.lax.stop_gradient(jnp.where(spread(r) > 0, before, x_r))
         gap = jnp.mean((model.denoiser(variables.params, x_t, t, condition, keys) - target) ** 2, axis=(1, 2, 3))
         # the root's slope at 0 is infinite where c is 0
         huber = jnp.sqrt(jnp.maximum(gap + self.huber**2, 1e-20)) - self.huber
@@ -154,11 +155,11 @@ class ConsistencyModel:
 
 def heun_step(denoise: Denoise, x: jax.Array, t: jax.Array, r: jax.Array) -> jax.Array:
     """[B, H, W, C] at r [B] below t [B] along the flow from `x` at t; D itself, Euler's step, where r is 0."""
-    clean, ratio, inside = denoise(x, t), _spread(r / t), _spread(r > 0)
+    clean, ratio, inside = denoise(x, t), spread(r / t), spread(r > 0)
     guess = clean + ratio * (x - clean)  # Euler's step
     below = jnp.where(r > 0, r, t)
-    slope = ((x - clean) / _spread(t) + (guess - denoise(guess, below)) / _spread(below)) / 2
-    return jnp.where(inside, x + _spread(r - t) * slope, guess)
+    slope = ((x - clean) / spread(t) + (guess - denoise(guess, below)) / spread(below)) / 2
+    return jnp.where(inside, x + spread(r - t) * slope, guess)
 
 
 def _check_teacher(teacher: Part, spec: Spec) -> None:
@@ -173,8 +174,3 @@ def _check_teacher(teacher: Part, spec: Spec) -> None:
             f"{teacher.field} makes {teacher.spec.made} and this data set has {spec.made}, or what is given differs; "
             "name a diffusion run on the same data"
         )
-
-
-def _spread(σ: jax.Array) -> jax.Array:
-    """[B] to [B, 1, 1, 1]."""
-    return σ[:, None, None, None]

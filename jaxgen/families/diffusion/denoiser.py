@@ -31,7 +31,7 @@ class Denoiser:
         predicted = self._predicted(params, x, σ, condition, keys)
         if self.prediction is Prediction.LEVELS:
             return jax.nn.softmax(predicted + self._evidence(x, σ)) @ self._values
-        return self.affine(_spread(σ)).clean(predicted[..., 0], x)
+        return self.affine(spread(σ)).clean(predicted[..., 0], x)
 
     def affine(self, σ: jax.Array) -> Affine | None:
         """How what the network predicts gives D; none for a distribution over levels."""
@@ -55,13 +55,13 @@ class Denoiser:
     ) -> jax.Array:
         """[B, H, W, C, outputs] of the network itself."""
         c_in, c_noise = self.process.read(σ, self.sigma_data)
-        return self.network.apply({"params": params}, _spread(c_in) * x, c_noise, condition, keys)
+        return self.network.apply({"params": params}, spread(c_in) * x, c_noise, condition, keys)
 
     def _evidence(self, x: jax.Array, σ: jax.Array) -> jax.Array:
         """[B, H, W, C, levels]: log N(x; level, σ²) up to a constant."""
-        return -0.5 * ((x[..., None] - self._values) / _spread(σ)[..., None]) ** 2
+        return -0.5 * ((x[..., None] - self._values) / spread(σ)[..., None]) ** 2
 
 
-def _spread(σ: jax.Array) -> jax.Array:
+def spread(σ: jax.Array) -> jax.Array:
     """[B] to [B, 1, 1, 1]."""
     return σ[:, None, None, None]

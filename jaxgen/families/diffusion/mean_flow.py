@@ -34,6 +34,7 @@ from jaxgen.core.layout import Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn
 from jaxgen.errors import UserError
+from jaxgen.families.diffusion.denoiser import spread
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.noise_features import noise_features
 from jaxgen.families.diffusion.task import Diffusion
@@ -109,7 +110,7 @@ class MeanFlow:
         keys: jax.Array | None = None,
     ) -> jax.Array:
         """[B, H, W, C]: u(z_t, r, t) of eq. 3, r and t [B]; `keys` [B] draw each row's dropout."""
-        given, T, σ_d = _with_interval(condition, t - r), _spread(t), self.sigma_data
+        given, T, σ_d = _with_interval(condition, t - r), spread(t), self.sigma_data
         n = T**2 + σ_d**2 * (1 - T) ** 2
         F = self.network.apply({"params": params}, z * jax.lax.rsqrt(n), t / _SLOWER, given, keys)[..., 0]
         return (T - σ_d**2 * (1 - T)) / n * z - σ_d * jax.lax.rsqrt(n) * F
@@ -132,14 +133,14 @@ class MeanFlow:
         r, t = self._times(times_key, row)
         keys = row_keys(dropout_key, row) if self.network.dropout else None  # one mask for all
         v = ε - x0
-        z = x0 + _spread(t) * v
+        z = x0 + spread(t) * v
 
         def velocity(params: Params, z: jax.Array, t: jax.Array) -> jax.Array:
             return self.velocity(params, z, r, t, condition, keys)
 
         fixed = jax.lax.stop_gradient(variables.params)
         change = forward_derivative(functools.partial(velocity, fixed), (z, t), (v, jnp.ones_like(t)))
-        target = v - _spread(t - r) * change
+        target = v - spread(t - r) * change
         return jnp.mean((velocity(variables.params, z, t) - target) ** 2, axis=(1, 2, 3))
 
     def _times(self, key: Key, row: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -210,8 +211,3 @@ def _with_interval(condition: Condition | None, interval: jax.Array) -> Conditio
     if condition is None:
         return Condition(features)
     return condition.replace(vector=jnp.concatenate([condition.vector, features], axis=-1))
-
-
-def _spread(t: jax.Array) -> jax.Array:
-    """[B] to [B, 1, 1, 1]."""
-    return t[:, None, None, None]
