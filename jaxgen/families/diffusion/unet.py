@@ -22,6 +22,7 @@ from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
 from jaxgen.nn.text_encoder import TextEncoder
+from jaxgen.ops.convolution import convolution
 from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _EPS = 1e-6
@@ -63,7 +64,7 @@ class ResidualBlock(nn.Module):
         h = conv(self.features, kernel_init=zeros, name="conv_out")(h * kept)
         skip = _resized(x, self.scale)
         if x.shape[-1] != self.features:
-            skip = self.precision.dense(self.features, name="skip")(skip)
+            skip = self.precision.dense(self.features, dot_general=_pixels_product, name="skip")(skip)
         h = (skip.astype(h.dtype) + h) * _HALF
         if not self.heads:
             return h
@@ -228,6 +229,11 @@ def _of_groups(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     mean, square = shared(x.mean(axis=(1, 2))), shared(jnp.mean(x**2, axis=(1, 2)))
     return mean, jnp.maximum(square - mean**2, 0)
+
+
+def _pixels_product(x: jax.Array, kernel: jax.Array, *_, **__) -> jax.Array:
+    """A Dense layer's product for pictures [B, H, W, C]: a 1x1 convolution, for its faster gradient on CPUs."""
+    return convolution(x, kernel[None, None])
 
 
 def _resized(x: jax.Array, scale: float) -> jax.Array:
