@@ -1,12 +1,12 @@
 """Convolutions of pictures whose gradients a compiled loop does not slow down, on CPUs too."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
+import functools
 
 import jax
 import jax.numpy as jnp
 
-_CACHE = 2 * 2**20  # bytes of shifted copies: of 1, 2, 4 and 8 MB the fastest in a U-Net on an AMD EPYC
+_CACHE = 2 * 2**20  # bytes of shifted copies at a time: the fastest in a U-Net on an AMD EPYC of 1, 2, 4 and 8 MB
 
 
 @jax.custom_vjp
@@ -24,52 +24,64 @@ def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Arra
 
 
 def _backward(kept: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return jax.lax.platform_dependent(*kept, slope, cpu=_on_cpu, default=_elsewhere)
+    x, kernel = kept
+    slope = jax.lax.platform_dependent(slope, cpu=_once, default=lambda slope: slope)
+    return convolution(slope, _turned(kernel)), _of_kernel(x, slope, kernel.shape[:2])
 
 
-def _elsewhere(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Gradients of x and of the kernel, both as convolutions, which accelerators have fast routines for."""
-    return _of_pictures(kernel, slope), jax.vjp(lambda kernel: _convolved(x, kernel), kernel)[1](slope)[0]
+def _turned(kernel: jax.Array) -> jax.Array:
+    """The kernel [down, across, O, I] that carries slopes back to the pictures."""
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
-def _on_cpu(x: jax.Array, kernel: jax.Array, slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The same, the kernel's by products."""
-    slope = _once(slope)
-    if kernel.shape[2] >= kernel.shape[3]:
-        of_kernel = _products(x, slope, kernel.shape[:2]).transpose(1, 2, 0, 3)
-    else:
-        of_kernel = jnp.flip(_products(slope, x, kernel.shape[:2]), (1, 2)).transpose(1, 2, 3, 0)
-    return _of_pictures(kernel, slope), of_kernel.astype(kernel.dtype)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _of_kernel(x: jax.Array, slope: jax.Array, places: tuple[int, int]) -> jax.Array:
+    """[*places, I, O]: the gradient of a kernel. It is linear in x and in the slope, so convolutions are its own."""
+    on_cpu, elsewhere = (functools.partial(each, places=places) for each in (_by_products, _by_convolution))
+    return jax.lax.platform_dependent(x, slope, cpu=on_cpu, default=elsewhere)
 
 
-def _of_pictures(kernel: jax.Array, slope: jax.Array) -> jax.Array:
-    return convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+_of_kernel.defvjp(
+    lambda x, slope, places: (_of_kernel(x, slope, places), (x, slope)),
+    lambda _, kept, kernel: (convolution(kept[1], _turned(kernel)), convolution(kept[0], kernel)),
+)
+
+
+def _by_convolution(x: jax.Array, slope: jax.Array, places: tuple[int, int]) -> jax.Array:
+    """As JAX has it: a convolution, which accelerators have fast routines for."""
+    kernel = jnp.zeros((*places, x.shape[-1], slope.shape[-1]), x.dtype)
+    return jax.vjp(lambda kernel: _convolved(x, kernel), kernel)[1](slope)[0]
+
+
+def _by_products(x: jax.Array, slope: jax.Array, places: tuple[int, int]) -> jax.Array:
+    """The features times slopes that are shifted to each place, or the other way round: the narrower are shifted."""
+    if x.shape[-1] >= slope.shape[-1]:
+        return _products(x, slope, places).transpose(1, 2, 0, 3).astype(x.dtype)
+    return jnp.flip(_products(slope, x, places), (1, 2)).transpose(1, 2, 3, 0).astype(x.dtype)
 
 
 def _products(still: jax.Array, moved: jax.Array, places: tuple[int, int]) -> jax.Array:
-    """[C, *places, D]: the sum over pixels of `still` [B, H, W, C] times `moved` [B, H, W, D], shifted to each place.
+    """[C, *places, D]: the sum over pixels of `still` [B, H, W, C] times `moved` [B, H, W, D] shifted to each place.
 
-    One product for a few pictures at a time, whose shifted copies stay in a processor's cache. They are copies of
-    `moved`, which is best the one with fewer features.
+    A few lines of all pictures at a time, so that the shifted copies stay in a processor's cache. Not a few pictures:
+    they may lie on several devices.
     """
-    size = math.prod(places) * math.prod(moved.shape[1:]) * moved.dtype.itemsize
-    count = max(n for n in range(1, len(moved) + 1) if len(moved) % n == 0 and (n == 1 or n * size <= _CACHE))
-
-    def add(total: jax.Array, few: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        rows, columns = (a.reshape(-1, a.shape[-1]) for a in (few[0], _shifted(few[1], places)))
-        return total + jnp.matmul(rows.T, columns, preferred_element_type=jnp.float32), None
-
-    zeros = jnp.zeros((still.shape[-1], math.prod(places) * moved.shape[-1]), jnp.float32)
-    total, _ = jax.lax.scan(add, zeros, tuple(a.reshape(-1, count, *a.shape[1:]) for a in (still, moved)))
-    return total.reshape(-1, *places, moved.shape[-1])
-
-
-def _shifted(a: jax.Array, places: tuple[int, int]) -> jax.Array:
-    """[B, H, W, product of `places` * C]: copy (i, j) of `a` is moved down by places[0] // 2 - i, across likewise."""
-    (down, across), (_, height, width, _) = places, a.shape
-    around = jnp.pad(a, ((0, 0), (down // 2, down // 2), (across // 2, across // 2), (0, 0)))
+    (down, across), (size, height, width, _) = places, moved.shape
+    line = down * across * size * width * moved.shape[-1] * moved.dtype.itemsize
+    lines = max(n for n in range(1, height + 1) if height % n == 0 and (n == 1 or n * line <= _CACHE))
+    around = jnp.pad(moved, ((0, 0), (down // 2, down // 2), (across // 2, across // 2), (0, 0)))
     corners = [(i, j) for i in reversed(range(down)) for j in reversed(range(across))]
-    return jnp.concatenate([around[:, i : i + height, j : j + width] for i, j in corners], axis=-1)
+
+    def add(total: jax.Array, first: jax.Array) -> tuple[jax.Array, None]:
+        near = jax.lax.dynamic_slice_in_dim(around, first, lines + down - 1, axis=1)
+        copies = jnp.concatenate([near[:, i : i + lines, j : j + width] for i, j in corners], axis=-1)
+        rows = jax.lax.dynamic_slice_in_dim(still, first, lines, axis=1)
+        rows, copies = (a.reshape(-1, a.shape[-1]) for a in (rows, copies))
+        return total + jnp.matmul(rows.T, copies, preferred_element_type=jnp.float32), None
+
+    zeros = jnp.zeros((still.shape[-1], down * across * moved.shape[-1]), jnp.float32)
+    total, _ = jax.lax.scan(add, zeros, jnp.arange(0, height, lines))
+    return total.reshape(-1, down, across, moved.shape[-1])
 
 
 @jax.custom_vjp

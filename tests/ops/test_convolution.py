@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.convolution import _elsewhere, _on_cpu, convolution
+from jaxgen.ops.convolution import _by_convolution, _by_products, convolution
 from jaxgen.training.program import shapes_and_loops
 
 
@@ -36,27 +36,29 @@ def test_value_and_gradients_are_those_of_xla(rows, height, width, features, win
     expected, expected_pull = jax.vjp(native, x, kernel)
     for ours, theirs in zip((value, *pull(slope)), (expected, *expected_pull(slope)), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    for ours, theirs in zip(_on_cpu(x, kernel, slope), _elsewhere(x, kernel, slope), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    np.testing.assert_allclose(_by_products(x, slope, window), _by_convolution(x, slope, window), atol=1e-4)
 
 
 @pytest.mark.parametrize("features", [(8, 40), (40, 8)])
-def test_pictures_are_multiplied_a_few_at_a_time_to_the_same_sum(features):
-    """Twelve pictures whose shifted copies do not fit into the cache at once; whole numbers, so that sums are exact."""
-    shapes = (12, 29, 31, features[0]), (3, 3, *features), (12, 29, 31, features[1])
-    x, kernel, slope = (jnp.round(each) for each in drawn(3, *shapes))
-    for ours, theirs in zip(_on_cpu(x, kernel, slope), _elsewhere(x, kernel, slope), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_pictures_are_multiplied_a_few_lines_at_a_time_to_the_same_sum(features):
+    """Pictures of 30 lines whose shifted copies do not fit into the cache at once; exact, as they are whole numbers."""
+    x, slope = (jnp.round(each) for each in drawn(3, *((12, 30, 31, count) for count in features)))
+    np.testing.assert_array_equal(_by_products(x, slope, (3, 5)), _by_convolution(x, slope, (3, 5)))
 
 
-def test_a_gradient_s_gradient_is_that_of_xla():
-    x, kernel = drawn(1, (2, 5, 4, 3), (3, 3, 3, 2))
+@pytest.mark.parametrize("variable", [0, 1], ids=["picture", "kernel"])
+def test_a_gradient_s_gradient_is_that_of_xla(variable):
+    arguments = drawn(1, (2, 5, 4, 3), (3, 3, 3, 2))
 
-    def steepness(convolve, kernel):
-        return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.tanh(convolve(x, kernel))))(x) ** 2)
+    def gradients(convolve):
+        def steepness(*arguments):
+            slope = jax.grad(lambda *arguments: jnp.sum(jnp.tanh(convolve(*arguments))), variable)(*arguments)
+            return jnp.sum(slope**2)
 
-    ours, theirs = (jax.jit(jax.grad(lambda k, f=f: steepness(f, k)))(kernel) for f in (convolution, native))
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        return jax.jit(jax.grad(steepness, (0, 1)))(*arguments)
+
+    for ours, theirs in zip(gradients(convolution), gradients(native), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", Precision)
