@@ -1,4 +1,4 @@
-"""The game's mathematics: both players' losses, the gradient penalty, and the channel D sees pictures through."""
+"""The game's mathematics: both players' losses, the gradient penalties, and the channel D sees pictures through."""
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
@@ -14,31 +14,74 @@ from jaxgen.types import Key
 
 Pictures = Float[Array, "B H W C"]
 Outputs = Float[Array, "B"]
+Judge = Callable[[Pictures], Outputs]
+
+_SMALLEST = 1e-12  # a square root has no gradient at 0
 
 
 class Loss(enum.Enum):
-    """What the players compare."""
+    """What the players compare: D's outputs x on reals and y on fakes, and what D and G pay for them."""
 
-    RELATIVISTIC = "relativistic"  # each real with a fake of its class (arXiv 1807.00734, 2501.05441 section 2)
-    NON_SATURATING = "non_saturating"  # each picture with zero (arXiv 1406.2661, section 3)
+    RELATIVISTIC = "relativistic"  # softplus(y - x) and softplus(x - y) (arXiv 1807.00734, 2501.05441 section 2)
+    NON_SATURATING = "non_saturating"  # softplus(-x) + softplus(y) and softplus(-y) (arXiv 1406.2661, section 3)
+    HINGE = "hinge"  # max(0, 1 - x) + max(0, 1 + y) and -y (arXiv 1705.02894, 1802.05957 eq. 16 and 17)
+    WASSERSTEIN = "wasserstein"  # y - x and -y, D held to slopes of 1 by a penalty (arXiv 1701.07875, 1704.00028)
+
+
+class Penalty(enum.Enum):
+    """Where D's gradient to its pictures is penalised, each time with the weight gamma / 2."""
+
+    REAL_AND_FAKE = "real_and_fake"  # |grad|^2 on both: R1 and R2 (arXiv 1801.04406, eq. 9 and 10)
+    REAL = "real"  # |grad|^2 on reals alone: R1
+    INTERPOLATES = "interpolates"  # (|grad| - 1)^2 between a real and a fake (arXiv 1704.00028, eq. 3; gamma = 20)
 
 
 def discriminator_nats(loss: Loss, real: Outputs, fake: Outputs) -> Outputs:
-    """[B] nats that D pays for its outputs on reals and fakes."""
-    if loss is Loss.RELATIVISTIC:
-        return jax.nn.softplus(-(real - fake))
-    return jax.nn.softplus(-real) + jax.nn.softplus(fake)
+    """[B] that D pays for its outputs on reals and fakes, in nats where they are log-odds."""
+    match loss:
+        case Loss.RELATIVISTIC:
+            return jax.nn.softplus(-(real - fake))
+        case Loss.NON_SATURATING:
+            return jax.nn.softplus(-real) + jax.nn.softplus(fake)
+        case Loss.HINGE:
+            return jax.nn.relu(1 - real) + jax.nn.relu(1 + fake)
+        case Loss.WASSERSTEIN:
+            return fake - real
 
 
 def generator_nats(loss: Loss, real: Outputs, fake: Outputs) -> Outputs:
-    """[B] nats that G pays for D's outputs."""
-    return jax.nn.softplus(-(fake - real)) if loss is Loss.RELATIVISTIC else jax.nn.softplus(-fake)
+    """[B] that G pays for D's outputs."""
+    match loss:
+        case Loss.RELATIVISTIC:
+            return jax.nn.softplus(-(fake - real))
+        case Loss.NON_SATURATING:
+            return jax.nn.softplus(-fake)
+        case Loss.HINGE | Loss.WASSERSTEIN:
+            return -fake
 
 
-def penalised(judge: Callable[[Pictures], Outputs], pictures: Pictures) -> tuple[Outputs, Outputs]:
+def judged(
+    penalty: Penalty, judge: Judge, real: Pictures, fake: Pictures, key: Key, row: Int[Array, "B"]
+) -> tuple[Outputs, Outputs, dict[str, Outputs]]:
+    """D's outputs [B] on reals and on fakes, and the penalties [B] by their names, before gamma / 2.
+
+    `judge` must not mix examples. Penalties on the outputs' own pictures share their forward pass.
+    """
+    if penalty is Penalty.INTERPOLATES:
+        place = uniform(key, row, (1, 1, 1))
+        _, squares = penalised(judge, place * real + (1 - place) * fake)
+        return judge(real), judge(fake), {"interpolates": (jnp.sqrt(squares + _SMALLEST) - 1) ** 2}
+    real_output, r1 = penalised(judge, real)
+    if penalty is Penalty.REAL:
+        return real_output, judge(fake), {"r1": r1}
+    fake_output, r2 = penalised(judge, fake)
+    return real_output, fake_output, {"r1": r1, "r2": r2}
+
+
+def penalised(judge: Judge, pictures: Pictures) -> tuple[Outputs, Outputs]:
     """D's outputs [B], and the squared norm [B] of each one's gradient with respect to its own picture.
 
-    On reals its mean is R1, on fakes R2 (arXiv 1801.04406), both before gamma / 2. `judge` must not mix examples.
+    `judge` must not mix examples.
     """
     outputs, pull_back = jax.vjp(judge, pictures)
     (gradient,) = pull_back(jnp.ones_like(outputs))

@@ -1,6 +1,7 @@
 """The GAN's game: the discriminator's turn, then the generator's, each with real pictures of its own."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,10 +15,11 @@ from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import (
     Loss,
+    Penalty,
     dequantised,
     discriminator_nats,
     generator_nats,
-    penalised,
+    judged,
     rounded,
 )
 from jaxgen.families.gan.calibration import OutputSums
@@ -26,6 +28,8 @@ from jaxgen.nn.conditions import check_conditions, condition_of, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
+
+_BETWEEN = 3  # folded into a turn's key: the draws of places between reals and fakes
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,10 @@ class LatentSampler:
 
 @dataclass(frozen=True)
 class Gan:
-    """Two players with gradient penalties on reals and fakes (R3GAN, arXiv 2501.05441), under what is given.
+    """Two players, one of them held by gradient penalties (R3GAN, arXiv 2501.05441), under what is given.
+
+    Other games are a `loss` and a `penalty` (adversarial.py): with Loss.WASSERSTEIN and Penalty.INTERPOLATES, a `gamma`
+    of 20 and 5 `critic_turns` are those of arXiv 1704.00028.
 
     `gamma` is the setting to tune: it grows with the picture's size (try factors of 2 and 4), and with too small a one
     D overfits the training set.
@@ -53,13 +60,17 @@ class Gan:
     generator: Generator = Generator()
     discriminator: Discriminator = Discriminator()
     loss: Loss = Loss.RELATIVISTIC
-    gamma: float = 0.6  # weight of R1 and of R2
+    penalty: Penalty = Penalty.REAL_AND_FAKE
+    gamma: float = 0.6  # twice the weight of each penalty
+    critic_turns: int = 1  # D's turns to one of G, each with reals of its own
     sampler: LatentSampler = LatentSampler()
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
         if self.gamma < 0:
             raise UserError(f"gamma is {self.gamma}; a gradient penalty's weight is 0 or more")
+        if self.critic_turns < 1:
+            raise UserError(f"critic_turns is {self.critic_turns}; give at least 1")
 
     def sized(self, spec: Spec) -> "Gan":
         if not isinstance(spec.made, Image):
@@ -89,7 +100,7 @@ class Gan:
 
     def turns(self) -> tuple[Turn, ...]:
         return (
-            Turn("discriminator", self.discriminator_loss, Matching("^discriminator/")),
+            Turn("discriminator", self.discriminator_loss, Matching("^discriminator/"), self.critic_turns),
             Turn("generator", self.generator_loss, Matching("^generator/")),
         )
 
@@ -99,20 +110,19 @@ class Gan:
     def discriminator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats and penalties of [B] pairs; R2 needs the gradient to the fakes' pixels, and none goes on to G."""
         real, fake = self._pair(variables.params, batch, key)
-        real_output, r1 = penalised(lambda picture: self.judge(variables.params, picture, batch), real)
-        fake_output, r2 = penalised(lambda picture: self.judge(variables.params, picture, batch), fake)
+        judge = functools.partial(self.judge, variables.params, batch=batch)
+        between = jax.random.fold_in(key, _BETWEEN)
+        real_output, fake_output, penalties = judged(self.penalty, judge, real, fake, between, batch["row"])
         nats = discriminator_nats(self.loss, real_output, fake_output)
         weight = batch.get("weight", jnp.ones_like(nats))
         calibration = variables.extra.shared
-        metrics = {
-            "r1": Mean.of(r1, weight),
-            "r2": Mean.of(r2, weight),
+        metrics = {name: Mean.of(values, weight) for name, values in penalties.items()} | {
             "margin": Mean.of(real_output - fake_output, weight),
             "p_real": Mean.of(calibration.probability(real_output), weight),
             "p_fake": Mean.of(calibration.probability(fake_output), weight),
         }
         statistics = OutputSums.of(real_output, fake_output, weight)
-        return Mean.of(nats + self.gamma / 2 * (r1 + r2), weight), Aux(metrics, statistics)
+        return Mean.of(nats + self.gamma / 2 * sum(penalties.values()), weight), Aux(metrics, statistics)
 
     def generator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats of [B] pairs; D's outputs on the reals are constants here."""

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from jaxgen.families.gan.adversarial import (
     Loss,
+    Penalty,
     dequantised,
     discriminator_nats,
     generator_nats,
+    judged,
     penalised,
     rounded,
 )
@@ -33,6 +35,26 @@ def test_non_saturating_losses_are_log_probabilities_of_each_picture():
     expected = -np.log(real) - np.log(1 - fake)
     np.testing.assert_allclose(discriminator_nats(Loss.NON_SATURATING, REAL, FAKE), expected, rtol=1e-5)
     np.testing.assert_allclose(generator_nats(Loss.NON_SATURATING, REAL, FAKE), -np.log(fake), rtol=1e-5)
+
+
+def test_hinge_and_wasserstein_losses_are_piecewise_linear():
+    np.testing.assert_allclose(discriminator_nats(Loss.HINGE, REAL, FAKE), [0 + 0, 1 + 1, 2 + 4])
+    np.testing.assert_allclose(discriminator_nats(Loss.WASSERSTEIN, REAL, FAKE), [-3, 0, 4])
+    for loss in (Loss.HINGE, Loss.WASSERSTEIN):
+        np.testing.assert_allclose(generator_nats(loss, REAL, FAKE), -FAKE)
+
+
+@pytest.mark.parametrize(
+    ("loss", "least"), [(Loss.RELATIVISTIC, np.log(2)), (Loss.NON_SATURATING, 2 * np.log(2)), (Loss.HINGE, 2)]
+)
+def test_where_fakes_are_distributed_as_reals_the_best_judge_pays_what_theory_says(loss, least):
+    """At the game's optimum D is constant: log 2 a pair, 2 log 2, and 2; any other outputs cost it more."""
+    outputs = jnp.linspace(-2.0, 2.0, 41)
+    pairs = jnp.meshgrid(outputs, outputs)  # each output on a real as often with each on a fake
+    np.testing.assert_allclose(discriminator_nats(loss, jnp.float32(0), jnp.float32(0)), least, rtol=1e-6)
+    assert discriminator_nats(loss, *pairs).mean() > least
+    constant = jax.vmap(lambda x: discriminator_nats(loss, x, x))(outputs)
+    assert constant.min() >= least - 1e-6
 
 
 @given(output, output, st.floats(-5, 5, width=32))
@@ -66,6 +88,41 @@ def test_the_penalty_differentiates_in_the_judges_weights():
         return penalised(lambda x: jnp.einsum("bhwc,hwc->b", x, w), pictures)[1].mean()
 
     np.testing.assert_allclose(jax.grad(penalty)(weights), 2 * weights)
+
+
+def test_a_judge_of_slope_one_pays_nothing_between_pictures_and_others_their_squared_excess():
+    """arXiv 1704.00028, eq. 3: the optimum's slope is 1 almost everywhere, a linear judge's that of its weights."""
+    direction = jnp.array([3.0, 4.0]).reshape(1, 2, 1) / 5
+    real, fake = jax.random.normal(jax.random.key(0), (2, 6, 1, 2, 1))
+    for slope, penalty in ((1.0, 0.0), (0.0, 1.0), (2.5, 2.25)):
+        judge = lambda x, slope=slope: slope * jnp.einsum("bhwc,hwc->b", x, direction)  # noqa: E731
+        a, b, paid = judged(Penalty.INTERPOLATES, judge, real, fake, jax.random.key(1), jnp.arange(6))
+        np.testing.assert_allclose(paid["interpolates"], np.full(6, penalty), atol=1e-5)
+        np.testing.assert_allclose(a - b, judge(real - fake), atol=1e-5)
+
+
+def test_penalties_between_pictures_are_taken_on_the_line_between_a_real_and_its_fake():
+    """Of x^2 / 2 the slope is the place itself, so that the penalty tells where it was taken: evenly, row by row."""
+    real, fake, row = jnp.full((4000, 1, 1, 1), 3.0), jnp.full((4000, 1, 1, 1), 1.0), jnp.arange(4000)
+    judge = lambda x: (x**2).sum(axis=(1, 2, 3)) / 2  # noqa: E731
+    _, _, paid = judged(Penalty.INTERPOLATES, judge, real, fake, jax.random.key(1), row)
+    place = (np.sqrt(paid["interpolates"]) + 1 - 1) / 2  # share of the real
+    assert place.min() >= 0 and place.max() <= 1 and abs(place.mean() - 0.5) < 0.02
+    _, _, half = judged(Penalty.INTERPOLATES, judge, real[:9], fake[:9], jax.random.key(1), row[:9])
+    np.testing.assert_allclose(half["interpolates"], paid["interpolates"][:9], rtol=1e-6)
+
+
+def test_r1_alone_is_the_first_of_both_penalties():
+    real, fake = jax.random.normal(jax.random.key(0), (2, 6, 1, 2, 1))
+    judge = lambda x: (x**3).sum(axis=(1, 2, 3))  # noqa: E731
+    both, one = (
+        judged(penalty, judge, real, fake, jax.random.key(1), jnp.arange(6))
+        for penalty in (Penalty.REAL_AND_FAKE, Penalty.REAL)
+    )
+    np.testing.assert_array_equal(one[0], both[0])
+    np.testing.assert_array_equal(one[1], both[1])
+    assert set(one[2]) == {"r1"} and set(both[2]) == {"r1", "r2"}
+    np.testing.assert_allclose(one[2]["r1"], 9 * (real**4).sum(axis=(1, 2, 3)), rtol=1e-5)
 
 
 def test_each_picture_is_penalised_for_its_own_gradient():

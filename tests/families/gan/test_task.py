@@ -13,7 +13,7 @@ from jaxgen.core.masks import Everything, Matching, paths, split
 from jaxgen.core.task import Critic, Likelihood, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
-from jaxgen.families.gan.adversarial import Loss
+from jaxgen.families.gan.adversarial import Loss, Penalty
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan, LatentSampler
 from jaxgen.training.optimisers import AdamW
@@ -49,9 +49,16 @@ def test_it_keeps_the_contracts_it_can_and_no_other():
     assert isinstance(task, Task) and isinstance(task, Critic) and not isinstance(task, Likelihood)
 
 
-@pytest.mark.parametrize("loss", Loss)
-def test_each_turn_moves_its_own_leaves_alone(loss):
-    task = replace(SMALL, loss=loss).sized(DIGITS)
+@pytest.mark.parametrize(
+    ("loss", "penalty"),
+    [
+        *((loss, Penalty.REAL_AND_FAKE) for loss in (Loss.RELATIVISTIC, Loss.HINGE)),
+        (Loss.NON_SATURATING, Penalty.REAL),
+        (Loss.WASSERSTEIN, Penalty.INTERPOLATES),
+    ],
+)
+def test_each_turn_moves_its_own_leaves_alone(loss, penalty):
+    task = replace(SMALL, loss=loss, penalty=penalty).sized(DIGITS)
     variables, batch, owned = shaken(task), batch_of(8), []
 
     def total(turn, params):
@@ -129,6 +136,8 @@ def test_data_that_do_not_suit_are_refused_in_a_sentence():
         SMALL.sized(Spec(Tokens(16, 30)))
     with pytest.raises(UserError, match="gamma"):
         Gan(gamma=-1.0)
+    with pytest.raises(UserError, match="critic_turns"):
+        Gan(critic_turns=0)
     with pytest.raises(UserError, match=r"sampler\.truncation"):
         LatentSampler(truncation=-1.0)
 
@@ -162,6 +171,24 @@ def trained(task: Gan, steps: int, trainable=Everything()):
     first = init_state(game, KEY)
     advance = jax.jit(lambda s: jax.lax.fori_loop(0, steps, lambda _, s: take_step(game, s, draw, lambda t: t)[0], s))
     return first, advance(first)
+
+
+def test_a_step_has_so_many_turns_of_the_discriminator_each_with_reals_of_its_own():
+    task = replace(SMALL, critic_turns=3).sized(DIGITS)
+    params = jax.eval_shape(task.init, KEY).params
+    adam = {turn.name: AdamW(learning_rate=1e-3) for turn in task.turns()}
+    game = make_game(task, params, adam, {}, 10, 8)
+
+    def draw(source, variables, number):
+        return batch_of(8), source.at[number].add(1)
+
+    begun = init_state(game, KEY, lambda moving: jnp.zeros(8, jnp.int32))
+    step = jax.jit(lambda state: take_step(game, state, draw, lambda tree: tree))
+    state, metrics = step(step(begun)[0])
+    np.testing.assert_array_equal(state.source, np.ones(8))  # no batch is seen twice
+    for name, count in (("discriminator", 6), ("generator", 2)):
+        assert {int(leaf) for leaf in jax.tree.leaves(state.opt_state[name]) if leaf.dtype == jnp.int32} == {count}
+    assert float(metrics["discriminator/loss"].weight) == 24 and float(metrics["generator/loss"].weight) == 8
 
 
 def held_out():
