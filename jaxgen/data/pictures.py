@@ -21,13 +21,14 @@ from jaxgen.data.emoji import emoji
 from jaxgen.data.examples import Chosen, RandomAccess, chosen_from, decoded, size_of
 from jaxgen.data.folders import PictureFolder
 from jaxgen.data.parts import PaddedParts
+from jaxgen.data.picture_views import DrawnOnce, Ungiven, all_drawn_once, two_levels, ungiven
 from jaxgen.data.prepared import class_names, picture_builder, picture_spec, prepared_folder, read_pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.sources import HostExamples, ResidentExamples, padded_batches
 from jaxgen.data.splits import holding_out, in_validation, part_of
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.errors import UserError
-from jaxgen.ops.augmentation import cropped, flipped
+from jaxgen.ops.augmentation import binarised, cropped, flipped
 from jaxgen.types import Batch, Image, Key, Label, Spec
 
 _BUILTIN = {"digits": builtin.digits, "faded-digits": builtin.faded_digits, "emoji": emoji}
@@ -46,6 +47,9 @@ class Pictures:
     `train`, `validation` and `test` are split expressions (`train[:90%]`, `validation+test`). All of the pictures, or
     those of the classes `only`, and of the training part the first `fraction`. Up to `skip_bad` bad examples are
     replaced by the next good one.
+
+    With `binarise` each pixel of a grey picture is ink with the probability of its intensity: drawn anew each time that
+    it is trained on, and once for all that is measured, by a draw that is the same on every machine.
     """
 
     name: str = "digits"
@@ -63,6 +67,8 @@ class Pictures:
     skip_bad: int = 0
     flip: bool = False  # mirror every other picture that is trained on
     crop: int = 0  # train on random parts of the pictures with so many black pixels around them
+    binarise: bool = False
+    given: bool = True  # whether classes, and a folder's captions, are given; else pictures are made of nothing
     places: ClassVar[tuple[str, ...]] = ("name", "data_dir")  # where the pictures lie
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of `train` is set aside
@@ -93,6 +99,12 @@ class Pictures:
         return picture_builder(self.name, self.data_dir, self.size, list(_BUILTIN))
 
     def spec(self) -> Spec:
+        spec = two_levels(self._own_spec, self.name) if self.binarise else self._own_spec
+        return spec if self.given else Spec(spec.made)
+
+    @property
+    def _own_spec(self) -> Spec:
+        """Of the set as it lies on disk."""
         if self.name in ("digits", "faded-digits"):
             return Spec(Image(8, 8, 1, 17), (("class", Label(10)),))
         if self.name == "emoji":
@@ -122,6 +134,8 @@ class Pictures:
         return check_pictures(list(found), digest, self.bad, known, work, stopped)
 
     def class_names(self) -> dict[str, tuple[str, ...]]:
+        if not self.given:
+            return {}
         if self.name in _BUILTIN:
             return {name: tuple(map(str, range(label.classes))) for name, label in self.spec().given}
         if self._folder:
@@ -163,7 +177,19 @@ class Pictures:
             raise UserError(f"{few}; give more, or leave `best` and `stop` out")
 
     def examples(self, split: str) -> RandomAccess:
-        """The pictures of a split on disk, decoded as they are asked for."""
+        """The pictures of a split on disk, decoded as they are asked for; binarised by the draw that is kept."""
+        return self._examples(split, self.binarise)
+
+    def _examples(self, split: str, drawn: bool) -> RandomAccess:
+        examples = self._on_disk(split)
+        examples = DrawnOnce(examples, self._brightest) if drawn else examples
+        return examples if self.given else Ungiven(examples)
+
+    @property
+    def _brightest(self) -> int:
+        return self._own_spec.made.levels - 1
+
+    def _on_disk(self, split: str) -> RandomAccess:
         expression, keep = self._expression(split), self._keep(split)
         if self._folder:
             examples = self._folder.examples(expression, keep)
@@ -175,14 +201,27 @@ class Pictures:
         return examples
 
     def arrays(self, split: str) -> dict[str, Any]:
-        """All examples of "train", "validation", "test" or a split expression, each array [N, ...]."""
-        if self.name not in _BUILTIN:
-            return self._selected(_decoded(self, split, self._folder.stamp if self._folder else ""), False)
+        """All examples of "train", "validation", "test" or a split expression, each array [N, ...].
+
+        They are binarised by the draw that is kept.
+        """
+        return self._arrays(split, self.binarise)
+
+    def _arrays(self, split: str, drawn: bool) -> dict[str, Any]:
+        if self.name in _BUILTIN:
+            arrays = self._builtin(split)
+            arrays = all_drawn_once(arrays, self._brightest) if drawn else arrays
+        else:
+            arrays = _decoded(self, split, self._folder.stamp if self._folder else "", drawn)
+        arrays = self._selected(arrays, self.name in _BUILTIN and split == "train")
+        return arrays if self.given else ungiven(arrays)
+
+    def _builtin(self, split: str) -> dict[str, Any]:
         arrays = part_of(_BUILTIN[self.name](), self._expression(split), self.name)
         if keep := self._keep(split):
             arrays = chosen_from(arrays, np.array([keep(one.tobytes()) for one in arrays["made"]["value"]]))
             self._refuse_empty(split, size_of(arrays))
-        return self._selected(arrays, split == "train")
+        return arrays
 
     def first(self, split: str, count: int) -> dict[str, Any]:
         """The first of `arrays`, as many as there are up to `count`; of a set on disk no others are decoded."""
@@ -204,7 +243,7 @@ class Pictures:
     def _selected(self, arrays: dict[str, Any], limited: bool) -> dict[str, Any]:
         """Those of the classes asked for, and where they are `limited` the fraction of them."""
         if self.only:
-            given = dict(self.spec().given)
+            given = dict(self._own_spec.given)
             if "class" not in given or not set(self.only) <= set(range(given["class"].classes)):
                 raise UserError(f"data.only is {self.only}: {self.name} has no such classes; leave them out")
             arrays = chosen_from(arrays, np.isin(arrays["given"]["class"]["value"], self.only))
@@ -213,7 +252,9 @@ class Pictures:
         return arrays
 
     def augment(self, batch: Batch, key: Key) -> Batch:
-        """The batch with its pictures cropped and flipped, as `crop` and `flip` say; UserError when none would be left.
+        """The batch with its pictures cropped, flipped and binarised, as the fields of these names say.
+
+        UserError when `crop` would leave nothing of them.
 
         Called inside the compiled step, so that all sources' batches are treated alike.
         """
@@ -224,6 +265,8 @@ class Pictures:
             image = cropped(image, jax.random.fold_in(key, 0), batch["row"], self.crop)
         if self.flip:
             image = flipped(image, jax.random.fold_in(key, 1), batch["row"])
+        if self.binarise:
+            image = binarised(image, jax.random.fold_in(key, 2), batch["row"], self._brightest)
         return {**batch, "made": {**batch["made"], "value": image}}
 
     def begin(self, key: Key, moving: Any) -> Key:
@@ -254,11 +297,12 @@ class Pictures:
         return {"examples": len(self.examples(split)), "sha256": digest}
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
+        """The training pictures by their intensities, which `augment` draws from."""
         residence = self._residence()
         if residence is Residence.DISK:
-            return StreamedExamples(self.examples("train"), self.spec(), self.batch_size, self.workers)
+            return StreamedExamples(self._examples("train", False), self.spec(), self.batch_size, self.workers)
         kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
-        return kind(self.arrays("train"), self.spec(), self.batch_size)
+        return kind(self._arrays("train", False), self.spec(), self.batch_size)
 
     def _residence(self) -> Residence:
         if self.name in _BUILTIN:
@@ -298,6 +342,7 @@ class Pictures:
 
 
 @functools.lru_cache(maxsize=4)
-def _decoded(data: Pictures, split: str, stamp: str) -> dict[str, Any]:
+def _decoded(data: Pictures, split: str, stamp: str, drawn: bool) -> dict[str, Any]:
     """A split on disk, decoded once a process as long as its files are the same, which `stamp` tells."""
-    return decoded(data.examples(split))
+    examples = data._on_disk(split)
+    return decoded(DrawnOnce(examples, data._brightest) if drawn else examples)

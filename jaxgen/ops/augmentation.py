@@ -1,10 +1,10 @@
-"""Pictures changed so that they stay pictures: mirrored and shifted, each row by draws of its own."""
+"""Pictures changed so that they stay pictures: mirrored, shifted or binarised, each row by draws of its own."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.ops.rows import draw, integers
+from jaxgen.ops.rows import draw, integers, uniform
 
 
 def flipped(image: jax.Array, key: jax.Array, row: jax.Array) -> jax.Array:
@@ -24,6 +24,14 @@ def cropped(image: jax.Array, key: jax.Array, row: jax.Array, padding: int) -> j
 def shifted(image: jax.Array, key: jax.Array, row: jax.Array, most: int) -> jax.Array:
     """[B, H, W, C]: each picture moved by up to `most` pixels along each side; what comes in repeats the border."""
     return _part(jnp.pad(image, _around(most), mode="edge"), image, key, row, most)
+
+
+def binarised(image: jax.Array, key: jax.Array, row: jax.Array, brightest: int) -> jax.Array:
+    """[B, H, W, C] levels 0 .. brightest as 0 and 1: each pixel is 1 with probability level / brightest.
+
+    As pictures of digits are trained on in section 5 of arXiv 1509.00519, anew each time.
+    """
+    return (uniform(key, row, image.shape[1:]) * brightest < image).astype(jnp.uint8)
 
 
 def _around(padding: int) -> tuple[tuple[int, int], ...]:

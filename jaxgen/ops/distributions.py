@@ -1,4 +1,4 @@
-"""Densities, draws and divergences: mixtures of logistics over integer levels, and diagonal normal distributions."""
+"""Densities, draws and divergences: distributions over integer levels, and diagonal normal distributions."""
 # SPDX-License-Identifier: Apache-2.0
 
 from typing import NamedTuple
@@ -60,6 +60,57 @@ class LogisticMixture(NamedTuple):
         x = mean + scale * (jnp.log(u) - jnp.log1p(-u))
         x = jnp.clip(x, -0.5, levels - 0.5)
         return x + jax.lax.stop_gradient(jnp.clip(jnp.round(x), 0, levels - 1) - x)
+
+
+class Bernoulli(NamedTuple):
+    """The levels 0 and 1 of pictures of two levels; `logits` [...] are of level 1."""
+
+    logits: jax.Array
+
+    def log_prob(self, level: jax.Array, levels: int) -> jax.Array:
+        """[...] nats of `level` [...], 0 or 1."""
+        return jax.nn.log_sigmoid(jnp.where(level > 0, self.logits, -self.logits))
+
+    def levels_mean(self, levels: int) -> jax.Array:
+        """[...] the probability of level 1."""
+        return jax.nn.sigmoid(self.logits)
+
+    def draw(self, key: jax.Array, levels: int) -> jax.Array:
+        """[...] float levels drawn with one key; the gradient is that of a sigmoid of logits plus logistic noise.
+
+        The straight-through Gumbel-softmax estimator at temperature 1 for two categories (arXiv 1611.01144, section
+        2.2): biased, as each estimator through a discrete draw is.
+        """
+        u = jax.random.uniform(key, self.logits.shape, jnp.float32, _OPEN, 1.0 - _OPEN)
+        relaxed = jax.nn.sigmoid(self.logits + jnp.log(u) - jnp.log1p(-u))
+        return (relaxed > 0.5) + (relaxed - jax.lax.stop_gradient(relaxed))
+
+
+class Categorical(NamedTuple):
+    """Each level's own probability: `logits` [..., levels]."""
+
+    logits: jax.Array
+
+    def log_prob(self, level: jax.Array, levels: int) -> jax.Array:
+        """[...] nats of integer `level` [...]."""
+        chosen = jnp.take_along_axis(self.logits, level.astype(jnp.int32)[..., None], axis=-1)[..., 0]
+        return chosen - jax.nn.logsumexp(self.logits, axis=-1)
+
+    def levels_mean(self, levels: int) -> jax.Array:
+        """[...] the mean level."""
+        return jnp.sum(jax.nn.softmax(self.logits) * jnp.arange(levels), axis=-1)
+
+    def draw(self, key: jax.Array, levels: int) -> jax.Array:
+        """[...] float levels drawn with one key; the gradient is that of the mean level of a Gumbel-softmax.
+
+        The straight-through estimator at temperature 1 (arXiv 1611.01144, section 2.2), biased.
+        """
+        noisy = self.logits + jax.random.gumbel(key, self.logits.shape, jnp.float32)
+        relaxed = jnp.sum(jax.nn.softmax(noisy) * jnp.arange(levels), axis=-1)
+        return jnp.argmax(noisy, axis=-1) + (relaxed - jax.lax.stop_gradient(relaxed))
+
+
+PixelDistribution = LogisticMixture | Bernoulli | Categorical
 
 
 def normal_log_density(x: jax.Array, mean: jax.Array, log_std: jax.Array) -> jax.Array:

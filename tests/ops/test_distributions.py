@@ -1,4 +1,4 @@
-"""Mixtures of logistics sum to one and are drawn as they say; normal distributions agree with SciPy's."""
+"""Distributions of levels sum to one and are drawn as they say; normal distributions agree with SciPy's."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
@@ -11,6 +11,8 @@ from scipy.special import expit, log_expit, logsumexp
 from scipy.stats import chi2, norm
 
 from jaxgen.ops.distributions import (
+    Bernoulli,
+    Categorical,
     LogisticMixture,
     kl_to_standard_normal,
     normal_entropy,
@@ -124,3 +126,31 @@ def test_a_far_level_keeps_the_mixtures_log_probability():
     tails = [-308.0 + 0.5, -408.0 + 0.5]  # log sigmoid of the lower edge, times 1 - 1/e
     exact = logsumexp(tails) - np.log(2) + np.log1p(-np.exp(-1.0))
     np.testing.assert_allclose(one.log_prob(jnp.array(8), 17), exact, rtol=1e-6)
+
+
+FEW = [
+    (Bernoulli(jnp.array([-30.0, -1.0, 0.0, 2.0, 200.0])), 2),
+    (Categorical(jnp.array([[0.5, -2, 0], [9, -9, 40]])), 3),
+]
+
+
+@pytest.mark.parametrize(("one", "levels"), FEW)
+def test_levels_with_probabilities_of_their_own_sum_to_one_and_know_their_mean(one, levels):
+    shape = one.levels_mean(levels).shape
+    nats = np.array([one.log_prob(jnp.full(shape, level, jnp.uint8), levels) for level in range(levels)], np.float64)
+    assert np.isfinite(nats).all()
+    np.testing.assert_allclose(np.exp(nats).sum(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(one.levels_mean(levels), np.arange(levels) @ np.exp(nats), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("one", "levels"), FEW)
+def test_they_are_drawn_as_often_as_they_say_and_the_draw_has_a_gradient(one, levels):
+    logits = jnp.broadcast_to(one.logits, (20_000, *one.logits.shape))
+    drawn, back = jax.vjp(lambda logits: type(one)(logits).draw(KEY, levels), logits)
+    (gradient,) = back(jnp.ones_like(drawn))
+    np.testing.assert_array_equal(drawn, np.round(drawn))
+    for level in range(levels):
+        expected = np.exp(one.log_prob(jnp.full(drawn.shape[1:], level, jnp.uint8), levels))
+        error = 4.5 * np.sqrt(expected * (1 - expected) / 20_000) + 1e-9
+        assert np.all(np.abs((np.asarray(drawn) == level).mean(axis=0) - expected) <= error)
+    assert bool(jnp.isfinite(gradient).all()) and float(jnp.abs(gradient).max()) > 0.1

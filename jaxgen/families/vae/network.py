@@ -1,19 +1,18 @@
 """Encoder, decoder and prior: residual blocks of dense layers, each of which sees what is given."""
 # SPDX-License-Identifier: Apache-2.0
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgen.families.vae.likelihoods import AnyLikelihood, LogisticMixtures, likelihood_layer
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
-from jaxgen.ops.distributions import LogisticMixture, normal_log_density
+from jaxgen.ops.distributions import PixelDistribution, normal_log_density
 
 _LARGEST_LOG_STD = 5.0  # of a posterior or a condition's prior, either way: beyond it float32 squares may overflow
 _LARGEST_LOG_STRETCH = 1.5  # of all couplings together, either way
@@ -89,7 +88,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A latent and its condition to a mixture of discretised logistics for every pixel's every channel."""
+    """A latent and its condition to a distribution of every pixel's every channel."""
 
     width: int = 256
     blocks: int = 2
@@ -98,7 +97,8 @@ class Decoder(nn.Module):
     remat: Remat = Remat.NONE
     scan: bool = False
     latent: int = 32  # Z
-    components: int = 3  # of the mixture
+    components: int = 3  # of a mixture of logistics
+    likelihood: AnyLikelihood | None = None  # None: mixtures of so many logistics
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
     levels: int = 0  # from the data
 
@@ -109,18 +109,16 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(
         self, z: Float[Array, "B Z"], condition: Condition | None, keys: jax.Array | None = None
-    ) -> LogisticMixture:
-        """Mixtures with arrays [B, H, W, C, K], in levels."""
+    ) -> PixelDistribution:
+        """Distributions of levels with arrays [B, H, W, C, ...]."""
         how = self.precision, self.remat, self.scan
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
-        x, size = trunk(z, condition, keys), math.prod(self.image) * self.components
-        kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
-        x = self.precision.output(3 * size, kernel_init=kernel_init, name="likelihood")(x)
-        logits, mean, log_scale = jnp.moveaxis(x.reshape(-1, *self.image, self.components, 3), -1, 0)
-        half = (self.levels - 1) / 2
-        # equal components would stay equal
-        spread = jnp.linspace(-1.0, 1.0, self.components + 2, dtype=jnp.float32)[1:-1]
-        return LogisticMixture(logits, half * (1.0 + spread + mean), math.log(self.levels / 8) + log_scale)
+        x = trunk(z, condition, keys)
+        return likelihood_layer(self.pixels, x, self.image, self.levels, self.precision)
+
+    @property
+    def pixels(self) -> AnyLikelihood:
+        return LogisticMixtures(self.components) if self.likelihood is None else self.likelihood
 
 
 class Coupling(nn.Module):

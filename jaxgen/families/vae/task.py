@@ -13,6 +13,7 @@ from jaxgen.core.layout import DENSE_BLOCKS, Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.families.vae.likelihoods import summed
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.nn.conditions import (
     Condition,
@@ -23,7 +24,7 @@ from jaxgen.nn.conditions import (
     with_drawn,
 )
 from jaxgen.ops.distributions import (
-    LogisticMixture,
+    PixelDistribution,
     kl_to_standard_normal,
     normal_entropy,
     normal_log_density,
@@ -96,6 +97,7 @@ class Vae:
         if not isinstance(spec.made, Image):
             raise UserError("a Vae makes pictures and this data set has none; choose data with pictures")
         check_conditions(spec, "Vae")
+        self.decoder.pixels.check(spec.made.levels)
         latent = self.decoder.latent
         return replace(
             self,
@@ -137,7 +139,7 @@ class Vae:
         posterior = self.posterior(params, batch, condition, row_keys(encoding, row))
         z = reparameterised(normal(latent_key, row, posterior.mean.shape[1:]), *posterior)
         likelihood = self.likelihood(params, z, condition, row_keys(decoding, row))
-        reconstruction = -_summed(likelihood.log_prob(batch["made"]["value"], self.levels))
+        reconstruction = -summed(likelihood.log_prob(batch["made"]["value"], self.levels))
         if self.prior is None:
             kl = kl_to_standard_normal(*posterior)
         else:
@@ -159,8 +161,8 @@ class Vae:
 
     def likelihood(
         self, params: Params, z: jax.Array, condition: Condition | None, keys: jax.Array | None = None
-    ) -> LogisticMixture:
-        """p(picture | z, condition) with arrays [B, H, W, C, K]; `keys` [B] draw dropout."""
+    ) -> PixelDistribution:
+        """p(picture | z, condition) with arrays [B, H, W, C, ...]; `keys` [B] draw dropout."""
         return self.decoder.apply({"params": params["decoder"]}, z, condition, keys)
 
     def prior_log_prob(self, params: Params, z: jax.Array, condition: Condition | None) -> jax.Array:
@@ -191,7 +193,7 @@ class Vae:
             noise = normal(jax.random.fold_in(key, number), batch["row"], posterior.mean.shape[1:])
             z = reparameterised(noise, *posterior)
             log_prob = self.likelihood(params, z, condition).log_prob(batch["made"]["value"], self.levels)
-            return -_summed(log_prob), normal_log_density(z, *posterior) - self.prior_log_prob(params, z, condition)
+            return -summed(log_prob), normal_log_density(z, *posterior) - self.prior_log_prob(params, z, condition)
 
         return posterior, *jax.lax.map(one, jnp.arange(self.importance_samples), batch_size=_AT_ONCE)
 
@@ -224,7 +226,7 @@ class Vae:
     def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """Pictures [B, H, W, C] of float levels for request["row"] [B]: a latent, and then every pixel drawn exactly.
 
-        The gradient reaches the prior and the decoder through the latent, and the mixtures' means and scales. A class
+        The gradient reaches the prior and the decoder through the latent, and the likelihood's own numbers. A class
         that is not given is drawn evenly, unless `condition_dropout` has trained pictures of any class.
         """
         latent_key, pixel_key, label_key = jax.random.split(key, 3)
@@ -234,10 +236,5 @@ class Vae:
         if self.prior is not None:
             z = self.prior.apply({"params": variables.params["prior"]}, z, condition, method="from_base")
         likelihood = self.likelihood(variables.params, z, condition)
-        image = jax.vmap(lambda mixture, one: mixture.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
+        image = jax.vmap(lambda pixels, one: pixels.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
         return {"given": dict(request.get("given", {})), "made": {"value": image}}
-
-
-def _summed(log_prob: jax.Array) -> jax.Array:
-    """[B, H, W, C] summed over each picture, [B]."""
-    return log_prob.reshape(len(log_prob), -1).sum(axis=1)
