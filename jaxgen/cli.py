@@ -130,8 +130,15 @@ def _sample(options) -> int:
 def _evaluate(options) -> int:
     _set_up_jax()
     from jaxgen.commands.evaluate import evaluate
+    from jaxgen.commands.sweep import sweep
+    from jaxgen.errors import UserError
 
-    return evaluate(options.workdir, options.config, options.set, options.checkpoint, options.split)
+    run = options.workdir, options.config, options.set, options.checkpoint, options.split
+    if options.sweep is not None:
+        return sweep(*run, options.sweep, options.out)
+    if options.out is not None:
+        raise UserError("--out is the page of a sweep; give --sweep FIELD=A,B,C beside it, or leave it out")
+    return evaluate(*run)
 
 
 def _score(options) -> int:
@@ -220,6 +227,9 @@ def _parser():
     _add_run(verb)
     _add_checkpoint(verb)
     verb.add_argument("--split", default="test", help="of the data, or an expression: validation+test (%(default)s)")
+    values = "measure each value of a field that --set can change here: a line of JSON each"
+    verb.add_argument("--sweep", metavar="FIELD=A,B,C", help=values)
+    verb.add_argument("--out", metavar="PAGE.html", help="write the sweep's table and curves as a page")
 
     verb = _verb(
         verbs, "score", _score, "the log-likelihood of your own examples, or the probability that they are real"

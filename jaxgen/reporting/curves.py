@@ -17,15 +17,18 @@ BUCKETS = 180  # a curve shows at most two points a bucket: its least and its gr
 
 @dataclass(frozen=True)
 class Curve:
-    """One named curve: points (step, value) in order of step; `dots` for seldom measured ones such as evaluations."""
+    """One named curve: points (step, value) in order; `dots` for few and far ones, such as evaluations."""
 
     name: str
     points: Sequence[tuple[float, float]]
     dots: bool = False
 
 
-def curves_svg(curves: Sequence[Curve], title: str) -> str:
-    """One chart as an `<svg>` element. Values that are not finite leave a gap and are counted in words below."""
+def curves_svg(curves: Sequence[Curve], title: str, axis: str = "step") -> str:
+    """One chart as an `<svg>` element, whose horizontal axis is called `axis`.
+
+    Values that are not finite leave a gap and are counted in words below.
+    """
     finite = [(x, y) for curve in curves for x, y in curve.points if number(y) is not None]
     lost = sum(len(curve.points) for curve in curves) - len(finite)
     legend, top = _legend(curves)
@@ -37,9 +40,9 @@ def curves_svg(curves: Sequence[Curve], title: str) -> str:
     ]
     if finite:
         frame = Frame.around(finite, top + TOP, height - BOTTOM)
-        parts += _axes(frame)
+        parts += _axes(frame, axis)
         for index, curve in enumerate(curves):
-            parts += _drawn(curve, frame, index % COLOURS + 1)
+            parts += _drawn(curve, frame, index % COLOURS + 1, axis)
     else:
         parts.append(f'<text class="empty" x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">no values yet</text>')
     if lost:
@@ -103,7 +106,7 @@ def _widened(low: float, high: float, margin: float) -> tuple[float, float]:
     return low - margin * (high - low), high + margin * (high - low)
 
 
-def _axes(frame: Frame) -> Iterator[str]:
+def _axes(frame: Frame, axis: str) -> Iterator[str]:
     ys, xs = ticks(frame.low_y, frame.high_y), ticks(frame.low_x, frame.high_x)
     for value, label in zip(ys, tick_labels(ys), strict=True):
         y = frame.y(value)
@@ -112,10 +115,10 @@ def _axes(frame: Frame) -> Iterator[str]:
     yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{frame.bottom}" y2="{frame.bottom}"/>'
     for value, label in zip(xs, tick_labels(xs), strict=True):
         yield f'<text x="{frame.x(value):.1f}" y="{frame.bottom + 16}" text-anchor="middle">{label}</text>'
-    yield f'<text x="{LEFT}" y="{frame.bottom + 31}">step</text>'
+    yield f'<text x="{LEFT}" y="{frame.bottom + 31}">{escaped(axis)}</text>'
 
 
-def _drawn(curve: Curve, frame: Frame, colour: int) -> Iterator[str]:
+def _drawn(curve: Curve, frame: Frame, colour: int, axis: str) -> Iterator[str]:
     """The curve as a path that is broken where values are not finite; a lone point is a dot of the round pen."""
     path, pen_up, shown = [], True, thinned(curve.points)
     for point in shown:
@@ -126,7 +129,7 @@ def _drawn(curve: Curve, frame: Frame, colour: int) -> Iterator[str]:
     yield f'<path class="{kind}" style="stroke:var(--series-{colour})" d="{"".join(path)}"/>'
     if curve.dots:
         for x, y in filter(None, shown):
-            words = escaped(f"{curve.name}, step {x:,g}: {y:.5g}")
+            words = escaped(f"{curve.name}, {axis} {x:,g}: {y:.5g}")
             yield (
                 f'<circle cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3" style="fill:var(--series-{colour})">'
                 f"<title>{words}</title></circle>"

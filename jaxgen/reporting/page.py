@@ -56,13 +56,14 @@ def write_report(
         _how_to_read(runs, references),
         *_sections(plain, tuned),
         *map(trial_section, trials),
-        _footer(command),
+        footer(command),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, _document(title, "\n".join(body)))
+    write_whole(out, document(title, "\n".join(body)))
 
 
-def _document(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole page of the reports' style around its body's HTML."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -253,7 +254,8 @@ def _folded(summary: str, content: str) -> str:
     return f"<details><summary>{escaped(summary)}</summary>{content}</details>"
 
 
-def _footer(command: str) -> str:
+def footer(command: str) -> str:
+    """A page's end: the command that made it, where there is one, and the version."""
     made = f"<p>Made by</p><pre>{escaped(command)}</pre>" if command else ""
     words = f"jaxgen {__version__}. This page is one file and loads nothing from the network."
     return f"<footer>{made}<p>{words}</p></footer>"

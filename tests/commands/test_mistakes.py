@@ -122,6 +122,11 @@ def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
         (["sample", "--set", "task.sampler.truncation=-1"], "truncation is -1.0; give 0 or more"),
         (["evaluate", "--set", "evaluate.examples=0"], "evaluate.examples is 0"),
         (["evaluate", "--split", "validation"], "has no validation split"),
+        (["evaluate", "--sweep", "task.sampler.truncation=1"], "and two values or more"),
+        (["evaluate", "--sweep", "task.gamma=1,2"], "give a field of task.sampler"),
+        (["evaluate", "--sweep", "task.sampler.truncation=1,-1"], "truncation is -1.0; give 0 or more"),
+        (["evaluate", "--sweep", "task.sampler.truncation=1,2", "--out", "/no/such/x.html"], "give another --out"),
+        (["evaluate", "--out", "x.html"], "--out is the page of a sweep"),
         (["sample", "--count", "0"], "--count is 0"),
         (["sample", "--out", "/no/such/folder/x.png"], "give another --out"),
         (["sample", "--out", "x.jpg"], "this is a .png file; end --out in .png"),
@@ -142,13 +147,19 @@ def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     assert process.returncode == 0 and out.read_bytes().startswith(b"\x89PNG")
     process = jaxgen("score", "--workdir", run, out, "--given", "7")
     assert 0 < json.loads(process.stdout)["probability_real"] < 1
-    process = jaxgen("evaluate", "--workdir", run, "--set", "evaluate.examples=100", "task.sampler.truncation=0.5")
+    page = tmp_path / "sweep.html"
+    process = jaxgen("evaluate", "--workdir", run, "--sweep", "task.sampler.truncation=0.5,1", "--out", page)
     assert process.returncode == 0, process.stderr
+    half, whole = map(json.loads, process.stdout.splitlines())
+    assert page.read_text().count("<svg") > 3
     assert "recognised_fraction" not in (run / "summary.json").read_text()  # they are not the run's own figures
     process = jaxgen("evaluate", "--workdir", run)
     assert process.returncode == 0, process.stderr
     figures = json.loads(process.stdout.splitlines()[-1])
     assert figures["split"] == "test" and 0 <= figures["recognised_fraction"] <= 1
+    same = {name: value for name, value in figures.items() if name != "samples_per_second"}
+    assert {"task.sampler.truncation": 1.0, **same}.items() <= whole.items()
+    assert half["frechet_distance[pixels]"] != whole["frechet_distance[pixels]"]
     page = tmp_path / "page.html"
     assert jaxgen("report", "--workdir", run, "--out", page).returncode == 0
     assert "real digits" in page.read_text()

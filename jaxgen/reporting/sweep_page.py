@@ -1,0 +1,61 @@
+"""A page about one run whose figures were measured for several values of a field: a table, and a curve a figure."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from jaxgen.atomic_write import write_whole
+from jaxgen.reporting.columns import Column, Group, columns
+from jaxgen.reporting.curves import Curve, curves_svg
+from jaxgen.reporting.markup import escaped, number
+from jaxgen.reporting.page import document, footer
+from jaxgen.reporting.table import cell, head
+
+
+def write_sweep(out: Path, name: str, field: str, rows: Mapping[str, Mapping[str, object]], command: str) -> None:
+    """Write the page of the run `name` at `out` in one move; `rows`: the figures for each value of `field`.
+
+    A figure that is the same for all values is in the table alone, and without numbers for values there is no curve.
+    """
+    shown = columns(rows.values())
+    charts = "".join(_charts(name, field, rows, [column for column in shown if column.group is not Group.COST]))
+    body = [
+        f'<header><p class="kicker">{escaped(name)}</p><h1>{escaped(field)}</h1></header>',
+        *(_table(group.value, field, rows, list(of)) for group, of in groupby(shown, key=lambda c: c.group)),
+        f'<section><div class="charts">{charts}</div></section>' if charts else "",
+        footer(command),
+    ]
+    write_whole(out, document(f"{field} of {name}", "\n".join(body)))
+
+
+def _table(caption: str, field: str, rows: Mapping[str, Mapping[str, object]], shown: Sequence[Column]) -> str:
+    best = {column.name: column.best([number(row.get(column.name)) for row in rows.values()]) for column in shown}
+    lines = [
+        f'<tr><th scope="row">{escaped(value)}</th>'
+        f"{''.join(cell(column, row, best[column.name]) for column in shown)}</tr>"
+        for value, row in rows.items()
+    ]
+    return (
+        f'<div class="scroll"><table class="figures"><caption>{escaped(caption)}</caption><thead><tr>'
+        f'<th scope="col">{escaped(field)}</th>{"".join(map(head, shown))}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _charts(
+    name: str, field: str, rows: Mapping[str, Mapping[str, object]], shown: Sequence[Column]
+) -> list[str]:
+    try:
+        places = [float(value) for value in rows]
+    except ValueError:  # names of samplers, say
+        return []
+    charts = []
+    for column in shown:
+        values = [number(row.get(column.name)) for row in rows.values()]
+        points = sorted((x, y) for x, y in zip(places, values, strict=True) if y is not None)
+        if len({y for _, y in points}) > 1:
+            words = f"{column.head} {column.detail}".strip()
+            svg = curves_svg([Curve(name, points, dots=True)], words, field.rpartition(".")[2])
+            charts.append(f"<figure><figcaption>{escaped(words)}</figcaption>{svg}</figure>")
+    return charts
