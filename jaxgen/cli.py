@@ -145,7 +145,7 @@ def _score(options) -> int:
     _set_up_jax()
     from jaxgen.commands.score import score
 
-    return score(options.workdir, options.config, options.set, options.examples, options.given)
+    return score(options.workdir, options.config, options.set, options.examples, options.given, options.out)
 
 
 def _restore(options) -> int:
@@ -239,6 +239,8 @@ def _parser():
     verb.add_argument(
         "--given", action="append", default=[], metavar="CLASS", help="one for each example; without, all are tried"
     )
+    where = "also write them there: a table, or under any other name one JSON list"
+    verb.add_argument("--out", metavar="FILE.csv", help=where)
 
     _add_restore(verbs)
 

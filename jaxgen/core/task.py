@@ -205,6 +205,17 @@ class Critic(Protocol):
         """[B] in (0, 1): how likely each example is real."""
 
 
+@runtime_checkable
+class Calibratable(Protocol):
+    """A critic whose outputs become probabilities by a calibration on held-out examples."""
+
+    def outputs(self, variables: Variables, batch: Batch) -> jax.Array:
+        """[B] numbers, the higher the more real, of examples under one and the same given."""
+
+    def fresh_outputs(self, variables: Variables, request: Batch, key: Key) -> jax.Array:
+        """[B] their means over fresh samples for a request's rows: what `outputs` are compared with."""
+
+
 @struct.dataclass
 class Trajectory:
     """An episode for each row: T actions drawn one after another, and the example that they made."""

@@ -3,7 +3,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,8 @@ from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.metrics import picture_text
 from jaxgen.metrics.diversity import diversity
-from jaxgen.metrics.features import FeatureNet, load
+from jaxgen.metrics.features import CLASSES, FeatureNet, load
+from jaxgen.metrics.modes import kinds, modes
 from jaxgen.metrics.retrieval import retrieval
 from jaxgen.metrics.sample_quality import picture_measures, reference_rows
 from jaxgen.metrics.unmeasured import Figures, measured
@@ -94,6 +95,16 @@ class ImagePresents:
         """A PNG: each picture once for each word, faint where the word did not attend to it."""
         return Artefact("png", attended_pictures(self.units(arrays), weights, pieces))
 
+    def spoilt(self, arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
+        """With noise of a tenth of the range from black to white, and blurred by the kernel [1, 2, 1] / 4 each way."""
+        levels, most = np.asarray(arrays["value"], np.float64), self.image.levels - 1
+        noise = np.random.default_rng(0).normal(0.0, 0.1 * most, levels.shape)
+        wide = np.pad(levels, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        down = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
+        blurred = (down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / 4
+        spoilt = {"noised": levels + noise, "blurred": blurred}
+        return {name: {"value": np.rint(np.clip(each, 0, most)).astype(np.uint8)} for name, each in spoilt.items()}
+
     @property
     def training(self) -> int:
         """At most 10,000 pictures, and 1 GiB of them."""
@@ -104,6 +115,8 @@ class ImagePresents:
         return load(self.meaning.data, self.image.shape, self.image.levels)
 
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
+        if self._stacked is not None:
+            return self._modes(drawn, real)
         images = np.concatenate([samples["made"]["value"] for samples in drawn])
         labels = _classes(real)
         labels = None if labels is None else np.tile(labels, len(drawn))
@@ -111,6 +124,25 @@ class ImagePresents:
             tick = functools.partial(_one_more, work)
             figures = picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels, tick)
         return figures | self._retrieval(drawn, real)
+
+    @property
+    def _stacked(self) -> FeatureNet | None:
+        """The net for each colour of stacked digits, where one ships."""
+        kind, _, digits = self.meaning.data.partition("-")
+        return load(digits, (*self.image.shape[:2], 1), self.image.levels) if kind == "stacked" else None
+
+    def _modes(self, drawn: Sequence[Batch], real: Batch) -> Figures:
+        """Of stacked digits: the kinds that are made and how evenly, of samples and of as many real pictures."""
+        net, count, figures = self._stacked, CLASSES**self.image.channels, {}
+        with Work(len(drawn) + 1, "counting modes") as work:
+            found = [modes(kinds(one["made"]["value"], net), count) for one in _told(work, (*drawn, real))]
+        for place, name in enumerate((f"modes_of_{count}[{net.name}]", f"reverse_kl_nats[{net.name}]")):
+            values = [float(one[place]) for one in found]
+            figures[name] = float(np.mean(values[:-1]))
+            if len(drawn) > 1:
+                figures[f"{name}/spread"] = float(np.std(values[:-1], ddof=1))
+            figures[f"real_{name}"] = values[-1]
+        return figures
 
     def _retrieval(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         """How often a prompt is the nearest to what was made for it, where a contrastive net ships for the data."""
@@ -147,6 +179,12 @@ class ImagePresents:
             "histogram": "pixel histogram" if _classes(train) is None else "per-class pixel histogram",
         }
         return {names[name]: _as_a_run(row) for name, row in rows.items()}
+
+
+def _told(work: Work, sets: Sequence[Batch]) -> Iterator[Batch]:
+    for one in sets:
+        yield one
+        _one_more(work)
 
 
 def _one_more(work: Work) -> None:

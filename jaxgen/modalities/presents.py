@@ -87,6 +87,14 @@ class Measured(Protocol):
 
 
 @runtime_checkable
+class Spoils(Protocol):
+    """A modality whose examples can be made worse in ways that a critic should notice."""
+
+    def spoilt(self, arrays: Arrays) -> Mapping[str, Arrays]:
+        """By a word for each way, the examples spoilt in it."""
+
+
+@runtime_checkable
 class OnePerLine(Protocol):
     """A modality whose samples can be written a line each."""
 

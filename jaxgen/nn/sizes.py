@@ -7,7 +7,7 @@ from typing import Any
 from jaxgen.errors import UserError
 
 _LEAST = {
-    **dict.fromkeys(("width", "heads", "hidden", "embedding", "expansion"), 1),
+    **dict.fromkeys(("width", "heads", "hidden", "embedding", "expansion", "patch"), 1),
     **dict.fromkeys(("blocks", "layers", "encoder_blocks", "encoder_layers", "stage_blocks", "head"), 0),
 }
 

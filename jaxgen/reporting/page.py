@@ -14,6 +14,7 @@ from jaxgen.reporting.fields import rows
 from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
 from jaxgen.reporting.prose import family_title, headline, lede, passages, titles
 from jaxgen.reporting.reasons import REASONS, by_reason
+from jaxgen.reporting.reliability import reliability_figure
 from jaxgen.reporting.run_view import RunView, split
 from jaxgen.reporting.samples_figure import samples_figure
 from jaxgen.reporting.style import STYLE
@@ -159,6 +160,8 @@ def _changes(run: RunView) -> str:
 def _run_section(run: RunView, title: str, index: int, below: str) -> str:
     charts = list(_drawn(run).values())
     shown, more = charts[:CHARTS_SHOWN], charts[CHARTS_SHOWN:]
+    if diagram := reliability_figure(run.calibration, f"Reliability of {run.name}"):
+        shown, more = [diagram, *shown[:-1]], [*shown[-1:], *more]
     name = f"<small>{escaped(run.name)}</small>" if run.name != title else ""
     parts = [
         f'<section id="run-{index}"><h2>{escaped(title)}{name}</h2>',

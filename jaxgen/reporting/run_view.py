@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jaxgen.errors import UserError
@@ -32,6 +32,7 @@ class RunView:
     summary: dict
     samples_before: Artefact | None = None  # from before the first step of a run that starts from another
     data_name: str = ""  # as people call the data
+    calibration: Mapping = field(default_factory=dict)  # of the probability of being real
 
     @property
     def start(self) -> str:
@@ -89,6 +90,7 @@ def read_run(path: str | os.PathLike) -> RunView:
         samples=None,
         summary=_json_object(folder / "summary.json"),
         data_name=str(_json_object(folder / "data.json").get("name", "")),
+        calibration=_json_object(folder / "calibration.json"),
     )
     shown = _shown(folder / "samples")
     first = shown.get(0)

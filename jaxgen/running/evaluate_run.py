@@ -9,9 +9,11 @@ from typing import Any
 from jaxgen.core.data import Prepared
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.metrics.unmeasured import Unmeasured
 from jaxgen.reporting.reasons import REASONS, by_reason
 from jaxgen.reporting.terminal import Work, say
 from jaxgen.running.bounded import Stopped, never
+from jaxgen.running.calibrating import Calibrated, calibrated, keep
 from jaxgen.running.changed_data import as_begun
 from jaxgen.running.data_info import chosen_data
 from jaxgen.running.figures import figures_of, in_json
@@ -44,12 +46,16 @@ def evaluate_trained(trained: Trained, split: str, stopped: Callable[[], bool], 
         data.prepare(split, Work, stopped)
         if stopped():
             raise Stopped
-    figures = in_json(figures_of(trained, split, stopped))
+    found = calibrated(trained, split, stopped)
+    told = {} if found is None else {"calibration_error": found} if isinstance(found, Unmeasured) else found.figures
+    figures = in_json(figures_of(trained, split, stopped) | told)
     for sentence in by_reason(figures):
         say(sentence)
     if split == "test" and own:
         try:
             merge_summary(trained.folder, {REASONS: {}, **figures})
+            if isinstance(found, Calibrated):
+                keep(trained.folder, found)
         except UserError as error:  # a run that may only be read has been evaluated all the same
             say(str(error))
     return {"step": trained.step, "split": split, **figures}

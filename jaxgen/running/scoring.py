@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from jaxgen.core.task import Critic, InWindows, Likelihood
+from jaxgen.core.task import Calibratable, Critic, InWindows, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.running.bounded import fits
+from jaxgen.running.calibrating import kept
 from jaxgen.running.trained import Trained
 from jaxgen.training.evaluation import added, finish
 from jaxgen.types import Batch, Key, Variables
@@ -29,6 +30,7 @@ class Scoring:
 
     def __init__(self, trained: Trained):
         self._task, self._variables, self._key = trained.assembly.task, trained.variables, trained.assembly.key
+        self._calibration = kept(trained) if isinstance(self._task, Calibratable) else None
         self._jitted = jax.jit(self._arrays)
         self._evaluate = jax.jit(self._task.evaluate)
         self._programs: dict[str, tuple[Callable, int]] = {}  # by the shape of an example: how, and how many at a time
@@ -94,13 +96,19 @@ class Scoring:
         found = {}
         if isinstance(self._task, Likelihood):
             found["log_prob_nats"] = self._task.log_prob(variables, batch, key)
-        if isinstance(self._task, Critic):
+        if self._calibration is not None:
+            fresh = self._task.fresh_outputs(variables, batch, key)
+            found["realness"] = self._task.outputs(variables, batch) - fresh
+        elif isinstance(self._task, Critic):
             found["probability_real"] = self._task.probability(variables, batch)
         return found
 
     def _figures(self, numbers: dict[str, float]) -> Figures:
         """A likelihood with the bound that it is, and what there is beside."""
         bound = {"bound": self._task.bound} if isinstance(self._task, Likelihood) else {}
+        if self._calibration is not None:
+            realness = numbers.pop("realness")
+            numbers |= {"probability_real": float(self._calibration.probability(realness)), "realness": realness}
         likelihood = {name: value for name, value in numbers.items() if name == "log_prob_nats"}
         return {**likelihood, **bound, **numbers}
 

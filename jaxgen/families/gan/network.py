@@ -13,21 +13,31 @@ from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
 from jaxgen.nn.conditions import Condition, Conditioned
+from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.text_encoder import TextEncoder
+from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _SLOPE = 0.2  # of the leaky ReLU below zero
 _unit_embedding = nn.initializers.normal(1.0)
 
 
-def resolutions(image: tuple[int, int, int], stages: int) -> list[tuple[int, int]]:
-    """(H, W) of each stage from the coarsest; the last is the picture's. UserError when halves do not come out even."""
-    height, width, _ = image
+def resolutions(image: tuple[int, int, int], stages: int, patch: int = 1) -> list[tuple[int, int]]:
+    """(H, W) of each stage from the coarsest; the last is the picture's in squares of `patch` pixels a side.
+
+    UserError when squares or halves do not come out even.
+    """
+    if image[0] % patch or image[1] % patch:
+        raise UserError(
+            f"patch is {patch}, which does not divide a picture of {image[0]}x{image[1]}; choose one that divides both"
+        )
+    height, width = image[0] // patch, image[1] // patch
     halvings = 2 ** max(stages - 1, 0)
     if height % halvings or width % halvings:
         raise UserError(
-            f"channels names {stages} resolutions, and a picture of {height}x{width} cannot be halved "
+            f"channels names {stages} resolutions, and a grid of {height}x{width} cannot be halved "
             f"{stages - 1} times; leave numbers out of channels, one for each resolution"
         )
     return [(height * 2**stage // halvings, width * 2**stage // halvings) for stage in range(stages)]
@@ -52,7 +62,7 @@ class Block(nn.Module):
         kernel_init = nn.initializers.variance_scaling(2 * gain**2 / (1 + _SLOPE**2), "fan_in", "normal")
         hidden = nn.leaky_relu(self.precision.dense(width, kernel_init=kernel_init)(x), _SLOPE)
         if pictures:
-            convolution = nn.Conv(width, (3, 3), dtype=self.precision.dtype, kernel_init=kernel_init)
+            convolution = convolution_3x3(width, self.precision, kernel_init=kernel_init, name="Conv_0")
             hidden = nn.leaky_relu(convolution(hidden), _SLOPE)
         zeros = nn.initializers.zeros
         return x + self.precision.dense(x.shape[-1], use_bias=False, kernel_init=zeros)(hidden)
@@ -62,6 +72,15 @@ def _blocks(network: "Generator | Discriminator") -> Iterator[Block]:
     """The blocks of a network, one after another, numbered through its trunk and its stages."""
     depth, block = network.blocks + network.stage_blocks * len(network.channels), network.remat.of(Block)
     return (block(depth, network.expansion, network.precision, name=f"Block_{n}") for n in itertools.count())
+
+
+def _embedded(network: "Generator | Discriminator", condition: Condition, features: int) -> jax.Array:
+    """[B, features] of what is given: a class's row of a table, and of a sentence what the network's encoder makes."""
+    embedding = Conditioned(features, _unit_embedding, name="condition")(condition)
+    if condition.sequence is None:
+        return embedding
+    *_, vector = network.text(condition.sequence)
+    return embedding + network.precision.output(features, name="text_vector")(vector)
 
 
 def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -79,10 +98,12 @@ class Generator(nn.Module):
     blocks: int = 2  # of the trunk
     channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest; the last is the picture's own
     stage_blocks: int = 0  # convolutional ones, of each stage
+    patch: int = 1  # pixels a side of the squares that the last stage makes at once: fewer places, less time
     expansion: int = 2  # a branch's width over its block's
     latent: int = 32
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    text: TextEncoder = TextEncoder()  # of a sentence that is given
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
 
     def __post_init__(self):
@@ -95,14 +116,13 @@ class Generator(nn.Module):
         dense, to_picture = self.precision.dense, functools.partial(self.precision.output, name="to_picture")
         blocks = _blocks(self)
         if condition is not None:
-            embedding = Conditioned(self.latent, _unit_embedding, name="condition")(condition)
-            z = jnp.concatenate([z, embedding], axis=-1)  # [B, 2Z]
+            z = jnp.concatenate([z, _embedded(self, condition, self.latent)], axis=-1)  # [B, 2Z]
         x = dense(self.width, name="from_latent")(z)  # [B, D]
         for _ in range(self.blocks):
             x = next(blocks)(x)
         if not self.channels:
             return to_picture(math.prod(self.image))(x).reshape(-1, *self.image)
-        sizes = resolutions(self.image, len(self.channels))
+        sizes = resolutions(self.image, len(self.channels), self.patch)
         coarsest = (*sizes[0], self.channels[0])
         x = dense(math.prod(coarsest), name="to_stage_0")(x).reshape(-1, *coarsest)
         for stage, (size, channels) in enumerate(zip(sizes, self.channels, strict=True)):
@@ -110,7 +130,7 @@ class Generator(nn.Module):
                 x = _resized(dense(channels, use_bias=False, name=f"to_stage_{stage}")(x), size)  # [B, 2H, 2W, C]
             for _ in range(self.stage_blocks):
                 x = next(blocks)(x)
-        return to_picture(self.image[2])(x)
+        return unfolded(to_picture(self.image[2] * self.patch**2)(x), self.patch)
 
 
 class Discriminator(nn.Module):
@@ -124,10 +144,12 @@ class Discriminator(nn.Module):
     blocks: int = 2
     channels: tuple[int, ...] = ()  # of each stage's resolution from the coarsest, as in the generator
     stage_blocks: int = 0
+    patch: int = 1  # pixels a side of the squares that the first stage reads at once
     expansion: int = 2
     features: int = 64  # that the condition is compared with
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
+    text: TextEncoder = TextEncoder()
 
     def __post_init__(self):
         check_sizes(self)
@@ -137,7 +159,8 @@ class Discriminator(nn.Module):
     def __call__(self, picture: Float[Array, "B H W C"], condition: Condition | None) -> Float[Array, "B"]:
         dense, output = self.precision.dense, functools.partial(self.precision.output, use_bias=False)
         blocks, x = _blocks(self), picture
-        sizes = resolutions(picture.shape[1:], len(self.channels))
+        sizes = resolutions(picture.shape[1:], len(self.channels), self.patch)
+        x = folded(x, self.patch) if sizes else x
         for size, channels in zip(reversed(sizes), reversed(self.channels), strict=True):
             x = dense(channels, use_bias=False)(_resized(x, size))  # [B, H, W, C], then [B, H/2, W/2, C]
             for _ in range(self.stage_blocks):
@@ -148,5 +171,5 @@ class Discriminator(nn.Module):
         if condition is None:
             return output(1, name="to_output")(x)[:, 0]
         features = output(self.features, name="to_features")(x)
-        embedding = Conditioned(self.features, _unit_embedding, name="condition")(condition)
+        embedding = _embedded(self, condition, self.features)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.layout import DENSE_BLOCKS, Rule
+from jaxgen.core.layout import DENSE_BLOCKS, WHOLE, Rule
 from jaxgen.core.masks import Matching
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
@@ -23,13 +23,15 @@ from jaxgen.families.gan.adversarial import (
     rounded,
 )
 from jaxgen.families.gan.calibration import OutputSums
+from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
-from jaxgen.nn.conditions import check_conditions, condition_of, with_drawn
+from jaxgen.nn.conditions import check_conditions, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
-_BETWEEN = 3  # folded into a turn's key: the draws of places between reals and fakes
+_BETWEEN, _AUGMENT = 3, 4  # folded into a turn's key: the places between reals and fakes; how both are changed
+_FRESH = 16  # samples that a picture is compared with
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Gan:
     penalty: Penalty = Penalty.REAL_AND_FAKE
     gamma: float = 0.6  # twice the weight of each penalty
     critic_turns: int = 1  # D's turns to one of G, each with reals of its own
+    augment: DiffAugment | None = None  # of what D sees in training
     sampler: LatentSampler = LatentSampler()
     spec: Spec | None = None  # from the data
 
@@ -75,9 +78,9 @@ class Gan:
     def sized(self, spec: Spec) -> "Gan":
         if not isinstance(spec.made, Image):
             raise UserError("a Gan makes pictures and this data set has none; choose data with pictures")
-        check_conditions(spec, "Gan")
+        check_conditions(spec, "Gan", prompts=True)
         for network in (self.generator, self.discriminator):
-            resolutions(spec.made.shape, len(network.channels))
+            resolutions(spec.made.shape, len(network.channels), network.patch)
         return replace(self, generator=self.generator.clone(image=spec.made.shape), spec=spec)
 
     def init(self, key: Key) -> Variables:
@@ -96,7 +99,12 @@ class Gan:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return DENSE_BLOCKS
+        return (*DENSE_BLOCKS, Rule(r"text/first$", WHOLE))
+
+    @property
+    def needs_given(self) -> bool:
+        """Whether something is given that cannot be drawn: a sentence."""
+        return gives_sentence(self.spec)
 
     def turns(self) -> tuple[Turn, ...]:
         return (
@@ -110,7 +118,7 @@ class Gan:
     def discriminator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats and penalties of [B] pairs; R2 needs the gradient to the fakes' pixels, and none goes on to G."""
         real, fake = self._pair(variables.params, batch, key)
-        judge = functools.partial(self.judge, variables.params, batch=batch)
+        judge = functools.partial(self._judge_changed, variables.params, batch, key)
         between = jax.random.fold_in(key, _BETWEEN)
         real_output, fake_output, penalties = judged(self.penalty, judge, real, fake, between, batch["row"])
         nats = discriminator_nats(self.loss, real_output, fake_output)
@@ -127,8 +135,8 @@ class Gan:
     def generator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats of [B] pairs; D's outputs on the reals are constants here."""
         real, fake = self._pair(variables.params, batch, key)
-        real_output = self.judge(variables.params, real, batch)
-        fake_output = self.judge(variables.params, fake, batch)
+        real_output = self._judge_changed(variables.params, batch, key, real)
+        fake_output = self._judge_changed(variables.params, batch, key, fake)
         nats, weight = generator_nats(self.loss, real_output, fake_output), batch.get("weight")
         return Mean.of(nats, weight), Aux({"margin": Mean.of(real_output - fake_output, weight)})
 
@@ -136,6 +144,12 @@ class Gan:
         """[B] outputs of D on pictures [B, H, W, C] in [-1, 1] under what is given."""
         condition = condition_of(self.spec, batch)
         return self.discriminator.apply({"params": params["discriminator"]}, picture, condition)
+
+    def _judge_changed(self, params: Params, batch: Batch, key: Key, picture: jax.Array) -> jax.Array:
+        """[B] outputs of D on pictures as training shows them: a real and the fake of its row are changed alike."""
+        if self.augment is not None:
+            picture = self.augment(picture, jax.random.fold_in(key, _AUGMENT), batch["row"])
+        return self.judge(params, picture, batch)
 
     def generate(self, params: Params, batch: Batch, key: Key, truncation: jax.Array | float = 1.0) -> jax.Array:
         """[B, H, W, C] of G for the batch's rows under what is given, not yet rounded to levels."""
@@ -174,8 +188,24 @@ class Gan:
 
     def probability(self, variables: Variables, batch: Batch) -> jax.Array:
         """[B] in (0, 1): how likely each picture is real, were half of all pictures fakes (see calibration.py)."""
-        output = self.judge(variables.params, to_unit(batch["made"]["value"], self.levels), batch)
-        return variables.extra.shared.probability(output)
+        return variables.extra.shared.probability(self.outputs(variables, batch))
+
+    def outputs(self, variables: Variables, batch: Batch) -> jax.Array:
+        """[B] of D on pictures in levels.
+
+        A relativistic D compares pictures of one class (or prompt) alone: its outputs for two of them may lie any
+        number apart, which says nothing of the pictures. `fresh_outputs` takes that away.
+        """
+        return self.judge(variables.params, to_unit(batch["made"]["value"], self.levels), batch)
+
+    def fresh_outputs(self, variables: Variables, request: Batch, key: Key) -> jax.Array:
+        """[B] means of D's outputs over fresh samples for what is given, an independent estimate for each row."""
+
+        def one(number: jax.Array) -> jax.Array:
+            fake = to_levels(self.generate(variables.params, request, jax.random.fold_in(key, number)), self.levels)
+            return self.outputs(variables, {**request, "made": {"value": fake}})
+
+        return jax.lax.map(one, jnp.arange(_FRESH)).mean(axis=0)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
         fake = to_levels(self.generate(variables.params, batch, key), self.levels)
@@ -189,6 +219,10 @@ class Gan:
         return sums, None
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
-        """Means over reals and fakes apart, and the share that D tells rightly of both (0.5: it cannot)."""
+        """Means over reals and fakes apart, how far they lie apart, and the share that D tells rightly of both.
+
+        A `margin` of held-out reals far below the discriminator's on the training set: it overfits.
+        """
         shown = {name: mean.value for name, mean in sums.items() if not name.startswith("right")}
+        shown["margin"] = shown["discriminator_output_real"] - shown["discriminator_output_fake"]
         return shown | {"discriminator_accuracy": (sums["right_real"] + sums["right_fake"]).value}

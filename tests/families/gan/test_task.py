@@ -10,15 +10,16 @@ import pytest
 from scipy.stats import chi2
 
 from jaxgen.core.masks import Everything, Matching, paths, split
-from jaxgen.core.task import Critic, Likelihood, Task
+from jaxgen.core.task import Critic, Likelihood, Prompted, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import Loss, Penalty
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan, LatentSampler
+from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
-from jaxgen.types import Spec, Tokens
+from jaxgen.types import Framing, Image, Spec, Tokens, Unit
 from tests.given import asked, cut, labels_of, pictures, values_of
 
 KEY = jax.random.key(5)
@@ -117,10 +118,14 @@ def test_without_labels_given_every_class_is_drawn_alike():
     assert values_of(drawn).dtype == jnp.uint8 and int(values_of(drawn).max()) <= 16
 
 
-@pytest.mark.parametrize("image", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (8, 12, 2)])
-@pytest.mark.parametrize("classes", [0, 3])
-def test_sizes_come_from_the_data(image, classes):
-    task = CONVOLVING.sized(pictures(image, levels=256, classes=classes))
+@pytest.mark.parametrize(
+    ("image", "patch", "classes"),
+    [((8, 8, 1), 1, 0), ((28, 28, 1), 2, 3), ((32, 32, 3), 1, 3), ((64, 64, 3), 4, 0), ((8, 12, 2), 2, 3)],
+)
+def test_sizes_come_from_the_data(image, patch, classes):
+    players = CONVOLVING.generator.clone(patch=patch), CONVOLVING.discriminator.clone(patch=patch)
+    task = replace(CONVOLVING, generator=players[0], discriminator=players[1])
+    task = task.sized(pictures(image, levels=256, classes=classes))
     variables = jax.eval_shape(task.init, KEY)
     batch = task.spec.batch(2)
     mean, _ = jax.eval_shape(task.discriminator_loss, variables, batch, KEY)
@@ -132,6 +137,8 @@ def test_sizes_come_from_the_data(image, classes):
 def test_data_that_do_not_suit_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="9x8 cannot be halved"):
         CONVOLVING.sized(pictures((9, 8, 1), levels=17))
+    with pytest.raises(UserError, match="patch is 3, which does not divide a picture of 8x8"):
+        replace(SMALL, generator=Generator(patch=3)).sized(DIGITS)
     with pytest.raises(UserError, match="no"):
         SMALL.sized(Spec(Tokens(16, 30)))
     with pytest.raises(UserError, match="gamma"):
@@ -157,6 +164,38 @@ def test_the_zero_branches_make_the_first_network_linear_in_its_blocks():
     np.testing.assert_array_equal(deep.generate(params, batch, KEY), shallow.generate(params, batch, KEY))
 
 
+def test_both_players_read_a_prompt_and_none_of_what_pads_it():
+    spec = Spec(Image(8, 8, 3, 256), (("prompt", Tokens(3, 7, Unit.WORD, Framing.SOURCE)),))
+    text = TextEncoder(width=8, blocks=1, heads=2)
+    task = Gan(SMALL.generator.clone(text=text), SMALL.discriminator.clone(text=text)).sized(spec)
+    assert isinstance(task, Prompted) and task.needs_given and not SMALL.sized(DIGITS).needs_given
+    variables, row = shaken(task), jnp.arange(4)
+    mask = jnp.arange(3) < jnp.array([3, 2, 1, 3])[:, None]
+    words = jnp.array([[1, 2, 3], [4, 5, 0], [6, 0, 0], [3, 2, 1]])
+    real = jax.random.uniform(KEY, (4, 8, 8, 3), minval=-1.0)
+
+    @jax.jit
+    def seen(words):
+        batch = {"row": row, "given": {"prompt": {"value": words, "mask": mask}}}
+        drawn = task.generate(variables.params, batch, KEY)
+        return drawn.reshape(4, -1), task.judge(variables.params, real, batch)[:, None]
+
+    for own, padded, turned in zip(*map(seen, (words, jnp.where(mask, words, 5), words[::-1])), strict=True):
+        np.testing.assert_allclose(padded, own, atol=1e-5)
+        assert (np.abs(turned - own).max(axis=1) > 1e-5).all()  # rows 0 and 3 by the order of words alone
+    with pytest.raises(UserError, match="without prompt; give one"):
+        task.sample(variables, {"row": row}, KEY)
+
+
+def test_what_outputs_are_compared_with_is_the_mean_over_samples_for_the_same_given():
+    task = SMALL.sized(DIGITS)
+    variables, batch = shaken(task), batch_of(8)
+    outputs = jax.jit(lambda key: task.outputs(variables, {**batch, **task.sample(variables, batch, key)}))
+    drawn = [outputs(jax.random.fold_in(KEY, number)) for number in range(16)]
+    fresh = jax.jit(task.fresh_outputs)(variables, batch, KEY)
+    np.testing.assert_allclose(fresh, np.mean(drawn, axis=0), atol=1e-4)
+
+
 def trained(task: Gan, steps: int, trainable=Everything()):
     """The states before and after `steps` steps on batches of 64 digits."""
     train = jax.tree.map(jnp.asarray, digits()["train"])
@@ -174,7 +213,7 @@ def trained(task: Gan, steps: int, trainable=Everything()):
 
 
 def test_a_step_has_so_many_turns_of_the_discriminator_each_with_reals_of_its_own():
-    task = replace(SMALL, critic_turns=3).sized(DIGITS)
+    task = replace(SMALL, critic_turns=2).sized(DIGITS)
     params = jax.eval_shape(task.init, KEY).params
     adam = {turn.name: AdamW(learning_rate=1e-3) for turn in task.turns()}
     game = make_game(task, params, adam, {}, 10, 8)
@@ -182,13 +221,13 @@ def test_a_step_has_so_many_turns_of_the_discriminator_each_with_reals_of_its_ow
     def draw(source, variables, number):
         return batch_of(8), source.at[number].add(1)
 
-    begun = init_state(game, KEY, lambda moving: jnp.zeros(8, jnp.int32))
+    begun = init_state(game, KEY, lambda moving: jnp.zeros(6, jnp.int32))
     step = jax.jit(lambda state: take_step(game, state, draw, lambda tree: tree))
     state, metrics = step(step(begun)[0])
-    np.testing.assert_array_equal(state.source, np.ones(8))  # no batch is seen twice
-    for name, count in (("discriminator", 6), ("generator", 2)):
+    np.testing.assert_array_equal(state.source, np.ones(6))  # no batch is seen twice
+    for name, count in (("discriminator", 4), ("generator", 2)):
         assert {int(leaf) for leaf in jax.tree.leaves(state.opt_state[name]) if leaf.dtype == jnp.int32} == {count}
-    assert float(metrics["discriminator/loss"].weight) == 24 and float(metrics["generator/loss"].weight) == 8
+    assert float(metrics["discriminator/loss"].weight) == 16 and float(metrics["generator/loss"].weight) == 8
 
 
 def held_out():
@@ -218,7 +257,7 @@ def test_a_discriminator_tells_a_generator_that_stands_still():
     for a, b in zip(*(jax.tree.leaves(state.params["generator"]) for state in (first, last)), strict=True):
         np.testing.assert_array_equal(a, b)
     figures = task.finish(jax.jit(task.evaluate)(last.variables, batch, KEY)[0])
-    assert set(figures) == {"discriminator_accuracy", "p_real", "p_fake"} | {
+    assert set(figures) == {"discriminator_accuracy", "margin", "p_real", "p_fake"} | {
         f"discriminator_output_{kind}" for kind in ("real", "fake")
     }
     assert figures["discriminator_accuracy"] > 0.95

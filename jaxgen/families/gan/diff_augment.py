@@ -1,0 +1,82 @@
+"""Reals and fakes changed alike before D sees them, differentiably: colour, translation, cutout (arXiv 2006.10738)."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxgen.errors import UserError
+from jaxgen.ops.rows import draw, integers, uniform
+from jaxgen.types import Key
+
+_SHIFT, _CUT = 1 / 8, 1 / 2  # of a side: the farthest that a picture is moved, and the square that is blanked
+
+
+@dataclass(frozen=True)
+class DiffAugment:
+    """Against a discriminator that learns its training pictures by themselves: it sees each of them changed.
+
+    Each row is changed with `probability`, by all three at once. Of `strength` 1 they are those of the paper's section
+    4: brightness, saturation and contrast, a translation by up to an eighth of each side, a blank square of half of
+    each. At 0 nothing is changed.
+    """
+
+    strength: float = 1.0
+    probability: float = 0.5  # below 1, so that whole pictures, which are judged after training, are seen too
+
+    def __post_init__(self):
+        if not 0 <= self.strength <= 1 or not 0 <= self.probability <= 1:
+            raise UserError(
+                f"augment.strength is {self.strength} and augment.probability {self.probability}; give numbers from 0 "
+                "to 1"
+            )
+
+    def __call__(self, picture: Float[Array, "B H W C"], key: Key, row: Int[Array, "B"]) -> Float[Array, "B H W C"]:
+        """Pictures around [-1, 1] changed by draws of each row's own: the same ones under the same key."""
+        if not self.strength:
+            return picture
+        chosen_key, *keys = jax.random.split(key, 4)
+        chosen, changed = draw(lambda one: jax.random.bernoulli(one, self.probability), chosen_key, row), picture
+        for change, one in zip((coloured, moved, cut), keys, strict=True):
+            changed = change(changed, one, row, self.strength)
+        return jnp.where(chosen[:, None, None, None], changed, picture)
+
+
+def coloured(picture: jax.Array, key: Key, row: jax.Array, strength: float) -> jax.Array:
+    """Brighter or darker by up to 1/2, then colours scaled by 0 to 2, then contrast by 1/2 to 3/2."""
+    brightness, saturation, contrast = strength * (2 * uniform(key, row, (3, 1, 1, 1)).swapaxes(0, 1) - 1)
+    picture = picture + brightness / 2
+    grey = picture.mean(axis=3, keepdims=True)
+    picture = grey + (1 + saturation) * (picture - grey)
+    mean = picture.mean(axis=(1, 2, 3), keepdims=True)
+    return mean + (1 + contrast / 2) * (picture - mean)
+
+
+def moved(picture: jax.Array, key: Key, row: jax.Array, strength: float) -> jax.Array:
+    """Moved by whole pixels along each side; what comes in is zero (mid-grey).
+
+    A product with a matrix for each side, not a gather: its gradients, of any order, are products again.
+    """
+    for axis, equation in ((1, "bij,bjwc->biwc"), (2, "bij,bhjc->bhic")):
+        side = picture.shape[axis]
+        most = round(strength * _SHIFT * side)
+        shift = integers(jax.random.fold_in(key, axis), row, (), 2 * most + 1) - most  # [B]
+        place = jnp.arange(side)
+        matrix = (place[:, None] == place[None] + shift[:, None, None]).astype(picture.dtype)  # [B, to, from]
+        picture = jnp.einsum(equation, matrix, picture, precision=jax.lax.Precision.HIGHEST)
+    return picture
+
+
+def cut(picture: jax.Array, key: Key, row: jax.Array, strength: float) -> jax.Array:
+    """A square of zeros anywhere, at the borders in part outside."""
+    inside = []
+    for axis in (1, 2):
+        side = picture.shape[axis]
+        size = round(strength * _CUT * side)
+        first = integers(jax.random.fold_in(key, axis), row, (), side + 1 - size % 2) - size // 2  # [B]
+        place = jnp.arange(side) - first[:, None]  # [B, side]
+        inside.append((place >= 0) & (place < size))
+    hole = inside[0][:, :, None, None] & inside[1][:, None, :, None]
+    return jnp.where(hole, 0, picture)

@@ -1,0 +1,121 @@
+"""A probability of being real: fitted on one half of held-out examples, told of the other, kept, and scored by."""
+# SPDX-License-Identifier: Apache-2.0
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.commands.score import score
+from jaxgen.data.pictures import Pictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.metrics.held_out_probability import fitted, told_of
+from jaxgen.metrics.unmeasured import Unmeasured
+from jaxgen.modalities.image import ImagePresents
+from jaxgen.modalities.presents import Meaning
+from jaxgen.reporting.run_view import read_run
+from jaxgen.running.assembly import assemble
+from jaxgen.running.bounded import Sampling
+from jaxgen.running.calibrating import CALIBRATION, calibrated, keep, kept
+from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.train_run import train_run
+from jaxgen.running.trained import Trained, load_trained
+from jaxgen.training.optimisers import AdamW
+from jaxgen.types import Image as Picture
+from tests.worlds import Histogram
+
+
+@dataclass(frozen=True)
+class Judging(Histogram):
+    """A critic by mean brightness, its outputs a class's number apart, which its fresh outputs take away."""
+
+    def outputs(self, variables, batch):
+        mean = jnp.mean(batch["made"]["value"].astype(jnp.float32), axis=(1, 2, 3))
+        return mean + 100.0 * batch["given"]["class"]["value"]
+
+    def fresh_outputs(self, variables, request, key):
+        return 100.0 * request["given"]["class"]["value"] + 5.0
+
+    def probability(self, variables, batch):
+        return jnp.full(len(batch["row"]), 0.9)
+
+
+def brightness(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32).mean(axis=(1, 2, 3)) - 5
+
+
+@pytest.fixture(scope="module")
+def trained():
+    assembly = assemble(Experiment(Judging(), Pictures(batch_size=40), {"histogram": AdamW()}, 1))
+    return Trained(Path(), assembly, assembly.task.init(jax.random.key(0)), None, 7)
+
+
+def test_what_it_is_fitted_to_and_what_it_is_told_of_are_halves_that_share_no_example(trained):
+    found = calibrated(trained, "test")
+    real = Pictures().first("test", 2000)
+    request = {"row": np.arange(len(real["made"]["value"]), dtype=np.int32), "given": real["given"]}
+    fake = Sampling(trained.assembly)(trained.variables, request, jax.random.fold_in(trained.assembly.key, 7))
+    a, b = brightness(real["made"]["value"]), brightness(fake["made"]["value"])
+    expected = fitted(a[::2], b[::2])
+    assert found.calibration.slope == pytest.approx(expected.slope, rel=1e-3)
+    assert found.calibration.middle == pytest.approx(expected.middle, abs=1e-3)
+    spoilt = trained.assembly.presentation.made.spoilt(real["made"])
+    worse = {name: brightness(arrays["value"])[1::2] for name, arrays in spoilt.items()}
+    assert found.figures == pytest.approx(told_of(found.calibration, a[1::2], b[1::2], worse), abs=1e-3)
+    assert sum(one.count for one in found.bins) == len(a[1::2]) + len(b[1::2]) and found.step == 7
+
+
+def test_few_examples_are_told_and_others_than_critics_have_none(trained):
+    few = replace(trained.assembly, data=replace(trained.assembly.data, test="test[:30]"))
+    assert isinstance(calibrated(replace(trained, assembly=few), "test"), Unmeasured)
+    plain = assemble(Experiment(Histogram(), Pictures(batch_size=40), {"histogram": AdamW()}, 1))
+    assert calibrated(replace(trained, assembly=plain), "test") is None
+
+
+def test_it_is_kept_for_its_own_step_alone(trained, tmp_path):
+    here = replace(trained, folder=tmp_path)
+    assert kept(here) is None
+    found = calibrated(trained, "test")
+    keep(tmp_path, found)
+    assert kept(here) == found.calibration and kept(replace(here, step=8)) is None
+    view = json.loads((tmp_path / CALIBRATION).read_text())
+    assert [one["count"] for one in view["bins"]] == [one.count for one in found.bins]
+
+
+def test_pictures_are_spoilt_as_told():
+    made = ImagePresents(Picture(8, 8, 1, 17), Meaning("digits"))
+    levels = np.full((400, 8, 8, 1), 8, np.uint8)
+    levels[:, 3, 3] = 16
+    spoilt = {name: arrays["value"] for name, arrays in made.spoilt({"value": levels}).items()}
+    np.testing.assert_array_equal(spoilt["blurred"][0, 2:5, 2:5, 0], [[8, 9, 8], [9, 10, 9], [8, 9, 8]])
+    assert spoilt["noised"][:, 0].astype(float).std() == pytest.approx(np.sqrt(1.6**2 + 1 / 12), rel=0.05)
+
+
+def test_a_run_is_evaluated_and_then_scores_by_held_out_examples(tmp_path, capsys):
+    experiment = Experiment(
+        Judging(), Pictures(batch_size=40), {"histogram": AdamW()}, 1, every=Every(1, 1, 1, 1)
+    )
+    run, file, table = tmp_path / "run", tmp_path / "four.png", tmp_path / "scores.csv"
+    train_run(experiment, run, lambda: False)
+    Image.fromarray(np.full((8, 8), 120, np.uint8)).save(file)
+    assert score(str(run), experiment, (), [str(file)], ["4"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["probability_real"] == pytest.approx(0.9) and "jaxgen evaluate" in told.err
+    figures = evaluate_run(run, config=experiment)
+    assert 0 <= figures["calibration_error"] <= 1 and "auc_real_against_blurred/low" in figures
+    calibration = kept(load_trained(run, experiment, lambda _: None))
+    assert len(read_run(run).calibration["bins"]) == 10
+    capsys.readouterr()
+    assert score(str(run), experiment, (), [str(file)], ["4"], str(table)) == 0
+    told = capsys.readouterr()
+    line, level = json.loads(told.out), round(120 * 16 / 255)
+    assert line["realness"] == pytest.approx(level - 5) and "jaxgen evaluate" not in told.err
+    assert line["probability_real"] == pytest.approx(float(calibration.probability(level - 5)), abs=1e-6)
+    (row,) = csv.DictReader(table.open())
+    assert row.keys() == line.keys() and float(row["probability_real"]) == line["probability_real"]
