@@ -58,9 +58,11 @@ class Bin:
 
 
 def reliability(probability: np.ndarray, real: np.ndarray) -> list[Bin]:
-    """Ten bins of equally many examples, by rising probability."""
-    parts = np.array_split(np.argsort(probability, kind="stable"), min(_BINS, len(probability)))
-    return [Bin(float(probability[part].mean()), float(real[part].mean()), len(part)) for part in parts]
+    """Ten bins of equally many examples, by rising probability; equal probabilities share a bin."""
+    edges = np.unique(np.quantile(probability, np.arange(1, _BINS) / _BINS))
+    which = np.searchsorted(edges, probability, side="left")
+    parts = [which == place for place in np.unique(which)]
+    return [Bin(float(probability[part].mean()), float(real[part].mean()), int(part.sum())) for part in parts]
 
 
 def calibration_error(probability: np.ndarray, real: np.ndarray) -> float:
