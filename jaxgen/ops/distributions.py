@@ -128,6 +128,12 @@ def kl_to_standard_normal(mean: jax.Array, log_std: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(mean**2 + jnp.exp(2 * log_std) - 1.0 - 2 * log_std, axis=-1)
 
 
+def normal_kl(mean: jax.Array, log_std: jax.Array, other_mean: jax.Array, other_log_std: jax.Array) -> jax.Array:
+    """[...] nats: KL(N(mean, std^2) || N(other_mean, other_std^2)) of diagonal normal distributions [..., Z]."""
+    ratio = jnp.exp(2 * (log_std - other_log_std)) + ((mean - other_mean) * jnp.exp(-other_log_std)) ** 2
+    return jnp.sum(other_log_std - log_std + 0.5 * (ratio - 1.0), axis=-1)
+
+
 def reparameterised(noise: jax.Array, mean: jax.Array, log_std: jax.Array) -> jax.Array:
     """Standard normal `noise` as a draw from N(mean, std^2), differentiable in both (arXiv 1312.6114, eq. 4)."""
     return mean + jnp.exp(log_std) * noise

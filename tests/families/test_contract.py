@@ -81,6 +81,7 @@ def owned(trainable: Any, params: Any) -> set[str]:
 BY_HAND = (
     *("rnn-translation", "rnn-speech", "transformer-captions"),
     *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
+    *("vae-two-layers", "vae-hierarchy"),
 )
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]

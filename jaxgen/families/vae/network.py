@@ -59,6 +59,16 @@ class Trunk(nn.Module):
         return nn.silu(nn.LayerNorm(name="norm")(x))
 
 
+def posterior_of(x: jax.Array, latent: int, precision: Precision, name: str) -> tuple[jax.Array, jax.Array]:
+    """Mean and log standard deviation [..., latent] of features by a dense layer; called inside a compact module."""
+    mean, log_std = jnp.split(precision.output(2 * latent, name=name)(x), 2, axis=-1)
+    return mean, bounded_log_std(log_std)
+
+
+def bounded_log_std(log_std: jax.Array) -> jax.Array:
+    return _bounded(log_std, _LARGEST_LOG_STD)
+
+
 class Encoder(nn.Module):
     """A picture and its condition to the posterior over the latent: a diagonal normal distribution."""
 
@@ -82,9 +92,7 @@ class Encoder(nn.Module):
         how = self.precision, self.remat, self.scan
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), condition, keys)
-        x = self.precision.output(2 * self.latent, name="posterior")(x)
-        mean, log_std = jnp.split(x, 2, axis=-1)
-        return mean, _bounded(log_std, _LARGEST_LOG_STD)
+        return posterior_of(x, self.latent, self.precision, "posterior")
 
 
 class Decoder(nn.Module):

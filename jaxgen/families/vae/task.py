@@ -1,20 +1,25 @@
-"""The VAE's game: one player lowers the negative evidence bound; a tighter bound is what it is judged by."""
+"""The VAE's game: one player lowers a bound on the negative likelihood; a tighter bound is what it is judged by."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxgen.core.layout import DENSE_BLOCKS, Rule
+from jaxgen.core.layout import DENSE_BLOCKS, WHOLE, Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
+from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
+from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
+from jaxgen.families.vae.latents import Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
+from jaxgen.families.vae.objectives import EvidenceBound, Objective
+from jaxgen.families.vae.top_down import BottomUp, TopDown
 from jaxgen.nn.conditions import (
     Condition,
     check_conditions,
@@ -23,26 +28,14 @@ from jaxgen.nn.conditions import (
     hidden_rows,
     with_drawn,
 )
-from jaxgen.ops.distributions import (
-    PixelDistribution,
-    kl_to_standard_normal,
-    normal_entropy,
-    normal_log_density,
-    reparameterised,
-)
 from jaxgen.ops.levels import to_unit
-from jaxgen.ops.rows import normal, row_keys
+from jaxgen.ops.rows import row_keys
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
-_AT_ONCE = 16  # posterior samples that are decoded together
 _ACTIVE_VARIANCE = 0.01  # of a latent's posterior mean over the data (arXiv 1509.00519, section 5.2)
 
-
-class Posterior(NamedTuple):
-    """A diagonal normal distribution for each row: arrays [B, Z]."""
-
-    mean: jax.Array
-    log_std: jax.Array
+AnyEncoder = Encoder | DenseEncoder | BottomUp
+AnyDecoder = Decoder | DenseDecoder | TopDown
 
 
 @dataclass(frozen=True)
@@ -61,16 +54,18 @@ class LatentSampler:
 
 @dataclass(frozen=True)
 class Vae:
-    """An encoder and a decoder trained on the evidence bound (arXiv 1312.6114), under what is given.
+    """An encoder and a decoder that fit each other, trained on a bound of the likelihood under what is given.
 
-    `prior` is learned beside them; None is the standard normal distribution. `condition_dropout` is the fraction of
-    training rows whose given is hidden, so that pictures of any class have a likelihood as well.
-    `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
+    One stochastic layer (network.py), several (dense.py), or a hierarchy of pictures (top_down.py). `prior` is learned
+    beside the first two, of the layer that is drawn first; None is the standard normal distribution.
+    `condition_dropout` is the fraction of training rows whose given is hidden, so that pictures of any class have a
+    likelihood as well. `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
     """
 
-    encoder: Encoder = Encoder()
-    decoder: Decoder = Decoder()
+    encoder: AnyEncoder = Encoder()
+    decoder: AnyDecoder = Decoder()
     prior: Prior | None = Prior()
+    objective: Objective = EvidenceBound()
     sampler: LatentSampler = LatentSampler()
     condition_dropout: float = 0.0
     importance_samples: int = 128
@@ -80,161 +75,158 @@ class Vae:
         check_fraction(self.condition_dropout)
         if self.importance_samples < 1:
             raise UserError(f"importance_samples is {self.importance_samples}; give at least 1")
-        if self.decoder.latent < 1 or self.decoder.components < 1:
-            raise UserError(
-                f"decoder.latent is {self.decoder.latent} and decoder.components {self.decoder.components}; "
-                "give at least 1 of each"
-            )
-
-        if self.prior is not None and self.prior.layers and self.decoder.latent < 2:
-            raise UserError("prior.layers couples halves of the latent; give decoder.latent at least 2, or 0 layers")
+        latents_of(self.encoder, self.decoder, self.prior)  # UserError where they do not fit
 
     @property
     def bound(self) -> str:
         return f"importance-weighted bound, {self.importance_samples} samples"
 
+    @property
+    def latents(self) -> Latents:
+        return latents_of(self.encoder, self.decoder, self.prior)
+
     def sized(self, spec: Spec) -> "Vae":
         if not isinstance(spec.made, Image):
             raise UserError("a Vae makes pictures and this data set has none; choose data with pictures")
         check_conditions(spec, "Vae")
-        self.decoder.pixels.check(spec.made.levels)
-        latent = self.decoder.latent
-        return replace(
-            self,
-            encoder=self.encoder.clone(latent=latent),
-            decoder=self.decoder.clone(image=spec.made.shape, levels=spec.made.levels),
-            prior=None if self.prior is None else self.prior.clone(latent=latent),
-            spec=spec,
-        )
+        own = self.latents.sized(spec.made.shape, spec.made.levels)
+        return replace(self, encoder=own.encoder, decoder=own.decoder, prior=own.prior, spec=spec)
 
     def init(self, key: Key) -> Variables:
-        encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
-        z, picture = (jnp.zeros((1, *shape), jnp.float32) for shape in ((self.decoder.latent,), self.spec.made.shape))
-        params = {
-            "encoder": self.encoder.init(encoder_key, picture, condition)["params"],
-            "decoder": self.decoder.init(decoder_key, z, condition)["params"],
-        }
-        if self.prior is not None:
-            params["prior"] = self.prior.init(prior_key, z, condition, method="log_prob")["params"]
-        return Variables(params, Extra())
+        params = self.latents.init(key, jnp.zeros((1, *self.spec.made.shape), jnp.float32), condition)
+        return Variables(params, Extra({"updates": jnp.int32(0)} if self.objective.warmup else None))
 
     def rows(self, batch_size: int) -> None:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return DENSE_BLOCKS
+        return (*DENSE_BLOCKS, Rule(r"decoder/first$", WHOLE))
 
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("bound", self.loss),)
 
     def absorb(self, shared: Any, statistics: Any) -> Any:
-        return shared
+        """The count of updates that were taken, for the objective's warm-up."""
+        return None if shared is None else {"updates": shared["updates"] + 1}
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
-        """The mean over examples of the negative evidence bound, nats an example (arXiv 1312.6114, eq. 3)."""
+        """The mean over examples of the objective, nats an example."""
         latent_key, hiding, encoding, decoding = jax.random.split(key, 4)
-        params, row = variables.params, batch["row"]
+        row, count = batch["row"], self.objective.samples
         condition = condition_of(self.spec, batch, hidden_rows(self.condition_dropout, hiding, row))
-        posterior = self.posterior(params, batch, condition, row_keys(encoding, row))
-        z = reparameterised(normal(latent_key, row, posterior.mean.shape[1:]), *posterior)
-        likelihood = self.likelihood(params, z, condition, row_keys(decoding, row))
-        reconstruction = -summed(likelihood.log_prob(batch["made"]["value"], self.levels))
-        if self.prior is None:
-            kl = kl_to_standard_normal(*posterior)
-        else:
-            kl = -normal_entropy(posterior.log_std) - self.prior_log_prob(params, z, condition)
-        weight = batch.get("weight")
-        metrics = {"reconstruction_nats": Mean.of(reconstruction, weight), "kl_nats": Mean.of(kl, weight)}
-        return Mean.of(reconstruction + kl, weight), Aux(metrics)
+        encoded = self.latents.encode(variables.params, self._unit(batch), condition, row_keys(encoding, row))
+        keys, dropping = (
+            row_keys(one, row)[None] if count == 1 else _keys(one, row, jnp.arange(count))
+            for one in (latent_key, decoding)
+        )
+        drawn = self._drawn(variables.params, batch, encoded, condition, keys, dropping)
+        weight, shared = batch.get("weight"), variables.extra.shared
+        updates = None if shared is None else shared["updates"]
+        metrics = {
+            "reconstruction_nats": Mean.of(-drawn.log_likelihood.mean(axis=0), weight),
+            "kl_nats": Mean.of(drawn.kl.sum(axis=0).mean(axis=0), weight),
+        }
+        statistics = None if shared is None else jnp.int32(1)  # so that `absorb` is called
+        return Mean.of(self.objective(drawn, updates), weight), Aux(metrics, statistics)
 
     @property
     def levels(self) -> int:
         return self.spec.made.levels
 
-    def posterior(
-        self, params: Params, batch: Batch, condition: Condition | None, keys: jax.Array | None = None
-    ) -> Posterior:
-        """q(z | picture, condition); `keys` [B] draw dropout."""
-        picture = to_unit(batch["made"]["value"], self.levels)
-        return Posterior(*self.encoder.apply({"params": params["encoder"]}, picture, condition, keys))
+    def _unit(self, batch: Batch) -> jax.Array:
+        return to_unit(batch["made"]["value"], self.levels)
 
-    def likelihood(
-        self, params: Params, z: jax.Array, condition: Condition | None, keys: jax.Array | None = None
-    ) -> PixelDistribution:
-        """p(picture | z, condition) with arrays [B, H, W, C, ...]; `keys` [B] draw dropout."""
-        return self.decoder.apply({"params": params["decoder"]}, z, condition, keys)
+    def _drawn(
+        self,
+        params: Params,
+        batch: Batch,
+        encoded: Any,
+        condition: Condition | None,
+        keys: jax.Array,
+        dropping: jax.Array | None = None,
+    ) -> Drawn:
+        """K posterior samples of each picture by `keys` [K, B], all decoded together."""
+        shape = keys.shape
 
-    def prior_log_prob(self, params: Params, z: jax.Array, condition: Condition | None) -> jax.Array:
-        """[B] nats: log p(z | condition) of z [B, Z]."""
-        if self.prior is None:
-            return normal_log_density(z, jnp.zeros_like(z), jnp.zeros_like(z))
-        return self.prior.apply({"params": params["prior"]}, z, condition, method="log_prob")
+        def repeated(leaf: jax.Array) -> jax.Array:
+            return jnp.broadcast_to(leaf, (shape[0], *leaf.shape)).reshape(-1, *leaf.shape[1:])
 
-    def encode(self, variables: Variables, batch: Batch) -> jax.Array:
-        """[B, Z]: the posterior's mean for each picture under what is given."""
-        return self.posterior(variables.params, batch, condition_of(self.spec, batch)).mean
+        value = jnp.asarray(batch["made"]["value"])
+        encoded, condition, value = jax.tree.map(repeated, (encoded, condition, value))
+        dropping = None if dropping is None else dropping.reshape(-1)
+        found = self.latents.infer(params, encoded, condition, keys.reshape(-1), dropping)
+        nats = summed(found.likelihood.log_prob(value, self.levels)).reshape(shape)
+        layers = (each.reshape(-1, *shape) for each in (found.log_q, found.log_p, found.kl))
+        return Drawn(nats, *layers, found.means.reshape(*shape, -1))
 
-    def decode(self, variables: Variables, z: jax.Array, request: Batch) -> jax.Array:
-        """[B, H, W, C] float levels: the mean picture of each latent [B, Z] under what is given."""
-        return self.likelihood(variables.params, z, condition_of(self.spec, request)).levels_mean(self.levels)
+    def _bounds(self, params: Params, batch: Batch, key: Key) -> Bounds:
+        row, condition = batch["row"], condition_of(self.spec, batch)
+        encoded = self.latents.encode(params, self._unit(batch), condition)
+
+        def draw(numbers: jax.Array) -> Drawn:
+            return self._drawn(params, batch, encoded, condition, _keys(key, row, numbers))
+
+        return bounds_of(draw, self.importance_samples, len(row))
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats: the bound of arXiv 1509.00519, eq. 8, on log p(picture | given)."""
-        _, reconstruction, kl = self._terms(variables.params, batch, key)
-        return jax.nn.logsumexp(-reconstruction - kl, axis=0) - math.log(self.importance_samples)
+        return self._bounds(variables.params, batch, key).importance
 
-    def _terms(self, params: Params, batch: Batch, key: Key) -> tuple[Posterior, jax.Array, jax.Array]:
-        """q(z | x); -log p(x | z) and log q(z | x) - log p(z), each [K, B] nats, at K posterior samples."""
+    def reconstruct(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """[B, H, W, C] float levels: the mean picture of one posterior sample of each picture under what is given."""
         condition = condition_of(self.spec, batch)
-        posterior = self.posterior(params, batch, condition)
-
-        def one(number: jax.Array) -> tuple[jax.Array, jax.Array]:
-            noise = normal(jax.random.fold_in(key, number), batch["row"], posterior.mean.shape[1:])
-            z = reparameterised(noise, *posterior)
-            log_prob = self.likelihood(params, z, condition).log_prob(batch["made"]["value"], self.levels)
-            return -summed(log_prob), normal_log_density(z, *posterior) - self.prior_log_prob(params, z, condition)
-
-        return posterior, *jax.lax.map(one, jnp.arange(self.importance_samples), batch_size=_AT_ONCE)
+        encoded = self.latents.encode(variables.params, self._unit(batch), condition)
+        found = self.latents.infer(variables.params, encoded, condition, row_keys(key, batch["row"]))
+        return found.likelihood.levels_mean(self.levels)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
-        """Nats of both bounds and of the parts, and the moments [Z] of the posteriors' means."""
-        posterior, reconstruction, kl = self._terms(variables.params, batch, key)
-        bound = jax.nn.logsumexp(-reconstruction - kl, axis=0) - math.log(self.importance_samples)
-        weight = batch["weight"]
-        parts = {"nats": -bound, "elbo_nats": (reconstruction + kl).mean(axis=0), "kl_nats": kl.mean(axis=0)}
+        """Nats of both bounds, of the distortion and of each layer's rate, and the moments of the posteriors' means."""
+        bounds, weight = self._bounds(variables.params, batch, key), batch["weight"]
+        parts = {"nats": -bounds.importance, "elbo_nats": -bounds.elbo, "distortion_nats": -bounds.log_likelihood}
         sums = {name: Mean.of(values, weight) for name, values in parts.items()}
-        for name, values in (("latent", posterior.mean), ("latent_square", posterior.mean**2)):
-            sums[name] = Mean(weight @ values, jnp.sum(weight))
-        return sums, None
+        vectors = {"kl_nats": bounds.kl.T, "latent": bounds.means, "latent_square": bounds.means**2}
+        return sums | {name: Mean(weight @ each, jnp.sum(weight)) for name, each in vectors.items()}, None
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
-        """Bits per dimension of the importance-weighted bound and of the evidence bound, and what the latent does."""
+        """Both bounds in bits per dimension and in nats an example, rate and distortion, and what the latents do.
+
+        Of several stochastic layers the rate of each as well, the one that is drawn first in generation first.
+        """
         bit = math.prod(self.spec.made.shape) * math.log(2)
         variance = sums["latent_square"].value - sums["latent"].value ** 2
-        return {
+        rates = sums["kl_nats"].value
+        figures = {
             "bits_per_dim": sums["nats"].value / bit,
             "elbo_bits_per_dim": sums["elbo_nats"].value / bit,
-            "kl_nats_per_example": sums["kl_nats"].value,
+            "nats_per_example": sums["nats"].value,
+            "elbo_nats_per_example": sums["elbo_nats"].value,
+            "distortion_nats_per_example": sums["distortion_nats"].value,
+            "kl_nats_per_example": rates.sum(),
             "active_units": (variance > _ACTIVE_VARIANCE).sum(),
         }
+        layers = {f"kl_nats_layer_{number}": rate for number, rate in enumerate(rates)} if len(rates) > 1 else {}
+        return figures | layers
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         drawn = self.draw(variables, request, key)
         return {**drawn, "made": {"value": drawn["made"]["value"].astype(jnp.uint8)}}
 
     def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """Pictures [B, H, W, C] of float levels for request["row"] [B]: a latent, and then every pixel drawn exactly.
+        """Pictures [B, H, W, C] of float levels for request["row"] [B]: latents, and then every pixel drawn exactly.
 
-        The gradient reaches the prior and the decoder through the latent, and the likelihood's own numbers. A class
+        The gradient reaches the prior and the decoder through the latents, and the likelihood's own numbers. A class
         that is not given is drawn evenly, unless `condition_dropout` has trained pictures of any class.
         """
         latent_key, pixel_key, label_key = jax.random.split(key, 3)
         request = request if self.condition_dropout else with_drawn(self.spec, request, label_key)
         row, condition = request["row"], condition_of(self.spec, request)
-        z = knobs_of(self.sampler, request)["temperature"] * normal(latent_key, row, (self.decoder.latent,))
-        if self.prior is not None:
-            z = self.prior.apply({"params": variables.params["prior"]}, z, condition, method="from_base")
-        likelihood = self.likelihood(variables.params, z, condition)
+        temperature = knobs_of(self.sampler, request)["temperature"]
+        likelihood = self.latents.generate(variables.params, condition, row_keys(latent_key, row), temperature)
         image = jax.vmap(lambda pixels, one: pixels.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
         return {"given": dict(request.get("given", {})), "made": {"value": image}}
+
+
+def _keys(key: Key, row: jax.Array, numbers: jax.Array) -> jax.Array:
+    """[K, B] keys, one for each of the posterior samples `numbers` [K] of each row."""
+    return jax.vmap(lambda number: row_keys(jax.random.fold_in(key, number), row))(numbers)

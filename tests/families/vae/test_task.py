@@ -14,9 +14,12 @@ from jaxgen.core.masks import Matching, paths
 from jaxgen.core.task import Likelihood, Reparameterised, Task
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
+from jaxgen.families.vae.latents import prior_log_prob
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.task import LatentSampler, Vae
 from jaxgen.nn.conditions import condition_of
+from jaxgen.ops.levels import to_unit
+from jaxgen.ops.rows import row_keys
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Extra, Spec, Tokens, Variables
@@ -67,8 +70,8 @@ def exact_log_prob(task, variables, batch, points=200, reach=12.0):
     @jax.jit
     def summed():
         there = seen(jnp.ones(len(z), jnp.int32), 2)
-        prior = task.prior_log_prob(variables.params, z, there)
-        likelihood = task.likelihood(variables.params, z, there)
+        prior = prior_log_prob(task.prior, variables.params, z, there)
+        likelihood = task.latents.likelihood(variables.params, z, there)
         of_level = jax.vmap(lambda level: likelihood.log_prob(level, 3))(jnp.arange(3))[:, :, 0, :, 0]  # [3, N, 2]
         nats = of_level[first, :, 0] + of_level[second, :, 1] + prior  # [9, N]
         return jax.nn.logsumexp(nats, axis=1) + np.log(cell), jnp.exp(prior).sum() * cell
@@ -207,14 +210,14 @@ def test_the_likelihood_knows_the_label_and_the_row_alone():
     assert bool(jnp.isfinite(any_class).all())
 
 
-def test_decoding_gives_the_mean_of_what_would_be_drawn():
+def test_a_reconstruction_is_the_mean_of_what_would_be_drawn():
     task = SMALL.sized(DIGITS)
     variables, batch = shaken(task), batch_of(3)
-    z = task.encode(variables, batch)
-    picture = task.decode(variables, z, batch)
-    likelihood = task.likelihood(variables.params, z, condition_of(DIGITS, batch))
+    picture, condition = task.reconstruct(variables, batch, KEY), condition_of(DIGITS, batch)
+    encoded = task.latents.encode(variables.params, to_unit(values_of(batch), 17), condition)
+    likelihood = task.latents.infer(variables.params, encoded, condition, row_keys(KEY, batch["row"])).likelihood
     drawn = jax.vmap(lambda key: likelihood.draw(key, 17))(jax.random.split(KEY, 2000))
-    assert z.shape == (3, 4) and picture.shape == (3, 8, 8, 1)
+    assert picture.shape == (3, 8, 8, 1)
     assert float(jnp.abs(drawn.mean(axis=0) - picture).max()) < 6 * 16 / 2 / np.sqrt(2000)
 
 
@@ -273,7 +276,11 @@ def test_the_figures_of_a_split():
     sums, rows = evaluate(variables, batch, KEY)
     figures = task.finish(sums)
     assert rows is None
-    assert set(figures) == {"bits_per_dim", "elbo_bits_per_dim", "kl_nats_per_example", "active_units"}
+    bound, elbo = figures["bits_per_dim"], figures["elbo_bits_per_dim"]
+    nats = figures["nats_per_example"], figures["elbo_nats_per_example"]
+    np.testing.assert_allclose(nats, np.array([bound, elbo]) * 64 * np.log(2), rtol=1e-5)
+    rate, distortion = figures["kl_nats_per_example"], figures["distortion_nats_per_example"]
+    np.testing.assert_allclose(rate + distortion, figures["elbo_nats_per_example"], rtol=1e-5)
     assert figures["bits_per_dim"] < figures["elbo_bits_per_dim"] and figures["active_units"] == 4
     nats = jax.jit(task.log_prob)(variables, batch, KEY)
     np.testing.assert_allclose(figures["bits_per_dim"], -nats.mean() / 64 / np.log(2), rtol=1e-5)

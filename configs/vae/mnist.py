@@ -1,0 +1,36 @@
+"""The VAE of the flax example on binarised MNIST: 784-500-20, one stochastic layer, ten epochs.
+
+Equation 3 of arXiv 1312.6114, sizes and schedule of google/flax's examples/vae (Adam 1e-3, batches of 128), which says
+about 104 nats for its own fixed binarisation. Pixels are drawn anew in training and once for the test set.
+
+    tfds build mnist --file_format=array_record
+    jaxgen train --config configs/vae/mnist.py --workdir runs/vae_mnist
+    jaxgen evaluate --workdir runs/vae_mnist
+
+`elbo_nats_per_example` is the negative evidence bound, `nats_per_example` the importance-weighted one; another number
+of samples: `jaxgen evaluate --workdir runs/vae_mnist --set task.importance_samples=5000`. Expect on two
+cores of an AMD EPYC: not run.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from jaxgen.data.pictures import Pictures
+from jaxgen.experiment import Every, Experiment
+from jaxgen.families.vae.dense import Activation, DenseDecoder, DenseEncoder
+from jaxgen.families.vae.task import Vae
+from jaxgen.training.optimisers import AdamW
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        task=Vae(
+            encoder=DenseEncoder(widths=(500,), depth=1, activation=Activation.RELU),
+            decoder=DenseDecoder(widths=(500,), depth=1, activation=Activation.RELU, latent=(20,)),
+            prior=None,
+            importance_samples=64,
+        ),
+        data=Pictures(name="mnist", batch_size=128, binarise=True, given=False),
+        optimisers={"bound": AdamW(learning_rate=1e-3)},
+        steps=4690,  # ten epochs
+        steps_per_call=67,
+        every=Every(log=469, evaluate=4690, sample=4690, checkpoint=4690),
+    )

@@ -1,0 +1,84 @@
+"""Objectives are what their equations say, and a warm-up counts the updates that were taken, whatever cuts the run."""
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.errors import UserError
+from jaxgen.families.vae.bounds import Drawn
+from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
+from jaxgen.families.vae.objectives import EvidenceBound, ImportanceWeightedBound
+from jaxgen.families.vae.task import Vae
+from jaxgen.training.optimisers import SGD
+from jaxgen.training.step import init_state, make_game, take_step
+from tests.given import pictures
+
+KEY = jax.random.key(2)
+RNG = np.random.default_rng(3)
+NATS, KL = RNG.normal(size=(4, 3)), RNG.uniform(0, 2, size=(2, 4, 3))  # [K, B], [L, K, B]
+DRAWN = jax.tree.map(jnp.float32, Drawn(NATS, 2 * KL, KL, KL, np.zeros((4, 3, 1))))
+
+
+@pytest.mark.parametrize(
+    ("objective", "updates", "expected"),
+    [
+        (EvidenceBound(4), None, (-NATS + KL.sum(0)).mean(0)),
+        (EvidenceBound(4, beta=3.0), None, (-NATS + 3 * KL.sum(0)).mean(0)),
+        (EvidenceBound(4, free_nats=0.7), None, (-NATS + np.maximum(KL, 0.7).sum(0)).mean(0)),
+        (EvidenceBound(4, beta=3.0, warmup=10), 2, (-NATS + 0.6 * KL.sum(0)).mean(0)),
+        (EvidenceBound(4, warmup=10), 25, (-NATS + KL.sum(0)).mean(0)),
+        (ImportanceWeightedBound(4), None, -np.log(np.exp(NATS - KL.sum(0)).mean(0))),
+    ],
+)
+def test_an_objective_is_its_equation(objective, updates, expected):
+    np.testing.assert_allclose(objective(DRAWN, updates), expected, rtol=1e-5)
+
+
+def test_more_samples_are_drawn_each_on_its_own_and_tighten_the_loss():
+    networks = DenseEncoder((6,), 1), DenseDecoder((6,), 1, latent=(2,))
+    value = jnp.broadcast_to(jnp.eye(2, dtype=jnp.uint8)[None, :, :, None], (64, 2, 2, 1))
+    batch = {"row": jnp.arange(64), "made": {"value": value}}
+    bound = Vae(*networks, prior=None).sized(pictures((2, 2, 1), levels=2))
+    variables = jax.jit(bound.init)(KEY)
+    losses = [
+        float(jax.jit(replace(bound, objective=one).loss)(variables, batch, KEY)[0].value)
+        for one in (EvidenceBound(), EvidenceBound(200), ImportanceWeightedBound(5), ImportanceWeightedBound(200))
+    ]
+    assert losses[3] < losses[2] < losses[1] and abs(losses[0] - losses[1]) < 0.2
+    weighed = batch | {"weight": jnp.ones(64)}
+    sums, _ = jax.jit(replace(bound, importance_samples=200).evaluate)(variables, weighed, KEY)
+    np.testing.assert_allclose([sums["elbo_nats"].value, sums["nats"].value], losses[1::2], atol=0.06)
+
+
+def test_a_warm_up_counts_the_updates_that_were_taken():
+    networks = DenseEncoder((4,), 1), DenseDecoder((4,), 1, latent=(2,))
+    task = Vae(*networks, None, EvidenceBound(warmup=3)).sized(pictures((2, 2, 1), levels=2))
+    batch = {"row": jnp.arange(4), "made": {"value": jnp.ones((4, 2, 2, 1), jnp.uint8)}}
+    game = make_game(task, jax.eval_shape(task.init, KEY).params, {"bound": SGD(0.1)}, {}, 9, 4, accumulate=2)
+    step = jax.jit(lambda state: take_step(game, state, lambda source, *_: (batch, source), lambda tree: tree))
+    state = init_state(game, KEY)
+    for number in range(4):
+        assert int(state.extra.shared["updates"]) == number
+        before, (state, metrics) = state, step(state)
+        loss, parts = metrics["loss"].value, (metrics["reconstruction_nats"].value, metrics["kl_nats"].value)
+        np.testing.assert_allclose(loss, parts[0] + min(number / 3, 1) * parts[1], rtol=1e-5)
+    spoilt = before.replace(params=jax.tree.map(lambda leaf: leaf * jnp.nan, before.params))
+    assert int(step(spoilt)[0].extra.shared["updates"]) == 3  # a skipped update is none
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: EvidenceBound(0), "objective.samples is 0"),
+        (lambda: EvidenceBound(beta=-1.0), "objective.beta is -1"),
+        (lambda: EvidenceBound(free_nats=float("nan")), "free_nats nan"),
+        (lambda: ImportanceWeightedBound(0), "give at least 1"),
+    ],
+)
+def test_a_wrong_objective_is_told_in_a_sentence(make, match):
+    with pytest.raises(UserError, match=match):
+        make()
