@@ -7,9 +7,9 @@ occur together in the test alone (medium with women, dark with men, light with n
     jaxgen train --config configs/diffusion/emoji_prompt.py --workdir runs/emoji_prompt
     jaxgen sample --workdir runs/emoji_prompt --given "red heart" "waving hand: dark skin tone" --count 9
 
-Expect of the samples for 200 test prompts, whose words were never seen together, 51 % to be found first among a hundred
-prompts by emoji-contrastive-e772, and 86 % among the first five (real pictures: 94 % and 99.5 %). Colours and kinds are
-right, shapes rough, after 37 minutes on two cores of an AMD EPYC with AVX-512 that other programs shared.
+Expect of the samples for 200 test prompts, whose words were never seen together, 86 % to be found first among a hundred
+prompts by emoji-contrastive-e772, and 99.5 % among the first five (real pictures: 94 % and 99.5 %). Colours, kinds and
+most outlines are right after 74 minutes on two cores of an AMD EPYC with AVX-512 that other programs shared.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -40,7 +40,7 @@ def experiment() -> Experiment:
         data=PromptedPictures(EmojiCaptions(size=32), batch_size=64, shift=1),
         optimisers={"denoising": AdamW(learning_rate=Cosine(peak=1.5e-3, warmup=200), b2=0.99, clip=1.0)},
         averages={"slow": EMA(half_life=20_000)},
-        steps=4000,
+        steps=10_000,
         steps_per_call=10,
-        every=Every(log=50, evaluate=4000, sample=1000, checkpoint=500),
+        every=Every(log=100, evaluate=10_000, sample=2000, checkpoint=1000),
     )
