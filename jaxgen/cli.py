@@ -129,8 +129,7 @@ def _sample(options) -> int:
 
 def _evaluate(options) -> int:
     _set_up_jax()
-    from jaxgen.commands.evaluate import evaluate
-    from jaxgen.commands.sweep import sweep
+    from jaxgen.commands.evaluate import evaluate, sweep
     from jaxgen.errors import UserError
 
     run = options.workdir, options.config, options.set, options.checkpoint, options.split
