@@ -83,15 +83,15 @@ def test_a_failed_reading_leaves_the_earlier_one_in_place(write):
 
 
 def test_no_such_file_names_the_nearest(write):
-    write(GOOD, "configs/gan/mnist.py")
+    write(GOOD, "configs/gan/faces.py")
     write(GOOD, "configs/vae/digits.py")
-    expected = "there is no experiment file configs/gan/mnits.py; did you mean 'configs/gan/mnist.py'?"
-    assert refusal("configs/gan/mnits.py") == expected
-    assert "did you mean 'configs/gan/mnist.py'?" in refusal("configs/gann/mnist.py")
-    assert refusal("configs/mnist.py").endswith("did you mean 'configs/gan/mnist.py'?")
-    assert "'configs/gan/mnist.py'" in refusal("configs/gan/mnist")
-    assert "'configs/gan/mnist.py'" in refusal("mnist.py")
-    assert "there is no experiment file" in refusal("configs/gan/mnist.py/more.py")
+    expected = "there is no experiment file configs/gan/facse.py; did you mean 'configs/gan/faces.py'?"
+    assert refusal("configs/gan/facse.py") == expected
+    assert "did you mean 'configs/gan/faces.py'?" in refusal("configs/gann/faces.py")
+    assert refusal("configs/faces.py").endswith("did you mean 'configs/gan/faces.py'?")
+    assert "'configs/gan/faces.py'" in refusal("configs/gan/faces")
+    assert "'configs/gan/faces.py'" in refusal("faces.py")
+    assert "there is no experiment file" in refusal("configs/gan/faces.py/more.py")
 
 
 def test_a_folder(write):
