@@ -6,7 +6,7 @@ for squares of 2x2 pixels. A network of the paper's size (768 channels in each o
     jaxgen train --config configs/gan/cifar10.py --workdir runs/gan_cifar10
     jaxgen evaluate --workdir runs/gan_cifar10
 
-Not run: neither what it reaches nor its time a step was measured.
+Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -6,7 +6,7 @@ English names; `--set data.pictures.language=de` takes the German ones. Split as
     jaxgen train --config configs/gan/emoji.py --workdir runs/gan_emoji
     jaxgen sample --workdir runs/gan_emoji --given "red heart" "waving hand: dark skin tone" --count 9
 
-Not run: neither what it reaches nor its time a step was measured.
+Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 

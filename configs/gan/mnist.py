@@ -6,7 +6,7 @@ R3GAN's game (arXiv 2501.05441) with small dense stages at 7x7 and 14x14, for sq
     jaxgen train --config configs/gan/mnist.py --workdir runs/gan_mnist
     jaxgen evaluate --workdir runs/gan_mnist
 
-Not run: neither what it reaches nor its time a step was measured.
+Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 

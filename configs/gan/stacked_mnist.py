@@ -6,7 +6,7 @@ for. `modes_of_1000` and `reverse_kl_nats` stand beside those of as many real pi
     jaxgen train --config configs/gan/stacked_mnist.py --workdir runs/stacked_mnist
     jaxgen evaluate --workdir runs/stacked_mnist --set evaluate.examples=26000
 
-Not run: neither what it reaches nor its time a step was measured.
+Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
 """
 # SPDX-License-Identifier: Apache-2.0
 

@@ -33,11 +33,6 @@ def score(
     `out` is a table where its name ends in .csv, else one JSON list. UserError where it cannot be written.
     """
     trained = load_trained(Path(workdir), config, say, settings)
-    if isinstance(trained.assembly.task, Calibratable) and kept(trained) is None:
-        say(
-            "probability_real is by what the discriminator made of its training set, which it may know; `jaxgen "
-            f"evaluate --workdir {workdir}` calibrates it on held-out examples, and `score` then gives that"
-        )
     with Work(len(examples), "scoring") as work:
         lines = []
         for number, line in scores_of(trained, examples, given):
@@ -45,6 +40,11 @@ def score(
             put_out(json.dumps(line))
             if not sys.stdout.isatty():  # where they are shown, the lines themselves tell how far it is
                 work.done(number + 1)
+    if isinstance(trained.assembly.task, Calibratable) and kept(trained) is None:
+        say(
+            "probability_real is by what the discriminator made of its training set, which it may know; `jaxgen "
+            f"evaluate --workdir {workdir}` calibrates it on held-out examples, and `score` then gives that"
+        )
     if out is not None:
         _write(Path(out), lines)
     return 0
