@@ -4,6 +4,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.core.task import Calibratable, Critic, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
+from jaxgen.output_files import check_output
 from jaxgen.reporting.terminal import Work, say
 from jaxgen.running.calibrating import kept
 from jaxgen.running.scoring import Figures, Scoring
@@ -33,6 +35,8 @@ def score(
     `out` is a table where its name ends in .csv, else one JSON list. UserError where it cannot be written.
     """
     trained = load_trained(Path(workdir), config, say, settings)
+    if out is not None:
+        check_output(Path(out), [Path(example) for example in examples if os.path.isfile(example)], "--out")
     with Work(len(examples), "scoring") as work:
         lines = []
         for number, line in scores_of(trained, examples, given):

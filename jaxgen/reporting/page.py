@@ -217,7 +217,7 @@ def _drawn(run: RunView) -> dict[str, str]:
     charts = {**_curves([_speed(line) for line in run.timing]), **_curves(run.metrics)}
     losses = [name for name in charts if name == "loss" or name.endswith("_loss")]
     measured = [name for name in charts if any(curve.dots for curve in charts[name])]
-    return {name: _chart(name, charts[name]) for name in dict.fromkeys([*losses, *measured, *charts])}
+    return {name: chart(name.replace("_", " "), charts[name]) for name in dict.fromkeys([*losses, *measured, *charts])}
 
 
 def _speed(line: Mapping[str, object]) -> dict[str, object]:
@@ -225,9 +225,9 @@ def _speed(line: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in line.items() if name == "step" or name.endswith("_per_second")}
 
 
-def _chart(name: str, curves: Sequence[Curve]) -> str:
-    words = name.replace("_", " ")
-    return f"<figure><figcaption>{escaped(words)}</figcaption>{curves_svg(curves, words)}</figure>"
+def chart(words: str, curves: Sequence[Curve], axis: str = "step") -> str:
+    """A chart under its words, a figure of a page."""
+    return f"<figure><figcaption>{escaped(words)}</figcaption>{curves_svg(curves, words, axis)}</figure>"
 
 
 def _curves(lines: Sequence[Mapping[str, object]]) -> dict[str, list[Curve]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.reporting.columns import Column, Group, columns
-from jaxgen.reporting.curves import Curve, curves_svg
+from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import escaped, number
-from jaxgen.reporting.page import document, footer
+from jaxgen.reporting.page import chart, document, footer
 from jaxgen.reporting.table import cell, head
 
 
@@ -56,6 +56,5 @@ def _charts(
         points = sorted((x, y) for x, y in zip(places, values, strict=True) if y is not None)
         if len({y for _, y in points}) > 1:
             words = f"{column.head} {column.detail}".strip()
-            svg = curves_svg([Curve(name, points, dots=True)], words, field.rpartition(".")[2])
-            charts.append(f"<figure><figcaption>{escaped(words)}</figcaption>{svg}</figure>")
+            charts.append(chart(words, [Curve(name, points, dots=True)], field.rpartition(".")[2]))
     return charts

@@ -131,6 +131,8 @@ def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
         (["sample", "--out", "/no/such/folder/x.png"], "give another --out"),
         (["sample", "--out", "x.jpg"], "this is a .png file; end --out in .png"),
         (["score", "nothing.png"], "there is no file nothing.png"),
+        (["score", "docs/samples.png", "--out", "docs/samples.png"], "which is never overwritten; give another --out"),
+        (["score", "docs/samples.png", "--out", "/no/such/x.csv"], "give another --out"),
         (["restore", "--degradation", "denoise", "docs/samples.png", "--out", "x.png"], "restores no pictures"),
         (["score", "Makefile"], "Makefile: no picture can be read from it"),
         (["score", "Makefile", "--given", "1", "--given", "2"], "1 examples and 2 given"),
