@@ -74,8 +74,8 @@ def _read(values: str) -> tuple[str, list[str]]:
     each = list(dict.fromkeys(filter(None, (value.strip() for value in listed.split(",")))))
     if len(each) < 2 or not field.startswith(CHANGEABLE):
         raise UserError(
-            f"--sweep {values}: give a field of task.sampler, task.likelihood or evaluate and two values or more, as "
-            "in --sweep task.sampler.guidance=1,1.5,2"
+            f"--sweep {values}: give a field of task.sampler, task.likelihood or evaluate, or task.importance_samples, "
+            "and two values or more, as in --sweep task.sampler.guidance=1,1.5,2"
         )
     return field, each
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -101,8 +100,14 @@ def keep(folder: Path, found: Calibrated) -> None:
 
 
 def kept(trained: Trained) -> Calibration | None:
-    """The calibration in a run's folder; None where there is none of this checkpoint."""
-    document: dict[str, Any] | None = read_json(trained.folder / CALIBRATION)
-    if document is None or document.get("step") != trained.step:
+    """The calibration in a run's folder; None where there is none of this checkpoint, UserError where it is damaged."""
+    document = read_json(trained.folder / CALIBRATION)
+    if document is None:
         return None
-    return Calibration(**document["calibration"])
+    try:
+        if document["step"] != trained.step:
+            return None
+        return Calibration(**{name: float(value) for name, value in document["calibration"].items()})
+    except (KeyError, AttributeError, TypeError, ValueError):
+        place = trained.folder / CALIBRATION
+        raise UserError(f"{place} holds no calibration; remove it, and `jaxgen evaluate` makes it again") from None

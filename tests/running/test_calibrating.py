@@ -14,6 +14,7 @@ from PIL import Image
 
 from jaxgen.commands.score import score
 from jaxgen.data.pictures import Pictures
+from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.metrics.held_out_probability import fitted, told_of
 from jaxgen.metrics.unmeasured import Unmeasured
@@ -119,3 +120,12 @@ def test_a_run_is_evaluated_and_then_scores_by_held_out_examples(tmp_path, capsy
     assert line["probability_real"] == pytest.approx(float(calibration.probability(level - 5)), abs=1e-6)
     (row,) = csv.DictReader(table.open())
     assert row.keys() == line.keys() and float(row["probability_real"]) == line["probability_real"]
+
+
+@pytest.mark.parametrize(
+    "held", ["[]", '{"calibration": {}}', '{"step": 3}', '{"step": 3, "calibration": {"slope": "steep", "middle": 0}}']
+)
+def test_a_damaged_calibration_is_named(held, tmp_path):
+    (tmp_path / "calibration.json").write_text(held)
+    with pytest.raises(UserError, match=r"calibration\.json holds no calibration; remove it"):
+        kept(Trained(tmp_path, None, None, None, 3))
