@@ -10,7 +10,7 @@ from jaxgen.reporting.columns import Column, Group, columns
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import escaped, number
 from jaxgen.reporting.page import chart, document, footer
-from jaxgen.reporting.table import cell, head
+from jaxgen.reporting.table import figures_table
 
 
 def write_sweep(out: Path, name: str, field: str, rows: Mapping[str, Mapping[str, object]], command: str) -> None:
@@ -20,27 +20,18 @@ def write_sweep(out: Path, name: str, field: str, rows: Mapping[str, Mapping[str
     """
     shown = columns(rows.values())
     charts = "".join(_charts(name, field, rows, [column for column in shown if column.group is not Group.COST]))
+    heads = [(escaped(value), row) for value, row in rows.items()]
+    tables = [
+        figures_table(group.value, field, heads, (), list(of))
+        for group, of in groupby(shown, key=lambda column: column.group)
+    ]
     body = [
         f'<header><p class="kicker">{escaped(name)}</p><h1>{escaped(field)}</h1></header>',
-        *(_table(group.value, field, rows, list(of)) for group, of in groupby(shown, key=lambda c: c.group)),
+        *(f'<div class="scroll">{table}</div>' for table in tables),
         f'<section><div class="charts">{charts}</div></section>' if charts else "",
         footer(command),
     ]
     write_whole(out, document(f"{field} of {name}", "\n".join(body)))
-
-
-def _table(caption: str, field: str, rows: Mapping[str, Mapping[str, object]], shown: Sequence[Column]) -> str:
-    best = {column.name: column.best([number(row.get(column.name)) for row in rows.values()]) for column in shown}
-    lines = [
-        f'<tr><th scope="row">{escaped(value)}</th>'
-        f"{''.join(cell(column, row, best[column.name]) for column in shown)}</tr>"
-        for value, row in rows.items()
-    ]
-    return (
-        f'<div class="scroll"><table class="figures"><caption>{escaped(caption)}</caption><thead><tr>'
-        f'<th scope="col">{escaped(field)}</th>{"".join(map(head, shown))}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
 
 
 def _charts(

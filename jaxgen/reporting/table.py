@@ -39,21 +39,36 @@ def _table(
     shown: Sequence[Column],
 ) -> str:
     places, runs = zip(*comparable, strict=True)
-    best = {column.name: column.best([number(run.summary.get(column.name)) for run in runs]) for column in shown}
     rows = [
-        f'<tr><th scope="row"><a href="#run-{index}">{escaped(title)}</a>{small(run.name, title)}</th>'
-        f"{''.join(cell(column, run.summary, best[column.name]) for column in shown)}</tr>"
+        (f'<a href="#run-{index}">{escaped(title)}</a>{small(run.name, title)}', run.summary)
         for index, run, title in zip(places, runs, titles(runs), strict=True)
     ]
     below = [
-        f'<tr><th scope="row">{escaped(name)}</th>{"".join(cell(column, row, None) for column in shown)}</tr>'
-        for name, row in references.items()
-        if _belongs(row, runs[0].data_name, shown)
+        (escaped(name), row) for name, row in references.items() if _belongs(row, runs[0].data_name, shown)
     ]
+    return figures_table(caption, "Model", rows, below, shown)
+
+
+Row = tuple[str, Mapping[str, object]]  # the HTML of its head, and its figures
+
+
+def figures_table(
+    caption: str, corner: str, rows: Sequence[Row], references: Sequence[Row], shown: Sequence[Column]
+) -> str:
+    """A `<table>` of columns, the best of the rows marked in each; `corner` heads the rows' own heads."""
+    best = {column.name: column.best([number(row.get(column.name)) for _, row in rows]) for column in shown}
+
+    def lines(rows: Sequence[Row], best: Mapping[str, float | None]) -> str:
+        return "".join(
+            f'<tr><th scope="row">{name}</th>'
+            f"{''.join(cell(column, row, best.get(column.name)) for column in shown)}</tr>"
+            for name, row in rows
+        )
+
     return (
         f'<table class="figures"><caption>{escaped(caption)}</caption>'
-        f'<thead><tr><th scope="col">Model</th>{"".join(map(head, shown))}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody><tbody class="references">{"".join(below)}</tbody></table>'
+        f'<thead><tr><th scope="col">{escaped(corner)}</th>{"".join(map(head, shown))}</tr></thead>'
+        f'<tbody>{lines(rows, best)}</tbody><tbody class="references">{lines(references, {})}</tbody></table>'
     )
 
 
