@@ -132,19 +132,21 @@ COST = (
            "Samples drawn a second, compiling left out", rounded, Group.COST),
 )
 SPREAD = "/spread"
+LOW, HIGH = "/low", "/high"
 KNOWN = {column.name: column for column in (*QUALITY, *COST)}
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> list[Column]:
     """The columns of all figures that some row has a number for, or a reason against it: the known ones in their order.
 
-    A spread (`NAME/spread`, the standard deviation between draws) belongs to its figure's cell.
+    A spread (`NAME/spread`, the standard deviation between draws) belongs to its figure's cell, and so does an interval
+    (`NAME/low` and `NAME/high`).
     """
     names = dict.fromkeys(
         name
         for row in rows
         for name in (*row, *reasons(row))
-        if name in reasons(row) or (number(row.get(name)) is not None and not name.endswith(SPREAD))
+        if name in reasons(row) or (number(row.get(name)) is not None and not name.endswith((SPREAD, LOW, HIGH)))
     )
     order = {name: place for place, name in enumerate(KNOWN)}
     return sorted(map(_column, names), key=lambda column: order.get(column.base, len(order)))

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from jaxgen.reporting.columns import SPREAD, Better, Column, Group, columns
+from jaxgen.reporting.columns import HIGH, LOW, SPREAD, Better, Column, Group, columns
 from jaxgen.reporting.markup import DASH, escaped, number, percent
 from jaxgen.reporting.prose import titles
 from jaxgen.reporting.reasons import reasons
@@ -102,7 +102,9 @@ def cell(column: Column, row: Mapping[str, object], best: float | None) -> str:
         text = f'<span title="a bound: {escaped(bound)}">≤ {text}</span>'
     if best is not None and column.show(best) == column.show(value):
         text = f'<b title="best of the runs">{text}</b>'
-    spread = number(row.get(column.name + SPREAD))
+    low, high, spread = (number(row.get(column.name + suffix)) for suffix in (LOW, HIGH, SPREAD))
+    if low is not None and high is not None:
+        return f'<td>{text}<small title="95 % interval">{column.show(low)} to {column.show(high)}</small></td>'
     if spread is None:
         return f"<td>{text}</td>"
     size = percent(spread) if column.show is percent else f"{spread:.2g}"

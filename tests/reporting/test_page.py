@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from jaxgen.errors import UserError
 from jaxgen.reporting import samples_figure
 from jaxgen.reporting.artefacts import PARTED, RECORDING
-from jaxgen.reporting.columns import KNOWN
+from jaxgen.reporting.columns import KNOWN, columns
 from jaxgen.reporting.markup import DASH, duration, escaped, number, rounded
 from jaxgen.reporting.page import write_report
 from jaxgen.reporting.prose import headline
 from jaxgen.reporting.run_view import RunView, read_run
-from jaxgen.reporting.table import comparison_tables
+from jaxgen.reporting.table import comparison_tables, figures_table
 from tests.reporting.conftest import NET, REFERENCES, run_folder
 
 CALM = settings(deadline=None)  # the machine may be busy
@@ -233,3 +233,9 @@ def test_the_tables_of_several_data_sets_name_theirs():
     tables = comparison_tables([run("a", "de-en"), run("b", "<fr-en>")], {})
     assert "<caption>How good, de-en</caption>" in tables and "<caption>How good, &lt;fr-en&gt;</caption>" in tables
     assert "<caption>How good</caption>" in comparison_tables([run("a", "de-en"), run("b", "de-en")], {})
+
+
+def test_an_interval_stands_in_its_figures_cell():
+    row = {"brier_score": 0.25, "brier_score/low": 0.2, "brier_score/high": 0.3}
+    table = figures_table("How good", "Model", [("gan", row)], [], columns([row]))
+    assert table.count("<td>") == 1 and "0.250<small" in table and "0.200 to 0.300" in table
