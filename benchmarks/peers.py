@@ -10,8 +10,8 @@ from typing import Any
 
 from jaxgen.errors import UserError, nearest
 
-LM1B = "examples/lm1b/models.py"
-NEEDED = {"nanogpt": ("model.py",), "flax": (LM1B,)}  # a peer's name -> the files of its checkout that are used
+LM1B, VAE = "examples/lm1b/models.py", "examples/vae/models.py"
+NEEDED = {"nanogpt": ("model.py",), "flax": (LM1B, VAE)}  # a peer's name -> the files of its checkout that are used
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.families.vae.dense import Activation, DenseDecoder, DenseEncoder
 from jaxgen.families.vae.task import Vae
 from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
@@ -29,7 +30,7 @@ def experiment() -> Experiment:
             importance_samples=64,
         ),
         data=Pictures(name="mnist", batch_size=128, binarise=True, given=False),
-        optimisers={"bound": AdamW(learning_rate=1e-3)},
+        optimisers={"bound": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100))},
         steps=4690,  # ten epochs
         steps_per_call=67,
         every=Every(log=469, evaluate=4690, sample=4690, checkpoint=4690),

@@ -11,8 +11,10 @@ def test_a_checkout_that_has_what_is_needed_is_found(tmp_path):
     (tmp_path / "model.py").touch()
     assert peers.folders([f"nanogpt={tmp_path}"]) == {"nanogpt": tmp_path}
     assert peers.folders([]) == {}
-    lm1b = tmp_path / "checkout" / peers.LM1B
-    lm1b.parent.mkdir(parents=True)
+    for name in (peers.VAE, peers.LM1B):
+        lm1b = tmp_path / "checkout" / name
+        lm1b.parent.mkdir(parents=True)
+        lm1b.touch()
     lm1b.write_text("import dataclasses\n\n@dataclasses.dataclass\nclass Sizes:\n    width: int = 3\n")
     assert peers.folders([f"flax={tmp_path / 'checkout'}"]) == {"flax": tmp_path / "checkout"}
     assert peers.module_of(lm1b).Sizes().width == 3
