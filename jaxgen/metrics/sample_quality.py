@@ -9,11 +9,13 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.features import LEVELS, FeatureNet
 from jaxgen.metrics.frechet import frechet_distance
 from jaxgen.metrics.histogram import histogram_bits_per_dim, sample_histogram
-from jaxgen.metrics.neighbours import precision_recall
+from jaxgen.metrics.kernel_distance import kernel_distance
+from jaxgen.metrics.neighbours import density_coverage, precision_recall
 from jaxgen.metrics.projection import PROJECTED, is_wide, project
 from jaxgen.metrics.two_sample import two_sample_accuracy
 from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured, measured, none_of
 
+_OF_FEATURES = ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage")
 
 def picture_measures(
     images: np.ndarray,
@@ -55,7 +57,7 @@ def figure_names(images: np.ndarray, labels: np.ndarray | None, net: FeatureNet 
     """The names of the figures that pictures like `images` [N, H, W, C] get, without their spreads."""
     names = [_distance_name(images), _forest_name(images)]
     if net is not None:
-        names += [f"{figure}[{net.name}]" for figure in ("frechet_distance", "precision", "recall")]
+        names += [f"{figure}[{net.name}]" for figure in _OF_FEATURES]
         names += ["classes_drawn", *([] if labels is None else ["recognised_fraction"])]
     return names
 
@@ -142,23 +144,27 @@ def _net_measures(
 ) -> Figures:
     """Measures of what the net sees in the pictures."""
     features, reference = net.features(images), net.features(reference_images)
-    precision, recall = _precision_recall(features, reference)
+    pairs = (_pair_measured(how, features, reference) for how in (precision_recall, density_coverage))
+    (precision, recall), (density, coverage) = pairs
     seen = net.probabilities(images).argmax(axis=1)
     recognised = seen if labels is None else seen[seen == labels]
     measures: Figures = {
         f"frechet_distance[{net.name}]": measured(lambda: frechet_distance(features, reference)),
+        f"kernel_distance[{net.name}]": measured(lambda: kernel_distance(features, reference)),
         f"precision[{net.name}]": precision,
         f"recall[{net.name}]": recall,
+        f"density[{net.name}]": density,
+        f"coverage[{net.name}]": coverage,
         "classes_drawn": float(len(np.unique(recognised))),
     }
     return measures if labels is None else measures | {"recognised_fraction": len(recognised) / len(seen)}
 
 
-def _precision_recall(
-    features: np.ndarray, reference: np.ndarray
+def _pair_measured(
+    how: Callable[[np.ndarray, np.ndarray], tuple[float, float]], features: np.ndarray, reference: np.ndarray
 ) -> tuple[float, float] | tuple[Unmeasured, Unmeasured]:
     try:
-        return precision_recall(features, reference)
+        return how(features, reference)
     except TooFew as error:
         return Unmeasured(str(error)), Unmeasured(str(error))
 

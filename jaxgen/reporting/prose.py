@@ -27,6 +27,12 @@ PASSAGES = (
     (("precision", "recall"),
      "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
      "samples: the first falls when samples are poor, the second when they lack variety."),
+    (("kernel_distance",),
+     "The kernel distance compares the same features without taking them for Gaussian. It is 0 on average where "
+     "samples are as good as real examples, however many are compared, and may then come out a little below 0."),
+    (("density", "coverage"),
+     "Density and coverage ask the same of neighbourhoods around real examples alone, so that one odd example counts "
+     "for little. Density exceeds 1 where samples crowd around the likeliest examples; coverage then falls."),
     (("diversity", "classes_drawn"),
      "Diversity sets how far samples of one class lie apart beside the same for held-out examples: 1 is as varied, 0 "
      "is all alike."),

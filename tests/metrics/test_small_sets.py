@@ -12,7 +12,9 @@ from jaxgen.metrics.features import load
 from jaxgen.metrics.sample_quality import draw_measures, figure_names, picture_measures, reference_rows
 from jaxgen.metrics.unmeasured import Unmeasured
 
-NET, FOREST = load("digits"), "two_sample_accuracy"
+NET, DISTANCES = {"frechet_distance[net]", "kernel_distance[net]"}
+MANIFOLDS, BALLS = {"precision[net]", "recall[net]"}, {"density[net]", "coverage[net]"}
+FOREST = load("digits"), "two_sample_accuracy"
 
 
 def pictures(generator: np.random.Generator, count: int) -> np.ndarray:
@@ -58,11 +60,12 @@ def test_reference_rows_of_any_size_have_numbers_or_reasons(train, held_out, cla
 @pytest.mark.parametrize(
     ("count", "missing"),
     [
-        (1, {FOREST, "precision[net]", "recall[net]", "frechet_distance[pixels]", "frechet_distance[net]"}),
-        (2, {FOREST, "precision[net]", "recall[net]"}),
-        (3, {FOREST, "precision[net]", "recall[net]"}),
-        (4, {FOREST}),
-        (5, set()),
+        (1, {FOREST, "frechet_distance[pixels]", *DISTANCES, *MANIFOLDS, *BALLS}),
+        (2, {FOREST, *MANIFOLDS, *BALLS}),
+        (3, {FOREST, *MANIFOLDS, *BALLS}),
+        (4, {FOREST, *BALLS}),
+        (5, BALLS),
+        (6, set()),
     ],
 )
 def test_a_set_gets_the_figures_that_it_can_have(count, missing):
