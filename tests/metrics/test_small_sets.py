@@ -12,9 +12,9 @@ from jaxgen.metrics.features import load
 from jaxgen.metrics.sample_quality import draw_measures, figure_names, picture_measures, reference_rows
 from jaxgen.metrics.unmeasured import Unmeasured
 
-NET, DISTANCES = {"frechet_distance[net]", "kernel_distance[net]"}
+DISTANCES = {"frechet_distance[net]", "kernel_distance[net]"}
 MANIFOLDS, BALLS = {"precision[net]", "recall[net]"}, {"density[net]", "coverage[net]"}
-FOREST = load("digits"), "two_sample_accuracy"
+NET, FOREST = load("digits"), "two_sample_accuracy"
 
 
 def pictures(generator: np.random.Generator, count: int) -> np.ndarray:
