@@ -45,18 +45,25 @@ class Every:
 class Evaluated:
     """How much of a split an evaluation looks at, and of which average a run that is read back shows.
 
+    With `samples` an evaluation in training draws so many of them and measures them as `jaxgen evaluate` does. Where a
+    family sees in the figures that training goes wrong (a GAN: collapse) it says so; after so many such evaluations in
+    a row as `warnings` says, the run ends.
+
     `width` rebuilds the average of this width from those of PowerEMA in all kept checkpoints (raise `keep`); a run that
     is being trained shows its first average all the same.
     """
 
     examples: int | None = None  # the first so many; none: all
     width: float | None = None  # none: the first of `averages`
+    samples: int | None = None  # none: in training they are not measured
+    warnings: int | None = None  # none: they are only told
 
     def __post_init__(self):
         if self.width is not None:
             check_width(self.width)
-        if self.examples is not None and self.examples < 1:
-            raise UserError(f"evaluate.examples is {self.examples}; give at least 1, or none for all")
+        for name, otherwise in (("examples", "for all"), ("samples", "not to measure them"), ("warnings", "to go on")):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise UserError(f"evaluate.{name} is {count}; give at least 1, or none {otherwise}")
 
 
 @dataclass(frozen=True)

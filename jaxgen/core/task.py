@@ -92,6 +92,15 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class Warns(Protocol):
+    """A family that sees in its figures when training goes wrong."""
+
+    def warning(self, figures: Mapping[str, Any]) -> str | None:
+        """One sentence that says what goes wrong in an evaluation's figures and names the setting to change, or None.
+        """
+
+
+@runtime_checkable
 class InWindows(Protocol):
     """A family whose likelihood of a long example is a sum over parts of it, which need no more memory for more."""
 

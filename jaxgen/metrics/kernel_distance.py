@@ -10,8 +10,9 @@ def kernel_distance(samples: np.ndarray, reference: np.ndarray) -> float:
     """The unbiased squared maximum mean discrepancy between `samples` [N, D] and `reference` [M, D].
 
     Under the kernel (x y / D + 1)^3 of arXiv 1801.01401, section 4, by eq. 3 of Gretton et al. 2012, over all pairs. 0
-    on average where both are drawn from one distribution, so that single values may lie below it; unlike the Frechet
-    distance it can be compared between sets of different sizes. Holds [N, N], [N, M] and [M, M] numbers. TooFew for
+    on average where both are drawn from one distribution, so that single values may lie below it (most do where both
+    have the same number of each class: they differ by less than chance). Unlike the Frechet distance it can be compared
+    between sets of different sizes. Holds [N, N], [N, M] and [M, M] numbers. TooFew for
     fewer than two vectors a side.
     """
     if min(len(samples), len(reference)) < 2:

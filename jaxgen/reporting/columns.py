@@ -63,7 +63,7 @@ QUALITY = (
     Column("frechet_distance", "Fréchet distance", "", Better.LOWER,
            "Distance between the feature statistics of samples and of real examples, in the features named below"),
     Column("kernel_distance", "Kernel distance", "", Better.LOWER,
-           "A distance between the same features that is 0 on average for real examples"),
+           "A distance between the same features; 0 or less is as good as real examples"),
     Column("recognised_fraction", "Recognised", "% of samples", Better.HIGHER,
            "Share of samples that a classifier trained on real data gives the class they were drawn for", percent),
     Column("retrieval_top_1", "Found first", "% of samples", Better.HIGHER,

@@ -28,8 +28,9 @@ PASSAGES = (
      "Precision is the share of samples that lie among real examples, recall the share of real examples that lie among "
      "samples: the first falls when samples are poor, the second when they lack variety."),
     (("kernel_distance",),
-     "The kernel distance compares the same features without taking them for Gaussian. It is 0 on average where "
-     "samples are as good as real examples, however many are compared, and may then come out a little below 0."),
+     "The kernel distance compares the same features without taking them for Gaussian. Where samples are as good "
+     "as real examples it is 0 on average, however many are compared, and below 0 where both sets have the same number "
+     "of each class."),
     (("density", "coverage"),
      "Density and coverage ask the same of neighbourhoods around real examples alone, so that one odd example counts "
      "for little. Density exceeds 1 where samples crowd around the likeliest examples; coverage then falls."),

@@ -3,13 +3,20 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
+import numpy as np
 
+from jaxgen.core.data import Finite, first_or_spread
 from jaxgen.core.state import TrainState
+from jaxgen.core.task import Warns
+from jaxgen.errors import UserError
+from jaxgen.metrics.unmeasured import Figures, Unmeasured
+from jaxgen.modalities.presents import Measured, counted_rows
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.assembly import Assembly
@@ -37,11 +44,14 @@ class Looks:
         goodput: Goodput,
         evaluated: Callable[[int, dict[str, float]], None],
         stopped: Callable[[], bool],
+        say: Callable[[str], None],
     ):
         self._assembly, self._experiment, self._log = assembly, assembly.experiment, log
         self._goodput, self._evaluated, self._stopped = goodput, evaluated, stopped
+        self._say = say
         self._interrupted = False  # whether one was left undone
         self._watched: list[float] = []  # the figures that `stop` looks at
+        self._warned = 0  # evaluations in a row that gave a warning
         self.split = "test" if self._experiment.best is None and self._experiment.stop is None else "validation"
         self.work: Callable[..., Work] = Work  # where their progress is shown
 
@@ -53,7 +63,9 @@ class Looks:
 
     def evaluate(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.EVALUATION), self._interruptible():
-            figures = self._evaluation.figures(self._variables(state), self._stopped, self.work)
+            variables = self._variables(state)
+            figures = self._evaluation.figures(variables, self._stopped, self.work) | self._measures(variables)
+            self._note_warning(step, figures)
             if step and self._experiment.stop:
                 self._watched.append(figures[self._experiment.stop.metric])
             self._evaluated(step, figures)
@@ -64,8 +76,13 @@ class Looks:
             self._log.samples(step, self._samples(state))
 
     def ended(self) -> bool:
-        """Whether the run ends before its last step: a stop cut a look off, or the figures stopped getting better."""
-        return self._interrupted or self.spent()
+        """Whether the run ends before its last step: a stop cut a look off, or by what the figures say."""
+        return self._interrupted or self.spent() or self.failing()
+
+    def failing(self) -> bool:
+        """Whether so many evaluations in a row gave a warning that the experiment ends."""
+        most = self._experiment.evaluate.warnings
+        return most is not None and self._warned >= most
 
     def spent(self) -> bool:
         """Whether the validation figures have stopped getting better, where the experiment ends then."""
@@ -80,9 +97,10 @@ class Looks:
         every, stop, path = self._experiment.every, self._experiment.stop, self._log.folder.path
         lines = evaluations(path)
         figures = [line.get(stop.metric) for at, line in lines.items() if at > 0] if stop else []
-        known = figures, step in lines, any(path.glob(f"samples/{step}.*"))
-        figures, evaluated, sampled = json.loads(told(json.dumps(known).encode())) if several() else known
+        known = figures, step in lines, any(path.glob(f"samples/{step}.*")), self._warned_in(lines.values())
+        figures, evaluated, sampled, warned = json.loads(told(json.dumps(known).encode())) if several() else known
         self._watched = [math.nan if value is None else value for value in figures]
+        self._warned = warned
         at_end, due = step == self._experiment.steps, []
         if not step and self._experiment.start is None:
             return due  # there is nothing to see of fresh weights
@@ -91,6 +109,35 @@ class Looks:
         if not sampled and (at_end or step % every.sample == 0):
             due.append(self.sample)
         return due
+
+    def _note_warning(self, step: int, figures: Figures) -> None:
+        """Of trained weights: fresh ones fail in every way."""
+        if step and isinstance(self._assembly.task, Warns):
+            sentence = self._assembly.task.warning(figures)
+            self._warned = self._warned + 1 if sentence else 0
+            if sentence:
+                self._say(f"step {step}: {sentence}")
+
+    def _warned_in(self, lines: Iterable[Figures]) -> int:
+        """How many of the last evaluations, one after another, gave a warning."""
+        task, known = self._assembly.task, [line for line in lines if line["step"]]
+        told = (isinstance(task, Warns) and task.warning(line) is not None for line in reversed(known))
+        return sum(1 for _ in itertools.takewhile(bool, told))
+
+    def _measures(self, variables: Variables) -> Figures:
+        """The measures of one set of samples, where the experiment asks for them; what cannot be measured is left out.
+        """
+        assembly, count = self._assembly, self._experiment.evaluate.samples
+        if count is None:
+            return {}
+        data, made = assembly.data, assembly.presentation.made
+        if not isinstance(made, Measured) or not isinstance(data, Finite):
+            raise UserError("evaluate.samples is set, and samples of these data have no measures; leave it out")
+        real, key = first_or_spread(data, self.split, count), jax.random.fold_in(assembly.key, 5)
+        request = {"row": np.arange(counted_rows(real), dtype=np.int32), "given": real["given"]}
+        drawn = self._sampling(on_one_device(variables), request, key, self._stopped, self.work)
+        figures = made.measures([drawn], real)
+        return {name: value for name, value in figures.items() if not isinstance(value, Unmeasured)}
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -63,7 +63,7 @@ class Trainer:
         self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
         self._stopped: Callable[[], bool] = lambda: False
         self._log = RunLog(folder, experiment.trackers, say)
-        self._looks = Looks(assembly, self._log, self._goodput, self._evaluated, lambda: self._stopped())
+        self._looks = Looks(assembly, self._log, self._goodput, self._evaluated, lambda: self._stopped(), say)
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Run | None = None
@@ -80,6 +80,9 @@ class Trainer:
             if self._looks.spent():
                 patience = self.experiment.stop
                 self.say(f"ended at step {step}: {patience.evaluations} evaluations gave no better {patience.metric}")
+            elif self._looks.failing():
+                count = self.experiment.evaluate.warnings
+                self.say(f"ended at step {step}: {count} evaluations in a row gave a warning")
             self._summarise(state, step)
         except BaseException:
             with contextlib.suppress(UserError):  # what ended the run is told, not what follows from it

@@ -4,6 +4,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from jaxgen.families.gan.adversarial import (
     rounded,
 )
 from jaxgen.families.gan.calibration import OutputSums
+from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
 from jaxgen.nn.conditions import check_conditions, condition_of, gives_sentence, with_drawn
@@ -217,6 +219,9 @@ class Gan:
             for name, values in (("discriminator_output", output), ("p", probability), ("right", right)):
                 sums[f"{name}_{kind}"] = Mean.of(values, batch["weight"])
         return sums, None
+
+    def warning(self, figures: Mapping[str, Any]) -> str | None:
+        return warning_of(figures)
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """Means over reals and fakes apart, how far they lie apart, and the share that D tells rightly of both.
