@@ -14,6 +14,7 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
+from jaxgen.families.vae.collapse import warning_of
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.latents import Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
@@ -187,6 +188,9 @@ class Vae:
         sums = {name: Mean.of(values, weight) for name, values in parts.items()}
         vectors = {"kl_nats": bounds.kl.T, "latent": bounds.means, "latent_square": bounds.means**2}
         return sums | {name: Mean(weight @ each, jnp.sum(weight)) for name, each in vectors.items()}, None
+
+    def warning(self, figures: Mapping[str, Any]) -> str | None:
+        return warning_of(figures)
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """Both bounds in bits per dimension and in nats an example, rate and distortion, and what the latents do.
