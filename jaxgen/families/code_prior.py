@@ -49,7 +49,8 @@ class CodePrior(OneNetwork):
             raise UserError(f"{part.field} is a {type(part.task).__name__}, which has no codes; name a run of vae/vq")
         if part.spec.made != spec.made:
             raise UserError(
-                f"{part.field} was trained on {part.spec.made} and this data set has {spec.made}; give both the same data"
+                f"{part.field} was trained on {part.spec.made} and this data set has {spec.made}; give both the same "
+                "data"
             )
         check_conditions(spec, "CodePrior")
         of_codes = Spec(Image(*part.task.grid, 1, part.task.codes), spec.given)
@@ -116,7 +117,7 @@ class CodePrior(OneNetwork):
     def rollout(self, variables: Variables, request: Batch, key: Key) -> Trajectory:
         """An episode for each of request["row"] [B]: an action a code, its example their mean picture."""
         if "made" in request:
-            raise UserError("a CodePrior makes whole pictures and goes on from none; leave --begin out")
+            raise UserError("a CodePrior goes on from no picture; leave \"made\" out of the request")
         drawn, part = self.model.rollout(variables, request, key), self.pictures
         mean = part.task.decode(variables.parts[part.name], drawn.example["made"]["value"][..., 0])
         value = jnp.round(mean).astype(self.spec.made.arrays()["value"][1])

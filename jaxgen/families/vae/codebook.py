@@ -35,7 +35,7 @@ class Codes:
     """The code vectors and what they are averages of: shared state, the same on every device."""
 
     vectors: Float[Array, "K D"]  # e_k
-    counts: Float[Array, "K"]  # N_k, vectors a step
+    counts: Float[Array, " K"]  # N_k, vectors a step
     sums: Float[Array, "K D"]  # m_k
 
     @property
@@ -44,7 +44,7 @@ class Codes:
         return jnp.mean(self.counts)
 
     @property
-    def log_frequencies(self) -> Float[Array, "K"]:
+    def log_frequencies(self) -> Float[Array, " K"]:
         """Nats: how likely each code is, whatever stands beside it; all alike before the first step."""
         floor = jnp.maximum(_RAREST * self.share, _LEAST)
         return jax.nn.log_softmax(jnp.log(self.counts + floor))
@@ -54,9 +54,9 @@ class Codes:
 class Assigned:
     """What the vectors of a batch say of the codes, to be summed over the devices."""
 
-    counts: Float[Array, "K"]  # n_k
+    counts: Float[Array, " K"]  # n_k
     sums: Float[Array, "K D"]  # of the vectors whose code is k
-    offers: Float[Array, "K"]  # vectors that stand ready for code k, whatever their own is
+    offers: Float[Array, " K"]  # vectors that stand ready for code k, whatever their own is
     offered: Float[Array, "K D"]  # their sum
 
 
@@ -86,7 +86,12 @@ class Codebook:
         return Codes(vectors, jnp.zeros(self.codes, jnp.float32), jnp.zeros_like(vectors))
 
     def assigned(
-        self, z: Float[Array, "B h w D"], codes: Int[Array, "B h w"], weight: Float[Array, "B"], key: Key, row: jax.Array
+        self,
+        z: Float[Array, "B h w D"],
+        codes: Int[Array, "B h w"],
+        weight: Float[Array, "B"],
+        key: Key,
+        row: jax.Array,
     ) -> Assigned:
         """Of the rows by their `weight`. Each row offers one of its vectors to one code, both drawn by its number."""
         count = z.shape[1] * z.shape[2]
@@ -131,6 +136,6 @@ def straight_through(z: jax.Array, code: jax.Array) -> jax.Array:
     return z + jax.lax.stop_gradient(code - z)
 
 
-def perplexity(frequencies: Float[Array, "K"]) -> jax.Array:
+def perplexity(frequencies: Float[Array, " K"]) -> jax.Array:
     """The exponential of the entropy of `frequencies`, which sum to 1: how many codes used evenly would be as many."""
     return jnp.exp(-jnp.sum(jax.scipy.special.xlogy(frequencies, frequencies)))

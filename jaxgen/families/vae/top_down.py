@@ -229,9 +229,9 @@ def grid_of(decoder: nn.Module, number: int) -> tuple[int, int]:
     unit = patch * 2 ** (grids - 1)
     if any(side % unit for side in image[:2]):
         raise UserError(
-            f"a {type(decoder).__name__} of {grids} grids and patch {patch} makes pictures whose sides are multiples of "
-            f"{unit}, and these are {image[0]}x{image[1]}; set decoder.grid_blocks and encoder.grid_blocks to fewer, or "
-            "another decoder.patch"
+            f"a {type(decoder).__name__} of {grids} grids and patch {patch} makes pictures whose sides are multiples "
+            f"of {unit}, and these are {image[0]}x{image[1]}; set decoder.grid_blocks and encoder.grid_blocks to "
+            "fewer, or another decoder.patch"
         )
     height, width = (side // unit * 2**number for side in image[:2])
     return height, width

@@ -44,8 +44,8 @@ class VqVae:
             raise UserError(f"commitment is {self.commitment}; give 0 or more")
         if len(self.encoder.grid_blocks) != len(self.decoder.grid_blocks):
             raise UserError(
-                f"decoder.grid_blocks is {self.decoder.grid_blocks} and encoder.grid_blocks {self.encoder.grid_blocks}; "
-                "give both as many grids"
+                f"decoder.grid_blocks is {self.decoder.grid_blocks} and encoder.grid_blocks is "
+                f"{self.encoder.grid_blocks}; give both as many grids"
             )
 
     def sized(self, spec: Spec) -> "VqVae":
@@ -172,11 +172,13 @@ class VqVae:
         return {**drawn, "made": {"value": drawn["made"]["value"].astype(jnp.uint8)}}
 
     def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
-        """Mean pictures [B, H, W, C] of codes drawn independently, rounded to float levels; rounding has no gradient.
+        """Pictures [B, H, W, C] of float levels: codes drawn independently, and then every pixel drawn exactly.
+
+        The gradient reaches the decoder through the likelihood's own numbers.
         """
-        logits = variables.extra.shared.log_frequencies
-        draw = lambda one: jax.random.categorical(one, logits, shape=self.grid)  # noqa: E731
-        codes = jax.vmap(draw)(row_keys(key, request["row"]))
-        mean = self.decode(variables, codes)
-        rounded = mean + jax.lax.stop_gradient(jnp.round(mean) - mean)
-        return {"given": dict(request.get("given", {})), "made": {"value": rounded}}
+        code_key, pixel_key = jax.random.split(key)
+        row, logits = request["row"], variables.extra.shared.log_frequencies
+        drawn = lambda one: jax.random.categorical(one, logits, shape=self.grid)  # noqa: E731
+        likelihood = self.likelihood(variables, jax.vmap(drawn)(row_keys(code_key, row)))
+        image = jax.vmap(lambda pixels, one: pixels.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
+        return {"given": dict(request.get("given", {})), "made": {"value": image}}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, entropy
 from sklearn.cluster import KMeans
 from training import lively
 
@@ -20,7 +20,6 @@ from jaxgen.families.vae.vq_network import GridDecoder, GridEncoder
 from jaxgen.families.vae.vq_task import VqVae
 from jaxgen.types import Spec, Tokens
 from tests.given import cut, pictures, values_of
-
 
 KEY = jax.random.key(7)
 DIGITS = pictures((8, 8, 1), levels=17, classes=10)
@@ -106,7 +105,8 @@ def test_with_memory_a_code_is_the_weighted_mean_of_what_it_was_used_for():
         codes = book.absorb(codes, book.assigned(z, own, part, KEY, rows))
     memory = np.float64(0.9) ** (2 - np.asarray(rows) % 3)
     weights = np.repeat(memory, 4) * np.eye(8)[:, np.asarray(own).reshape(-1)]  # [K, N]
-    np.testing.assert_allclose(codes.vectors, weights @ np.asarray(z).reshape(-1, 3) / weights.sum(1)[:, None], rtol=1e-4)
+    means = weights @ np.asarray(z).reshape(-1, 3) / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(codes.vectors, means, rtol=1e-4)
 
 
 def test_the_statistics_of_parts_are_those_of_the_whole_and_padding_weighs_nothing():
@@ -163,42 +163,42 @@ def tiny():
     }
 
 
-def test_the_bound_lies_below_the_exact_likelihood_which_sums_to_one():
+def exact_log_prob():
+    """[25, 256] and [256] nats: of each picture with each grid of codes, and of each picture by their sum."""
     task, variables, batch = tiny()
-    grids = jnp.asarray(list(itertools.product(range(5), repeat=2)), jnp.int32).reshape(25, 1, 2)
 
     @jax.jit
     def joint(codes):
-        """[256] nats: log p(picture, codes)."""
-        repeated = jnp.broadcast_to(codes, (256, 1, 2))
         prior = variables.extra.shared.log_frequencies[codes].sum()
-        return prior - task.code_nats(variables, batch, repeated)
+        return prior - task.code_nats(variables, batch, jnp.broadcast_to(codes, (256, 1, 2)))
 
-    nats = np.asarray(jax.vmap(joint)(grids), np.float64)  # [25, 256]
-    exact = np.log(np.exp(nats).sum(axis=0))
+    grids = jnp.asarray(list(itertools.product(range(5), repeat=2)), jnp.int32).reshape(25, 1, 2)
+    nats = np.asarray(jax.lax.map(joint, grids), np.float64)
+    return nats, np.log(np.exp(nats).sum(axis=0))
+
+
+def test_the_bound_lies_below_the_exact_likelihood_which_sums_to_one():
+    task, variables, batch = tiny()
+    nats, exact = exact_log_prob()
     assert abs(np.exp(exact).sum() - 1) < 1e-4
     bound = np.asarray(jax.jit(task.log_prob)(variables, batch, KEY))
+    codes = np.asarray(task.encode(variables, batch)).reshape(256, 2)
     assert (bound <= exact + 1e-4).all()
-    own = np.asarray(task.encode(variables, batch)).reshape(256, 2) @ [5, 1]
-    np.testing.assert_allclose(bound, nats[own, np.arange(256)], rtol=1e-4, atol=1e-4)
-    figures = task.finish(task.evaluate(variables, batch | {"weight": jnp.ones(256)}, KEY)[0])
+    np.testing.assert_allclose(bound, nats[codes @ [5, 1], np.arange(256)], rtol=1e-4, atol=1e-4)
+    figures = task.finish(jax.jit(task.evaluate)(variables, batch | {"weight": jnp.ones(256)}, KEY)[0])
     np.testing.assert_allclose(figures["nats_per_example"], -bound.mean(), rtol=1e-5)
-    assert figures["codes_used"] == len(np.unique(task.encode(variables, batch)))
+    frequencies = np.bincount(codes.reshape(-1), minlength=5) / codes.size
+    np.testing.assert_allclose(figures["code_perplexity"], np.exp(entropy(frequencies)), rtol=1e-5)
+    assert figures["codes_used"] == (frequencies > 0).sum()
 
 
-def test_samples_are_decoded_from_codes_as_frequent_as_in_training():
+def test_samples_follow_the_exact_likelihood():
     task, variables, _ = tiny()
-    size = 5000
-    drawn = np.asarray(values_of(jax.jit(task.sample)(variables, {"row": jnp.arange(size)}, KEY)))
-    grids = jnp.asarray(list(itertools.product(range(5), repeat=2)), jnp.int32).reshape(25, 1, 2)
-    made = np.asarray(jnp.round(task.decode(variables, grids))).reshape(25, -1)
-    odds = np.exp(np.asarray(variables.extra.shared.log_frequencies[grids].sum(axis=(1, 2)), np.float64))
-    kinds, place = np.unique(made, axis=0, return_inverse=True)
-    expected = np.bincount(place.reshape(-1), odds) * size
-    numbers = {tuple(kind): number for number, kind in enumerate(kinds)}
-    counts = np.bincount([numbers[tuple(one)] for one in drawn.reshape(size, -1)], minlength=len(kinds))
-    seen = expected > 5
-    assert seen.sum() > 1 and ((counts - expected) ** 2 / expected)[seen].sum() < chi2.isf(1e-4, seen.sum())
+    drawn = np.asarray(values_of(jax.jit(task.sample)(variables, {"row": jnp.arange(20_000)}, KEY)))
+    assert drawn.dtype == np.uint8
+    counts = np.bincount(drawn.reshape(-1, 8) @ 2 ** np.arange(8)[::-1], minlength=256)
+    expected = np.exp(exact_log_prob()[1]) * 20_000
+    assert expected.min() > 2 and ((counts - expected) ** 2 / expected).sum() < chi2.isf(1e-4, 255)
 
 
 def test_mistakes_are_told_in_a_sentence():
