@@ -12,6 +12,10 @@ import pytest
 from scipy.stats import chi2
 from training import lively
 
+from jaxgen.commands.describe import describe
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.core.layout import check_layout
 from jaxgen.core.part import Part, Run
 from jaxgen.core.task import Discrete, Likelihood, Policy, Reconstructs, Task
 from jaxgen.data.pictures import Pictures
@@ -28,6 +32,7 @@ from jaxgen.families.vae.vq_network import GridDecoder, GridEncoder
 from jaxgen.families.vae.vq_task import VqVae
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Sampling, never
+from jaxgen.running.command_line import Changes
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.sample_run import samples_of
 from jaxgen.running.scoring import Scoring
@@ -37,6 +42,7 @@ from jaxgen.training.feeds import TracedFeed
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.types import NO_PARTS, Spec, Tokens
+from tests.commands.command import OF_RUNS, ROOT
 from tests.commands.test_resume import end_of
 from tests.given import asked, cut, labels_of, pictures, values_of
 from tests.rewards.judged import silent
@@ -187,6 +193,17 @@ def test_a_run_is_sampled_scored_and_evaluated_with_the_first_stage_as_it_ended(
     ((_, told),) = Scoring(trained)([("one", example)])
     expected = trained.assembly.task.log_prob(trained.variables, example, KEY)[0]
     assert told["log_prob_nats"] == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("path", OF_RUNS, ids=lambda path: path.parent.name)
+def test_a_config_can_be_described_once_there_is_a_first_stage(path, first, capsys):
+    docstring, config = path.read_text().split('"""')[1], str(path.relative_to(ROOT))
+    assert all(word in docstring for word in (f"jaxgen train --config {config}", "Expect", "cores"))
+    of_digits = ("data.name=digits", "data.flip=false", f"task.pictures.path={first}")
+    assert describe(str(path), Changes(settings=of_digits)) == 0
+    assert "parameters" in capsys.readouterr().out
+    assembly = assemble(set_fields(load_experiment(path, Experiment), of_digits))
+    check_layout(assembly.task.layout(), jax.eval_shape(assembly.task.init, KEY).params)
 
 
 WAYS = {"jit": Parallel(data=1), "jit on two": Parallel(data=2), "pmap": Parallel(Compiler.PMAP, data=2)}
