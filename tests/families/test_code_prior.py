@@ -17,6 +17,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.layout import check_layout
 from jaxgen.core.part import Part, Run
+from jaxgen.core.start import Start
 from jaxgen.core.task import Discrete, Likelihood, Policy, Reconstructs, Task
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
@@ -30,6 +31,8 @@ from jaxgen.families.vae.likelihoods import CategoricalLevels
 from jaxgen.families.vae.task import Vae
 from jaxgen.families.vae.vq_network import GridDecoder, GridEncoder
 from jaxgen.families.vae.vq_task import VqVae
+from jaxgen.rewards.functions import ClassProbability
+from jaxgen.rewards.score_function import ScoreFunction
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Sampling, never
 from jaxgen.running.command_line import Changes
@@ -193,6 +196,16 @@ def test_a_run_is_sampled_scored_and_evaluated_with_the_first_stage_as_it_ended(
     ((_, told),) = Scoring(trained)([("one", example)])
     expected = trained.assembly.task.log_prob(trained.variables, example, KEY)[0]
     assert told["log_prob_nats"] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_it_is_tuned_toward_a_reward_code_by_code_and_its_part_stays(first, whole, tmp_path):
+    tuning = ScoreFunction(ClassProbability(target=3), group=4)
+    how = {"start": Start(str(whole)), "rewards": tuning, "optimisers": {"policy": AdamW(1e-2)}}
+    assert train_run(dataclasses.replace(prior_of(first, 2), **how), tmp_path / "run", lambda: False) == 2
+    here, there = (load_trained(folder, None, silent).variables for folder in (tmp_path / "run", whole))
+    jax.tree.map(np.testing.assert_array_equal, here.parts, there.parts)
+    heads = (variables.params["head"]["kernel"] for variables in (here, there))
+    assert np.abs(np.subtract(*heads)).max() > 1e-3
 
 
 @pytest.mark.parametrize("path", OF_RUNS, ids=lambda path: path.parent.name)
