@@ -1,7 +1,7 @@
 """A vector-quantised VAE on CIFAR-10: 32x32 pixels to a grid of 8x8 codes of 512, and back. The first of two stages.
 
 arXiv 1711.00937 with the codebook learned as averages (its appendix A.1); codes that are hardly used are restarted.
-What draws codes, a prior learned under the class, is the second stage: `configs/vae/vq_prior.py`.
+What draws codes, a prior learned under the class, is the second stage: `configs/transformer/vq_prior.py`.
 
     tfds build cifar10 --file_format=array_record
     jaxgen train --config configs/vae/vq.py --workdir runs/vq
@@ -30,8 +30,8 @@ def experiment() -> Experiment:
         ),
         data=Pictures(name="cifar10", batch_size=64, flip=True),
         optimisers={"reconstruction": AdamW(learning_rate=Cosine(peak=1e-3, warmup=100), b2=0.99, weight_decay=0.01)},
-        steps=4_000,
+        steps=5_000,
         steps_per_call=20,
-        every=Every(log=100, evaluate=2_000, sample=4_000, checkpoint=500),
+        every=Every(log=100, evaluate=2_500, sample=5_000, checkpoint=500),
         evaluate=Evaluated(examples=2_000),
     )
