@@ -9,9 +9,9 @@ An encoder's vector z is replaced by the nearest of K code vectors (arXiv 1711.0
 with sg for what no gradient flows into, and n_k and the sum over the vectors of the batch whose code is k. With γ = 0
 eq. 3 is a step of k-means. A code that is used far less than the others is put where a vector of the batch lies.
 
-Finite scalar quantisation (arXiv 2309.15505) needs none of this state, and its authors report results as good, with
-large codebooks better ones. A prior that is learned on a CPU wants a small codebook, which here lies where the data do
-and tells how often each code is used. Chosen by reading; the two were not compared here.
+Finite scalar quantisation (arXiv 2309.15505) needs none of this state; its authors report competitive results, and
+gains from large codebooks. A prior that is learned on a CPU wants a small one, which here lies where the data do and
+tells how often each code is used. Chosen by reading; the two were not compared here.
 """
 # SPDX-License-Identifier: Apache-2.0
 
