@@ -138,22 +138,25 @@ class VqVae:
         """[B, H, W, C] float levels: the mean picture of each picture's codes. Nothing is drawn."""
         return self.decode(variables, self.encode(variables, batch))
 
-    def _nats(self, variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Distortion and rate, [B] nats each, and the codes [B, h, w]: q(codes | picture) is certain of them."""
-        codes = self.encode(variables, batch)
+    def _nats(self, variables: Variables, batch: Batch, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Distortion and rate, [B] nats each, of pictures and their codes [B, h, w]: q(codes | picture) is certain."""
         rate = -jnp.sum(variables.extra.shared.log_frequencies[codes], axis=(1, 2))
-        return self.code_nats(variables, batch, codes), rate, codes
+        return self.code_nats(variables, batch, codes), rate
 
     def log_prob(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B] nats: log p(picture | its codes) + log p(codes), of which no other codes' part is counted."""
-        distortion, rate, _ = self._nats(variables, batch)
+        distortion, rate = self._nats(variables, batch, self.encode(variables, batch))
         return -distortion - rate
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
-        distortion, rate, codes = self._nats(variables, batch)
-        used, weight = jnp.mean(jax.nn.one_hot(codes, self.codes), axis=(1, 2)), batch["weight"]  # [B, K]
-        sums = {"distortion_nats": Mean.of(distortion, weight), "kl_nats": Mean.of(rate, weight)}
-        return sums | {"used": Mean(weight @ used, jnp.sum(weight))}, None
+        z, known, weight = self._encoded(variables.params, batch), variables.extra.shared, batch["weight"]
+        codes = nearest(z, known.vectors)
+        distortion, rate = self._nats(variables, batch, codes)
+        distance = jnp.sum((z - known.vectors[codes]) ** 2, axis=(1, 2, 3))
+        sums = {"distortion_nats": distortion, "kl_nats": rate, "commitment": distance}
+        used = jnp.mean(jax.nn.one_hot(codes, self.codes), axis=(1, 2))  # [B, K]
+        means = {name: Mean.of(values, weight) for name, values in sums.items()}
+        return means | {"used": Mean(weight @ used, jnp.sum(weight))}, None
 
     def finish(self, sums: Mapping[str, Mean]) -> dict[str, float]:
         """The bound in bits per dimension and nats, rate and distortion, and what becomes of the codes."""
@@ -163,6 +166,7 @@ class VqVae:
             "nats_per_example": distortion + rate,
             "distortion_nats_per_example": distortion,
             "kl_nats_per_example": rate,
+            "commitment": sums["commitment"].value,
             "code_perplexity": perplexity(used),
             "codes_used": (used > 0).sum(),
         }

@@ -190,6 +190,9 @@ def test_the_bound_lies_below_the_exact_likelihood_which_sums_to_one():
     frequencies = np.bincount(codes.reshape(-1), minlength=5) / codes.size
     np.testing.assert_allclose(figures["code_perplexity"], np.exp(entropy(frequencies)), rtol=1e-5)
     assert figures["codes_used"] == (frequencies > 0).sum()
+    z, vectors = task._encoded(variables.params, batch), np.asarray(variables.extra.shared.vectors)
+    distances = ((np.asarray(z)[..., None, :] - vectors) ** 2).sum(axis=-1).min(axis=-1)
+    np.testing.assert_allclose(figures["commitment"], distances.sum(axis=(1, 2)).mean(), rtol=1e-4)
 
 
 def test_samples_follow_the_exact_likelihood():
