@@ -126,7 +126,7 @@ class Tokens(Modality):
 
 @dataclass(frozen=True)
 class Image(Modality):
-    """A picture: `value` [B, H, W, C] uint8, integer levels 0 .. levels-1."""
+    """A picture: `value` [B, H, W, C], integer levels 0 .. levels-1, uint8 where there are no more than 256 of them."""
 
     height: int
     width: int
@@ -138,7 +138,7 @@ class Image(Modality):
         return self.height, self.width, self.channels
 
     def arrays(self) -> dict[str, tuple[tuple[int, ...], Any]]:
-        return {"value": (self.shape, jnp.uint8)}
+        return {"value": (self.shape, jnp.uint8 if self.levels <= 256 else jnp.int32)}
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,31 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class Reconstructs(Protocol):
+    """A family that keeps of an example what its latents hold, and makes the example of them again."""
+
+    def reconstruct(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
+        """[B, ...] float levels of each example made again under what is given."""
+
+
+@runtime_checkable
+class Discrete(Protocol):
+    """A family that makes of each example a grid of integers, and the example of those: what a prior is learned of."""
+
+    grid: tuple[int, int]  # h, w
+    codes: int  # K
+
+    def encode(self, variables: Variables, batch: Batch) -> jax.Array:
+        """[B, h, w] int32 below K."""
+
+    def decode(self, variables: Variables, codes: jax.Array) -> jax.Array:
+        """[B, ...] float levels: the mean example of codes [B, h, w]."""
+
+    def code_nats(self, variables: Variables, batch: Batch, codes: jax.Array) -> jax.Array:
+        """[B] nats: -log p(example | codes)."""
+
+
+@runtime_checkable
 class Prompted(Protocol):
     """A family that may make nothing unless all that its data give is given."""
 

@@ -195,7 +195,9 @@ class LanguageModel(OneNetwork):
             drawn, log_prob = generate(step, carry, tokens[:, -1], stop - start, row_keys(drawing, row), *how, *place)
             tokens = jnp.concatenate([tokens, drawn], axis=1)  # [B, P+L] in the end
             log_probs.append(log_prob)
-        value = tokens[:, 1:].reshape(-1, *self.picture).astype(jnp.uint8) if self.picture else tokens
+        value = tokens
+        if self.picture:
+            value = tokens[:, 1:].reshape(-1, *self.picture).astype(self.spec.made.arrays()["value"][1])
         example = {"given": dict(request.get("given", {})), "made": {"value": value}}
         asked = {"row": row, "given": example["given"]}
         return Trajectory(asked, tokens, jnp.concatenate(log_probs, axis=1), example)

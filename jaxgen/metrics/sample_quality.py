@@ -12,6 +12,7 @@ from jaxgen.metrics.histogram import histogram_bits_per_dim, sample_histogram
 from jaxgen.metrics.kernel_distance import kernel_distance
 from jaxgen.metrics.neighbours import density_coverage, precision_recall
 from jaxgen.metrics.projection import PROJECTED, is_wide, project
+from jaxgen.metrics.psnr import psnr_db
 from jaxgen.metrics.two_sample import two_sample_accuracy
 from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured, measured, none_of
 
@@ -69,6 +70,27 @@ def draw_measures(
     pixels, reference = (_pixels(levelled, levels) for levelled in (images, reference_images))
     measures: Figures = {_distance_name(images): measured(lambda: frechet_distance(pixels, reference))}
     return measures if net is None else measures | _net_measures(images, labels, reference_images, net)
+
+
+def reconstruction_measures(
+    means: np.ndarray, originals: np.ndarray, net: FeatureNet | None, levels: int
+) -> Figures:
+    """How near pictures that a model made again, `means` [N, H, W, C] in float levels, come to their `originals`.
+
+    The mean over the pictures of each one's PSNR; and the Frechet distance of all, rounded to levels, from all
+    originals, which unlike that of samples holds no difference of which examples were drawn.
+    """
+    if len(originals) == 0:
+        return none_of(["reconstruction_psnr_db"], "there is no held-out example")
+    images = np.clip(np.rint(means), 0, levels - 1).astype(originals.dtype)
+    sets = [(_distance_name(images), lambda pictures: _pixels(pictures, levels))]
+    if net is not None:
+        sets.append((f"frechet_distance[{net.name}]", net.features))
+    distances = {
+        f"reconstruction_{name}": measured(lambda of=of: frechet_distance(of(images), of(originals)))
+        for name, of in sets
+    }
+    return {"reconstruction_psnr_db": float(psnr_db(means, originals, levels - 1).mean()), **distances}
 
 
 def _distance_name(images: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from jaxgen.metrics.diversity import diversity
 from jaxgen.metrics.features import CLASSES, FeatureNet, load
 from jaxgen.metrics.modes import kinds, modes
 from jaxgen.metrics.retrieval import retrieval
-from jaxgen.metrics.sample_quality import picture_measures, reference_rows
+from jaxgen.metrics.sample_quality import picture_measures, reconstruction_measures, reference_rows
 from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
@@ -124,6 +124,9 @@ class ImagePresents:
             tick = functools.partial(_one_more, work)
             figures = picture_measures(images, labels, real["made"]["value"], self._net, self.image.levels, tick)
         return figures | self._retrieval(drawn, real)
+
+    def compared(self, again: Arrays, originals: Arrays) -> Figures:
+        return reconstruction_measures(again["value"], originals["value"], self._net, self.image.levels)
 
     @property
     def _stacked(self) -> FeatureNet | None:

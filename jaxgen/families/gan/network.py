@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
-from jaxgen.nn.conditions import Condition, Conditioned
+from jaxgen.nn.conditions import Condition
 from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
-from jaxgen.nn.text_encoder import TextEncoder
+from jaxgen.nn.text_encoder import TextEncoder, embedded
 from jaxgen.ops.pixel_blocks import folded, unfolded
 
 _SLOPE = 0.2  # of the leaky ReLU below zero
@@ -74,15 +74,6 @@ def _blocks(network: "Generator | Discriminator") -> Iterator[Block]:
     return (block(depth, network.expansion, network.precision, name=f"Block_{n}") for n in itertools.count())
 
 
-def _embedded(network: "Generator | Discriminator", condition: Condition, features: int) -> jax.Array:
-    """[B, features] of what is given: a class's row of a table, and of a sentence what the network's encoder makes."""
-    embedding = Conditioned(features, _unit_embedding, name="condition")(condition)
-    if condition.sequence is None:
-        return embedding
-    *_, vector = network.text(condition.sequence)
-    return embedding + network.precision.output(features, name="text_vector")(vector)
-
-
 def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
 
@@ -116,7 +107,8 @@ class Generator(nn.Module):
         dense, to_picture = self.precision.dense, functools.partial(self.precision.output, name="to_picture")
         blocks = _blocks(self)
         if condition is not None:
-            z = jnp.concatenate([z, _embedded(self, condition, self.latent)], axis=-1)  # [B, 2Z]
+            seen = embedded(condition, self.latent, self.text, self.precision, _unit_embedding)
+            z = jnp.concatenate([z, seen], axis=-1)  # [B, 2Z]
         x = dense(self.width, name="from_latent")(z)  # [B, D]
         for _ in range(self.blocks):
             x = next(blocks)(x)
@@ -171,5 +163,5 @@ class Discriminator(nn.Module):
         if condition is None:
             return output(1, name="to_output")(x)[:, 0]
         features = output(self.features, name="to_features")(x)
-        embedding = _embedded(self, condition, self.features)
+        embedding = embedded(condition, self.features, self.text, self.precision, _unit_embedding)
         return jnp.sum(features * embedding, axis=-1) / jnp.sqrt(self.features)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from jaxgen.errors import UserError
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.distributions import Bernoulli, Categorical, LogisticMixture, PixelDistribution
+from jaxgen.ops.pixel_blocks import unfolded
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,22 @@ def likelihood_layer(
     kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
     x = precision.output(math.prod(image) * numbers, kernel_init=kernel_init, name="likelihood")(x)
     return likelihood.of(x.reshape(-1, *image, numbers), levels)
+
+
+def likelihood_of_squares(
+    likelihood: AnyLikelihood,
+    x: Float[Array, "B h w D"],
+    image: tuple[int, int, int],
+    levels: int,
+    patch: int,
+    precision: Precision,
+) -> PixelDistribution:
+    """The same of a grid's features, each cell of which makes a square of `patch` pixels a side."""
+    numbers = likelihood.numbers(levels)
+    kernel_init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
+    layer = precision.output(patch**2 * image[2] * numbers, kernel_init=kernel_init, name="likelihood")
+    x = unfolded(layer(x), patch)
+    return likelihood.of(x.reshape(len(x), *image, numbers), levels)
 
 
 def summed(log_prob: jax.Array) -> jax.Array:

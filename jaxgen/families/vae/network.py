@@ -12,6 +12,7 @@ from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.nn.text_encoder import TextEncoder, embedded
 from jaxgen.ops.distributions import PixelDistribution, normal_log_density
 
 _LARGEST_LOG_STD = 5.0  # of a posterior or a condition's prior, either way: beyond it float32 squares may overflow
@@ -43,13 +44,14 @@ class Trunk(nn.Module):
     precision: Precision
     remat: Remat
     scan: bool
+    text: TextEncoder  # of a sentence that is given
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: Condition | None, keys: jax.Array | None) -> jax.Array:
         block = self.remat.of(Block)
         x = self.precision.dense(self.width, name="input")(x)  # [B, D]
         if condition is not None:
-            x = x + Conditioned(self.width, name="condition")(condition).astype(x.dtype)
+            x = x + embedded(condition, self.width, self.text, self.precision).astype(x.dtype)
         if self.scan:
             loop = self.remat.scanned(Block, self.blocks, 1)
             x, _ = loop(self.dropout, self.precision, name="blocks")(x, numbered_each(keys, self.blocks))
@@ -78,6 +80,7 @@ class Encoder(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     scan: bool = False
+    text: TextEncoder = TextEncoder()  # of a sentence that is given
     latent: int = 0  # Z, the decoder's
 
     def __post_init__(self):
@@ -89,7 +92,7 @@ class Encoder(nn.Module):
         self, picture: Float[Array, "B H W C"], condition: Condition | None, keys: jax.Array | None = None
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
         """Mean and log standard deviation, for pictures in [-1, 1]."""
-        how = self.precision, self.remat, self.scan
+        how = self.precision, self.remat, self.scan, self.text
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
         x = trunk(picture.reshape(len(picture), -1), condition, keys)
         return posterior_of(x, self.latent, self.precision, "posterior")
@@ -107,6 +110,7 @@ class Decoder(nn.Module):
     latent: int = 32  # Z
     components: int = 3  # of a mixture of logistics
     likelihood: AnyLikelihood | None = None  # None: mixtures of so many logistics
+    text: TextEncoder = TextEncoder()
     image: tuple[int, int, int] | None = None  # H, W, C, from the data
     levels: int = 0  # from the data
 
@@ -119,7 +123,7 @@ class Decoder(nn.Module):
         self, z: Float[Array, "B Z"], condition: Condition | None, keys: jax.Array | None = None
     ) -> PixelDistribution:
         """Distributions of levels with arrays [B, H, W, C, ...]."""
-        how = self.precision, self.remat, self.scan
+        how = self.precision, self.remat, self.scan, self.text
         trunk = Trunk(self.width, self.blocks, self.dropout, *how, name="trunk")
         x = trunk(z, condition, keys)
         return likelihood_layer(self.pixels, x, self.image, self.levels, self.precision)

@@ -26,6 +26,7 @@ from jaxgen.nn.conditions import (
     check_conditions,
     check_fraction,
     condition_of,
+    gives_sentence,
     hidden_rows,
     with_drawn,
 )
@@ -58,7 +59,8 @@ class Vae:
     """An encoder and a decoder that fit each other, trained on a bound of the likelihood under what is given.
 
     One stochastic layer (network.py), several (dense.py), or a hierarchy of pictures (top_down.py). `prior` is learned
-    beside the first two, of the layer that is drawn first; None is the standard normal distribution.
+    beside the first two, of the layer that is drawn first; None is the standard normal distribution. The first reads a
+    sentence that is given, each network by a text encoder of its own; the prior does not see it.
     `condition_dropout` is the fraction of training rows whose given is hidden, so that pictures of any class have a
     likelihood as well. `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
     """
@@ -89,7 +91,7 @@ class Vae:
     def sized(self, spec: Spec) -> "Vae":
         if not isinstance(spec.made, Image):
             raise UserError("a Vae makes pictures and this data set has none; choose data with pictures")
-        check_conditions(spec, "Vae")
+        check_conditions(spec, "Vae", prompts=isinstance(self.encoder, Encoder))
         own = self.latents.sized(spec.made.shape, spec.made.levels)
         return replace(self, encoder=own.encoder, decoder=own.decoder, prior=own.prior, spec=spec)
 
@@ -102,7 +104,12 @@ class Vae:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return (*DENSE_BLOCKS, Rule(r"decoder/first$", WHOLE))
+        return (*DENSE_BLOCKS, Rule(r"(decoder|text)/first$", WHOLE))
+
+    @property
+    def needs_given(self) -> bool:
+        """Whether something is given that cannot be drawn, and that it has not been trained to do without."""
+        return gives_sentence(self.spec) and not self.condition_dropout
 
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("bound", self.loss),)

@@ -13,14 +13,14 @@ from flax import linen as nn
 
 from jaxgen.errors import UserError
 from jaxgen.families.vae.latents import Inferred, Shape, noise_of
-from jaxgen.families.vae.likelihoods import AnyLikelihood, BernoulliPixels
+from jaxgen.families.vae.likelihoods import AnyLikelihood, BernoulliPixels, likelihood_of_squares
 from jaxgen.families.vae.network import Prior, bounded_log_std
 from jaxgen.nn.conditions import Condition, Conditioned
 from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sizes import check_sizes
 from jaxgen.ops.distributions import PixelDistribution, normal_kl, normal_log_density, reparameterised
-from jaxgen.ops.pixel_blocks import folded, unfolded
+from jaxgen.ops.pixel_blocks import folded
 from jaxgen.types import Key, Params
 
 
@@ -60,7 +60,7 @@ class BottomUp(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        _check(self.inner, self.grid_blocks)
+        check_blocks(self.inner, self.grid_blocks)
         super().__post_init__()
 
     @nn.compact
@@ -99,7 +99,7 @@ class TopDown(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        _check(self.inner, self.grid_blocks)
+        check_blocks(self.inner, self.grid_blocks)
         if self.latent < 1 or self.patch < 1:
             raise UserError(f"decoder.latent is {self.latent} and decoder.patch {self.patch}; give at least 1 of each")
         super().__post_init__()
@@ -124,7 +124,7 @@ class TopDown(nn.Module):
             x = x + Conditioned(self.width, name="condition")(condition).astype(x.dtype)[:, None, None]
         found, how = [], (self.inner, self.latent, sum(self.grid_blocks) ** -0.5, self.precision)
         for grid, blocks in enumerate(self.grid_blocks):
-            x = _doubled(x) if grid else x
+            x = doubled(x) if grid else x
             seen = None if features is None else features[grid]
             for number in range(blocks):
                 own = jax.vmap(lambda key, place=len(found): jax.random.fold_in(key, place))(keys)
@@ -133,27 +133,13 @@ class TopDown(nn.Module):
                 found.append(more)
         log_q, log_p, kl, means = zip(*found, strict=True)
         layers = (jnp.stack(each) for each in (log_q, log_p, kl))
-        return Inferred(self._likelihood(x), *layers, jnp.concatenate(means, axis=-1))
-
-    def _likelihood(self, x: jax.Array) -> PixelDistribution:
-        numbers, channels = self.likelihood.numbers(self.levels), self.image[2]
-        init = nn.initializers.variance_scaling(0.1, "fan_in", "normal")
-        layer = self.precision.output(self.patch**2 * channels * numbers, kernel_init=init, name="likelihood")
-        x = unfolded(layer(nn.gelu(x)), self.patch)
-        return self.likelihood.of(x.reshape(len(x), *self.image, numbers), self.levels)
+        how = self.likelihood, nn.gelu(x), self.image, self.levels, self.patch, self.precision
+        return Inferred(likelihood_of_squares(*how), *layers, jnp.concatenate(means, axis=-1))
 
     @nn.nowrap
     def grid(self, number: int) -> tuple[int, int]:
         """Height and width of a grid; UserError where pictures cannot be cut so."""
-        unit = self.patch * 2 ** (len(self.grid_blocks) - 1)
-        if any(side % unit for side in self.image[:2]):
-            raise UserError(
-                f"a TopDown of {len(self.grid_blocks)} grids and patch {self.patch} makes pictures whose sides are "
-                f"multiples of {unit}, and these are {self.image[0]}x{self.image[1]}; set decoder.grid_blocks and "
-                "encoder.grid_blocks to fewer, or another decoder.patch"
-            )
-        height, width = (side // unit * 2**number for side in self.image[:2])
-        return height, width
+        return grid_of(self, number)
 
 
 class TopDownBlock(nn.Module):
@@ -237,19 +223,33 @@ class Hierarchy:
         return self.decoder.apply({"params": params["decoder"]}, None, condition, keys, temperature).likelihood
 
 
+def grid_of(decoder: nn.Module, number: int) -> tuple[int, int]:
+    """Height and width of a decoder's grid, counted from the coarsest; UserError where pictures cannot be cut so."""
+    grids, patch, image = len(decoder.grid_blocks), decoder.patch, decoder.image
+    unit = patch * 2 ** (grids - 1)
+    if any(side % unit for side in image[:2]):
+        raise UserError(
+            f"a {type(decoder).__name__} of {grids} grids and patch {patch} makes pictures whose sides are multiples "
+            f"of {unit}, and these are {image[0]}x{image[1]}; set decoder.grid_blocks and encoder.grid_blocks to "
+            "fewer, or another decoder.patch"
+        )
+    height, width = (side // unit * 2**number for side in image[:2])
+    return height, width
+
+
 def _normal(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and log standard deviation in float32, each half of the channels."""
     mean, log_std = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     return mean, bounded_log_std(log_std)
 
 
-def _doubled(x: jax.Array) -> jax.Array:
+def doubled(x: jax.Array) -> jax.Array:
     """[B, h, w, C] with its sides doubled by repeating cells."""
     size, height, width, channels = x.shape
     repeated = jnp.broadcast_to(x[:, :, None, :, None], (size, height, 2, width, 2, channels))
     return repeated.reshape(size, 2 * height, 2 * width, channels)
 
 
-def _check(inner: int, blocks: tuple[int, ...]) -> None:
+def check_blocks(inner: int, blocks: tuple[int, ...]) -> None:
     if inner < 1 or not blocks or min(blocks) < 1:
         raise UserError(f"inner is {inner} and grid_blocks {blocks}; give at least 1, and 1 or more of each grid")
