@@ -14,12 +14,12 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
-from jaxgen.families.vae.collapse import warning_of
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.latents import Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.objectives import EvidenceBound, Objective
+from jaxgen.families.vae.posterior_collapse import warning_of
 from jaxgen.families.vae.top_down import BottomUp, TopDown
 from jaxgen.nn.conditions import (
     Condition,

@@ -9,7 +9,7 @@ import pytest
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
-from jaxgen.families.vae.collapse import warning_of
+from jaxgen.families.vae.posterior_collapse import warning_of
 from jaxgen.running.train_run import train_run
 
 LAYERS = {"kl_nats_per_example": 9.0, "kl_nats_layer_0": 5.0, "kl_nats_layer_1": 4.0}
