@@ -198,6 +198,7 @@ def test_a_run_is_sampled_scored_and_evaluated_with_the_first_stage_as_it_ended(
     assert told["log_prob_nats"] == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_tuned_toward_a_reward_code_by_code_and_its_part_stays(first, whole, tmp_path):
     tuning = ScoreFunction(ClassProbability(target=3), group=4)
     how = {"start": Start(str(whole)), "rewards": tuning, "optimisers": {"policy": AdamW(1e-2)}}
