@@ -24,10 +24,10 @@ from jaxgen.training.schedules import Cosine
 
 def experiment() -> Experiment:
     network = Transformer(
-        width=192,
-        blocks=6,
-        heads=6,
-        hidden=512,
+        width=128,
+        blocks=5,
+        heads=4,
+        hidden=384,
         token_shifts=(1, 2, 7, 8, 9),  # two codes before, and three above in a grid 8 wide
         dropout=0.1,
     )
