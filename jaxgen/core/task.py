@@ -330,6 +330,15 @@ class Inferring(Protocol):
 
 
 @runtime_checkable
+class Completing(Protocol):
+    """A family, no Gradual one, whose samples can keep to pictures that are given."""
+
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """As `sample`: an output for each picture of request["made"], near to all of it, or to what is "known" of it.
+        """
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """A task's field `sampler`: how samples are drawn, which is not learned and may be changed after training.
 

@@ -38,6 +38,7 @@ from jaxgen.nn.conditions import (
     check_any_kind,
     check_conditions,
     check_fraction,
+    check_given,
     condition_of,
     gives_sentence,
     hidden_rows,
@@ -248,9 +249,7 @@ class Diffusion:
         row, begun, denoise = request["row"], request.get("made"), self.guided(variables, request)
         high, start = self.sigma_max, jnp.float32(0.0)
         if begun is not None:
-            if self.spec.given and not (request.get("given") or self.condition_dropout):
-                names = " and ".join(name for name, _ in self.spec.given)
-                raise UserError(f"this run was never trained to draw without {names}; give one or more with --given")
+            check_given(self.spec, request, self.condition_dropout)
             start = to_unit(begun["value"], self.levels)
             if "known" in begun:  # what is filled in begins as noise alone, whatever start_noise is
                 denoise, start = holding(denoise, start, begun["known"])

@@ -28,12 +28,13 @@ from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.inversion import inverted
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
-from jaxgen.nn.conditions import check_conditions, condition_of, gives_sentence, with_drawn
+from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
 _BETWEEN, _AUGMENT = 3, 4  # folded into a turn's key: the places between reals and fakes; how both are changed
+_STARTS = 8  # of the search for a picture's latent, of which the best end is taken
 _FRESH = 16  # samples that a picture is compared with
 
 
@@ -173,15 +174,26 @@ class Gan:
 
     def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
         """The latent of the nearest picture of the generator, by gradient descent (inversion.py)."""
-        batch = with_drawn(self.spec, batch, jax.random.key(0))
-        condition, shape = condition_of(self.spec, batch), (self.generator.latent,)
-        network = {"params": variables.params["generator"]}
+        return (self._inverted(variables.params, with_drawn(self.spec, batch, jax.random.key(0)), key, _STARTS),)
 
-        def made(latent: jax.Array, starts: int) -> jax.Array:
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures of the generator near to those of the request, each from one start of its own (inversion.py)."""
+        check_given(self.spec, request, 0.0)
+        begun, latent = request["made"], self._inverted(variables.params, request, key, 1)
+        picture = to_levels(self._mapped(variables.params, request, latent), self.levels)
+        if "known" in begun:
+            picture = jnp.where(begun["known"][..., None], begun["value"], picture)
+        return {"given": dict(request.get("given", {})), "made": {"value": picture}}
+
+    def _inverted(self, params: Params, batch: Batch, key: Key, starts: int) -> jax.Array:
+        condition, begun = condition_of(self.spec, batch), batch["made"]
+
+        def made(latent: jax.Array) -> jax.Array:
             each = jax.tree.map(lambda leaf: jnp.repeat(leaf, starts, axis=0), condition)
-            return self.generator.apply(network, latent, each)
+            return self.generator.apply({"params": params["generator"]}, latent, each)
 
-        return (inverted(made, to_unit(batch["made"]["value"], self.levels), shape, key, batch["row"]),)
+        target = to_unit(begun["value"], self.levels)
+        return inverted(made, target, begun.get("known"), starts, (self.generator.latent,), key, batch["row"])
 
     def _pair(self, params: Params, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
         """The batch's pictures and as many fakes of the same classes, as D sees them: levels in [-1, 1] and noise."""

@@ -15,6 +15,7 @@ from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
 from jaxgen.families.vae.collapse import warning_of
+from jaxgen.families.vae.completion import completed
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.latents import Inferred, Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
@@ -25,6 +26,7 @@ from jaxgen.nn.conditions import (
     Condition,
     check_conditions,
     check_fraction,
+    check_given,
     condition_of,
     gives_sentence,
     hidden_rows,
@@ -241,12 +243,31 @@ class Vae:
     def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
         """The mean pictures, rounded to levels."""
         request = self._whole(request, jax.random.key(0))
-        mean = self._decoded(variables.params, request, noise).levels_mean(self.levels)
-        return {"given": dict(request.get("given", {})), "made": {"value": jnp.round(mean).astype(jnp.uint8)}}
+        return self._shown(request, self._decoded(variables.params, request, noise).levels_mean(self.levels))
 
     def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
         """That of the posterior sample which `reconstruct` takes under this key."""
         return self._posterior(variables.params, self._whole(batch, jax.random.key(0)), key).noise
+
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Mean pictures of samples of the posterior; where a part alone is known, of that of all of it (completion.py).
+        """
+        check_given(self.spec, request, self.condition_dropout)
+        params, begun, (start_key, chain_key) = variables.params, request["made"], jax.random.split(key)
+
+        def reconstruct(x: jax.Array, key: Key) -> PixelDistribution:
+            return self._posterior(params, {**request, "made": {"value": x}}, key).likelihood
+
+        if "known" in begun:
+            start = self.draw(variables, request, start_key)["made"]["value"]
+            how = begun["value"], begun["known"], self.levels, chain_key, request["row"]
+            mean = completed(reconstruct, start, *how)
+        else:
+            mean = reconstruct(begun["value"], chain_key).levels_mean(self.levels)
+        return self._shown(request, mean)
+
+    def _shown(self, request: Batch, mean: jax.Array) -> Batch:
+        return {"given": dict(request.get("given", {})), "made": {"value": jnp.round(mean).astype(jnp.uint8)}}
 
     def _posterior(self, params: Params, batch: Batch, key: Key) -> Inferred:
         condition = condition_of(self.spec, batch)
