@@ -102,9 +102,9 @@ def with_attribute(
 ) -> Edit:
     """Each row's noise plus each strength times the mean difference between the noise of two sets of examples.
 
-    Of the last strength `recognised_as_attribute` is the share that the data's classifier takes for the commonest class
-    of `having`, and `nearest_to_own` the share of outputs that are nearer to their own input's unedited output than to
-    any other's: what of an input is kept.
+    At each strength, 0 first, `recognised_as_attribute` is the share that the data's classifier takes for the commonest
+    class of `having`; `rest_kept` the share of outputs that, less the mean change of all, are nearer to their own
+    input's unedited output than to any other's.
     """
     noise, count = editor.noise(request), len(request["row"])
     means = [[level.mean(axis=0) for level in editor.noise(examples)] for examples in (having, lacking)]
@@ -116,34 +116,29 @@ def with_attribute(
     samples = editor.decode(request, moved, rows)
     pixels = _table(editor, samples, count)
     figures = {"inputs": count, "with": len(having["row"]), "without": len(lacking["row"])}
-    figures |= _kept_class(editor, request, samples, 1 + len(strengths), "recognised_as_input_at_each")
-    figures["nearest_to_own"] = _nearest_to_own(pixels[:, 0], pixels[:, -1])
+    figures["strengths"] = [0.0, *strengths]
+    figures["rest_kept"] = [_kept(pixels[:, 0], pixels[:, place]) for place in range(pixels.shape[1])]
     target, seen = editor.recognised(having), editor.recognised(samples)
     if target is not None:
-        figures["recognised_as_attribute"] = float(
-            (seen.reshape(count, -1)[:, -1] == np.bincount(target).argmax()).mean()
-        )
-    shown = np.concatenate([editor.pixels(request)[:, None], pixels[:, 1:]], axis=1) if "made" in request else pixels
-    return Edit(shown[:_SHOWN], ["input" if "made" in request else "0", *_heads(strengths)], figures)
+        of_target = seen.reshape(count, -1) == np.bincount(target).argmax()
+        figures["recognised_as_attribute"] = of_target.mean(axis=0).tolist()
+    shown = np.concatenate([editor.pixels(request)[:, None], pixels], axis=1)
+    return Edit(shown[:_SHOWN], ["input", *_heads([0.0, *strengths])], figures)
 
 
-def _kept_class(
-    editor: LatentEditor, request: Batch, samples: Batch, each: int, name: str = "recognised_as_input"
-) -> dict[str, float | list[float]]:
-    """The share of `each` outputs of every input that the data's classifier takes for the class of their input.
-
-    `name` ending in at_each: of every column by itself.
-    """
+def _kept_class(editor: LatentEditor, request: Batch, samples: Batch, each: int) -> dict[str, float]:
+    """The share of `each` outputs of every input that the data's classifier takes for what it takes their input for."""
     seen = editor.recognised(samples)
-    if seen is None or "made" not in request:
+    if seen is None:
         return {}
-    same = seen.reshape(-1, each) == editor.recognised(request)[:, None]
-    return {name: same.mean(axis=0).tolist() if name.endswith("at_each") else float(same.mean())}
+    return {"recognised_as_input": float((seen.reshape(-1, each) == editor.recognised(request)[:, None]).mean())}
 
 
-def _nearest_to_own(before: np.ndarray, after: np.ndarray) -> float:
-    """The share of `after` [N, ...] that are nearer to their own `before` than to another's, as squared error."""
+def _kept(before: np.ndarray, after: np.ndarray) -> float:
+    """The share of `after` [N, ...], less their mean change, that are nearest to their own `before` in squared error.
+    """
     first, second = (one.reshape(len(one), -1).astype(np.float64) for one in (before, after))
+    first, second = (one - one.mean(axis=0) for one in (first, second))
     distance = (second**2).sum(axis=1)[:, None] + (first**2).sum(axis=1) - 2 * second @ first.T
     return float((distance.argmin(axis=1) == np.arange(len(first))).mean())
 

@@ -21,7 +21,8 @@ def test_a_linear_gaussian_picture_is_completed_by_its_conditional_distribution(
     task, variables, _ = linear(layers, 0.0)
     count, off, (mean, covariance) = 8000, 0.9, moments(layers)
     row = jnp.arange(count)
-    picture = jnp.broadcast_to(127.5 * jnp.float32(mean + [1 + off, 1, 1]), (count, 3)).reshape(count, 1, 3, 1)
+    levels = 127.5 * jnp.float32(mean + np.array([1 + off, 1, 1]))
+    picture = jnp.broadcast_to(levels, (count, 3)).reshape(count, 1, 3, 1)
     known = jnp.broadcast_to(jnp.array([True, False, False]), (count, 1, 3))
 
     def reconstruct(x, key):
