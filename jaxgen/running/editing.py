@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.core.task import Completing, Inferring, LatentSpace
 from jaxgen.errors import UserError
-from jaxgen.modalities.presents import InUnits, Recognises, counted_rows
+from jaxgen.modalities.presents import InUnits, Recognises
 from jaxgen.running.bounded import Sampling, never
 from jaxgen.running.trained import Trained
 from jaxgen.types import Batch
@@ -73,6 +73,6 @@ class LatentEditor:
         return np.asarray(self.presentation.results(examples))
 
     def recognised(self, examples: Batch) -> np.ndarray | None:
-        """[N] the class of each by the net that ships for the data; None where none does."""
+        """[N] the class of each by the net that ships for the data; None where none does, or a part is unknown."""
         made = self.presentation.made
-        return made.recognised(examples["made"]) if isinstance(made, Recognises) and counted_rows(examples) else None
+        return made.recognised(examples["made"]) if isinstance(made, Recognises) else None

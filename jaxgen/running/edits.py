@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from jaxgen.core.interpolation import spherical
 from jaxgen.errors import UserError
-from jaxgen.ops.interpolation import spherical
 from jaxgen.running.editing import LatentEditor, Noise
 from jaxgen.types import Batch
 
@@ -119,7 +119,7 @@ def with_attribute(
     figures["strengths"] = [0.0, *strengths]
     figures["rest_kept"] = [_kept(pixels[:, 0], pixels[:, place]) for place in range(pixels.shape[1])]
     target, seen = editor.recognised(having), editor.recognised(samples)
-    if target is not None:
+    if target is not None and seen is not None:
         of_target = seen.reshape(count, -1) == np.bincount(target).argmax()
         figures["recognised_as_attribute"] = of_target.mean(axis=0).tolist()
     shown = np.concatenate([editor.pixels(request)[:, None], pixels], axis=1)
@@ -128,10 +128,10 @@ def with_attribute(
 
 def _kept_class(editor: LatentEditor, request: Batch, samples: Batch, each: int) -> dict[str, float]:
     """The share of `each` outputs of every input that the data's classifier takes for what it takes their input for."""
-    seen = editor.recognised(samples)
-    if seen is None:
+    own, seen = editor.recognised(request), editor.recognised(samples)
+    if own is None:
         return {}
-    return {"recognised_as_input": float((seen.reshape(-1, each) == editor.recognised(request)[:, None]).mean())}
+    return {"recognised_as_input": float((seen.reshape(-1, each) == own[:, None]).mean())}
 
 
 def _kept(before: np.ndarray, after: np.ndarray) -> float:

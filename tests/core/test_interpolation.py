@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.ops.interpolation import spherical
+from jaxgen.core.interpolation import spherical
 
 
 def test_angles_are_in_proportion_and_lengths_stay():
