@@ -82,7 +82,7 @@ def test_an_interpolation_begins_and_ends_at_the_reconstructions_and_lower_tempe
 
 
 def test_outputs_of_one_input_differ_less_than_inputs_do_and_keep_the_class(free, tmp_path, capsys):
-    """Of 200 held-out pictures, by the frozen net that ships; the limits are far from what so short a training gives."""
+    """Of 200 held-out pictures, by the frozen net; the limits are far from what so short a training gives."""
     assert edit(str(free), None, [], None, Asked("outputs", [], [], count=4), str(tmp_path / "o.png")) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["inputs"] == 200 and figures["outputs_of_each"] == 4 and figures["edit"] == "outputs"
