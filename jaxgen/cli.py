@@ -156,6 +156,14 @@ def _restore(options) -> int:
     return restore(*run, options.photograph, options.out, told, options.count, options.seed)
 
 
+def _edit(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.edit import Asked, edit
+
+    run = options.workdir, options.config, options.set, options.checkpoint
+    return edit(*run, Asked(*(getattr(options, field) for field in Asked._fields)), options.out)
+
+
 def _report(options) -> int:
     _set_up_jax()
     from jaxgen.commands.report import report
@@ -212,7 +220,8 @@ def _parser():
         metavar="WORD_OR_FILE",
         help="what to make samples for: class names or numbers, prompts, sentences (a file's lines), files; - is stdin",
     )
-    begin = "pictures that samples begin from; transparent pixels are filled in, others need task.sampler.start_noise"
+    begin = "pictures that samples begin from, whose transparent pixels are filled in; diffusion makes others of whole "
+    begin += "ones under task.sampler.start_noise, a VAE by its posterior, a GAN the nearest that it can"
     verb.add_argument("--begin", nargs="+", default=[], metavar="FILE", help=begin)
     verb.add_argument("--count", type=int, help="how many for each given (1), or in all without any (80)")
     where = "where to write them (RUN/samples/sample.png, .gif or .wav; texts: stdout); a .gif of pictures: their steps"
@@ -242,6 +251,7 @@ def _parser():
     verb.add_argument("--out", metavar="FILE.csv", help=where)
 
     _add_restore(verbs)
+    _add_edit(verbs)
 
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
@@ -279,6 +289,33 @@ def _add_restore(verbs) -> None:
     calls = "calls of the network for each (%(default)s)"
     verb.add_argument("--evaluations", type=int, default=25, metavar="N", help=calls)
     verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same restoration (%(default)s)")
+
+
+def _add_edit(verbs) -> None:
+    verb = _verb(verbs, "edit", _edit, "pictures changed in the latent space of a GAN, a VAE or a diffusion model")
+    kinds = ("outputs", "interpolate", "attribute", "mix", "temperature")
+    purpose = "outputs for one input and where they differ; from one picture to the next; an attribute added; coarse "
+    purpose += "latent levels of one with the fine ones of another; the noise of samples scaled"
+    verb.add_argument("kind", choices=kinds, metavar="KIND", help=f"{', '.join(kinds)}: {purpose}")
+    pictures = "your pictures (samples are edited; outputs and attribute: held-out pictures of the run's data)"
+    verb.add_argument("pictures", nargs="*", default=[], metavar="PICTURE", help=pictures)
+    _add_run(verb)
+    _add_checkpoint(verb)
+    given = "the class or prompt of all pictures and samples, or one for each"
+    verb.add_argument("--given", nargs="+", default=[], metavar="WORD", help=given)
+    verb.add_argument("--count", type=int, help="samples to edit (4); outputs: how many for each picture (16)")
+    frames = "interpolate: pictures from one to the next, both included (%(default)s)"
+    verb.add_argument("--frames", type=int, default=9, metavar="N", help=frames)
+    values = "attribute: strengths, 1 is the difference of the examples; temperature: the scales"
+    verb.add_argument("--values", type=float, nargs="+", default=[], metavar="X", help=values)
+    having = "attribute: pictures that have it, or classes or words of captions of the run's training data"
+    verb.add_argument("--with", dest="having", nargs="+", default=[], metavar="WORD_OR_FILE", help=having)
+    lacking = "attribute: the same of those that lack it (all that have no word of --with)"
+    verb.add_argument("--without", dest="lacking", nargs="+", default=[], metavar="WORD_OR_FILE", help=lacking)
+    verb.add_argument("--coarse", type=int, metavar="N", help="mix: levels that count as coarse (half of them)")
+    where = "where to write it: a table of pictures, an animation or a page with both (RUN/edits/KIND.png)"
+    verb.add_argument("--out", metavar="FILE.png|.gif|.html", help=where)
+    verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same edit (%(default)s)")
 
 
 def _verb(verbs, name: str, action, purpose: str):

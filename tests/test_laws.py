@@ -109,7 +109,8 @@ NAMES = {"image", "label", "tokens", "wave", "clip", "source", "caption", "class
 OF_TOKENS = {"mask", "segment", "bytes"}  # beside "value"; a task that reads tokens may look at them
 READERS = ("ctc_task", "language_model", "text_windows", "token_likelihood", "sequence_to_sequence")
 READ_TOKENS = {f"families/{name}.py" for name in READERS}
-BEGINNING = READ_TOKENS | {"families/diffusion/task.py"}  # from what of a request's "made" is "known"
+# from what of a request's "made" is "known"
+BEGINNING = READ_TOKENS | {f"families/{name}/task.py" for name in ("diffusion", "gan", "vae")}
 
 
 def named(node: ast.AST) -> set[str]:

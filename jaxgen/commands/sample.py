@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from jaxgen.atomic_write import write_whole
-from jaxgen.core.task import Attending, Gradual
+from jaxgen.core.task import Attending, Completing, Gradual
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
 from jaxgen.output_files import check_output
@@ -64,7 +64,8 @@ def sample(
     steps = animated and isinstance(task, Gradual) and presentation.shows_states
     try:
         with Stop("after these samples") as stop:
-            sampling = Sampling(trained.assembly, task.states if steps else None)
+            how = task.complete if begun and isinstance(task, Completing) else None
+            sampling = Sampling(trained.assembly, task.states if steps else how)
             samples = samples_of(trained, sampling, given, count, seed, stop, begun)
     except Stopped:
         say("stopped; nothing was written")

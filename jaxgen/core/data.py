@@ -134,6 +134,14 @@ class Named(Protocol):
         """The names of the classes of each given label, by the name of what is given."""
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """Data that may know more of their examples than they give."""
+
+    def labelled(self) -> "Data":
+        """The same examples in the same order, with all that is known of them given."""
+
+
 class Codec(Protocol):
     """Text to tokens and back."""
 

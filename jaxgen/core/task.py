@@ -300,6 +300,45 @@ class Reparameterised(Protocol):
 
 
 @runtime_checkable
+class LatentSpace(Protocol):
+    """A family that makes an example of standard normal numbers: what interpolation, mixing and sliders need."""
+
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        """Standard normal numbers [B, ...] for the rows [B], an array a level, the coarsest level first.
+
+        Those that `sample` draws for these rows under this key.
+        """
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        """{"given", "made"}: the one picture (uint8 levels) of this noise, under what is given and the sampler's knobs.
+
+        Of a family that draws pixels as well, the mean. Whatever else `sample` draws, a class that is not given among
+        them, is drawn by the row from a constant key.
+        """
+
+
+@runtime_checkable
+class Inferring(Protocol):
+    """A family that finds the noise from which a given example would be made."""
+
+    def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
+        """Noise as `decode` takes it where its sampler's temperature or truncation is 1: `decode` of it is close to
+        batch["made"].
+
+        Drawn for each row from the posterior, as far as the family has one.
+        """
+
+
+@runtime_checkable
+class Completing(Protocol):
+    """A family, no Gradual one, whose samples can keep to pictures that are given."""
+
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """As `sample`: an output for each picture of request["made"], near to all of it, or to what is "known" of it.
+        """
+
+
+@runtime_checkable
 class Sampler(Protocol):
     """A task's field `sampler`: how samples are drawn, which is not learned and may be changed after training.
 

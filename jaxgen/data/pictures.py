@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -101,6 +101,9 @@ class Pictures:
     def spec(self) -> Spec:
         spec = two_levels(self._own_spec, self.name) if self.binarise else self._own_spec
         return spec if self.given else Spec(spec.made)
+
+    def labelled(self) -> "Pictures":
+        return replace(self, given=True)
 
     @property
     def _own_spec(self) -> Spec:

@@ -72,8 +72,9 @@ class ImagePresents:
         return [f"picture {number}" for number in range(1, len(arrays["value"]) + 1)]
 
     def units(self, arrays: Arrays) -> np.ndarray:
-        """Pixels [N, H, W, C] uint8."""
-        return levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
+        """Pixels [N, H, W, C] uint8; grey where a picture is not known."""
+        pixels = levels_to_pixels(np.asarray(arrays["value"]), self.image.levels)
+        return pixels if "known" not in arrays else np.where(arrays["known"][..., None], pixels, np.uint8(128))
 
     def show(self, arrays: Arrays, captions: Sequence[str] | None) -> Artefact:
         """A PNG: a column for each thing given, its caption above, where they come round in turn; else a square.
@@ -113,6 +114,10 @@ class ImagePresents:
     @property
     def _net(self) -> FeatureNet | None:
         return load(self.meaning.data, self.image.shape, self.image.levels)
+
+    def recognised(self, arrays: Arrays) -> np.ndarray | None:
+        net = None if "known" in arrays else self._net
+        return None if net is None else net.probabilities(np.asarray(arrays["value"])).argmax(axis=1)
 
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         if self._stacked is not None:

@@ -204,6 +204,14 @@ class Presentation:
         frames = np.concatenate([value, np.repeat(value[:, -1:], _LAST_FRAMES, axis=1)], axis=1)
         return ClipPresents(clip, self.made.meaning).show({"value": frames}, self._captions(samples))
 
+    def animation(self, pixels: np.ndarray) -> Artefact:
+        """An animated GIF of pictures [N, T, H, W, C] uint8, a frame each T."""
+        return ClipPresents(Clip(*pixels.shape[1:], 256), self.made.meaning).show({"value": pixels}, None)
+
+    def captions(self, examples: Batch) -> list[str]:
+        """What was given for each, in words; nothing where nothing was."""
+        return self._captions(examples) or [""] * counted_rows(examples)
+
     def lines(self, samples: Batch) -> list[str] | None:
         """Samples a line each, without what was given; None where they are none that can be written so."""
         return self.made.lines(samples["made"]) if isinstance(self.made, OnePerLine) else None

@@ -103,6 +103,15 @@ class Spoils(Protocol):
 
 
 @runtime_checkable
+class Recognises(Protocol):
+    """A modality for some of whose data sets a frozen classifier ships."""
+
+    def recognised(self, arrays: Arrays) -> np.ndarray | None:
+        """[N] the likeliest class of each example; None where no classifier ships for the data, or a part is unknown.
+        """
+
+
+@runtime_checkable
 class OnePerLine(Protocol):
     """A modality whose samples can be written a line each."""
 

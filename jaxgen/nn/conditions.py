@@ -190,6 +190,13 @@ def check_any_kind(spec: Spec, fraction: float) -> None:
         )
 
 
+def check_given(spec: Spec, request: Batch, fraction: float) -> None:
+    """UserError where a request for outputs of pictures gives nothing, and no model was trained to do without."""
+    if spec.given and not (request.get("given") or fraction):
+        names = " and ".join(name for name, _ in spec.given)
+        raise UserError(f"this run was never trained to draw without {names}; give one or more with --given")
+
+
 def with_drawn(spec: Spec, request: Batch, key: Key) -> dict[str, Any]:
     """The request with classes drawn evenly, a row its own, for each label that it does not give.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from jaxgen.core.task import Gradual
+from jaxgen.core.task import Completing, Gradual
 from jaxgen.errors import UserError
 from jaxgen.running.bounded import Sampling
 from jaxgen.running.trained import Trained
@@ -28,7 +28,7 @@ def samples_of(
     """
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
-    if begun and not isinstance(trained.assembly.task, Gradual):
+    if begun and not isinstance(trained.assembly.task, Gradual | Completing):
         kind = type(trained.assembly.task).__name__
         raise UserError(f"--begin: a {kind} makes its samples from nothing else; leave it out")
     request = trained.assembly.presentation.request(given, count, begun)

@@ -138,6 +138,12 @@ class ConsistencyModel:
         """Pictures [B, H, W, C] by the sampler; what is not given is of any kind."""
         return self.model.sample(variables, request, key)
 
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        return self.model.draw_noise(row, key)
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        return self.model.decode(variables, request, noise)
+
     def states(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """As `sample`, with all points on the way [B, T, H, W, C]."""
         return self.model.states(variables, request, key)

@@ -168,7 +168,14 @@ class MeanFlow:
 
     def sample(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """Pictures [B, H, W, C] by the sampler; what is not given is of any kind."""
-        x = self._pictures(variables, request, key)
+        return self.decode(variables, request, self.draw_noise(request["row"], key))
+
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        """Where the flow starts, one array of a picture's shape."""
+        return (normal(key, row, self.spec.made.shape),)
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        x = self._pictures(variables, request, noise)
         return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.spec.made.levels)}}
 
     def draw(self, variables: Variables, request: Batch, key: Key) -> Batch:
@@ -178,19 +185,19 @@ class MeanFlow:
         """
         if not self.condition_dropout:
             request = with_drawn(self.spec, request, jax.random.fold_in(key, 1))
-        levels = straight_through(self._pictures(variables, request, key), self.spec.made.levels)
+        pictures = self._pictures(variables, request, self.draw_noise(request["row"], key))
+        levels = straight_through(pictures, self.spec.made.levels)
         return {"given": dict(request.get("given", {})), "made": {"value": levels}}
 
-    def _pictures(self, variables: Variables, request: Batch, key: Key) -> jax.Array:
+    def _pictures(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> jax.Array:
         """[B, H, W, C] in about [-1, 1]."""
-        row, condition = request["row"], condition_of(self.spec, request)
-        steps = self.sampler.steps
+        condition, steps = condition_of(self.spec, request), self.sampler.steps
 
         def step(z: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
             t = jnp.full(len(z), 1 - number / steps, jnp.float32)
             return z - self.velocity(variables.params, z, t - 1 / steps, t, condition) / steps, None
 
-        return jax.lax.scan(step, normal(key, row, self.spec.made.shape), jnp.arange(steps))[0]
+        return jax.lax.scan(step, noise[0], jnp.arange(steps))[0]
 
 
 def forward_derivative(

@@ -103,6 +103,11 @@ def heun(sigmas: jax.Array) -> Table:
     return _heun(sigmas, sigmas, None)
 
 
+def ascending(sigmas: jax.Array) -> Table:
+    """Heun's method along the flow the other way, from the first of `sigmas`, the smallest, to the last."""
+    return Table(*(None if column is None else column[:-1] for column in heun(sigmas)))  # no step to 0
+
+
 def consistency(sigmas: jax.Array) -> Table:
     """Multistep consistency sampling (algorithm 1, arXiv 2303.01469), with its ε at 0: clean, noisy again, clean."""
     zeros = jnp.zeros_like(sigmas)

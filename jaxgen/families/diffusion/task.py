@@ -23,13 +23,22 @@ from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.picture_samplers import AnySampler, Heun, check_levels
 from jaxgen.families.diffusion.process import Prediction, Process, VarianceExploding
 from jaxgen.families.diffusion.restoration.restoring import Prior, restoration_of
-from jaxgen.families.diffusion.samplers import Denoise, ancestral, ancestral_log_prob, followed, holding
+from jaxgen.families.diffusion.samplers import (
+    Denoise,
+    ancestral,
+    ancestral_log_prob,
+    ascending,
+    follow,
+    followed,
+    holding,
+)
 from jaxgen.families.diffusion.training_noise import EDMWeight, LogNormal, PredictionWeight, TrainingNoise, Weighting
 from jaxgen.families.diffusion.unet import UNet
 from jaxgen.nn.conditions import (
     check_any_kind,
     check_conditions,
     check_fraction,
+    check_given,
     condition_of,
     gives_sentence,
     hidden_rows,
@@ -39,6 +48,7 @@ from jaxgen.ops.noise import schedule
 from jaxgen.ops.rows import normal, row_keys
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
+_INFER_STEPS = 64  # noise levels from a picture to its noise
 _NO_ROW = 0xFFFFFFFF  # a key folded with it is that of no row
 
 
@@ -195,31 +205,51 @@ class Diffusion:
         request["made"] begins from pictures: what of them is "known" is kept (the replacement method, arXiv 2011.13456,
         section 5), without a mask nothing is (SDEdit, arXiv 2108.01073). The sampler's `start_noise` is what they get.
         """
-        x = self.pictures(variables, request, key)
-        return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.levels)}}
+        return self._shown(request, self.pictures(variables, request, key))
 
     def pictures(self, variables: Variables, request: Batch, key: Key) -> jax.Array:
         """[B, H, W, C] in about [-1, 1]: those of `sample` before they are rounded to levels."""
-        return self._followed(variables, request, key)[0]
+        return self._followed(variables, request, self.draw_noise(request["row"], key), key)[0]
+
+    def _shown(self, request: Batch, x: jax.Array) -> Batch:
+        return {"given": dict(request.get("given", {})), "made": {"value": to_levels(x, self.levels)}}
+
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        """What sampling starts from, one array of a picture's shape."""
+        return (normal(key, row, self.spec.made.shape),)
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        request = {name: part for name, part in request.items() if name != "made"}  # it begins from noise alone
+        return self._shown(request, self._followed(variables, request, noise, jax.random.key(0))[0])
+
+    def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
+        """Where the probability flow, under what is given and the guidance, leads from the picture to sigma_max.
+
+        The picture gets noise of sigma_min by `key`, as the flow's smallest.
+        """
+        clean = to_unit(batch["made"]["value"], self.levels)
+        x = clean + self.sigma_min * normal(key, batch["row"], clean.shape[1:])
+        table = ascending(schedule(_INFER_STEPS, self.sigma_min, self.sigma_max)[::-1])
+        ends = follow(self.guided(variables, batch), x, table, key, batch["row"])
+        return (ends / self.sigma_max,)
 
     def states(self, variables: Variables, request: Batch, key: Key) -> Batch:
         """As `sample`, but all points on the way to each picture [B, T, H, W, C], the picture last.
 
         Each is scaled to the variance of a picture: x / √(1 + σ²).
         """
-        x, points, sigmas = self._followed(variables, request, key)
+        x, points, sigmas = self._followed(variables, request, self.draw_noise(request["row"], key), key)
         scaled = points * jax.lax.rsqrt(1 + sigmas**2)[:, None, None, None, None]
-        whole = jnp.moveaxis(jnp.concatenate([scaled, x[None]]), 0, 1)
-        return {"given": dict(request.get("given", {})), "made": {"value": to_levels(whole, self.levels)}}
+        return self._shown(request, jnp.moveaxis(jnp.concatenate([scaled, x[None]]), 0, 1))
 
-    def _followed(self, variables: Variables, request: Batch, key: Key) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def _followed(
+        self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...], key: Key
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The pictures, the points [T, B, H, W, C] at which D is evaluated on the way to them, and their noise [T]."""
         row, begun, denoise = request["row"], request.get("made"), self.guided(variables, request)
         high, start = self.sigma_max, jnp.float32(0.0)
         if begun is not None:
-            if self.spec.given and not (request.get("given") or self.condition_dropout):
-                names = " and ".join(name for name, _ in self.spec.given)
-                raise UserError(f"this run was never trained to draw without {names}; give one or more with --given")
+            check_given(self.spec, request, self.condition_dropout)
             start = to_unit(begun["value"], self.levels)
             if "known" in begun:  # what is filled in begins as noise alone, whatever start_noise is
                 denoise, start = holding(denoise, start, begun["known"])
@@ -230,7 +260,7 @@ class Diffusion:
                 )
             else:
                 high = min(self.sampler.start_noise, high)
-        start = start + high * normal(key, row, self.spec.made.shape)
+        start = start + high * noise[0]
         sigmas = self.sampler.sigmas(self.process, self.sigma_min, high)
         table = self.sampler.table(sigmas, knobs_of(self.sampler, request))
         return *followed(denoise, start, table, jax.random.fold_in(key, _NO_ROW), row), table.sigma

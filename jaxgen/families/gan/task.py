@@ -26,13 +26,15 @@ from jaxgen.families.gan.adversarial import (
 from jaxgen.families.gan.calibration import OutputSums
 from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
+from jaxgen.families.gan.inversion import inverted
 from jaxgen.families.gan.network import Discriminator, Generator, resolutions
-from jaxgen.nn.conditions import check_conditions, condition_of, gives_sentence, with_drawn
+from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
 _BETWEEN, _AUGMENT = 3, 4  # folded into a turn's key: the places between reals and fakes; how both are changed
+_STARTS = 8  # of the search for a picture's latent, of which the best end is taken
 _FRESH = 16  # samples that a picture is compared with
 
 
@@ -155,8 +157,43 @@ class Gan:
 
     def generate(self, params: Params, batch: Batch, key: Key, truncation: jax.Array | float = 1.0) -> jax.Array:
         """[B, H, W, C] of G for the batch's rows under what is given, not yet rounded to levels."""
-        latent = truncation * normal(key, batch["row"], (self.generator.latent,))
+        (noise,) = self.draw_noise(batch["row"], key)
+        return self._mapped(params, batch, truncation * noise)
+
+    def _mapped(self, params: Params, batch: Batch, latent: jax.Array) -> jax.Array:
         return self.generator.apply({"params": params["generator"]}, latent, condition_of(self.spec, batch))
+
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        return (normal(key, row, (self.generator.latent,)),)
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        request = with_drawn(self.spec, request, jax.random.key(0))
+        latent = knobs_of(self.sampler, request)["truncation"] * noise[0]
+        picture = to_levels(self._mapped(variables.params, request, latent), self.levels)
+        return {"given": request["given"], "made": {"value": picture}}
+
+    def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
+        """The latent of the nearest picture of the generator, by gradient descent (inversion.py)."""
+        return (self._inverted(variables.params, with_drawn(self.spec, batch, jax.random.key(0)), key, _STARTS),)
+
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Pictures of the generator near to those of the request, each from one start of its own (inversion.py)."""
+        check_given(self.spec, request, 0.0)
+        begun, latent = request["made"], self._inverted(variables.params, request, key, 1)
+        picture = to_levels(self._mapped(variables.params, request, latent), self.levels)
+        if "known" in begun:
+            picture = jnp.where(begun["known"][..., None], begun["value"], picture)
+        return {"given": dict(request.get("given", {})), "made": {"value": picture}}
+
+    def _inverted(self, params: Params, batch: Batch, key: Key, starts: int) -> jax.Array:
+        condition, begun = condition_of(self.spec, batch), batch["made"]
+
+        def made(latent: jax.Array) -> jax.Array:
+            each = jax.tree.map(lambda leaf: jnp.repeat(leaf, starts, axis=0), condition)
+            return self.generator.apply({"params": params["generator"]}, latent, each)
+
+        target = to_unit(begun["value"], self.levels)
+        return inverted(made, target, begun.get("known"), starts, (self.generator.latent,), key, batch["row"])
 
     def _pair(self, params: Params, batch: Batch, key: Key) -> tuple[jax.Array, jax.Array]:
         """The batch's pictures and as many fakes of the same classes, as D sees them: levels in [-1, 1] and noise."""

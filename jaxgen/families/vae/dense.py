@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
-import itertools
 from dataclasses import dataclass, replace
 
 import jax
@@ -11,7 +10,18 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.errors import UserError
-from jaxgen.families.vae.latents import Inferred, Posterior, Shape, check_prior, noise_of, prior_log_prob, prior_sample
+from jaxgen.families.vae.latents import (
+    Inferred,
+    Posterior,
+    Shape,
+    check_prior,
+    folded_keys,
+    noise_of,
+    prior_log_prob,
+    prior_noise,
+    prior_sample,
+    standardised,
+)
 from jaxgen.families.vae.likelihoods import AnyLikelihood, BernoulliPixels, likelihood_layer
 from jaxgen.families.vae.network import Prior, posterior_of
 from jaxgen.nn.conditions import Condition
@@ -167,26 +177,32 @@ class Layers:
                 posteriors.append(self._posterior(params, latents[-1], condition, layer))
             latents.append(reparameterised(self._noise(keys, layer), *posteriors[layer]))
         log_q = [normal_log_density(z, *own) for z, own in zip(latents, posteriors, strict=True)]
-        log_p = [
-            normal_log_density(below, *self._decoded(params, above, condition, layer))
-            for layer, (below, above) in enumerate(itertools.pairwise(latents), 1)
-        ]
+        priors = [self._decoded(params, above, condition, layer) for layer, above in enumerate(latents[1:], 1)]
+        noise = [standardised(z, *own) for z, own in zip(latents, priors, strict=False)]
+        noise.append(prior_noise(self.prior, params, latents[-1], condition))
+        log_p = [normal_log_density(z, *own) for z, own in zip(latents, priors, strict=False)]
         log_p.append(prior_log_prob(self.prior, params, latents[-1], condition))
         kl = [q - p for q, p in zip(log_q, log_p, strict=True)]
         if self.prior is None:
             kl[-1] = kl_to_standard_normal(*posteriors[-1])
         layers = (jnp.stack(each[::-1]) for each in (log_q, log_p, kl))
         means = jnp.concatenate([own.mean for own in posteriors[::-1]], axis=-1)
-        return Inferred(self._decoded(params, latents[0], condition, 0), *layers, means)
+        return Inferred(self._decoded(params, latents[0], condition, 0), *layers, means, tuple(noise[::-1]))
 
-    def generate(
-        self, params: Params, condition: Condition | None, keys: jax.Array, temperature: jax.Array | float
+    def noise(self, keys: jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(self._noise(keys, layer) for layer in reversed(range(len(self.decoder.latent))))
+
+    def decode(
+        self,
+        params: Params,
+        condition: Condition | None,
+        noise: tuple[jax.Array, ...],
+        temperature: jax.Array | float = 1.0,
     ) -> PixelDistribution:
-        top = len(self.decoder.latent) - 1
-        z = prior_sample(self.prior, params, temperature * self._noise(keys, top), condition)
-        for layer in range(top, 0, -1):
-            noise = temperature * self._noise(keys, layer - 1)
-            z = reparameterised(noise, *self._decoded(params, z, condition, layer))
+        first, *others = noise
+        z = prior_sample(self.prior, params, temperature * first, condition)
+        for layer, own in zip(range(len(others), 0, -1), others, strict=True):
+            z = reparameterised(temperature * own, *self._decoded(params, z, condition, layer))
         return self._decoded(params, z, condition, 0)
 
     def _posterior(self, params: Params, x: jax.Array, condition: Condition | None, layer: int) -> Posterior:
@@ -199,8 +215,7 @@ class Layers:
 
     def _noise(self, keys: jax.Array, layer: int) -> jax.Array:
         """[B, Z] of a layer's own."""
-        own = jax.vmap(lambda key: jax.random.fold_in(key, layer))(keys)
-        return noise_of(own, (self.decoder.latent[layer],))
+        return noise_of(folded_keys(keys, layer), (self.decoder.latent[layer],))
 
 
 def _check(widths: tuple[int, ...], depth: int) -> None:

@@ -35,6 +35,7 @@ class Inferred(NamedTuple):
     log_p: jax.Array
     kl: jax.Array
     means: jax.Array  # [B, Z]: the posteriors' means, all layers' one after another
+    noise: tuple[jax.Array, ...]  # [B, ...] each: from which `decode` makes these very latents
 
 
 class Latents(Protocol):
@@ -64,10 +65,17 @@ class Latents(Protocol):
     ) -> Inferred:
         """A sample of the posterior."""
 
-    def generate(
-        self, params: Params, condition: Condition | None, keys: jax.Array, temperature: jax.Array | float
+    def noise(self, keys: jax.Array) -> tuple[jax.Array, ...]:
+        """Standard normal numbers [B, ...] of each stochastic layer, the one drawn first in generation first."""
+
+    def decode(
+        self,
+        params: Params,
+        condition: Condition | None,
+        noise: tuple[jax.Array, ...],
+        temperature: jax.Array | float = 1.0,
     ) -> PixelDistribution:
-        """p(picture | latents) of latents drawn from the prior, whose spread is scaled by `temperature`."""
+        """p(picture | latents) of the latents that the prior makes of `noise`, scaled by `temperature`."""
 
 
 @runtime_checkable
@@ -80,6 +88,11 @@ class Joining(Protocol):
 
 def latents_of(encoder: nn.Module, decoder: nn.Module, prior: Prior | None) -> Latents:
     return decoder.joined(encoder, prior) if isinstance(decoder, Joining) else OneLayer(encoder, decoder, prior)
+
+
+def folded_keys(keys: jax.Array, number: int) -> jax.Array:
+    """[B] keys of layer `number`'s own."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 
 def noise_of(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -99,6 +112,16 @@ def prior_sample(
 ) -> jax.Array:
     """[B, Z] of standard normal noise."""
     return noise if prior is None else prior.apply({"params": params["prior"]}, noise, condition, method="from_base")
+
+
+def prior_noise(prior: Prior | None, params: Params, z: jax.Array, condition: Condition | None) -> jax.Array:
+    """Undo `prior_sample`."""
+    return z if prior is None else prior.apply({"params": params["prior"]}, z, condition, method="to_base")[0]
+
+
+def standardised(z: jax.Array, mean: jax.Array, log_std: jax.Array) -> jax.Array:
+    """Undo `reparameterised`: the standard normal noise that makes `z` of N(mean, std^2)."""
+    return (z - mean) * jnp.exp(-log_std)
 
 
 def check_prior(prior: Prior | None, latent: int) -> None:
@@ -169,7 +192,8 @@ class OneLayer:
         log_p = prior_log_prob(self.prior, params, z, condition)
         closed = kl_to_standard_normal(*encoded) if self.prior is None else -normal_entropy(encoded.log_std) - log_p
         log_q = normal_log_density(z, *encoded)
-        return Inferred(likelihood, log_q[None], log_p[None], closed[None], encoded.mean)
+        noise = prior_noise(self.prior, params, z, condition)
+        return Inferred(likelihood, log_q[None], log_p[None], closed[None], encoded.mean, (noise,))
 
     def likelihood(
         self, params: Params, z: jax.Array, condition: Condition | None, dropping: jax.Array | None = None
@@ -177,8 +201,15 @@ class OneLayer:
         """p(picture | z, condition) of z [B, Z]."""
         return self.decoder.apply({"params": params["decoder"]}, z, condition, dropping)
 
-    def generate(
-        self, params: Params, condition: Condition | None, keys: jax.Array, temperature: jax.Array | float
+    def noise(self, keys: jax.Array) -> tuple[jax.Array, ...]:
+        return (noise_of(keys, (self.decoder.latent,)),)
+
+    def decode(
+        self,
+        params: Params,
+        condition: Condition | None,
+        noise: tuple[jax.Array, ...],
+        temperature: jax.Array | float = 1.0,
     ) -> PixelDistribution:
-        noise = temperature * noise_of(keys, (self.decoder.latent,))
-        return self.likelihood(params, prior_sample(self.prior, params, noise, condition), condition)
+        z = prior_sample(self.prior, params, temperature * noise[0], condition)
+        return self.likelihood(params, z, condition)

@@ -14,8 +14,9 @@ from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
 from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
+from jaxgen.families.vae.completion import completed
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
-from jaxgen.families.vae.latents import Latents, latents_of
+from jaxgen.families.vae.latents import Inferred, Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.objectives import EvidenceBound, Objective
@@ -25,11 +26,13 @@ from jaxgen.nn.conditions import (
     Condition,
     check_conditions,
     check_fraction,
+    check_given,
     condition_of,
     gives_sentence,
     hidden_rows,
     with_drawn,
 )
+from jaxgen.ops.distributions import PixelDistribution
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import row_keys
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
@@ -183,10 +186,7 @@ class Vae:
 
     def reconstruct(self, variables: Variables, batch: Batch, key: Key) -> jax.Array:
         """[B, H, W, C] float levels: the mean picture of one posterior sample of each picture under what is given."""
-        condition = condition_of(self.spec, batch)
-        encoded = self.latents.encode(variables.params, self._unit(batch), condition)
-        found = self.latents.infer(variables.params, encoded, condition, row_keys(key, batch["row"]))
-        return found.likelihood.levels_mean(self.levels)
+        return self._posterior(variables.params, batch, key).likelihood.levels_mean(self.levels)
 
     def evaluate(self, variables: Variables, batch: Batch, key: Key) -> tuple[dict[str, Mean], None]:
         """Nats of both bounds, of the distortion and of each layer's rate, and the moments of the posteriors' means."""
@@ -229,13 +229,58 @@ class Vae:
         The gradient reaches the prior and the decoder through the latents, and the likelihood's own numbers. A class
         that is not given is drawn evenly, unless `condition_dropout` has trained pictures of any class.
         """
-        latent_key, pixel_key, label_key = jax.random.split(key, 3)
-        request = request if self.condition_dropout else with_drawn(self.spec, request, label_key)
-        row, condition = request["row"], condition_of(self.spec, request)
-        temperature = knobs_of(self.sampler, request)["temperature"]
-        likelihood = self.latents.generate(variables.params, condition, row_keys(latent_key, row), temperature)
-        image = jax.vmap(lambda pixels, one: pixels.draw(one, self.levels))(likelihood, row_keys(pixel_key, row))
+        _, pixel_key, label_key = jax.random.split(key, 3)
+        request = self._whole(request, label_key)
+        likelihood = self._decoded(variables.params, request, self.draw_noise(request["row"], key))
+        pixels = row_keys(pixel_key, request["row"])
+        image = jax.vmap(lambda pixels, one: pixels.draw(one, self.levels))(likelihood, pixels)
         return {"given": dict(request.get("given", {})), "made": {"value": image}}
+
+    def draw_noise(self, row: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+        latent_key, *_ = jax.random.split(key, 3)
+        return self.latents.noise(row_keys(latent_key, row))
+
+    def decode(self, variables: Variables, request: Batch, noise: tuple[jax.Array, ...]) -> Batch:
+        """The mean pictures, rounded to levels."""
+        request = self._whole(request, jax.random.key(0))
+        return self._shown(request, self._decoded(variables.params, request, noise).levels_mean(self.levels))
+
+    def infer(self, variables: Variables, batch: Batch, key: Key) -> tuple[jax.Array, ...]:
+        """That of the posterior sample which `reconstruct` takes under this key."""
+        return self._posterior(variables.params, self._whole(batch, jax.random.key(0)), key).noise
+
+    def complete(self, variables: Variables, request: Batch, key: Key) -> Batch:
+        """Mean pictures of samples of the posterior; where a part alone is known, of that of all of it (completion.py).
+        """
+        check_given(self.spec, request, self.condition_dropout)
+        params, begun, (start_key, chain_key) = variables.params, request["made"], jax.random.split(key)
+
+        def reconstruct(x: jax.Array, key: Key) -> PixelDistribution:
+            return self._posterior(params, {**request, "made": {"value": x}}, key).likelihood
+
+        if "known" in begun:
+            start = self.draw(variables, request, start_key)["made"]["value"]
+            how = begun["value"], begun["known"], self.levels, chain_key, request["row"]
+            mean = completed(reconstruct, start, *how)
+        else:
+            mean = reconstruct(begun["value"], chain_key).levels_mean(self.levels)
+        return self._shown(request, mean)
+
+    def _shown(self, request: Batch, mean: jax.Array) -> Batch:
+        return {"given": dict(request.get("given", {})), "made": {"value": jnp.round(mean).astype(jnp.uint8)}}
+
+    def _posterior(self, params: Params, batch: Batch, key: Key) -> Inferred:
+        condition = condition_of(self.spec, batch)
+        encoded = self.latents.encode(params, self._unit(batch), condition)
+        return self.latents.infer(params, encoded, condition, row_keys(key, batch["row"]))
+
+    def _whole(self, request: Batch, key: Key) -> Batch:
+        """The request with the classes that it left to be drawn, unless pictures of any class were trained."""
+        return request if self.condition_dropout else with_drawn(self.spec, request, key)
+
+    def _decoded(self, params: Params, request: Batch, noise: tuple[jax.Array, ...]) -> PixelDistribution:
+        temperature = knobs_of(self.sampler, request)["temperature"]
+        return self.latents.decode(params, condition_of(self.spec, request), noise, temperature)
 
 
 def _keys(key: Key, row: jax.Array, numbers: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.errors import UserError
-from jaxgen.families.vae.latents import Inferred, Shape, noise_of
+from jaxgen.families.vae.latents import Inferred, Shape, folded_keys, noise_of, standardised
 from jaxgen.families.vae.likelihoods import AnyLikelihood, BernoulliPixels, likelihood_of_squares
 from jaxgen.families.vae.network import Prior, bounded_log_std
 from jaxgen.nn.conditions import Condition, Conditioned
@@ -113,13 +113,13 @@ class TopDown(nn.Module):
         self,
         features: tuple[jax.Array, ...] | None,
         condition: Condition | None,
-        keys: jax.Array,
+        noise: tuple[jax.Array, ...],
         temperature: jax.Array | float = 1.0,
     ) -> Inferred:
-        """By the posterior, which sees the encoder's `features`, or without them by the prior. `keys` [B]."""
+        """By the posterior, which sees the encoder's `features`, or without them by the prior; `noise` as `shapes`."""
         height, width = self.grid(0)
         first = self.param("first", nn.initializers.zeros, (height, width, self.width), jnp.float32)
-        x = jnp.broadcast_to(first, (len(keys), *first.shape)).astype(self.precision.dtype)
+        x = jnp.broadcast_to(first, (len(noise[0]), *first.shape)).astype(self.precision.dtype)
         if condition is not None:
             x = x + Conditioned(self.width, name="condition")(condition).astype(x.dtype)[:, None, None]
         found, how = [], (self.inner, self.latent, sum(self.grid_blocks) ** -0.5, self.precision)
@@ -127,19 +127,24 @@ class TopDown(nn.Module):
             x = doubled(x) if grid else x
             seen = None if features is None else features[grid]
             for number in range(blocks):
-                own = jax.vmap(lambda key, place=len(found): jax.random.fold_in(key, place))(keys)
-                noise = noise_of(own, (*x.shape[1:3], self.latent))
-                x, more = TopDownBlock(*how, name=f"block_{grid}_{number}")(x, seen, noise, temperature)
+                block = TopDownBlock(*how, name=f"block_{grid}_{number}")
+                x, more = block(x, seen, noise[len(found)], temperature)
                 found.append(more)
-        log_q, log_p, kl, means = zip(*found, strict=True)
+        log_q, log_p, kl, means, noise = zip(*found, strict=True)
         layers = (jnp.stack(each) for each in (log_q, log_p, kl))
         how = self.likelihood, nn.gelu(x), self.image, self.levels, self.patch, self.precision
-        return Inferred(likelihood_of_squares(*how), *layers, jnp.concatenate(means, axis=-1))
+        return Inferred(likelihood_of_squares(*how), *layers, jnp.concatenate(means, axis=-1), noise)
 
     @nn.nowrap
     def grid(self, number: int) -> tuple[int, int]:
         """Height and width of a grid; UserError where pictures cannot be cut so."""
         return grid_of(self, number)
+
+    @nn.nowrap
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Of each block's latent, the coarsest grid's first."""
+        grids = enumerate(self.grid_blocks)
+        return [(*self.grid(grid), self.latent) for grid, blocks in grids for _ in range(blocks)]
 
 
 class TopDownBlock(nn.Module):
@@ -154,7 +159,9 @@ class TopDownBlock(nn.Module):
     def __call__(
         self, x: jax.Array, seen: jax.Array | None, noise: jax.Array, temperature: jax.Array | float
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """Features [B, h, w, C] after it, and of the latent log q, log p and KL [B] and the posterior's mean [B, Z]."""
+        """Features [B, h, w, C] after it, and of the latent log q, log p and KL [B], the posterior's mean [B, Z], and
+        the noise [B, h, w, latent] from which the prior makes it.
+        """
         size, width = len(x), x.shape[-1]
         out = Branch(self.inner, 2 * self.latent + width, 0.0, self.precision, name="prior")(x)
         prior, more = _normal(out[..., : 2 * self.latent]), out[..., 2 * self.latent :]
@@ -169,7 +176,7 @@ class TopDownBlock(nn.Module):
         x = x + Branch(self.inner, width, self.scale, self.precision, name="residual")(x)
         flat, own, above = (jax.tree.map(lambda a: a.reshape(size, -1), tree) for tree in (z, posterior, prior))
         nats = normal_log_density(flat, *own), normal_log_density(flat, *above), normal_kl(*own, *above)
-        return x, (*nats, own[0])
+        return x, (*nats, own[0], standardised(z, *prior))
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,8 @@ class Hierarchy:
         own = jax.random.split(key)
         encoder = self.encoder.init(own[0], picture, condition)["params"]
         features = self.encode({"encoder": encoder}, picture, condition)
-        decoder = self.decoder.init(own[1], features, condition, jax.random.split(key, 1))["params"]
+        noise = self.noise(jax.random.split(key, 1))
+        decoder = self.decoder.init(own[1], features, condition, noise)["params"]
         return {"encoder": encoder, "decoder": decoder}
 
     def encode(
@@ -215,12 +223,20 @@ class Hierarchy:
         keys: jax.Array,
         dropping: jax.Array | None = None,
     ) -> Inferred:
-        return self.decoder.apply({"params": params["decoder"]}, encoded, condition, keys)
+        return self.decoder.apply({"params": params["decoder"]}, encoded, condition, self.noise(keys))
 
-    def generate(
-        self, params: Params, condition: Condition | None, keys: jax.Array, temperature: jax.Array | float
+    def noise(self, keys: jax.Array) -> tuple[jax.Array, ...]:
+        shapes = enumerate(self.decoder.shapes())
+        return tuple(noise_of(folded_keys(keys, place), shape) for place, shape in shapes)
+
+    def decode(
+        self,
+        params: Params,
+        condition: Condition | None,
+        noise: tuple[jax.Array, ...],
+        temperature: jax.Array | float = 1.0,
     ) -> PixelDistribution:
-        return self.decoder.apply({"params": params["decoder"]}, None, condition, keys, temperature).likelihood
+        return self.decoder.apply({"params": params["decoder"]}, None, condition, noise, temperature).likelihood
 
 
 def grid_of(decoder: nn.Module, number: int) -> tuple[int, int]:

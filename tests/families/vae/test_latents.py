@@ -34,6 +34,13 @@ class Gaussian(NamedTuple):
     def log_prob(self, level, levels):
         return normal_log_density(to_unit(level, levels)[..., None], self.mean[..., None], jnp.log(NOISE)[None])
 
+    def levels_mean(self, levels):
+        return (self.mean + 1) * (levels - 1) / 2
+
+    def draw(self, key, levels):
+        noisy = self.mean + NOISE * jax.random.normal(key, self.mean.shape)
+        return (noisy + 1) * (levels - 1) / 2
+
 
 NOISE = 0.4
 
@@ -55,12 +62,25 @@ def raw(std):
     return 5 * np.arctanh(np.log(std) / 5)
 
 
+# the columns are orthogonal, so that the posterior's covariance is diagonal
+MIX, BIAS = np.array([[0.8, 0.3], [0.3, -0.8], [0.0, 0.0]]) * [0.9, 1.2], np.array([0.1, -0.2, 0.3])
+SLOPES, STDS = np.array([0.7, -0.4]), np.array([0.5, 0.9])  # of the lower latent in the upper one, and its noise
+
+
+def _prior(layers: int):
+    """The covariance of the latents that pictures are made of."""
+    return np.eye(2) if layers == 1 else np.diag(SLOPES**2 + STDS**2)
+
+
+def moments(layers: int):
+    """Mean and covariance of the pictures of `linear`, in [-1, 1]."""
+    return BIAS, MIX @ _prior(layers) @ MIX.T + NOISE**2 * np.eye(3)
+
+
 def linear(layers: int, off: float):
     """A linear-Gaussian VAE whose posterior is the true one for `off` 0, its variables, and log p(x) as a function."""
-    mix, bias = np.array([[0.8, 0.3], [0.3, -0.8], [0.2, 0.0]]) * [0.9, 1.2], np.array([0.1, -0.2, 0.3])
-    mix[2] = 0  # the columns are orthogonal, so that the posterior's covariance is diagonal
-    slopes, stds = np.array([0.7, -0.4]), np.array([0.5, 0.9])  # of the lower latent in the upper one, and its noise
-    prior = np.eye(2) if layers == 1 else np.diag(slopes**2 + stds**2)
+    mix, bias, slopes, stds = MIX, BIAS, SLOPES, STDS
+    prior = _prior(layers)
     spread = np.linalg.inv(np.linalg.inv(prior) + mix.T @ mix / NOISE**2)
     gain = spread @ mix.T / NOISE**2
     wide = np.concatenate([gain.T, np.zeros((3, 2))], axis=1)
@@ -76,7 +96,7 @@ def linear(layers: int, off: float):
     task = Vae(DenseEncoder((1,) * layers, 0), decoding, prior=None).sized(pictures((1, 3, 1), levels=256))
     params = jax.tree.map(jnp.float32, {"encoder": encoder, "decoder": decoder})
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, jax.eval_shape(task.init, KEY).params)
-    exact = multivariate_normal(bias, mix @ prior @ mix.T + NOISE**2 * np.eye(3))
+    exact = multivariate_normal(*moments(layers))
     return task, Variables(params), lambda image: exact.logpdf(np.asarray(to_unit(image, 256)).reshape(-1, 3))
 
 
