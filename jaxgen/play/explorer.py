@@ -20,6 +20,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.play.directions import principal_directions, slowest_waves
 from jaxgen.play.view import View
 from jaxgen.reporting.artefacts import Artefact
+from jaxgen.running.assembly import Assembly
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained, read_experiment
 from jaxgen.types import Batch, Key, Variables
 
@@ -48,9 +49,9 @@ class Seen:
 class Explorer:
     """Pictures of views. What is compiled is kept; knobs, sliders, seeds and classes are arguments of the program."""
 
-    def __init__(self, trained: Trained, own: Sampler, command: Sequence[str]):
-        """`own`: the sampler that the run was trained with. `command` opens this run at this checkpoint."""
-        self.trained, self._own, self._command = trained, own, command
+    def __init__(self, trained: Trained, own: Sampler, command: Sequence[str], settings: Sequence[str] = ()):
+        """`own`: the sampler that the run was trained with. `command` and --set `settings` open it at this checkpoint."""
+        self.trained, self._own, self._command, self._settings = trained, own, command, settings
         self._task, self._presentation = trained.assembly.task, trained.assembly.presentation
         self._draw = jax.jit(functools.partial(_moved, self._task))
         self._rows: dict[tuple[str | None, int], Batch] = {}
@@ -102,8 +103,9 @@ class Explorer:
     def command(self, view: View, out: Path) -> str:
         """What writes the view's pictures to `out`, as a shell has it."""
         sampler = self._task.sampler.knobs()
-        settings = [f"task.sampler.{name}={value!r}" for name, value in view.knobs.items() if value != sampler[name]]
-        words = [*self._command, *settings]
+        moved = [f"task.sampler.{name}={value!r}" for name, value in view.knobs.items() if value != sampler[name]]
+        settings = [*self._settings, *moved]
+        words = [*self._command, *(["--set", *settings] if settings else [])]
         if view.given is not None:
             words.append(f"--given={view.given}")
         words += ["--seed", str(view.seed), "--count", str(view.count)]
@@ -144,25 +146,26 @@ def explorer_of(
 ) -> Explorer:
     """A run's, at its newest checkpoint or the one that `which` names. UserError where it has no latent space."""
     trained = load_trained(workdir, config, say, settings, which)
-    task = trained.assembly.task
-    if not isinstance(task, LatentSpace) or not isinstance(task, Sampled):
-        raise UserError(
-            f"a {type(task).__name__} makes nothing of noise that sliders could move; give the --workdir of a GAN, a "
-            "VAE or a diffusion model"
-        )
-    if trained.assembly.presentation.given and not _can_be_chosen(trained):
-        names = " and ".join(trained.assembly.presentation.given)
-        raise UserError(f"play gives a class or a prompt, and these data give {names}; play with another run")
+    refuse_unplayable(trained.assembly)
     trained_with = [setting for setting in settings if not setting.startswith(CHANGEABLE)]
     own = read_experiment(workdir, config, trained_with).task.sampler
     command = ["jaxgen", "play", "--workdir", str(workdir.resolve()), "--checkpoint", str(trained.step)]
     if config is not None:
         command += ["--config", os.path.abspath(config) if os.path.isfile(config) else config]
-    return Explorer(trained, own, [*command, *(["--set", *settings] if settings else [])])
+    return Explorer(trained, own, command, settings)
 
 
-def _can_be_chosen(trained: Trained) -> bool:
-    return bool(trained.assembly.presentation.choices) or trained.assembly.presentation.reads_prompt
+def refuse_unplayable(assembly: Assembly) -> None:
+    """UserError where there is no latent space, or something is given that the page has no field for."""
+    task, presentation = assembly.task, assembly.presentation
+    if not isinstance(task, LatentSpace) or not isinstance(task, Sampled):
+        raise UserError(
+            f"a {type(task).__name__} makes nothing of noise that sliders could move; give the --workdir of a GAN, a "
+            "VAE or a diffusion model"
+        )
+    if presentation.given and not presentation.choices and not presentation.reads_prompt:
+        names = " and ".join(presentation.given)
+        raise UserError(f"play gives a class or a prompt, and these data give {names}; give another --workdir")
 
 
 def knobs_of_page(sampler: Sampler) -> list[Knob]:

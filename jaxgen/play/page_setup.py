@@ -49,7 +49,7 @@ def _setup(explorer: Explorer, view: View) -> dict[str, Any]:
         "directions": len(explorer.directions),
         "reach": REACH,
         "most": MOST,
-        "view": dataclasses.asdict(dataclasses.replace(view, knobs=dict(view.knobs))),
+        "view": dataclasses.asdict(view),
     }
 
 

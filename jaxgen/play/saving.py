@@ -30,7 +30,8 @@ def save(explorer: Explorer, view: View) -> Saved:
         write_whole(picture, artefact.content)
         write_whole(picture.with_suffix(".txt"), f"{command}\n")
     except OSError as error:
-        raise UserError(f"nothing could be saved in {folder} ({error.strerror}); make room, or make it writable") from None
+        why = f"nothing could be saved in {folder} ({error.strerror})"
+        raise UserError(f"{why}; make room there, or make it writable") from None
     return Saved(picture, command)
 
 

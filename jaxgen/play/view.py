@@ -5,7 +5,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from jaxgen.errors import UserError, nearest
@@ -23,7 +22,7 @@ class View:
     seed: int = 0
     count: int = 1
     sliders: tuple[float, ...] = ()  # how far along each of the first directions; the others are at 0
-    knobs: Mapping[str, float] = MappingProxyType({})  # of the sampler; others are at its own values
+    knobs: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the sampler; others are at its own values
 
     def __post_init__(self):
         _check_given(self.given)
@@ -67,5 +66,8 @@ def _within(value: Any, most: float) -> bool:
 
 def _told(value: object) -> str:
     """A value as a sentence has it, however long it is."""
-    text = json.dumps(value, default=str) if not isinstance(value, int) or abs(value) < 1e18 else "so large a number"
+    try:
+        text = json.dumps(value, default=str)
+    except ValueError:  # an integer of thousands of digits
+        return "so large a number"
     return text if len(text) < 60 else f"{text[:57]}..."
