@@ -50,7 +50,7 @@ class Explorer:
     """Pictures of views. What is compiled is kept; knobs, sliders, seeds and classes are arguments of the program."""
 
     def __init__(self, trained: Trained, own: Sampler, command: Sequence[str], settings: Sequence[str] = ()):
-        """`own`: the sampler that the run was trained with. `command` and --set `settings` open it at this checkpoint."""
+        """`own`: the sampler that it was trained with. `command` and --set `settings` open it at this checkpoint."""
         self.trained, self._own, self._command, self._settings = trained, own, command, settings
         self._task, self._presentation = trained.assembly.task, trained.assembly.presentation
         self._draw = jax.jit(functools.partial(_moved, self._task))
