@@ -25,25 +25,32 @@ WARM_UP = 20  # moves
 DRAG = 150  # events
 # `shown` is resolved after the frame in which a new picture is painted, with its time on the page's clock.
 WATCH = """
-window.moved = 0; window.asked = 0; window.shown = null;
-document.addEventListener("input", (event) => { window.moved = event.timeStamp; }, true);
-const picture = document.getElementById("picture"), painted = new MessageChannel();
-painted.port1.onmessage = () => { window.shown?.(performance.now() - window.moved); };
+const latency = { moved: 0, pictures: 0, shown: null }, painted = new MessageChannel();
+document.addEventListener("input", (event) => { latency.moved = event.timeStamp; }, true);
+painted.port1.onmessage = () => { latency.shown?.(performance.now() - latency.moved); };
 new MutationObserver(async () => {
-  window.asked++;
-  await picture.decode();
+  latency.pictures++;
+  try { await document.getElementById("picture").decode(); } catch { return; }  // the next one has come meanwhile
   requestAnimationFrame(() => painted.port2.postMessage(0));
-}).observe(picture, { attributes: true, attributeFilter: ["src"] });
+}).observe(document.getElementById("picture"), { attributes: true, attributeFilter: ["src"] });
 """
-NEXT = "window.next = new Promise((done) => { window.shown = done; }); 0"
+FIRST = """new Promise((done) => {
+  const wait = setInterval(() => {
+    if (document.getElementById("picture").complete && document.getElementById("picture").src) {
+      clearInterval(wait);
+      done();
+    }
+  }, 20);
+})"""
+NEXT = "latency.next = new Promise((done) => { latency.shown = done; }); 0"
 SETTLED = """new Promise((done) => {
   const slider = document.getElementById("slider-0"); let left = DRAG, last = 0, picture = 0;
-  window.asked = 0; window.shown = (late) => { picture = late; last = performance.now(); };
+  latency.pictures = 0; latency.shown = (late) => { picture = late; last = performance.now(); };
   const drag = setInterval(() => {
     if (left-- <= 0) {
       clearInterval(drag);
       const wait = setInterval(() => { if (last && performance.now() - last > 1000) {
-        clearInterval(wait); done([picture, window.asked]); } }, 50);
+        clearInterval(wait); done([picture, latency.pictures]); } }, 50);
       return;
     }
     slider.value = 3 * Math.sin(left / 20);
@@ -59,17 +66,14 @@ def moves(browser: Browser, count: int) -> list[float]:
     for number in range(WARM_UP + count):
         browser.evaluate(NEXT)
         browser.press("ArrowRight" if number // 50 % 2 == 0 else "ArrowLeft")
-        times.append(browser.evaluate("window.next"))
+        times.append(browser.evaluate("latency.next"))
     return times[WARM_UP:]
 
 
 def measured(address: str, count: int) -> dict[str, float]:
     with Browser(found()) as browser:
         browser.open(address)
-        browser.evaluate(
-            "new Promise((done) => { const wait = setInterval(() => { if (picture.src) { "
-            "clearInterval(wait); done(); } }, 20); })"
-        )
+        browser.evaluate(FIRST)
         browser.evaluate(WATCH)
         times = moves(browser, count)
         late, asked = browser.evaluate(SETTLED)
