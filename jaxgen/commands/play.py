@@ -26,14 +26,17 @@ def play(
     count: int,
     seed: int,
     sliders: str,
+    attribute: float,
+    having: Sequence[str],
+    lacking: Sequence[str],
     port: int,
     out: str | None,
 ) -> int:
     """Serve the page until Ctrl-C, beginning with this view; with `out` write its pictures there and end."""
-    view = View(given, seed, count, _numbers(sliders))
+    view = View(given, seed, count, _numbers(sliders), attribute)
     if out is not None:
         check_output(Path(out), (), "--out")
-    explorer = explorer_of(Path(workdir), config, say, settings, which)
+    explorer = explorer_of(Path(workdir), config, say, settings, which, having, lacking)
     explorer.check(view)
     if out is not None:
         _write(explorer, view, Path(out))

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxgen.core.task import LatentSpace, Sampled, Sampler
 from jaxgen.errors import UserError, nearest
+from jaxgen.play.attribute import Attribute, attribute_from
 from jaxgen.play.directions import principal_directions, slowest_waves
 from jaxgen.play.view import View
 from jaxgen.reporting.artefacts import Artefact
@@ -49,8 +50,16 @@ class Seen:
 class Explorer:
     """Pictures of views. What is compiled is kept; knobs, sliders, seeds and classes are arguments of the program."""
 
-    def __init__(self, trained: Trained, own: Sampler, command: Sequence[str], settings: Sequence[str] = ()):
+    def __init__(
+        self,
+        trained: Trained,
+        own: Sampler,
+        command: Sequence[str],
+        settings: Sequence[str] = (),
+        attribute: Attribute | None = None,
+    ):
         """`own`: the sampler that it was trained with. `command` and --set `settings` open it at this checkpoint."""
+        self.attribute = attribute
         self.trained, self._own, self._command, self._settings = trained, own, command, settings
         self._task, self._presentation = trained.assembly.task, trained.assembly.presentation
         self._draw = jax.jit(functools.partial(_moved, self._task))
@@ -86,6 +95,8 @@ class Explorer:
             if name not in known:
                 raise UserError(f"{name} is no number of the sampler{nearest(name, known)}")
         dataclasses.replace(self._task.sampler, **view.knobs)
+        if view.attribute and self.attribute is None:
+            raise UserError("attribute is for a run that was opened with one; name its examples by --with")
         if len(view.sliders) > len(self.directions):
             raise UserError(f"sliders has {len(view.sliders)} numbers; give at most {len(self.directions)}")
 
@@ -96,7 +107,9 @@ class Explorer:
         sliders = np.zeros(len(self.directions), np.float32)
         sliders[: len(view.sliders)] = view.sliders
         key = jax.random.key(view.seed)
-        made, given = jax.device_get(self._draw(self.trained.variables, request, key, sliders, self.directions))
+        levels = () if self.attribute is None else self.attribute.levels
+        moves = (sliders, self.directions), (np.float32(view.attribute), levels)
+        made, given = jax.device_get(self._draw(self.trained.variables, request, key, *moves))
         made, given = jax.tree.map(lambda array: array[: view.count], (made, given))
         return Seen(*self._presentation.show_bare({"given": given, "made": made}))
 
@@ -109,6 +122,10 @@ class Explorer:
         if view.given is not None:
             words.append(f"--given={view.given}")
         words += ["--seed", str(view.seed), "--count", str(view.count)]
+        if self.attribute is not None:
+            words += ["--with", *self.attribute.having]
+            words += ["--without", *self.attribute.lacking] if self.attribute.lacking else []
+            words.append(f"--attribute={view.attribute!r}")
         if any(view.sliders):
             words.append("--sliders=" + ",".join(map(repr, view.sliders)))
         return shlex.join([*words, "--out", str(out)])
@@ -142,9 +159,18 @@ class Explorer:
 
 
 def explorer_of(
-    workdir: Path, config: str | None, say: Callable[[str], None], settings: Sequence[str], which: str | None
+    workdir: Path,
+    config: str | None,
+    say: Callable[[str], None],
+    settings: Sequence[str],
+    which: str | None,
+    having: Sequence[str] = (),
+    lacking: Sequence[str] = (),
 ) -> Explorer:
-    """A run's, at its newest checkpoint or the one that `which` names. UserError where it has no latent space."""
+    """A run's, at its newest checkpoint or the one that `which` names. UserError where it has no latent space.
+
+    `having` and `lacking`: words or pictures that an attribute is learned from.
+    """
     trained = load_trained(workdir, config, say, settings, which)
     refuse_unplayable(trained.assembly)
     trained_with = [setting for setting in settings if not setting.startswith(CHANGEABLE)]
@@ -152,7 +178,8 @@ def explorer_of(
     command = ["jaxgen", "play", "--workdir", str(workdir.resolve()), "--checkpoint", str(trained.step)]
     if config is not None:
         command += ["--config", os.path.abspath(config) if os.path.isfile(config) else config]
-    return Explorer(trained, own, command, settings)
+    attribute = attribute_from(trained, own, having, lacking) if having or lacking else None
+    return Explorer(trained, own, command, settings, attribute)
 
 
 def refuse_unplayable(assembly: Assembly) -> None:
@@ -200,12 +227,23 @@ def _check_prompt(prompt: str | None) -> None:
 
 
 def _moved(
-    space: LatentSpace, variables: Variables, request: Batch, key: Key, sliders: jax.Array, directions: jax.Array
+    space: LatentSpace,
+    variables: Variables,
+    request: Batch,
+    key: Key,
+    along: tuple[jax.Array, jax.Array],
+    attribute: tuple[jax.Array, tuple[jax.Array, ...]],
 ) -> tuple[Any, Any]:
-    """What is made of the rows' noise, moved by `sliders` [K] along `directions` [K, ...], and what was given."""
+    """What is made of the rows' noise, and what was given.
+
+    It is moved by sliders [K] along directions [K, ...], and by so much of an attribute's array of each level, if any.
+    """
     coarsest, *finer = space.draw_noise(request["row"], key)
-    coarsest = coarsest + jnp.tensordot(sliders, directions, axes=1)
-    found = space.decode(variables, request, (coarsest, *finer))
+    noise = coarsest + jnp.tensordot(*along, axes=1), *finer
+    strength, levels = attribute
+    if levels:
+        noise = tuple(level + strength * one for level, one in zip(noise, levels, strict=True))
+    found = space.decode(variables, request, noise)
     return found["made"], found["given"]
 
 

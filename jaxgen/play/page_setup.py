@@ -47,6 +47,7 @@ def _setup(explorer: Explorer, view: View) -> dict[str, Any]:
         "prompt": explorer.reads_prompt,
         "knobs": [dataclasses.asdict(knob) for knob in explorer.knobs],
         "directions": len(explorer.directions),
+        "attribute": None if explorer.attribute is None else explorer.attribute.name,
         "reach": REACH,
         "most": MOST,
         "view": dataclasses.asdict(view),

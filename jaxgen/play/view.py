@@ -22,6 +22,7 @@ class View:
     seed: int = 0
     count: int = 1
     sliders: tuple[float, ...] = ()  # how far along each of the first directions; the others are at 0
+    attribute: float = 0.0  # how much of the run's attribute is added to the noise
     knobs: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the sampler; others are at its own values
 
     def __post_init__(self):
@@ -32,6 +33,8 @@ class View:
                 raise UserError(f"{name} is {_told(value)}; give a whole number from {low} to {high}")
         if not isinstance(self.sliders, tuple) or not all(_within(value, REACH) for value in self.sliders):
             raise UserError(f"sliders is {_told(self.sliders)}; give numbers from {-REACH:g} to {REACH:g}")
+        if not _within(self.attribute, REACH):
+            raise UserError(f"attribute is {_told(self.attribute)}; give a number from {-REACH:g} to {REACH:g}")
         if not isinstance(self.knobs, Mapping):
             raise UserError(f"knobs is {_told(self.knobs)}; give a number for each name")
         for name, value in self.knobs.items():

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxgen.errors import UserError
+from jaxgen.play.attribute import Attribute, attribute_from
 from jaxgen.play.explorer import refuse_unplayable
 from jaxgen.play.view import View
 from jaxgen.running.assembly import assemble
@@ -34,7 +36,7 @@ def test_all_that_is_moved_is_an_argument_of_one_program(case):
     plain = View("3", 5, 3, (0.0,) * 8)
     moved = [
         View("3", 5, 3, (2.0, 0.0, -1.0)),
-        View("3", 5, 3, (), MOVED[case]),
+        View("3", 5, 3, knobs=MOVED[case]),
         View("3", 6, 3),
         View("4", 5, 3),
         View("3", 5, 4),  # the program of three has room for four
@@ -80,6 +82,25 @@ def test_a_direction_changes_the_picture_more_the_earlier_it_comes():
 
     changes = [change(direction) for direction in one.directions]
     assert changes == sorted(changes, reverse=True) and changes[0] > 1.2 * changes[-1]
+
+
+def test_an_attribute_adds_its_difference_of_noise():
+    """One that is a direction moves as that direction's slider does, and is in the command."""
+    one = explorer("gan")
+    one.attribute = Attribute(("red", "a hat"), ("blue",), (one.directions[2],))
+    found = one.see(View("3", attribute=1.5)).artefact.content
+    assert found == one.see(View("3", sliders=(0.0, 0.0, 1.5))).artefact.content
+    assert found != one.see(View("3")).artefact.content
+    command = one.command(View("3", attribute=1.5), Path("x.png"))
+    assert "--with red 'a hat' --without blue --attribute=1.5" in command
+    with pytest.raises(UserError, match="for a run that was opened with one; name its examples by --with"):
+        kept("gan").see(View(attribute=1.0))
+
+
+def test_pictures_tell_an_attribute_only_where_nothing_is_given(tmp_path):
+    (tmp_path / "x.png").touch()
+    with pytest.raises(UserError, match="name pictures, which serve where nothing is given"):
+        attribute_from(kept("gan").trained, kept("gan").trained.assembly.task.sampler, [str(tmp_path / "x.png")], [])
 
 
 @pytest.mark.parametrize(

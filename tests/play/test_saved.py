@@ -22,11 +22,11 @@ from tests.families.cases import experiment_of
 
 FEW = ["steps=2", "evaluate.examples=16", "every.log=2", "every.evaluate=2", "every.sample=2", "every.checkpoint=2"]
 CASES = {  # what is opened, and what is moved there
-    "gan": ((), View("7", 11, 3, (1.5, -0.35), {"truncation": 0.7})),
-    "vae": ((), View(None, 4294967295, 2, (0.05,) * 8, {"temperature": 0.35})),
+    "gan": ((), View("7", 11, 3, (1.5, -0.35), knobs={"truncation": 0.7})),
+    "vae": ((), View(None, 4294967295, 2, (0.05,) * 8, knobs={"temperature": 0.35})),
     "diffusion": (
         ("task.sampler=DPMSolver2M", "task.sampler.steps=8", "task.sampler.guidance=2"),
-        View("3", 1, 1, (3.0, 0.0, -2.0), {"guidance": 0.25}),
+        View("3", 1, 1, (3.0, 0.0, -2.0), knobs={"guidance": 0.25}),
     ),
 }
 
@@ -71,12 +71,30 @@ def test_the_saved_command_makes_the_same_bytes(case, run_of, capsys):
     saved = save(explorer, view)
     content = saved.picture.read_bytes()
     assert saved.picture.with_suffix(".txt").read_text() == saved.command + "\n"
-    for other in (View(view.given, view.seed, view.count), View(view.given, 2, view.count, view.sliders, view.knobs)):
+    for other in (
+        View(view.given, view.seed, view.count),
+        View(view.given, 2, view.count, view.sliders, knobs=view.knobs),
+    ):
         assert explorer.see(other).artefact.content != content
     saved.picture.unlink()
     capsys.readouterr()
     assert follow(saved.command) == 0
     assert capsys.readouterr().out == f"{saved.picture}\n" and saved.picture.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_an_attribute_is_learned_again_by_the_saved_command(tmp_path, capsys):
+    """Of a VAE that is given nothing, from the classes of its training data; whatever the temperature is set to."""
+    settings = [*FEW, "task.importance_samples=4", "data.batch_size=16", "data.given=false"]
+    train_run(set_fields(experiment_of("vae"), settings), tmp_path / "run", lambda: False)
+    explorer = explorer_of(tmp_path / "run", None, say, (), None, ["3", "8"], ["1"])
+    assert explorer.attribute.name == "3, 8 rather than 1"
+    view = View(None, 1, 2, attribute=-2.5, knobs={"temperature": 0.5})
+    saved = save(explorer, view)
+    content = saved.picture.read_bytes()
+    assert explorer.see(View(None, 1, 2, knobs={"temperature": 0.5})).artefact.content != content
+    saved.picture.unlink()
+    assert follow(saved.command) == 0 and saved.picture.read_bytes() == content
 
 
 def test_a_saved_command_keeps_to_the_checkpoint_that_was_seen(run_of):

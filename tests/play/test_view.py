@@ -36,6 +36,8 @@ NAN, HUGE = float("nan"), float("inf")
         ({"sliders": [[0]]}, "sliders"),
         ({"sliders": 1}, "sliders is 1"),
         ({"sliders": None}, "sliders is null"),
+        ({"attribute": 4}, "attribute is 4; give a number from -3 to 3"),
+        ({"attribute": NAN}, "attribute is NaN"),
         ({"knobs": {"truncation": NAN}}, "truncation is NaN; give a number"),
         ({"knobs": {"truncation": HUGE}}, "truncation"),
         ({"knobs": {"truncation": "1"}}, 'truncation is "1"'),
@@ -60,6 +62,7 @@ VIEWS = st.builds(
     st.integers(0, 2**32 - 1),
     st.integers(1, MOST),
     st.lists(st.floats(-REACH, REACH), max_size=8).map(tuple),
+    st.floats(-REACH, REACH),
     st.dictionaries(st.sampled_from(("truncation", "eta")), st.floats(-1e30, 1e30)),
 )
 
