@@ -349,20 +349,6 @@ def _add_edit(verbs) -> None:
     verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same edit (%(default)s)")
 
 
-def _add_play(verbs) -> None:
-    verb = _verb(verbs, "play", _play, "a local page with sliders for what a GAN, a VAE or a diffusion model draws")
-    _add_run(verb)
-    _add_checkpoint(verb)
-    where = "of 127.0.0.1, which no other machine reaches; 0: any that is free (%(default)s)"
-    verb.add_argument("--port", type=int, default=8517, metavar="N", help=where)
-    verb.add_argument("--given", metavar="WORD", help="a class or a prompt (each class in turn)")
-    verb.add_argument("--count", type=int, default=1, help="how many pictures, up to 16 (%(default)s)")
-    verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same noise (%(default)s)")
-    sliders = "where the sliders stand, each from -3 to 3: --sliders=1,0,-0.5 (all at 0)"
-    verb.add_argument("--sliders", default="", metavar="X,...", help=sliders)
-    verb.add_argument("--out", metavar="FILE.png", help="write what the page would show, and serve no page")
-
-
 def _verb(verbs, name: str, action, purpose: str):
     verb = verbs.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", allow_abbrev=False)
     verb.set_defaults(verb=action)
