@@ -41,7 +41,8 @@ def attribute_from(trained: Trained, own: Sampler, having: Sequence[str], lackin
         raise UserError(
             "--with and --without name pictures, which serve where nothing is given; name classes or words of captions"
         )
-    knobs = {name: value for name, value in own.knobs().items() if name in assembly.task.sampler.knobs()}
+    fields = {field.name for field in dataclasses.fields(assembly.task.sampler)}
+    knobs = {name: value for name, value in own.knobs().items() if name in fields}
     task = dataclasses.replace(assembly.task, sampler=dataclasses.replace(assembly.task.sampler, **knobs))
     trained = dataclasses.replace(trained, assembly=dataclasses.replace(assembly, task=task))
     sets = attribute_of(trained, having, lacking, [])
