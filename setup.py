@@ -28,7 +28,11 @@ setup(
     python_requires=">=3.11,<3.15",
     packages=[*find_packages(include=["jaxgen", "jaxgen.*"]), *SHIPPED],
     package_dir=SHIPPED,
-    package_data={"jaxgen.metrics": ["weights/*.safetensors"], **{name: ["*.*"] for name in SHIPPED}},
+    package_data={
+        "jaxgen.metrics": ["weights/*.safetensors"],
+        "jaxgen.play": ["page.html"],
+        **{name: ["*.*"] for name in SHIPPED},
+    },
     install_requires=[
         "absl-py>=2.1,<3",
         "emoji>=2.12",  # the names of the set "emoji-names"

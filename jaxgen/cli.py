@@ -164,6 +164,16 @@ def _edit(options) -> int:
     return edit(*run, Asked(*(getattr(options, field) for field in Asked._fields)), options.out)
 
 
+def _play(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.play import play
+
+    run = options.workdir, options.config, options.set, options.checkpoint
+    view = options.given, options.count, options.seed, options.sliders
+    view += options.attribute, options.having, options.lacking
+    return play(*run, *view, options.port, options.out)
+
+
 def _report(options) -> int:
     _set_up_jax()
     from jaxgen.commands.report import report
@@ -253,6 +263,8 @@ def _parser():
     _add_restore(verbs)
     _add_edit(verbs)
 
+    _add_play(verbs)
+
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
     verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
@@ -289,6 +301,25 @@ def _add_restore(verbs) -> None:
     calls = "calls of the network for each (%(default)s)"
     verb.add_argument("--evaluations", type=int, default=25, metavar="N", help=calls)
     verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same restoration (%(default)s)")
+
+
+def _add_play(verbs) -> None:
+    verb = _verb(verbs, "play", _play, "a local page with sliders for what a GAN, a VAE or a diffusion model draws")
+    _add_run(verb)
+    _add_checkpoint(verb)
+    where = "of 127.0.0.1, which no other machine reaches; 0: any that is free (%(default)s)"
+    verb.add_argument("--port", type=int, default=8517, metavar="N", help=where)
+    verb.add_argument("--given", metavar="WORD", help="a class or a prompt (each class in turn)")
+    verb.add_argument("--count", type=int, default=1, help="how many pictures, up to 16 (%(default)s)")
+    verb.add_argument("--seed", type=int, default=0, help="the same seed draws the same noise (%(default)s)")
+    sliders = "where the sliders stand, each from -3 to 3: --sliders=1,0,-0.5 (all at 0)"
+    verb.add_argument("--sliders", default="", metavar="X,...", help=sliders)
+    having = "a slider for an attribute: pictures that have it, or classes or words of captions of its training data"
+    verb.add_argument("--with", dest="having", nargs="+", default=[], metavar="WORD_OR_FILE", help=having)
+    lacking = "the same of those that lack it (all that have no word of --with)"
+    verb.add_argument("--without", dest="lacking", nargs="+", default=[], metavar="WORD_OR_FILE", help=lacking)
+    verb.add_argument("--attribute", type=float, default=0.0, metavar="X", help="where its slider stands (%(default)s)")
+    verb.add_argument("--out", metavar="FILE.png", help="write what the page would show, and serve no page")
 
 
 def _add_edit(verbs) -> None:

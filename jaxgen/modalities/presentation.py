@@ -158,6 +158,23 @@ class Presentation:
         return self.made.captions(data.first("test", self.made.shown)["made"])
 
     @property
+    def choices(self) -> list[str]:
+        """The words that --given chooses from, where one of a few values is given; none elsewhere."""
+        return [] if self._classes is None else self._classes.captions(self._classes.every())
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether one sentence is given, and nothing else."""
+        return [isinstance(reader, SourcePresents) for reader in self.given.values()] == [True]
+
+    def assorted(self, count: int) -> dict[str, Any]:
+        """A request for rows of all kinds: every class in turn, or sentences of words at random."""
+        if not self.reads_prompt:
+            return self._unasked(count)
+        name, reader = self._first("--given")
+        return _request(count, {name: reader.assorted(count)}, None)
+
+    @property
     def _classes(self) -> Enumerable | None:
         """What is given, where that is one of a few values and nothing else."""
         readers = list(self.given.values())
@@ -190,6 +207,10 @@ class Presentation:
         if shown.is_text and isinstance(reader, Playable) and given is not None:
             return replace(shown, recordings=tuple(reader.recordings(given)))
         return shown
+
+    def show_bare(self, samples: Batch) -> tuple[Artefact, tuple[str, ...]]:
+        """Samples in one file without a word in it, and what was given for each."""
+        return self.made.show(samples["made"], None), tuple(self._captions(samples) or ())
 
     @property
     def shows_states(self) -> bool:

@@ -19,6 +19,7 @@ from jaxgen.reporting.terminal import say
 from jaxgen.types import Batch, Framing, Tokens, Unit
 
 _NEAREST = 100_000  # training texts of which the nearest is chosen
+_FEW = 4  # tokens of a sentence at random, at most
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,13 @@ class SourcePresents(Texts):
                 "give a sentence in its language"
             )
         return tokens
+
+    def assorted(self, count: int) -> dict[str, np.ndarray]:
+        """So many sentences of a few tokens each, all drawn evenly; always the same."""
+        draws, length = np.random.default_rng(0), self.tokens.length
+        words = draws.integers(self.tokens.vocabulary, size=(count, min(_FEW, length)), dtype=np.int32)
+        value, own = _padded([row[: 1 + n % len(row)] for n, row in enumerate(words)], length)
+        return {"value": value, "mask": own}
 
     def _readable(self, tokens: np.ndarray) -> str:
         """What the tokens say one by one: nothing where each is but a byte of a longer letter."""
