@@ -118,7 +118,7 @@ def test_a_class_conditions_both_critics_and_every_frame():
 
 def test_networks_and_data_that_do_not_suit_are_told():
     pictures = Pictures().spec()
-    with pytest.raises(UserError, match=r"a ClipGenerator is not for pictures, which these data have; set task.generat"):
+    with pytest.raises(UserError, match=r"a ClipGenerator is not for pictures, which these data have; set task.gen"):
         SMALL.sized(pictures)
     with pytest.raises(UserError, match=r"a Discriminator is not for clips, .* to ClipGenerator and ClipDiscriminator"):
         replace(SMALL, discriminator=Discriminator()).sized(CLIPS)
