@@ -21,7 +21,7 @@ from jaxgen.metrics.clip_features import CLASSES, DATA, KIND, SHAPE, ClipNet, Mo
 from jaxgen.metrics.shipped_nets import encode
 from jaxgen.types import Key, Params
 
-STEPS, _RATE, _NOISE = 3000, 3e-3, 0.5  # batches, AdamW's rate before its cosine, and noise on the pixels in levels
+STEPS, _RATE, _NOISE = 800, 3e-3, 0.5  # batches, AdamW's rate before its cosine, and noise on the pixels in levels
 _WEIGHT = 3.0  # of the speeds' squared errors beside the nats of the digits
 _TOLD = 100  # steps between two lines
 
