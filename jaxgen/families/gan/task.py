@@ -27,10 +27,8 @@ from jaxgen.families.gan.calibration import OutputSums
 from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator
 from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
-from jaxgen.families.gan.network import Discriminator, Generator
-from jaxgen.nn.conditions import check_conditions, condition_of, gives_sentence, with_drawn
 from jaxgen.families.gan.inversion import inverted
-from jaxgen.families.gan.network import Discriminator, Generator, resolutions
+from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
