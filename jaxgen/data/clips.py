@@ -15,7 +15,7 @@ from jaxgen.data.splits import holding_out
 from jaxgen.errors import UserError
 from jaxgen.ops.motion import bounced, placed
 from jaxgen.ops.rows import row_keys
-from jaxgen.types import Batch, Clip, Key, Spec, Variables
+from jaxgen.types import Arrays, Batch, Clip, Key, Spec, Variables
 
 UNITS = 256  # of a pixel: positions and speeds are whole numbers of them, and so the same on every device
 _EVALUATED = 20_231_117  # the seed of the clips that evaluation sees
@@ -143,3 +143,10 @@ class MovingDigits:
         batches = self.evaluation(split)
         parts = {name: batches[name] for name in ("given", "made")}
         return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:])[: min(count, self.evaluated)], parts)
+
+
+def kinds_and_speeds(clips: Arrays, classes: int) -> tuple[jax.Array, jax.Array]:
+    """[B, classes] which digits are in clips, and [B, 2] their speeds without signs, the mean over them."""
+    count = jax.nn.one_hot(clips["kind"], classes).sum(axis=1)  # of -1 none
+    speeds = jnp.abs(clips["speed"][:, 0]).sum(axis=1)  # of one that is not there 0
+    return count > 0, speeds / count.sum(axis=1, keepdims=True)

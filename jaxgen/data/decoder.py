@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from jaxgen.data.examples import BadExample
 
@@ -21,6 +21,7 @@ SUFFIXES = frozenset(
         *("jp2", "j2k", "jpx", "ppm", "pgm", "pbm", "pnm", "pfm", "tga", "ico", "qoi"),
     )
 )
+ANIMATED = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})  # of these, which may hold several frames
 ALPHA = ("1", "L", "P", "RGB", "LA", "La", "PA", "RGBA", "RGBa")  # modes in which Pillow knows transparency
 _BROKEN_EXIF = (OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error)
 _DEEPEST = 65_535  # of 16 bits
@@ -67,6 +68,22 @@ def _spread(picture: Image.Image) -> Image.Image:
         _, (rows, columns) = distance_transform_edt(hidden, return_indices=True)
         values = values[rows, columns]
     return Image.fromarray(np.ascontiguousarray(values[..., :3]))
+
+
+def read_clip(file: Path | IO[bytes], shape: tuple[int, int, int, int], place: str | None = None) -> np.ndarray:
+    """[T, H, W, C] uint8: the first T frames of an animation, each as `read_picture` has one.
+
+    BadExample also where there are fewer.
+    """
+    wanted = shape[0]
+    with opened(file, place) as picture:
+        found = getattr(picture, "n_frames", 1)
+        frames = ImageSequence.Iterator(picture)
+        clip = [fitted(frame, shape[1:]) for frame, _ in zip(frames, range(wanted), strict=False)]
+    if len(clip) < wanted:
+        told = f"it has {found} {'frame' if found == 1 else 'frames'}, and a clip here has {wanted}"
+        raise BadExample(place or str(file), told)
+    return np.stack(clip)
 
 
 def check_picture(file: Path) -> int:

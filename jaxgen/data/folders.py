@@ -14,12 +14,12 @@ import numpy as np
 
 from jaxgen.data.bad import BadExamples
 from jaxgen.data.captions import as_bytes, read_captions
-from jaxgen.data.decoder import picture_size, read_picture
+from jaxgen.data.decoder import picture_size, read_clip, read_picture
 from jaxgen.data.examples import BadExample, Tolerant
 from jaxgen.data.layouts import Layout, Picture
 from jaxgen.data.splits import rows_of
 from jaxgen.errors import UserError
-from jaxgen.types import Framing, Label, Modality, Spec, Tokens, Unit
+from jaxgen.types import Clip, Framing, Label, Modality, Spec, Tokens, Unit
 from jaxgen.types import Image as ImageSize
 
 _SIZED = 10_000  # pictures at most whose headers are read for the size of all; of more, so many at equal distances
@@ -37,6 +37,7 @@ class PictureFolder:
     caption_length: int  # bytes
     bad: BadExamples
     kept: tuple[int, int] | None = None  # H and W that a run has trained on, where `size` is None
+    frames: int | None = None  # of each animation, of which clips are made; None: pictures
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -80,7 +81,8 @@ class PictureFolder:
         given: list[tuple[str, Modality]] = [("class", Label(len(self.classes)))] if self.classes else []
         if self.layout.captions:
             given.append(("caption", Tokens(self.caption_length, 256, Unit.BYTE, Framing.SOURCE)))
-        return Spec(ImageSize(*self.side, 3, 256), tuple(given))
+        made = ImageSize(*self.side, 3, 256) if self.frames is None else Clip(self.frames, *self.side, 3, 256)
+        return Spec(made, tuple(given))
 
     def told(self) -> Iterator[str]:
         """What was understood of the folder, for the user."""
@@ -162,4 +164,5 @@ class _Files:
             given["class"] = {"value": np.int32(self.labels[place])}
         if self.captions is not None:
             given["caption"] = as_bytes(self.captions[place], dict(self.spec.given)["caption"].length)
-        return {"given": given, "made": {"value": read_picture(self.files[place], self.spec.made.shape)}}
+        read = read_clip if isinstance(self.spec.made, Clip) else read_picture
+        return {"given": given, "made": {"value": read(self.files[place], self.spec.made.shape)}}

@@ -1,23 +1,28 @@
-"""Clips: read from animated pictures, shown as one animated grid."""
+"""Clips: read from animated pictures, shown as one animated grid, measured against held-out ones."""
 # SPDX-License-Identifier: Apache-2.0
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageSequence
 
-from jaxgen.data.decoder import fitted, opened
+from jaxgen.data.decoder import read_clip
 from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
+from jaxgen.metrics import clip_features, features
+from jaxgen.metrics.clip_features import ClipNet
+from jaxgen.metrics.clip_measures import controls, flight, halves, video_distances
+from jaxgen.metrics.unmeasured import Figures
 from jaxgen.modalities.image import columns, heads
 from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
-from jaxgen.types import Clip
+from jaxgen.reporting.terminal import Work
+from jaxgen.types import Batch, Clip
 
 _SHORT_SIDE = 64  # pixels that a frame's side is at least magnified to
 _MILLISECONDS = 100  # that each frame is shown
@@ -30,22 +35,63 @@ class ClipPresents:
     clip: Clip
     meaning: Meaning
     shown = 4
+    draws = 1
 
     def read(self, words: Sequence[str]) -> dict[str, np.ndarray]:
         return {"value": np.stack([self._frames(word) for word in words])}
 
     def _frames(self, word: str) -> np.ndarray:
-        """[T, H, W, C] levels of the first T frames of a GIF, WebP or PNG animation."""
-        file, place, wanted = file_of(word, "an animated GIF"), name_of(word), self.clip.frames
+        """[T, H, W, C] levels of the first T frames of a GIF, WebP or PNG animation, as those that are trained on."""
         try:
-            with opened(file, place) as picture:
-                found = ImageSequence.Iterator(picture)
-                frames = [fitted(frame, self.clip.shape[1:]) for frame, _ in zip(found, range(wanted), strict=False)]
+            frames = read_clip(file_of(word, "an animated GIF"), self.clip.shape, name_of(word))
         except BadExample as error:
-            raise UserError(f"{error}; give an animated GIF") from None
-        if len(frames) < wanted:
-            raise UserError(f"{place} has {len(frames)} frames, and a clip here has {wanted}; give a longer one")
-        return np.rint(np.stack(frames) * ((self.clip.levels - 1) / 255)).astype(np.uint8)
+            raise UserError(f"{error}; give another animated GIF") from None
+        return np.rint(frames * ((self.clip.levels - 1) / 255)).astype(np.uint8)
+
+    @property
+    def training(self) -> int:
+        """As many clips as are measured at most, and 1 GiB of them."""
+        return max(1, min(2_000, 2**30 // math.prod(self.clip.shape)))
+
+    def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
+        """Of samples, beside them those of real clips and, of the distance, of controls (metrics/clip_measures.py)."""
+        clips, held_out = np.concatenate([_clips(samples) for samples in drawn]), _clips(real)
+        reference, others = halves(held_out)
+        with Work(3, "measuring clips") as work:
+            figures = video_distances({"": clips} | controls(others), reference, self._net, self.clip.levels)
+            for count, (prefix, one) in enumerate((("", clips), ("real_", held_out)), start=1):
+                work.done(count)
+                figures |= self._flight(one, prefix)
+            work.done(3)
+        return figures
+
+    def variety(self, drawn: Batch, real: Batch) -> Figures:
+        return {}
+
+    def references(
+        self, train: Batch, real: Batch, captions: tuple[Sequence[str] | None, Sequence[str] | None]
+    ) -> dict[str, Figures]:
+        """Training clips: as they are, standing still, and with their frames shuffled."""
+        reference, _ = halves(_clips(real))
+        names = {"real_": "real clips", "frozen_": "their first frames", "shuffled_": "their frames shuffled"}
+        rows = {}
+        with Work(len(names), "measuring reference rows") as work:
+            for count, (kind, clips) in enumerate(controls(_clips(train)).items(), start=1):
+                distances = video_distances({"": clips}, reference, self._net, self.clip.levels)
+                rows[names[kind]] = distances | self._flight(clips)
+                work.done(count)
+        return rows
+
+    @property
+    def _net(self) -> ClipNet | None:
+        return clip_features.load(self.meaning.data, self.clip.shape, self.clip.levels) if self.clip.moving else None
+
+    def _flight(self, clips: np.ndarray, prefix: str = "") -> Figures:
+        """How digits fly, where it is known that digits do, and a net knows them."""
+        net = features.load(self.meaning.data, levels=self.clip.levels) if self.clip.moving else None
+        if net is None or self.clip.channels != 1:
+            return {}
+        return flight(clips, net, features.NETS[self.meaning.data][2][0], self.clip.levels, prefix)
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"clip {number}" for number in range(1, len(arrays["value"]) + 1)]
@@ -66,6 +112,11 @@ class ClipPresents:
             buffer, "GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0, disposal=1
         )
         return Artefact("gif", buffer.getvalue())
+
+
+def _clips(examples: Batch) -> np.ndarray:
+    """[N, T, H, W, C] in levels."""
+    return np.asarray(examples["made"]["value"])
 
 
 def _over_white(picture: PillowImage.Image) -> PillowImage.Image:

@@ -21,6 +21,13 @@ PASSAGES = (
      "Inception: compare these numbers with each other, never with a published FID, and only where the same number of "
      "examples was compared. Large pictures are compared by a fixed random projection, which the head then names: such "
      "a number is smaller than the distance of the whole pictures, and stands beside its like alone."),
+    (("frechet_video_distance",),
+     "The Fréchet video distance is a Fréchet distance of whole clips. It sees what is in the frames better than what "
+     "happens from frame to frame: a model should lie near the other real clips and below the same clips standing "
+     "still or shuffled, which stand beside it. All are of equally many clips."),
+    (("identity_kept_fraction", "velocity_change_pixels", "speed_pixels"),
+     "Of moving digits it is known how they fly: a digit stays the same digit, and its velocity changes at the walls "
+     "alone. Clips that stand still change nothing either; their speed tells them."),
     (("recognised_fraction",),
      "“Recognised” is the share of samples that a classifier trained on real examples gives the class they were drawn "
      "for. It rewards clear samples and does not see whether they are all alike; recall does."),

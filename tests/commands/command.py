@@ -31,10 +31,12 @@ def _config(path: Path):
 
 
 OF_FOLDERS = sorted((ROOT / "configs").rglob("pictures.py"))  # of the reader's own pictures
+OF_CLIPS = sorted((ROOT / "configs").rglob("own_clips.py"))
 OF_RECORDINGS = sorted((ROOT / "configs").rglob("wav_folder.py"))
 OF_RUNS = sorted((ROOT / "configs").rglob("vq_prior.py"))  # of a first stage, which is trained before
 _ALL = sorted((ROOT / "configs").rglob("*.py"))
-CONFIGS = [_config(path) for path in _ALL if path not in (*OF_FOLDERS, *OF_RECORDINGS, *OF_RUNS)]
+_OWN = *OF_FOLDERS, *OF_CLIPS, *OF_RECORDINGS, *OF_RUNS
+CONFIGS = [_config(path) for path in _ALL if path not in _OWN]
 
 # Small enough to be trained in a test, slow enough to be stopped in the middle; fields that a user would set.
 NETWORKS = {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -173,7 +173,21 @@ PROMPTS = {
         "^block_1/|^final",
     ),
 }
-CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS
+_OF_CLIPS = {"width": 16, "channels": "(6,)", "patch": 4, "blocks": 1}
+CLIPS = {
+    "gan-clips": Case(
+        "gan/moving_digits",
+        (
+            *("data.frames=3", "data.size=12", "data.evaluated=160"),
+            *("task.generator.motion=6", "task.generator.hidden=8"),
+            *(f"task.generator.frame.{name}={value}" for name, value in (*_OF_CLIPS.items(), ("latent", 6))),
+            *(f"task.discriminator.spatial.{name}={value}" for name, value in _OF_CLIPS.items()),
+            *(f"task.discriminator.temporal.{name}={value}" for name, value in (_OF_CLIPS | {"patch": 2}).items()),
+        ),
+        "^discriminator/|^generator/(motion_step|frame/to_picture)/",
+    ),
+}
+CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS | CLIPS
 
 
 @functools.cache
@@ -199,13 +213,15 @@ def lively(case: str) -> Variables:
 def batch_of(case: str, size: int = BATCH) -> dict[str, Any]:
     data = experiment_of(case).data
     batch = data.first("train", size)
-    return (batch if case in PICTURES else with_bytes(batch, data.codec("made"))) | {"row": np.arange(size)}
+    return (batch if case in PICTURES | CLIPS else with_bytes(batch, data.codec("made"))) | {"row": np.arange(size)}
 
 
 def request_of(case: str, size: int, first: int = 0) -> dict[str, Any]:
     """A request for `size` samples: of all classes in turn, or for what the data give."""
     if case in PICTURES:
         return asked((first + np.arange(size, dtype=np.int32)) % 10)
+    if case in CLIPS:
+        return {"row": first + np.arange(size, dtype=np.int32), "given": {}}
     given = jax.tree.map(lambda array: array[first:], batch_of(case, first + size)["given"])
     return {"row": np.arange(size), "given": given}
 
@@ -215,6 +231,8 @@ def source_of(case: str) -> Traced:
     if case in PICTURES:
         return Pictures(batch_size=BATCH).source()
     data = experiment_of(case).data
+    if case in CLIPS:
+        return replace(data, batch_size=BATCH).source()
     return ResidentExamples(jax.tree.map(jnp.asarray, data.first("train", 10 * BATCH)), data.spec(), BATCH)
 
 

@@ -12,7 +12,7 @@ from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import uniform
 from jaxgen.types import Key
 
-Pictures = Float[Array, "B H W C"]
+Pictures = Float[Array, "B ..."]  # [B, H, W, C], or clips [B, T, H, W, C]
 Outputs = Float[Array, "B"]
 Judge = Callable[[Pictures], Outputs]
 
@@ -68,7 +68,7 @@ def judged(
     `judge` must not mix examples. Penalties on the outputs' own pictures share their forward pass.
     """
     if penalty is Penalty.INTERPOLATES:
-        place = uniform(key, row, (1, 1, 1))
+        place = uniform(key, row, (1,) * (real.ndim - 1))
         _, squares = penalised(judge, place * real + (1 - place) * fake)
         return judge(real), judge(fake), {"interpolates": (jnp.sqrt(squares + _SMALLEST) - 1) ** 2}
     real_output, r1 = penalised(judge, real)
@@ -85,7 +85,7 @@ def penalised(judge: Judge, pictures: Pictures) -> tuple[Outputs, Outputs]:
     """
     outputs, pull_back = jax.vjp(judge, pictures)
     (gradient,) = pull_back(jnp.ones_like(outputs))
-    return outputs, jnp.sum(gradient**2, axis=(1, 2, 3))
+    return outputs, jnp.sum(gradient**2, axis=range(1, gradient.ndim))
 
 
 def rounded(pictures: Pictures, levels: int) -> Pictures:

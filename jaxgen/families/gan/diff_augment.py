@@ -33,10 +33,15 @@ class DiffAugment:
                 "to 1"
             )
 
-    def __call__(self, picture: Float[Array, "B H W C"], key: Key, row: Int[Array, "B"]) -> Float[Array, "B H W C"]:
-        """Pictures around [-1, 1] changed by draws of each row's own: the same ones under the same key."""
+    def __call__(self, picture: Float[Array, "B ..."], key: Key, row: Int[Array, "B"]) -> Float[Array, "B ..."]:
+        """Pictures [B, H, W, C] around [-1, 1] changed by draws of each row's own: the same ones under the same key.
+
+        All frames of a clip [B, T, H, W, C] are changed by one draw.
+        """
         if not self.strength:
             return picture
+        if picture.ndim == 5:
+            return jax.vmap(self, (1, None, None), 1)(picture, key, row)
         chosen_key, *keys = jax.random.split(key, 4)
         chosen, changed = draw(lambda one: jax.random.bernoulli(one, self.probability), chosen_key, row), picture
         for change, one in zip((coloured, moved, cut), keys, strict=True):

@@ -101,6 +101,11 @@ class Generator(nn.Module):
         check_sizes(self)
         super().__post_init__()
 
+    def sized(self, image: tuple[int, int, int]) -> "Generator":
+        """For pictures [H, W, C]; UserError where they do not suit its stages."""
+        resolutions(image, len(self.channels), self.patch)
+        return self.clone(image=image)
+
     @nn.compact
     def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B H W C"]:
         """Pictures around [-1, 1], not bounded to it."""
@@ -146,6 +151,11 @@ class Discriminator(nn.Module):
     def __post_init__(self):
         check_sizes(self)
         super().__post_init__()
+
+    def sized(self, image: tuple[int, int, int]) -> "Discriminator":
+        """For pictures [H, W, C]; UserError where they do not suit its stages."""
+        resolutions(image, len(self.channels), self.patch)
+        return self
 
     @nn.compact
     def __call__(self, picture: Float[Array, "B H W C"], condition: Condition | None) -> Float[Array, "B"]:

@@ -24,14 +24,15 @@ from jaxgen.families.gan.adversarial import (
     rounded,
 )
 from jaxgen.families.gan.calibration import OutputSums
+from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator
 from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.inversion import inverted
-from jaxgen.families.gan.network import Discriminator, Generator, resolutions
+from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.rows import normal
-from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
+from jaxgen.types import Batch, Clip, Extra, Image, Key, Params, Spec, Variables
 
 _BETWEEN, _AUGMENT = 3, 4  # folded into a turn's key: the places between reals and fakes; how both are changed
 _STARTS = 8  # of the search for a picture's latent, of which the best end is taken
@@ -56,6 +57,9 @@ class LatentSampler:
 class Gan:
     """Two players, one of them held by gradient penalties (R3GAN, arXiv 2501.05441), under what is given.
 
+    They make pictures [B, H, W, C], or with the networks of clips (clip_network.py) clips [B, T, H, W, C]; what is said
+    of pictures holds for both.
+
     Other games are a `loss` and a `penalty` (adversarial.py): with Loss.WASSERSTEIN and Penalty.INTERPOLATES, a `gamma`
     of 20 and 5 `critic_turns` are those of arXiv 1704.00028.
 
@@ -63,8 +67,8 @@ class Gan:
     D overfits the training set.
     """
 
-    generator: Generator = Generator()
-    discriminator: Discriminator = Discriminator()
+    generator: Generator | ClipGenerator = Generator()
+    discriminator: Discriminator | ClipDiscriminator = Discriminator()
     loss: Loss = Loss.RELATIVISTIC
     penalty: Penalty = Penalty.REAL_AND_FAKE
     gamma: float = 0.6  # twice the weight of each penalty
@@ -80,12 +84,19 @@ class Gan:
             raise UserError(f"critic_turns is {self.critic_turns}; give at least 1")
 
     def sized(self, spec: Spec) -> "Gan":
-        if not isinstance(spec.made, Image):
-            raise UserError("a Gan makes pictures and this data set has none; choose data with pictures")
+        if not isinstance(spec.made, Image | Clip):
+            raise UserError("a Gan makes pictures or clips and this data set has none; choose data with them")
         check_conditions(spec, "Gan", prompts=True)
+        clips = isinstance(spec.made, Clip)
         for network in (self.generator, self.discriminator):
-            resolutions(spec.made.shape, len(network.channels), network.patch)
-        return replace(self, generator=self.generator.clone(image=spec.made.shape), spec=spec)
+            if isinstance(network, ClipGenerator | ClipDiscriminator) != clips:
+                kinds = "ClipGenerator and ClipDiscriminator" if clips else "Generator and Discriminator"
+                raise UserError(
+                    f"a {type(network).__name__} is not for {'clips' if clips else 'pictures'}, which these data have; "
+                    f"set task.generator and task.discriminator to {kinds}"
+                )
+        players = (network.sized(spec.made.shape) for network in (self.generator, self.discriminator))
+        return replace(self, **dict(zip(("generator", "discriminator"), players, strict=True)), spec=spec)
 
     def init(self, key: Key) -> Variables:
         generator_key, discriminator_key = jax.random.split(key)
