@@ -31,17 +31,18 @@ def inverted(
 ) -> jax.Array:
     """[B, *shape] latents of eq. 1 for pictures x [B, H, W, C] in [-1, 1], of which the pixels `known` [B, H, W] count.
 
-    `made` is G, of latents [B * starts, *shape], a picture's starts one after another.
+    Or for clips [B, T, H, W, C]. `made` is G, of latents [B * starts, *shape], a picture's starts one after another.
     """
     z = normal(key, row, (starts, *shape)).reshape(-1, *shape)
     counts = jnp.ones_like(picture) if known is None else known[..., None] * jnp.ones_like(picture)
     target, counts = (jnp.repeat(one, starts, axis=0) for one in (picture, counts))
-    pixels = jnp.maximum(counts.sum(axis=(1, 2, 3)), 1.0)
+    axes = tuple(range(1, picture.ndim))
+    pixels = jnp.maximum(counts.sum(axis=axes), 1.0)
     adam = optax.adam(optax.cosine_decay_schedule(_RATE, _STEPS))
 
     def distance(z: jax.Array) -> jax.Array:
         """[B * starts] of eq. 1; what lies outside of [-1, 1] is shown as its ends."""
-        error = jnp.sum(counts * (jnp.clip(made(z), -1, 1) - target) ** 2, axis=(1, 2, 3))
+        error = jnp.sum(counts * (jnp.clip(made(z), -1, 1) - target) ** 2, axis=axes)
         return error / pixels + _PRIOR / 2 * jnp.mean(z**2, axis=-1)
 
     def step(carry: tuple[jax.Array, optax.OptState], _: None) -> tuple[tuple[jax.Array, optax.OptState], None]:
