@@ -157,19 +157,26 @@ class Vae:
         keys: jax.Array,
         dropping: jax.Array | None = None,
     ) -> Drawn:
-        """K posterior samples of each picture by `keys` [K, B], all decoded together."""
-        shape = keys.shape
+        """K posterior samples of each picture by `keys` [K, B], all decoded together.
+
+        A picture's samples lie one after another: rows that lie on several devices then stay where they are. In the
+        other order each of two devices decoded all of them.
+        """
+        count, size = keys.shape
 
         def repeated(leaf: jax.Array) -> jax.Array:
-            return jnp.broadcast_to(leaf, (shape[0], *leaf.shape)).reshape(-1, *leaf.shape[1:])
+            return jnp.broadcast_to(leaf[:, None], (size, count, *leaf.shape[1:])).reshape(-1, *leaf.shape[1:])
+
+        def apart(leaf: jax.Array) -> jax.Array:  # [..., B * K] to [..., K, B]
+            return leaf.reshape(*leaf.shape[:-1], size, count).swapaxes(-1, -2)
 
         value = jnp.asarray(batch["made"]["value"])
         encoded, condition, value = jax.tree.map(repeated, (encoded, condition, value))
-        dropping = None if dropping is None else dropping.reshape(-1)
-        found = self.latents.infer(params, encoded, condition, keys.reshape(-1), dropping)
-        nats = summed(found.likelihood.log_prob(value, self.levels)).reshape(shape)
-        layers = (each.reshape(-1, *shape) for each in (found.log_q, found.log_p, found.kl))
-        return Drawn(nats, *layers, found.means.reshape(*shape, -1))
+        dropping = None if dropping is None else dropping.T.reshape(-1)
+        found = self.latents.infer(params, encoded, condition, keys.T.reshape(-1), dropping)
+        nats = apart(summed(found.likelihood.log_prob(value, self.levels)))
+        layers = (apart(each) for each in (found.log_q, found.log_p, found.kl))
+        return Drawn(nats, *layers, found.means.reshape(size, count, -1).swapaxes(0, 1))
 
     def _bounds(self, params: Params, batch: Batch, key: Key) -> Bounds:
         row, condition = batch["row"], condition_of(self.spec, batch)

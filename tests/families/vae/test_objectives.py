@@ -8,12 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
 from jaxgen.families.vae.bounds import Drawn
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
+from jaxgen.families.vae.network import Decoder, Encoder
 from jaxgen.families.vae.objectives import EvidenceBound, ImportanceWeightedBound
 from jaxgen.families.vae.task import Vae
-from jaxgen.training.optimisers import SGD
+from jaxgen.running.assembly import assemble
+from jaxgen.training.feeds import TracedFeed
+from jaxgen.training.optimisers import SGD, AdamW
+from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state, make_game, take_step
 from tests.given import pictures
 
@@ -82,3 +88,19 @@ def test_a_warm_up_counts_the_updates_that_were_taken():
 def test_a_wrong_objective_is_told_in_a_sentence(make, match):
     with pytest.raises(UserError, match=match):
         make()
+
+
+@pytest.mark.parametrize("objective", [ImportanceWeightedBound(samples=8), EvidenceBound(samples=8)])
+def test_each_of_two_devices_decodes_the_samples_of_its_own_pictures_alone(objective):
+    """Half of one device's arithmetic. With a sample's pictures side by side each would decode all samples of all."""
+    flops = []
+    for count in (1, 2):
+        task = Vae(Encoder(width=64, blocks=1), Decoder(width=64, blocks=1, latent=8), None, objective)
+        optimisers = {"bound": AdamW(learning_rate=1e-3)}
+        data, parallel = Pictures(name="digits", batch_size=32), Parallel(data=count)
+        assembly = assemble(Experiment(task, data, optimisers, steps=1, parallel=parallel))
+        state = assembly.devices.begin(assembly.init, assembly.key, None)
+        fed = TracedFeed(assembly.source, assembly.devices).example(state)
+        program = assembly.devices.lower(assembly.game, state, fed, True, assembly.loops).compile()
+        flops.append(program.cost_analysis()["flops"])
+    assert flops[1] < 0.6 * flops[0]
