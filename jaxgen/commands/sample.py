@@ -44,8 +44,9 @@ def sample(
     Captions go into a .png with their pictures.
 
     `attention` names a PNG for the attention maps of the samples. `streamed`: what is given is read as it comes, and
-    what is made of it told at once. `begun` names pictures that samples begin from. Where `out` is a .gif and the
-    samples are pictures that come about step by step, it shows the steps.
+    what is made of it told at once. `begun` names pictures that samples begin from; of a model that is given nothing
+    `given` does too. Where `out` is a .gif and the samples are pictures that come about step by step, it shows the
+    steps.
     """
     if streamed and (not (attention is out is count is None) or begun):
         raise UserError("--stream tells on stdout what it makes; leave --out, --count, --attention and --begin out")
@@ -58,6 +59,8 @@ def sample(
         stream(trained, given, functools.partial(put_out, end=""), say)
         return 0
     task, presentation = trained.assembly.task, trained.assembly.presentation
+    if given and not begun and presentation.given_begins:
+        given, begun = (), given
     if attention is not None and not isinstance(task, Attending):
         raise UserError(f"--attention: a {type(task).__name__} attends to nothing given; leave it out")
     animated = out is not None and Path(out).suffix.lower() == ".gif"

@@ -123,6 +123,11 @@ class Presentation:
         return next(iter(self.given.items()))
 
     @property
+    def given_begins(self) -> bool:
+        """Whether pictures are made of nothing, so that a picture that a user gives is what they begin from."""
+        return not self.given and isinstance(self.made, ImagePresents)
+
+    @property
     def reads_sentences(self) -> bool:
         """Whether one sentence is given for each that is made."""
         return [type(reader) for reader in self.given.values()] == [SourcePresents]

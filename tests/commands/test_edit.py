@@ -150,3 +150,12 @@ def test_pictures_of_a_run_of_classes_need_theirs(files, tmp_path):
     same = edited(editor, Asked("interpolate", names, ["3"], frames=3)).pixels
     np.testing.assert_array_equal(mixed[0, 0], same[0, 0])
     assert (mixed[0, 2] != same[0, 2]).any()
+
+
+def test_a_picture_that_is_given_where_nothing_else_is_given_is_what_samples_begin_from(free, files, tmp_path, capsys):
+    three = str(files / "3.png")
+    for name, how in (("given", {"given": [three]}), ("begun", {"given": [], "begun": [three]})):
+        assert sample(str(free), None, [], None, count=4, out=str(tmp_path / f"{name}.png"), seed=0, **how) == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "given.png"), pixels(tmp_path / "begun.png"))
+    with pytest.raises(UserError, match="no file"):
+        sample(str(free), None, [], None, given=["7"], count=1, out=str(tmp_path / "seven.png"), seed=0)
