@@ -1,4 +1,4 @@
-"""CIFAR-10 by an LSTM over a VQ-VAE's codes, under the class: `configs/transformer/vq_prior.py` with another network.
+"""CIFAR-10 by an LSTM over a VQ-VAE's codes, under the class: the second stage with another network.
 
 Section 3.3 of arXiv 1711.00937 with long short-term memory (Hochreiter and Schmidhuber 1997) in the place of a
 PixelCNN. Train the first stage first: `jaxgen train --config configs/vae/vq.py --workdir runs/vq`.
@@ -9,16 +9,17 @@ Expect on two cores of an AMD EPYC: not run.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import dataclasses
-from pathlib import Path
-
-from jaxgen.config.reading import load_experiment
-from jaxgen.experiment import Experiment
+from jaxgen.core.part import Run
+from jaxgen.data.pictures import Pictures
+from jaxgen.experiment import Evaluated, Every, Experiment
+from jaxgen.families.code_prior import CodePrior
 from jaxgen.families.rnn.network import Cell, RecurrentNetwork
+from jaxgen.training.averages import EMA
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
-    transformer = load_experiment(Path(__file__).parent.with_name("transformer") / "vq_prior.py", Experiment)
     network = RecurrentNetwork(
         cell=Cell.LSTM,
         width=512,
@@ -26,4 +27,13 @@ def experiment() -> Experiment:
         head=256,
         dropout=0.1,
     )
-    return dataclasses.replace(transformer, task=dataclasses.replace(transformer.task, network=network))
+    return Experiment(
+        task=CodePrior(network=network, pictures=Run("runs/vq"), condition_dropout=0.05),
+        data=Pictures(name="cifar10", batch_size=64, flip=True),
+        optimisers={"likelihood": AdamW(learning_rate=Cosine(peak=2e-3, warmup=100), b2=0.99, clip=1.0)},
+        averages={"slow": EMA(half_life=20_000)},
+        steps=4_000,
+        steps_per_call=20,
+        every=Every(log=100, evaluate=2_000, sample=2_000, checkpoint=500),
+        evaluate=Evaluated(examples=2_000),
+    )
