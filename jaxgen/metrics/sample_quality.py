@@ -18,6 +18,7 @@ from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured, measured, non
 
 _OF_FEATURES = ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage")
 
+
 def picture_measures(
     images: np.ndarray,
     labels: np.ndarray | None,

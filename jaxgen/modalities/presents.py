@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -173,3 +173,8 @@ def counted(arrays: Arrays) -> int:
 def counted_rows(examples: Batch) -> int:
     """N of examples {"given", "made"} [N, ...]."""
     return counted(examples["made"]) if examples["made"] else 0
+
+
+def request_for(examples: Batch) -> dict[str, Any]:
+    """What asks for a sample for what each example gives: {"row" [N], "given"}, the rows counted from 0."""
+    return {"row": np.arange(counted_rows(examples), dtype=np.int32), "given": examples["given"]}

@@ -16,7 +16,7 @@ from jaxgen.core.task import Calibratable
 from jaxgen.errors import UserError
 from jaxgen.metrics.held_out_probability import Bin, Calibration, fitted, reliability, told_of
 from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured
-from jaxgen.modalities.presents import Spoils, counted_rows
+from jaxgen.modalities.presents import Spoils, counted_rows, request_for
 from jaxgen.running.bounded import Sampling, never
 from jaxgen.running.trained import Trained
 from jaxgen.training.folder import read_json
@@ -48,11 +48,10 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     if not isinstance(task, Calibratable) or not isinstance(assembly.data, Finite):
         return None
     real = first_or_spread(assembly.data, split, assembly.experiment.evaluate.examples or _MOST)
-    count = counted_rows(real)
-    if not count:
+    if not counted_rows(real):
         return Unmeasured("there is no held-out example")
-    request = {"row": np.arange(count, dtype=np.int32), "given": real["given"]}
-    fake = Sampling(assembly)(trained.variables, request, jax.random.fold_in(assembly.key, _NOISE - 1), stopped)
+    key = jax.random.fold_in(assembly.key, _NOISE - 1)
+    fake = Sampling(assembly)(trained.variables, request_for(real), key, stopped)
     made, sets = assembly.presentation.made, {"real": real, "fake": fake}
     if isinstance(made, Spoils):
         sets |= {name: {**real, "made": arrays} for name, arrays in made.spoilt(real["made"]).items()}
@@ -81,9 +80,8 @@ def _outputs(trained: Trained, sets: Mapping[str, Batch]) -> dict[str, np.ndarra
 
 def _by_rows(function: Callable[[Batch], jax.Array], batch: Batch) -> np.ndarray:
     """[N] of a batch of any size, by one program."""
-    count = counted_rows(batch)
-    rows = {"row": np.arange(count, dtype=np.int32), "given": batch["given"], "made": batch["made"]}
-    parts = []
+    rows, parts = {**request_for(batch), "made": batch["made"]}, []
+    count = len(rows["row"])
     for first in range(0, count, _ROWS):
         places = np.minimum(np.arange(first, first + min(count, _ROWS)), count - 1)  # the last one fills the program
         parts.append(np.asarray(function(jax.tree.map(lambda array, at=places: np.asarray(array)[at], rows))))

@@ -11,6 +11,7 @@ from jaxgen.core.data import Data, Finite, Labelled, first_or_spread
 from jaxgen.core.task import Hiding
 from jaxgen.errors import UserError
 from jaxgen.modalities.presentation import Presentation
+from jaxgen.modalities.presents import request_for
 from jaxgen.running.data_info import DataInfo
 from jaxgen.running.trained import Trained
 from jaxgen.types import Batch
@@ -97,6 +98,7 @@ def _finite(data: Data) -> Finite:
 
 
 def _request(examples: Batch, rows: np.ndarray | None = None) -> Batch:
-    rows = np.arange(len(jax.tree.leaves(examples["made"])[0])) if rows is None else rows
-    own = {part: jax.tree.map(lambda array: np.asarray(array)[rows], examples[part]) for part in ("given", "made")}
-    return {"row": np.arange(len(rows), dtype=np.int32), **own}
+    """The request for all of the examples, or for those at `rows`, with their pictures."""
+    own = {part: examples[part] for part in ("given", "made")}
+    own = own if rows is None else jax.tree.map(lambda array: np.asarray(array)[rows], own)
+    return {**request_for(own), "made": own["made"]}

@@ -13,7 +13,7 @@ from jaxgen.core.data import Between, Finite, first_or_spread
 from jaxgen.core.task import Likelihood, Reconstructs
 from jaxgen.errors import UserError
 from jaxgen.metrics.unmeasured import Figures, Unmeasured
-from jaxgen.modalities.presents import Compared, Measured, counted_rows
+from jaxgen.modalities.presents import Compared, Measured, request_for
 from jaxgen.reporting.reasons import REASONS
 from jaxgen.rewards.reference import at_start
 from jaxgen.running.assembly import Assembly
@@ -85,8 +85,8 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
         return {}
     asked = assembly.experiment.evaluate.examples
     real = first_or_spread(assembly.data, split, asked or MEASURED)
-    count = counted_rows(real)
-    request = {"row": np.arange(count, dtype=np.int32), "given": real["given"]}
+    request = request_for(real)
+    count = len(request["row"])
     sampling, drawn, seconds = Sampling(assembly), [], []
     keys = [jax.random.fold_in(jax.random.fold_in(assembly.key, 5), draw) for draw in range(1, made.draws + 1)]
     sampling.compile(trained.variables, request, keys[0])
@@ -107,8 +107,7 @@ def _reconstruction_figures(trained: Trained, real: Batch, stopped: Callable[[],
     def again(variables: Variables, request: Batch, key: Key) -> Batch:
         return {"made": {"value": assembly.task.reconstruct(variables, request, key)}}
 
-    count = counted_rows(real)
-    request = {"row": np.arange(count, dtype=np.int32), "given": real["given"], "made": real["made"]}
+    request = {**request_for(real), "made": real["made"]}
     key = jax.random.fold_in(assembly.key, 8)
     return made.compared(Sampling(assembly, again)(trained.variables, request, key, stopped)["made"], real["made"])
 

@@ -9,14 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
-import numpy as np
 
 from jaxgen.core.data import Finite, first_or_spread
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import Warns
 from jaxgen.errors import UserError
 from jaxgen.metrics.unmeasured import Figures, Unmeasured
-from jaxgen.modalities.presents import Measured, counted_rows
+from jaxgen.modalities.presents import Measured, request_for
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.terminal import Work
 from jaxgen.running.assembly import Assembly
@@ -120,9 +119,11 @@ class Looks:
 
     def _warned_in(self, lines: Iterable[Figures]) -> int:
         """How many of the last evaluations, one after another, gave a warning."""
-        task, known = self._assembly.task, [line for line in lines if line["step"]]
-        told = (isinstance(task, Warns) and task.warning(line) is not None for line in reversed(known))
-        return sum(1 for _ in itertools.takewhile(bool, told))
+        task = self._assembly.task
+        if not isinstance(task, Warns):
+            return 0
+        trained = [_as_computed(line) for line in lines if line["step"]]
+        return sum(1 for _ in itertools.takewhile(lambda line: task.warning(line) is not None, reversed(trained)))
 
     def _measures(self, variables: Variables) -> Figures:
         """The measures of one set of samples, where the experiment asks for them; what cannot be measured is left out.
@@ -134,8 +135,7 @@ class Looks:
         if not isinstance(made, Measured) or not isinstance(data, Finite):
             raise UserError("evaluate.samples is set, and samples of these data have no measures; leave it out")
         real, key = first_or_spread(data, self.split, count), jax.random.fold_in(assembly.key, 5)
-        request = {"row": np.arange(counted_rows(real), dtype=np.int32), "given": real["given"]}
-        drawn = self._sampling(on_one_device(variables), request, key, self._stopped, self.work)
+        drawn = self._sampling(on_one_device(variables), request_for(real), key, self._stopped, self.work)
         figures = made.measures([drawn], real)
         return {name: value for name, value in figures.items() if not isinstance(value, Unmeasured)}
 
@@ -173,3 +173,8 @@ class Looks:
     @functools.cached_property
     def _sampling(self) -> Sampling:
         return Sampling(self._assembly)
+
+
+def _as_computed(line: Figures) -> Figures:
+    """A line of metrics.jsonl with the figures that were not finite, which are null in it, as numbers again."""
+    return {name: math.nan if value is None else value for name, value in line.items()}
