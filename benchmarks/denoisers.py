@@ -12,20 +12,18 @@ method with 35 evaluations. PyTorch runs as it is written and compiled, on one c
 
 import argparse
 import functools
-import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from harness import Contestant, Row, Work, contest, report
+from pytorch_ways import torch_contestants
+from random_pictures import RandomPictures
 from training import begun, devices_told, most_devices
 from training import contestant as training_contestant
 
-from jaxgen.core.data import Traced
-from jaxgen.data.sources import ResidentExamples
 from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.diffusion.network import DiffusionTransformer
@@ -38,50 +36,27 @@ from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
-from jaxgen.types import Image, Label, Spec
 
 NETWORKS = {
     "transformer": DiffusionTransformer(width=192, blocks=6, heads=6, patch=4),
     "unet": UNet(width=32, widths=(1, 2, 2), blocks=2, attention=(2,)),
 }
-SPEC = Spec(Image(28, 28, 1, 256), (("class", Label(10)),))
-EXAMPLES, BATCH, SIGMAS = 640, 64, (0.02, 80.0)
-
-
-class RandomPictures:
-    """Resident random pictures of ten classes, as `Data` (core/data.py)."""
-
-    batch_size = BATCH
-
-    def spec(self) -> Spec:
-        return SPEC
-
-    def source(self) -> Traced:
-        return ResidentExamples(arrays(), SPEC, BATCH)
-
-    def evaluation(self, split: str) -> Iterator:
-        return iter(())
-
-
-def arrays() -> dict:
-    draw = np.random.default_rng(0)
-    pictures = draw.integers(0, 256, (EXAMPLES, 28, 28, 1)).astype(np.uint8)
-    classes = draw.integers(0, 10, EXAMPLES).astype(np.int32)
-    return {"given": {"class": {"value": classes}}, "made": {"value": pictures}}
+BATCH, SIGMAS = 64, (0.02, 80.0)
+DATA = RandomPictures((28, 28, 1), BATCH)
 
 
 def experiment(network: str) -> Experiment:
     low, high = SIGMAS
     task = Diffusion(NETWORKS[network], sigma_min=low, sigma_max=high, condition_dropout=0.0, sampler=Heun(steps=18))
     optimisers = {"denoising": AdamW(learning_rate=1e-5, b2=0.99, clip=1.0)}
-    return Experiment(task, RandomPictures(), optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
+    return Experiment(task, DATA, optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
 
 
 class Fixed:
     """What both sides are compared on: pictures, noise levels, noise, classes."""
 
     def __init__(self):
-        draw, held = np.random.default_rng(1), arrays()
+        draw, held = np.random.default_rng(1), DATA.arrays()
         self.x = np.asarray(to_unit(jnp.asarray(held["made"]["value"][:BATCH]), 256))
         self.σ = np.exp(draw.normal(size=BATCH)).astype(np.float32)
         self.noise = draw.normal(size=self.x.shape).astype(np.float32)
@@ -126,7 +101,7 @@ def training_row(network: str, steps: int, blocks: int) -> Row:
     devices = dict.fromkeys((1, most_devices(BATCH)))
     ours = [our_training(network, count, steps if loops else 1, steps) for count in devices]
     made = functools.partial(torch_training, network)
-    contestants = [*ours, *_torchs(made, steps)]
+    contestants = [*ours, *torch_contestants(made, steps)]
     return contest(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
 
 
@@ -137,9 +112,9 @@ def torch_training(network: str, compiled: bool):
     held = experiment(network)
     assembly = assemble(held)
     model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params))
-    examples, fixed = arrays(), Fixed()
+    examples, fixed = DATA.arrays(), Fixed()
     pictures = torch.from_numpy(np.asarray(to_unit(jnp.asarray(examples["made"]["value"]), 256)).transpose(0, 3, 1, 2))
-    given = one_hot(examples["given"]["class"]["value"])
+    given = peer.one_hot(examples["given"]["class"]["value"])
     (optimiser,), (ema,) = held.optimisers.values(), held.averages.values()
     training = peer.Training(model, pictures.contiguous(), given, assembly.task, optimiser, ema)
     if compiled:
@@ -147,7 +122,7 @@ def torch_training(network: str, compiled: bool):
 
     def first() -> dict:
         x, noise = (peer.tensor(array.transpose(0, 3, 1, 2)) for array in (fixed.x, fixed.noise))
-        σ, classes = peer.tensor(fixed.σ), one_hot(fixed.classes)
+        σ, classes = peer.tensor(fixed.σ), peer.one_hot(fixed.classes)
         loss = training.loss(x, σ, noise, classes)
         loss.backward()
         norm = torch.nn.utils.get_total_norm([leaf.grad for leaf in model.parameters()])
@@ -173,7 +148,7 @@ def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
 
     ours = _ours(program, (begun(assembly).params, jnp.asarray(start)), steps)
     made = functools.partial(torch_sampler, network, start, np.asarray(sigmas).tolist())
-    contestants = [ours, *_torchs(made, steps)]
+    contestants = [ours, *torch_contestants(made, steps)]
     return contest(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
 
 
@@ -202,7 +177,7 @@ def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled
 
     assembly = assemble(experiment(network))
     model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params)).eval()
-    x, given = peer.tensor(start.transpose(0, 3, 1, 2)), one_hot(Fixed().classes[: len(start)])
+    x, given = peer.tensor(start.transpose(0, 3, 1, 2)), peer.one_hot(Fixed().classes[: len(start)])
     if compiled:
         model.compile()
 
@@ -211,31 +186,6 @@ def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled
             return {"pictures": peer.heun(model, x, sigmas, given).permute(0, 2, 3, 1).numpy()}
 
     return once, once
-
-
-def one_hot(classes: np.ndarray):
-    """[N, classes + 1]: a class, not hidden."""
-    import torch
-
-    return torch.nn.functional.one_hot(torch.from_numpy(np.array(classes)).long(), 11).float()
-
-
-def _torchs(make, steps: int) -> Iterator[Contestant]:
-    """PyTorch eager on one thread, on all, and compiled, where it is installed."""
-    if importlib.util.find_spec("torch") is None:
-        return
-    import torch
-    from pytorch import contestant
-
-    cores = torch.get_num_threads()
-    for threads, compiled in dict.fromkeys([(1, False), (cores, False), (cores, True)]):
-
-        def made(compiled=compiled):
-            torch.compiler.reset()
-            return make(compiled)
-
-        name = f"PyTorch {torch.__version__}, {threads} threads, {'compiled' if compiled else 'eager'}"
-        yield contestant(name, made, steps, threads, compiled)
 
 
 def main() -> int:

@@ -11,20 +11,18 @@ written, on one core and on all: its compiler has no gradients of gradients. Pic
 
 import argparse
 import functools
-import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from harness import Contestant, Row, Work, contest, report
+from pytorch_ways import torch_contestants
+from random_pictures import RandomPictures
 from training import begun, devices_told, most_devices
 from training import contestant as training_contestant
 
-from jaxgen.core.data import Traced
-from jaxgen.data.sources import ResidentExamples
 from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.gan.adversarial import discriminator_nats, generator_nats, judged, rounded
@@ -35,47 +33,25 @@ from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
-from jaxgen.types import Image, Label, Params, Spec
+from jaxgen.types import Params
 
-SPEC = Spec(Image(32, 32, 3, 256), (("class", Label(10)),))
-EXAMPLES, BATCH, LATENT = 640, 64, 64
+BATCH, LATENT = 64, 64
+DATA = RandomPictures((32, 32, 3), BATCH)
 STAGES = {"width": 256, "blocks": 1, "channels": (64, 64, 64, 64), "stage_blocks": 1, "expansion": 1}
-
-
-class RandomPictures:
-    """Resident random pictures of ten classes, as `Data` (core/data.py)."""
-
-    batch_size = BATCH
-
-    def spec(self) -> Spec:
-        return SPEC
-
-    def source(self) -> Traced:
-        return ResidentExamples(arrays(), SPEC, BATCH)
-
-    def evaluation(self, split: str) -> Iterator:
-        return iter(())
-
-
-def arrays() -> dict:
-    draw = np.random.default_rng(0)
-    pictures = draw.integers(0, 256, (EXAMPLES, 32, 32, 3)).astype(np.uint8)
-    classes = draw.integers(0, 10, EXAMPLES).astype(np.int32)
-    return {"given": {"class": {"value": classes}}, "made": {"value": pictures}}
 
 
 def experiment() -> Experiment:
     task = Gan(Generator(latent=LATENT, **STAGES), Discriminator(**STAGES), gamma=1.0)
     adam = AdamW(learning_rate=1e-5, b1=0.0, b2=0.99)
     optimisers = {"discriminator": adam, "generator": adam}
-    return Experiment(task, RandomPictures(), optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
+    return Experiment(task, DATA, optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
 
 
 class Fixed:
     """What all sides are compared on: pictures [B, H, W, C] in [-1, 1], latents [B, Z], classes [B]."""
 
     def __init__(self):
-        held = arrays()
+        held = DATA.arrays()
         self.real = np.asarray(to_unit(jnp.asarray(held["made"]["value"][:BATCH]), 256))
         self.latent = np.random.default_rng(1).normal(size=(BATCH, LATENT)).astype(np.float32)
         self.classes = held["given"]["class"]["value"][:BATCH]
@@ -127,26 +103,18 @@ def ours(devices: int, steps: int) -> Contestant:
     return replace(one, prepare=prepare)
 
 
-def torchs(steps: int) -> Iterator[Contestant]:
-    """PyTorch eager on one thread and on all, where it is installed."""
-    if importlib.util.find_spec("torch") is None:
-        return
-    import torch
+def torch_players(compiled: bool) -> tuple:
+    """A step and its beginning; always as it is written."""
     import torch_gan as peer
-    from pytorch import contestant
 
-    def made():
-        assembly = assemble(experiment())
-        players = peer.Players(assembly.task, jax.device_get(begun(assembly).params), arrays(), BATCH)
-        return players.step, functools.partial(players.first, Fixed())
-
-    for threads in dict.fromkeys((1, torch.get_num_threads())):
-        yield contestant(f"PyTorch {torch.__version__}, {threads} threads, eager", made, steps, threads, False)
+    assembly = assemble(experiment())
+    players = peer.Players(assembly.task, jax.device_get(begun(assembly).params), DATA.arrays(), BATCH)
+    return players.step, functools.partial(players.first, Fixed())
 
 
 def row(steps: int, blocks: int) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
-    contestants = [*(ours(count, steps) for count in counts), *torchs(steps)]
+    contestants = [*(ours(count, steps) for count in counts), *torch_contestants(torch_players, steps, compiles=False)]
     return contest(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3)
 
 

@@ -20,6 +20,11 @@ def tensor(array: Any) -> torch.Tensor:
     return torch.from_numpy(np.array(array))
 
 
+def one_hot(classes: np.ndarray) -> torch.Tensor:
+    """[N, 11]: one of ten classes, not hidden."""
+    return F.one_hot(tensor(classes).long(), 11).float()
+
+
 class Linear(nn.Linear):
     """A Dense layer's copy."""
 

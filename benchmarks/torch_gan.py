@@ -3,11 +3,10 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch_denoisers import Conv, Linear, tensor
+from torch_denoisers import Conv, Linear, one_hot, tensor
 
 from jaxgen.families.gan.task import Gan
 
@@ -154,8 +153,3 @@ class Players:
             results |= {f"{player} loss": float(value.detach()), f"{player} gradient norm": float(norm)}
         self.step()
         return results
-
-
-def one_hot(classes: np.ndarray):
-    """[N, classes + 1]: a class, not hidden."""
-    return F.one_hot(torch.from_numpy(np.array(classes)).long(), 11).float()

@@ -12,7 +12,6 @@ timed so, and inside jax.jit.
 
 import argparse
 import functools
-import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import peers
 from harness import Contestant, Row, Work, contest, report
+from pytorch_ways import torch_contestants
 from training import contestant as training_contestant
 from training import devices_told, most_devices
 
@@ -116,24 +116,11 @@ def ours(devices: int, per_call: int, steps: int) -> Contestant:
     return replace(one, prepare=prepare)
 
 
-def torchs(steps: int) -> Iterator[Contestant]:
-    """PyTorch eager on one thread, on all, and compiled, where it is installed."""
-    if importlib.util.find_spec("torch") is None:
-        return
-    import torch
+def torch_training(compiled: bool) -> tuple:
+    """A step and its beginning."""
     import torch_vae as peer
-    from pytorch import contestant
 
-    cores = torch.get_num_threads()
-    for threads, compiled in dict.fromkeys([(1, False), (cores, False), (cores, True)]):
-
-        def made(compiled=compiled):
-            torch.compiler.reset()
-            params = jax.device_get(weights(assemble(experiment())))
-            return peer.training(params, pictures(), Fixed(), BATCH, compiled)
-
-        name = f"PyTorch {torch.__version__}, {threads} threads, {'compiled' if compiled else 'eager'}"
-        yield contestant(name, made, steps, threads, compiled)
+    return peer.training(jax.device_get(weights(assemble(experiment()))), pictures(), Fixed(), BATCH, compiled)
 
 
 def flaxes(folders: dict[str, Path], steps: int) -> Iterator[Contestant]:
@@ -148,7 +135,11 @@ def flaxes(folders: dict[str, Path], steps: int) -> Iterator[Contestant]:
 
 def row(steps: int, blocks: int, folders: dict[str, Path]) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
-    contestants = [*(ours(count, steps, steps) for count in counts), *torchs(steps), *flaxes(folders, steps)]
+    contestants = [
+        *(ours(count, steps, steps) for count in counts),
+        *torch_contestants(torch_training, steps),
+        *flaxes(folders, steps),
+    ]
     return contest(f"vae 784-500-20, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
 
 

@@ -41,13 +41,13 @@ from jaxgen.running.sample_run import samples_of
 from jaxgen.running.scoring import Scoring
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
-from jaxgen.training.feeds import TracedFeed
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from jaxgen.types import NO_PARTS, Spec, Tokens
 from tests.commands.command import OF_RUNS, ROOT
 from tests.commands.test_resume import end_of
 from tests.given import asked, cut, labels_of, pictures, values_of
+from tests.one_step import one_step
 from tests.rewards.judged import silent
 from tests.running.test_rollback import stop_after
 
@@ -224,17 +224,7 @@ WAYS = {"jit": Parallel(data=1), "jit on two": Parallel(data=2), "pmap": Paralle
 
 
 def test_one_device_two_and_pmap_agree_and_leave_the_part_as_it_was(first, whole):
-    ends = {}
-    for name, parallel in WAYS.items():
-        assembly = assemble(prior_of(first, parallel=parallel), workdir=whole)
-        devices, game, parts = assembly.devices, assembly.game, assembly.parts
-        before = jax.device_get(parts)
-        state = devices.begin(assembly.init, assembly.key, None)
-        feed = TracedFeed(assembly.source, devices).example(state)
-        program = devices.lower(game, state, feed, True, assembly.loops, parts).compile()
-        state, metrics = program(state, feed, np.int32(1), parts)
-        ends[name] = jax.device_get((devices.fetch(state).params, metrics["loss"]))
-        jax.tree.map(np.testing.assert_array_equal, jax.device_get(parts), before)
+    ends = {name: one_step(prior_of(first), whole, parallel, "loss") for name, parallel in WAYS.items()}
     for end in ends.values():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), end, ends["jit"])
 

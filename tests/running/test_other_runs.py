@@ -26,11 +26,11 @@ from jaxgen.running.other_runs import DIGESTS, PARTS, resolved
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
 from jaxgen.training.checkpoint import Checkpoints
-from jaxgen.training.feeds import TracedFeed
 from jaxgen.training.folder import EXPERIMENT
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler, Parallel
 from tests.commands.test_resume import end_of
+from tests.one_step import one_step
 from tests.rewards import judged
 from tests.running.test_rollback import stop_after
 from tests.worlds import Duel
@@ -106,17 +106,7 @@ SPREADS = {
 
 def test_one_device_two_and_pmap_agree_and_leave_the_part_as_it_was(whole):
     experiment, folder = whole
-    ends = {}
-    for name, parallel in SPREADS.items():
-        assembly = assemble(dataclasses.replace(experiment, parallel=parallel), workdir=folder)
-        devices, game, parts = assembly.devices, assembly.game, assembly.parts
-        before = jax.device_get(parts)
-        state = devices.begin(assembly.init, assembly.key, None)
-        feed = TracedFeed(assembly.source, devices).example(state)
-        program = devices.lower(game, state, feed, True, assembly.loops, parts).compile()
-        state, metrics = program(state, feed, np.int32(1), parts)
-        ends[name] = jax.device_get((devices.fetch(state).params, metrics["reward"]))
-        jax.tree.map(np.testing.assert_array_equal, jax.device_get(parts), before)
+    ends = {name: one_step(experiment, folder, parallel, "reward") for name, parallel in SPREADS.items()}
     for end in ends.values():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), end, ends["jit"])
 
