@@ -163,10 +163,9 @@ def first(tmp_path_factory):
     return folder
 
 
-def prior_of(run, steps: int = 4, parallel: Parallel = Parallel(data=1)) -> Experiment:
+def prior_of(run, steps: int = 4) -> Experiment:
     task = CodePrior(NETWORKS["transformer"], Run(str(run)), condition_dropout=0.1)
-    how = HOW | {"parallel": parallel}
-    return Experiment(task, Pictures(batch_size=16), {"likelihood": AdamW(1e-2)}, steps, **how)
+    return Experiment(task, Pictures(batch_size=16), {"likelihood": AdamW(1e-2)}, steps, **HOW)
 
 
 @pytest.fixture(scope="module")
