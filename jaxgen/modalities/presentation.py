@@ -99,7 +99,7 @@ class Presentation:
         raise UserError("these data give nothing to make samples for; leave --given out")
 
     def _begun(self, words: Sequence[str], count: int | None, begun: Sequence[str]) -> dict[str, Any]:
-        if not isinstance(self.made, ImagePresents):
+        if not self.makes_pictures:
             raise UserError("--begin is for runs that make pictures; leave it out")
         arrays, given, kinds = self.made.beginnings(begun), {}, 1
         if words:
@@ -123,9 +123,13 @@ class Presentation:
         return next(iter(self.given.items()))
 
     @property
+    def makes_pictures(self) -> bool:
+        return isinstance(self.made, ImagePresents)
+
+    @property
     def given_begins(self) -> bool:
         """Whether pictures are made of nothing, so that a picture that a user gives is what they begin from."""
-        return not self.given and isinstance(self.made, ImagePresents)
+        return not self.given and self.makes_pictures
 
     @property
     def reads_sentences(self) -> bool:
@@ -220,7 +224,7 @@ class Presentation:
     @property
     def shows_states(self) -> bool:
         """Whether what is made can be shown as it comes about."""
-        return isinstance(self.made, ImagePresents)
+        return self.makes_pictures
 
     def show_states(self, samples: Batch) -> Artefact:
         """An animated GIF of samples whose "made" is every state on the way to them [N, T, ...]."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgen.core.task import Completing, Inferring, LatentSpace
 from jaxgen.errors import UserError
-from jaxgen.modalities.presents import InUnits, Recognises
+from jaxgen.modalities.presents import Recognises
 from jaxgen.running.bounded import Sampling, never
 from jaxgen.running.trained import Trained
 from jaxgen.types import Batch
@@ -27,7 +27,9 @@ class LatentEditor:
     def __init__(self, trained: Trained, seed: int, stopped: Callable[[], bool] = never):
         task, self.trained = trained.assembly.task, trained
         self.presentation = trained.assembly.presentation
-        if not (isinstance(task, LatentSpace) and isinstance(self.presentation.made, InUnits)):
+        if not self.presentation.makes_pictures:
+            raise UserError("edit is for runs that make pictures, and this one makes none; give another --workdir")
+        if not isinstance(task, LatentSpace):
             raise UserError(
                 f"a {type(task).__name__} has no latent space to edit pictures in; give the --workdir of a GAN, a VAE "
                 "or a diffusion model"

@@ -15,6 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.running.editing import LatentEditor
 from jaxgen.running.trained import load_trained
 from tests.commands.command import jaxgen
+from tests.play.explorers import explorer
 
 SMALL = ["task.encoder.width=96", "task.decoder.width=96", "steps=500", "task.importance_samples=2"]
 ONCE = [f"every.{what}=500" for what in ("log", "evaluate", "sample", "checkpoint")]
@@ -159,3 +160,8 @@ def test_a_picture_that_is_given_where_nothing_else_is_given_is_what_samples_beg
     np.testing.assert_array_equal(pixels(tmp_path / "given.png"), pixels(tmp_path / "begun.png"))
     with pytest.raises(UserError, match="no file"):
         sample(str(free), None, [], None, given=["7"], count=1, out=str(tmp_path / "seven.png"), seed=0)
+
+
+def test_a_run_of_clips_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match="edit is for runs that make pictures, and this one makes none"):
+        LatentEditor(explorer("gan-clips").trained, 0)

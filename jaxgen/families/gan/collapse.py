@@ -28,7 +28,7 @@ def warning_of(figures: Mapping[str, Any]) -> str | None:
                 f"samples are of {value:.0f} kinds of {modes[1]} ({name}), and so have collapsed; raise task.gamma by "
                 "a factor of 2 to 4, or lower both learning rates"
             )
-    if figures["discriminator_accuracy"] > _ACCURACY:
+    if figures["discriminator_accuracy"] > _ACCURACY and figures["margin"] > 0:
         return (
             f"the discriminator tells {figures['discriminator_accuracy']:.0%} of held-out pictures and samples rightly "
             f"(margin {figures['margin']:.3g}), so that the generator learns little from it; raise task.gamma by a "
