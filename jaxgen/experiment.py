@@ -49,6 +49,9 @@ class Evaluated:
     family sees in the figures that training goes wrong (a GAN: collapse) it says so; after so many such evaluations in
     a row as `warnings` says, the run ends.
 
+    `against` is another run of the same kind of examples: `jaxgen evaluate` then tells how often a GAN's discriminator
+    holds a real example for more real than a sample of that run, an early or another family's.
+
     `width` rebuilds the average of this width from those of PowerEMA in all kept checkpoints (raise `keep`); a run that
     is being trained shows its first average all the same.
     """
@@ -57,6 +60,7 @@ class Evaluated:
     width: float | None = None  # none: the first of `averages`
     samples: int | None = None  # none: in training they are not measured
     warnings: int | None = None  # none: they are only told
+    against: str | None = None  # a run's folder
 
     def __post_init__(self):
         if self.width is not None:

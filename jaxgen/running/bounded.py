@@ -207,7 +207,7 @@ def fits(program: jax.stages.Compiled) -> bool:
     return memory is None or there_is is None or memory.temp_size_in_bytes <= _SHARE * there_is
 
 
-def refuse_other_metric(metric: str, evaluation: Evaluation, field: str) -> None:
+def refuse_other_metric(metric: str, names: Sequence[str], field: str) -> None:
     """UserError where an experiment chooses by a figure that there is not."""
-    if metric not in (names := evaluation.names()):
+    if metric not in names:
         raise UserError(f"{field} is {metric!r}, which is no figure here{nearest(metric, names)}")

@@ -17,10 +17,11 @@ from jaxgen.errors import UserError
 from jaxgen.metrics.held_out_probability import Bin, Calibration, fitted, reliability, told_of
 from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured
 from jaxgen.modalities.presents import Spoils, counted_rows, request_for
+from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, never
-from jaxgen.running.trained import Trained
+from jaxgen.running.trained import Trained, load_trained
 from jaxgen.training.folder import read_json
-from jaxgen.types import Batch
+from jaxgen.types import Arrays, Batch, Key
 
 CALIBRATION = "calibration.json"
 _MOST = 2000  # held-out examples
@@ -43,9 +44,12 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     """The calibration of a critic on every other example of a split and as many samples for the same given.
 
     Its figures are of the other half. Unmeasured where there are too few; None where nothing is to be calibrated.
+    UserError where samples of another run are asked for that cannot be compared.
     """
-    assembly, task = trained.assembly, trained.assembly.task
+    assembly, task, against = trained.assembly, trained.assembly.task, trained.assembly.experiment.evaluate.against
     if not isinstance(task, Calibratable) or not isinstance(assembly.data, Finite):
+        if against is not None:
+            raise UserError(f"evaluate.against is {against}, and this run has no discriminator; leave it out")
         return None
     real = first_or_spread(assembly.data, split, assembly.experiment.evaluate.examples or _MOST)
     if not counted_rows(real):
@@ -55,6 +59,8 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     made, sets = assembly.presentation.made, {"real": real, "fake": fake}
     if isinstance(made, Spoils):
         sets |= {name: {**real, "made": arrays} for name, arrays in made.spoilt(real["made"]).items()}
+    if against is not None:
+        sets["other_run"] = {**real, "made": _samples_of(Path(against), trained, request_for(real), key, stopped)}
     outputs = _outputs(trained, sets)
     first, other = ({name: each[half::2] for name, each in outputs.items()} for half in (0, 1))
     try:
@@ -66,6 +72,14 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     probability = calibration.probability(np.concatenate([seen_real, seen_fake]))
     bins = reliability(probability, np.repeat([1.0, 0.0], [len(seen_real), len(seen_fake)]))
     return Calibrated(calibration, figures, bins, trained.step, split)
+
+
+def _samples_of(folder: Path, trained: Trained, request: Batch, key: Key, stopped: Callable[[], bool]) -> Arrays:
+    """Another run's samples for a request; UserError where it makes others, or is given others."""
+    other, own = load_trained(folder, None, say), trained.assembly.task.spec
+    if other.assembly.task.spec != own:
+        raise UserError(f"evaluate.against: {folder} was trained on other data; name a run of examples like this one's")
+    return Sampling(other.assembly)(other.variables, request, key, stopped)["made"]
 
 
 def _outputs(trained: Trained, sets: Mapping[str, Batch]) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from jaxgen.training.folder import evaluations
 from jaxgen.training.goodput import Cause, Goodput
 from jaxgen.training.processes import several, told
 from jaxgen.training.step import averaged
-from jaxgen.types import Variables
+from jaxgen.types import Batch, Variables
 
 
 class Looks:
@@ -58,7 +58,8 @@ class Looks:
         """UserError where `best` or `stop` name no figure: told before anything is trained."""
         for field in ("best", "stop"):
             if (choice := getattr(self._experiment, field)) is not None:
-                refuse_other_metric(choice.metric, self._evaluation, f"{field}.metric")
+                names = [*self._evaluation.names(), *self._measured_names()]
+                refuse_other_metric(choice.metric, names, f"{field}.metric")
 
     def evaluate(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.EVALUATION), self._interruptible():
@@ -66,7 +67,7 @@ class Looks:
             figures = self._evaluation.figures(variables, self._stopped, self.work) | self._measures(variables)
             self._note_warning(step, figures)
             if step and self._experiment.stop:
-                self._watched.append(figures[self._experiment.stop.metric])
+                self._watched.append(figures.get(self._experiment.stop.metric, math.nan))
             self._evaluated(step, figures)
             self._log.metrics(step, self.split, figures)
 
@@ -131,13 +132,24 @@ class Looks:
         assembly, count = self._assembly, self._experiment.evaluate.samples
         if count is None:
             return {}
-        data, made = assembly.data, assembly.presentation.made
-        if not isinstance(made, Measured) or not isinstance(data, Finite):
-            raise UserError("evaluate.samples is set, and samples of these data have no measures; leave it out")
-        real, key = first_or_spread(data, self.split, count), jax.random.fold_in(assembly.key, 5)
+        real, key = self._held_out(count), jax.random.fold_in(assembly.key, 5)
         drawn = self._sampling(on_one_device(variables), request_for(real), key, self._stopped, self.work)
-        figures = made.measures([drawn], real)
+        figures = assembly.presentation.made.measures([drawn], real)
         return {name: value for name, value in figures.items() if not isinstance(value, Unmeasured)}
+
+    def _measured_names(self) -> list[str]:
+        """The names of the figures that `_measures` gives: those that a single example would get."""
+        if self._experiment.evaluate.samples is None:
+            return []
+        one = self._held_out(1)
+        return list(self._assembly.presentation.made.measures([one], one))
+
+    def _held_out(self, count: int) -> Batch:
+        """So many examples of the split; UserError where samples cannot be measured by them."""
+        data = self._assembly.data
+        if not isinstance(self._assembly.presentation.made, Measured) or not isinstance(data, Finite):
+            raise UserError("evaluate.samples is set, and samples of these data have no measures; leave it out")
+        return first_or_spread(data, self.split, count)
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

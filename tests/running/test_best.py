@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxgen.core.start import Start
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
-from jaxgen.experiment import Every, Experiment, Patience
+from jaxgen.experiment import Evaluated, Every, Experiment, Patience
 from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Best
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
 from tests.running.test_trainer import small
+from tests.worlds import Histogram
 
 OFTEN = Every(log=5, evaluate=2, sample=20, checkpoint=4)
 
@@ -50,6 +53,20 @@ def test_a_run_that_is_stopped_on_its_way_keeps_the_same_checkpoints(lower, tmp_
 def test_a_metric_that_is_not_there_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match=r"best.metric is 'nats_per_exmple', .*did you mean 'nats_per_example'"):
         train_run(choosing(Best("nats_per_exmple")), tmp_path, lambda: False)
+
+
+def test_a_measure_of_samples_can_choose(tmp_path):
+    """Where samples are measured in training; the figures' names are known before."""
+    metric, often, data = "kernel_distance[digits-cnn-a81e]", Every(log=10, evaluate=2, checkpoint=2), Pictures()
+    choice = Experiment(Histogram(), data, {"histogram": AdamW(0.3)}, 6, steps_per_call=1, every=often, keep=1)
+    choice = dataclasses.replace(choice, best=Best(metric), evaluate=Evaluated(8, samples=40))
+    assert train_run(choice, tmp_path / "run", lambda: False) == 6
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    distances = {line["step"]: line[metric] for line in lines if line["split"] == "validation"}
+    assert sorted(distances) == [2, 4, 6]
+    assert kept(tmp_path / "run") == [min((2, 4), key=distances.get), 6]  # the last is saved before it is evaluated
+    with pytest.raises(UserError, match="did you mean 'kernel_distance"):
+        train_run(dataclasses.replace(choice, best=Best("kernel_distance")), tmp_path / "other", lambda: False)
 
 
 @given(st.lists(st.floats(0, 10), max_size=12), st.integers(1, 4), st.booleans())

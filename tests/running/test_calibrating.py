@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from jaxgen.commands.score import score
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
@@ -29,7 +31,13 @@ from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import Trained, load_trained
 from jaxgen.training.optimisers import AdamW
 from jaxgen.types import Image as Picture
+from tests.commands.command import ROOT
 from tests.worlds import Histogram
+
+SMALL = [
+    "task.encoder.width=16", "task.decoder.width=16", "task.importance_samples=2",
+    "steps=1", "every.log=1", "evaluate.examples=8",
+]
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,31 @@ def test_a_run_is_evaluated_and_then_scores_by_held_out_examples(tmp_path, capsy
     assert line["probability_real"] == pytest.approx(float(calibration.probability(level - 5)), abs=1e-6)
     (row,) = csv.DictReader(table.open())
     assert row.keys() == line.keys() and float(row["probability_real"]) == line["probability_real"]
+
+
+def test_samples_of_another_run_are_judged_where_it_makes_the_same_kind(trained, tmp_path):
+    """Of runs whose tasks are shipped, since another run is read by its folder alone."""
+    experiment = set_fields(load_experiment(str(ROOT / "configs/vae/digits.py"), Experiment), SMALL)
+    train_run(experiment, tmp_path / "other", lambda: False)
+
+    def against(task=trained.assembly.task):
+        evaluated = replace(trained.assembly.experiment.evaluate, against=str(tmp_path / "other"))
+        experiment = replace(trained.assembly.experiment, evaluate=evaluated)
+        assembly = replace(trained.assembly, experiment=experiment, task=task)
+        return calibrated(replace(trained, assembly=assembly), "test")
+
+    found, alone = against().figures, calibrated(trained, "test").figures
+    assert {name: found[name] for name in alone} == alone
+    other = load_trained(tmp_path / "other", None, print)
+    real = Pictures().first("test", 2000)
+    request = {"row": np.arange(len(real["made"]["value"]), dtype=np.int32), "given": real["given"]}
+    made = Sampling(other.assembly)(other.variables, request, jax.random.fold_in(trained.assembly.key, 7))["made"]
+    a, b = brightness(real["made"]["value"])[1::2], brightness(made["value"])[1::2]
+    assert found["auc_real_against_other_run"] == pytest.approx(np.mean(a[:, None] > b) + np.mean(a[:, None] == b) / 2)
+    with pytest.raises(UserError, match="other was trained on other data"):
+        against(replace(trained.assembly.task, spec=replace(trained.assembly.task.spec, given=())))
+    with pytest.raises(UserError, match="no discriminator; leave it out"):
+        against(Histogram().sized(trained.assembly.task.spec))
 
 
 @pytest.mark.parametrize(
