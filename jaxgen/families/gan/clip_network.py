@@ -73,13 +73,19 @@ class ClipGenerator(nn.Module):
 class ClipDiscriminator(nn.Module):
     """A clip and its condition to one number, the higher the more real: the sum of two critics' (arXiv 1907.06571).
 
-    The spatial critic sees each frame by itself in full resolution, and its outputs' mean counts. The temporal one sees
-    the whole clip at once, in half the resolution, its frames one after another as a picture's channels. Without a
-    condition each ends in a linear layer, so that a pair's relativistic loss compares both sums.
+    The spatial critic sees every `stride`-th frame by itself in full resolution, and its outputs' mean counts. The
+    temporal one sees the whole clip at once, in half the resolution, its frames one after another as a picture's
+    channels. Without a condition each ends in a linear layer, so that a pair's relativistic loss compares both sums.
     """
 
     spatial: Discriminator = Discriminator(blocks=1, channels=(64, 32), stage_blocks=1, patch=4, expansion=1)
     temporal: Discriminator = Discriminator(blocks=1, channels=(128, 128), stage_blocks=1, patch=2, expansion=1)
+    stride: int = 4  # frames from one that the spatial critic sees to the next; that paper's 8 of 48 are drawn
+
+    def __post_init__(self):
+        if self.stride < 1:
+            raise UserError(f"discriminator.stride is {self.stride}; give at least 1")
+        super().__post_init__()
 
     def sized(self, clip: Shape) -> "ClipDiscriminator":
         """For clips [T, H, W, C]; UserError where they do not suit its stages."""
@@ -91,8 +97,9 @@ class ClipDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, clip: Float[Array, "B T H W C"], condition: Condition | None) -> Float[Array, "B"]:
-        count, frames = clip.shape[:2]
-        spatial = self.spatial(clip.reshape(-1, *clip.shape[2:]), _for_each_frame(condition, frames))
+        seen = clip[:, :: self.stride]
+        count, frames = seen.shape[:2]
+        spatial = self.spatial(seen.reshape(-1, *seen.shape[2:]), _for_each_frame(condition, frames))
         return spatial.reshape(count, frames).mean(axis=1) + self.temporal(_halved(clip), condition)
 
 

@@ -19,8 +19,9 @@ from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.latents import Inferred, Latents, latents_of
 from jaxgen.families.vae.likelihoods import summed
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
-from jaxgen.families.vae.objectives import EvidenceBound, Objective
+from jaxgen.families.vae.objectives import EvidenceBound, Objective, Past
 from jaxgen.families.vae.posterior_collapse import warning_of
+from jaxgen.families.vae.spectral import sum_of_spectral_norms
 from jaxgen.families.vae.top_down import BottomUp, TopDown
 from jaxgen.nn.conditions import (
     Condition,
@@ -64,8 +65,10 @@ class Vae:
     One stochastic layer (network.py), several (dense.py), or a hierarchy of pictures (top_down.py). `prior` is learned
     beside the first two, of the layer that is drawn first; None is the standard normal distribution. The first reads a
     sentence that is given, each network by a text encoder of its own; the prior does not see it.
-    `condition_dropout` is the fraction of training rows whose given is hidden, so that pictures of any class have a
-    likelihood as well. `importance_samples` are those of the bound that is judged by (arXiv 1509.00519, eq. 8).
+    `spectral` weighs the sum of the kernels' largest singular values, added to the objective (spectral.py): it keeps
+    deep hierarchies steady. `condition_dropout` is the fraction of training rows whose given is hidden, so that
+    pictures of any class have a likelihood as well. `importance_samples` are those of the bound that is judged by
+    (arXiv 1509.00519, eq. 8).
     """
 
     encoder: AnyEncoder = Encoder()
@@ -73,6 +76,7 @@ class Vae:
     prior: Prior | None = Prior()
     objective: Objective = EvidenceBound()
     sampler: LatentSampler = LatentSampler()
+    spectral: float = 0.0
     condition_dropout: float = 0.0
     importance_samples: int = 128
     spec: Spec | None = None  # from the data
@@ -81,6 +85,8 @@ class Vae:
         check_fraction(self.condition_dropout)
         if self.importance_samples < 1:
             raise UserError(f"importance_samples is {self.importance_samples}; give at least 1")
+        if not self.spectral >= 0:
+            raise UserError(f"spectral is {self.spectral}; a weight is 0 or more")
         latents_of(self.encoder, self.decoder, self.prior)  # UserError where they do not fit
 
     @property
@@ -101,7 +107,10 @@ class Vae:
     def init(self, key: Key) -> Variables:
         condition = condition_of(self.spec, {"row": jnp.zeros(1, jnp.int32)})
         params = self.latents.init(key, jnp.zeros((1, *self.spec.made.shape), jnp.float32), condition)
-        return Variables(params, Extra({"updates": jnp.int32(0)} if self.objective.warmup else None))
+        if not self.objective.warmup:
+            return Variables(params, Extra())
+        layers = len(self.latents.noise(jax.random.split(key, 1))) if self.objective.balance else None
+        return Variables(params, Extra(Past.at_first(layers)))
 
     def rows(self, batch_size: int) -> None:
         return None
@@ -118,8 +127,8 @@ class Vae:
         return (Turn("bound", self.loss),)
 
     def absorb(self, shared: Any, statistics: Any) -> Any:
-        """The count of updates that were taken, for the objective's warm-up."""
-        return None if shared is None else {"updates": shared["updates"] + 1}
+        """What the objective's warm-up knows of the updates that were taken."""
+        return shared.absorb(statistics.get("layer_nats"))
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over examples of the objective, nats an example."""
@@ -132,14 +141,17 @@ class Vae:
             for one in (latent_key, decoding)
         )
         drawn = self._drawn(variables.params, batch, encoded, condition, keys, dropping)
-        weight, shared = batch.get("weight"), variables.extra.shared
-        updates = None if shared is None else shared["updates"]
+        weight, past = batch.get("weight", jnp.ones(len(row))), variables.extra.shared
+        nats = self.objective(drawn, past)
         metrics = {
             "reconstruction_nats": Mean.of(-drawn.log_likelihood.mean(axis=0), weight),
             "kl_nats": Mean.of(drawn.kl.sum(axis=0).mean(axis=0), weight),
         }
-        statistics = None if shared is None else jnp.int32(1)  # so that `absorb` is called
-        return Mean.of(self.objective(drawn, updates), weight), Aux(metrics, statistics)
+        if self.spectral:
+            norms = sum_of_spectral_norms(variables.params)
+            metrics["spectral_norms"] = Mean.of(jnp.broadcast_to(norms, weight.shape), weight)
+            nats = nats + self.spectral * norms
+        return Mean.of(nats, weight), Aux(metrics, _statistics(past, drawn, weight))
 
     @property
     def levels(self) -> int:
@@ -288,6 +300,15 @@ class Vae:
     def _decoded(self, params: Params, request: Batch, noise: tuple[jax.Array, ...]) -> PixelDistribution:
         temperature = knobs_of(self.sampler, request)["temperature"]
         return self.latents.decode(params, condition_of(self.spec, request), noise, temperature)
+
+
+def _statistics(past: Past | None, drawn: Drawn, weight: jax.Array) -> dict[str, Mean] | None:
+    """What `absorb` is given: none where there is no warm-up; [L] divergences where they are balanced."""
+    if past is None:
+        return None
+    if past.layer_nats is None:
+        return {}
+    return {"layer_nats": Mean(drawn.kl.mean(axis=1) @ weight, jnp.sum(weight))}
 
 
 def _keys(key: Key, row: jax.Array, numbers: jax.Array) -> jax.Array:
