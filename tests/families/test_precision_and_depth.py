@@ -25,8 +25,12 @@ from jaxgen.types import Variables
 from tests.commands.command import ROOT
 from tests.core.test_layout import lowers_everywhere
 from tests.families.cases import DIGITS, KEY, batch_of, lively, request_of, source_of
-from tests.families.test_contract import changed, every_family
+from tests.families.test_contract import changed
 
+# the U-Net takes as long as all others together
+most_families = pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.slow] * (name == "diffusion-unet")) for name in DIGITS]
+)
 NETWORKS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
 WITH_BLOCKS = ("transformer", "vae", "diffusion")
 BATCH = jax.tree.map(np.asarray, batch_of("rnn", 8))
@@ -79,7 +83,7 @@ def close(left, right, tolerance=2e-5):
     assert np.abs(left - right).max() < tolerance * np.abs(right).max()
 
 
-@every_family
+@most_families
 def test_bfloat16_is_for_products_and_what_is_learned_stays_float32(family):
     """The gradient points where the float32 one does; all that is exponentiated or normed is float32."""
     params, task = lively(family).params, task_with(family, "precision=BFLOAT16")
@@ -163,7 +167,8 @@ def test_a_product_of_halves_is_summed_in_float32_to_any_order(dtype):
         assert a.dtype == dtype and np.abs(a.astype(jnp.float32) - b).max() < 0.02 * np.abs(b).max()
 
 
-@pytest.mark.parametrize(("family", "remat"), [*((family, "FULL") for family in DIGITS), ("diffusion", "PRODUCTS")])
+@pytest.mark.parametrize("remat", ["FULL", pytest.param("PRODUCTS", marks=pytest.mark.slow)])
+@most_families
 def test_rematerialisation_gives_the_same_gradients(family, remat):
     params, fields = lively(family).params, f"remat={remat}"
     task = task_with(family, fields)

@@ -11,7 +11,8 @@ from tests.commands.command import ROOT
 from tests.families.cases import DIGITS, TRANSLATION
 
 SETTINGS = [
-    ("JAX_ENABLE_X64", tuple(DIGITS)),
+    ("JAX_ENABLE_X64", ("rnn", "gan")),
+    pytest.param("JAX_ENABLE_X64", tuple(DIGITS), marks=pytest.mark.slow),
     pytest.param("JAX_ENABLE_X64", tuple(TRANSLATION), marks=pytest.mark.slow),
     pytest.param("JAX_DEBUG_NANS", tuple(DIGITS), marks=pytest.mark.slow),
 ]
