@@ -5,11 +5,14 @@ import pytest
 
 from jaxgen.errors import UserError
 from jaxgen.families.diffusion.network import DiffusionTransformer
+from jaxgen.families.diffusion.unet import UNet
+from jaxgen.families.gan.clip_network import ClipGenerator
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.rnn.network import RecurrentNetwork
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.families.vae.dense import DenseEncoder
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 
 RECURRENT, ATTENDING = (RecurrentNetwork, RecurrentEncoderDecoder), (Transformer, TransformerEncoderDecoder)
@@ -35,6 +38,23 @@ def test_a_dropout_that_is_no_rate(network, rate):
 def test_fewer_blocks_than_none(network):
     with pytest.raises(UserError, match="blocks is -1; give at least 0"):
         network(blocks=-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Generator(latent=0), "generator.latent is 0; give at least 1"),
+        (lambda: Generator(channels=(64, 0)), r"channels is \(64, 0\); give at least 1"),
+        (lambda: Generator(patch=0), "patch is 0"),
+        (lambda: Discriminator(features=0), "features is 0"),
+        (lambda: ClipGenerator(motion=0), "motion is 0"),
+        (lambda: DenseEncoder(widths=(200, 0)), r"widths is \(200, 0\)"),
+        (lambda: UNet(widths=(1, 0)), r"widths is \(1, 0\)"),
+    ],
+)
+def test_a_part_of_size_zero(make, match):
+    with pytest.raises(UserError, match=match):
+        make()
 
 
 def test_fewer_layers_than_none():

@@ -45,8 +45,6 @@ class ClipGenerator(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        if self.motion < 1:
-            raise UserError(f"generator.motion is {self.motion}; give at least 1")
         super().__post_init__()
 
     def sized(self, clip: Shape) -> "ClipGenerator":

@@ -99,6 +99,8 @@ class Generator(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
+        if self.latent < 1:
+            raise UserError(f"generator.latent is {self.latent}; give at least 1")
         super().__post_init__()
 
     def sized(self, image: tuple[int, int, int]) -> "Generator":

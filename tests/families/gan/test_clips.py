@@ -65,11 +65,15 @@ def test_a_frame_is_the_picture_of_its_motion_code_and_the_clips_content(task, v
 def test_the_spatial_critic_knows_no_order_and_the_temporal_one_does(task, variables):
     params, clip = variables.params["discriminator"], jax.random.normal(KEY, (3, FRAMES, 8, 8, 1))
     order = jnp.array([3, 0, 4, 1, 2])
-    judge = jax.jit(lambda params, clip: task.discriminator.apply({"params": params}, clip, None))
+    nets = (task.discriminator.clone(stride=stride) for stride in (1, 4))
+    every, fourth = (jax.jit(lambda params, clip, net=net: net.apply({"params": params}, clip, None)) for net in nets)
     spatial_alone = {**params, "temporal": jax.tree.map(jnp.zeros_like, params["temporal"])}
-    both, alone = (judge(which, clip) for which in (params, spatial_alone))
-    np.testing.assert_allclose(judge(spatial_alone, clip[:, order]), alone, rtol=1e-4)
-    assert np.all(np.abs(judge(params, clip[:, order]) - both) > 1e-4)
+    both, alone = (every(which, clip) for which in (params, spatial_alone))
+    np.testing.assert_allclose(every(spatial_alone, clip[:, order]), alone, rtol=1e-4)
+    assert np.all(np.abs(every(params, clip[:, order]) - both) > 1e-4)
+    seen = fourth(spatial_alone, clip)
+    np.testing.assert_array_equal(fourth(spatial_alone, clip.at[:, 1:4].set(0.0)), seen)
+    assert np.all(np.abs(fourth(spatial_alone, clip.at[:, 4].set(0.0)) - seen) > 1e-4)
 
 
 def test_the_spatial_critic_sees_the_pixels_that_the_temporal_one_sees_as_a_mean(task, variables):
