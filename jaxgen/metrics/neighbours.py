@@ -1,9 +1,14 @@
 """Fidelity and variety of one set of vectors against another, by nearest neighbours."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from jaxgen.metrics.unmeasured import TooFew
+
+_ROWS = 1024  # whose distances to all others are held at a time
+_ROUNDING = 1e-13  # of squared norms: a squared distance below it is that of equal vectors
 
 
 def precision_recall(samples: np.ndarray, reference: np.ndarray, k: int = 3) -> tuple[float, float]:
@@ -11,19 +16,18 @@ def precision_recall(samples: np.ndarray, reference: np.ndarray, k: int = 3) -> 
 
     Precision is the fraction of samples that lie within some reference vector's distance to its k-th nearest fellow,
     recall the fraction of reference vectors that lie so near to a sample. Both depend on N and M: compare only figures
-    of equal counts. Holds [N, M], [N, N] and [M, M] distances. TooFew when a set has no k-th neighbour.
+    of equal counts. TooFew when a set has no k-th neighbour.
     """
-    from scipy.spatial.distance import cdist
-
     if min(len(samples), len(reference)) <= k:
         raise TooFew(
             f"precision and recall need more than {k} examples a side: {len(samples)} against {len(reference)}"
         )
-    samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
-    between = cdist(samples, reference)  # [N, M]
-    precise = between <= _radii(reference, k)[None, :]  # f(φ_g, Φ_r) of eq. 1
-    recalled = between <= _radii(samples, k)[:, None]  # f(φ_r, Φ_g) of eq. 1
-    return float(precise.any(axis=1).mean()), float(recalled.any(axis=0).mean())
+    around_samples, around_reference = _squared_radii(samples, k), _squared_radii(reference, k)
+    precise, recalled = 0, np.zeros(len(reference), bool)
+    for rows, squared in _squared_distances(samples, reference):
+        precise += (squared <= around_reference).any(axis=1).sum()  # f(φ_g, Φ_r) of eq. 1
+        recalled |= (squared <= around_samples[rows, None]).any(axis=0)  # f(φ_r, Φ_g) of eq. 1
+    return float(precise / len(samples)), float(recalled.mean())
 
 
 def density_coverage(samples: np.ndarray, reference: np.ndarray, k: int = 5) -> tuple[float, float]:
@@ -34,17 +38,28 @@ def density_coverage(samples: np.ndarray, reference: np.ndarray, k: int = 5) -> 
     fraction of balls that hold a sample; of real examples it is 1 - 2^-k at equal counts (0.97 for k = 5). One
     outlying example widens neither, as it does precision and recall. TooFew when there is no k-th neighbour.
     """
-    from scipy.spatial.distance import cdist
-
     if len(reference) <= k or not len(samples):
         raise TooFew(f"density and coverage need more than {k} held-out examples and a sample: {len(reference)}")
-    samples, reference = np.asarray(samples, np.float64), np.asarray(reference, np.float64)
-    inside = cdist(samples, reference) <= _radii(reference, k)[None, :]  # [N, M]
-    return float(inside.sum(axis=1).mean() / k), float(inside.any(axis=0).mean())
+    around, inside, covered = _squared_radii(reference, k), 0, np.zeros(len(reference), bool)
+    for _, squared in _squared_distances(samples, reference):
+        within = squared <= around
+        inside += within.sum()
+        covered |= within.any(axis=0)
+    return float(inside / (k * len(samples))), float(covered.mean())
 
 
-def _radii(vectors: np.ndarray, k: int) -> np.ndarray:
-    """[N] the distance from each vector to its k-th nearest fellow."""
-    from scipy.spatial.distance import cdist
+def _squared_radii(vectors: np.ndarray, k: int) -> np.ndarray:
+    """[N] the squared distance from each vector to its k-th nearest fellow."""
+    blocks = _squared_distances(vectors, vectors)
+    return np.concatenate([np.partition(squared, k, axis=1)[:, k] for _, squared in blocks])  # place 0: itself
 
-    return np.partition(cdist(vectors, vectors), k, axis=1)[:, k]  # place 0 is the vector itself
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some rows of `a` [N, D] at a time, and their squared distances to all of `b` [M, D]: bounded memory."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    norms = np.einsum("nd,nd->n", b, b)
+    for first in range(0, len(a), _ROWS):
+        rows = slice(first, min(first + _ROWS, len(a)))
+        both = np.einsum("nd,nd->n", a[rows], a[rows])[:, None] + norms
+        squared = both - 2 * (a[rows] @ b.T)
+        yield rows, np.where(squared < _ROUNDING * both, 0.0, squared)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.errors import UserError
+from jaxgen.metrics import neighbours
 from jaxgen.metrics.neighbours import density_coverage, precision_recall
 
 
@@ -87,6 +88,16 @@ def test_an_outlying_real_example_widens_no_other_neighbourhood():
     far = np.full((20, 2), 60.0)
     assert density_coverage(far, reference)[0] == pytest.approx(1 / 5)  # the ball of the outlier alone
     assert precision_recall(far, reference)[0] == 1.0
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    """Of more rows than one block holds, of which none and some are equal."""
+    generator = np.random.default_rng(1)
+    reference = generator.normal(size=(60, 5)) + 3
+    samples = np.concatenate([reference[:20], generator.normal(size=(35, 5)) + 3.5])
+    whole = precision_recall(samples, reference), density_coverage(samples, reference)
+    monkeypatch.setattr(neighbours, "_ROWS", 7)
+    assert (precision_recall(samples, reference), density_coverage(samples, reference)) == whole
 
 
 def test_too_few_for_density():
