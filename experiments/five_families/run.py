@@ -1,4 +1,4 @@
-"""Trains all five families on the same digits, tunes each, translates, hears and describes with two; makes one page.
+"""Trains all five families on the same digits, tunes each; two translate, hear and describe, one makes clips; one page.
 
 python experiments/five_families/run.py [--out runs/five_families] [--run NAME]
 """
@@ -22,7 +22,9 @@ LAST_LAYERS = {
     "vae": ("^decoder/|^prior/", 300),
     "diffusion": ("^block_2/|^final/", 300),
 }
-OTHERS = ("rnn_translation", "transformer_translation", "rnn_speech", "transformer_captions")  # on data of their own
+OTHERS = (  # on data of their own
+    *("rnn_translation", "transformer_translation", "rnn_speech", "transformer_captions", "gan_clips"),
+)
 RUNS = (*(f"{family}{kind}" for family in LAST_LAYERS for kind in ("", "_faded", "_reward")), *OTHERS)
 RESTORED = "diffusion_restored"  # no run: what the diffusion run makes of damaged digits
 LONGEST_FIRST = (  # so that no core waits at the end for a long run that began late
@@ -39,7 +41,9 @@ CONFIG = {  # of the kinds that have their own
     "translation": "emoji_names.py",
     "speech": "spoken_numbers.py",
     "captions": "emoji_captions.py",
+    "clips": "moving_digits.py",
 }
+_OF_FRAMES = ("generator.frame", "discriminator.spatial", "discriminator.temporal")
 SHORTER = {  # what is changed of a config, as by --set, so that it takes a minute and a half of one core
     "speech": (
         *("data.seconds=1.5", "data.buckets=()", "data.utterances=3500", "data.tested=300"),
@@ -52,6 +56,14 @@ SHORTER = {  # what is changed of a config, as by --set, so that it takes a minu
     "captions": (
         *("data.pictures.size=32", "data.batch_size=32", "task.network.dropout=0.1", "averages.slow.half_life=2000"),
         *("steps=800", "every.log=50", "every.evaluate=200", "every.sample=800", "every.checkpoint=800"),
+    ),
+    "clips": (  # one digit on 8 frames of 16x16, by dense networks
+        *("data.size=16", "data.frames=8", "data.most=1", "data.batch_size=32", "data.evaluated=1000"),
+        *(f"task.{net}.{field}" for net in _OF_FRAMES for field in ("channels=()", "stage_blocks=0", "patch=1")),
+        *("task.generator.frame.width=128", "task.generator.frame.latent=32", "task.generator.motion=16"),
+        *("task.discriminator.spatial.blocks=2", "task.discriminator.temporal.blocks=2", "task.gamma=4"),
+        *("steps=4000", "every.log=100", "every.evaluate=1000", "every.sample=2000", "every.checkpoint=4000"),
+        *("evaluate.examples=1000", "averages.slow.half_life=10000"),
     ),
 }
 
@@ -83,7 +95,7 @@ def everything(out: Path, stop) -> None:
 
     side_by_side([job(name) for name in LONGEST_FIRST], stop)
     if not stop():
-        title = "Five families, the same digits; two of them also translate, write down speech and describe pictures"
+        title = "Five families, the same digits; three also translate, hear speech, describe pictures and make clips"
         write_page([out / name for name in RUNS], out, title, "make demo", [trial(out / "diffusion")])
 
 
