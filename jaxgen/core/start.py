@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from jaxgen.core.masks import Mask, Matching
-from jaxgen.core.surgery import Surgery
+from jaxgen.core.surgery import Fitted, Surgery
 from jaxgen.errors import UserError
 from jaxgen.types import Params
 
@@ -20,7 +20,7 @@ class Start:
     """
 
     run: str
-    surgery: tuple[Surgery, ...] = ()
+    surgery: tuple[Surgery | Fitted, ...] = ()
     fresh: Matching | None = None
     moments: bool = False
 

@@ -24,6 +24,17 @@ class Surgery(Protocol):
 
 
 @runtime_checkable
+class Fitted(Protocol):
+    """A surgery that has to see the new task; a leaf that it changes has another path or shape afterwards."""
+
+    def fit(self, params: Params, task: Any, first: Params, key: Key) -> Params:
+        """As a Surgery's `__call__`. Traceable.
+
+        `first` are the leaves that the start has not, or has in another shape, as the sized task's init makes them.
+        """
+
+
+@runtime_checkable
 class Suited(Protocol):
     """A surgery after which not every network computes what the start's did."""
 

@@ -96,6 +96,22 @@ def condition_of(spec: Spec, batch: Batch, hidden: Bool[Array, "B"] | None = Non
     return Condition(jnp.concatenate(parts, axis=-1), sequence)
 
 
+def one_of_classes(spec: Spec) -> jax.Array | None:
+    """[D] numbers whose product with every condition's vector is 1, shown or hidden; None where no class is given."""
+    labels = sum(isinstance(modality, Label) for _, modality in spec.given)
+    parts = [
+        jnp.full(_flagged_size(modality), isinstance(modality, Label) / max(labels, 1), jnp.float32)
+        for _, modality in spec.given
+    ]
+    return jnp.concatenate(parts) if labels else None
+
+
+def _flagged_size(modality: Modality) -> int:
+    """How many of a condition vector's numbers are a modality's."""
+    arrays = {key: jnp.zeros((1, *shape), dtype) for key, (shape, dtype) in modality.arrays().items()}
+    return jax.eval_shape(lambda: _features(modality, arrays)).shape[-1] + 1
+
+
 def gives_sentence(spec: Spec) -> bool:
     """Whether what is given is, or has beside it, a sentence."""
     return any(_is_sentence(modality) for _, modality in spec.given)

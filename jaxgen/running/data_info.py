@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jaxgen.config.document import encoded, from_document
+from jaxgen.core.condition_growth import GrowClasses
 from jaxgen.core.data import Data, HasVocabulary, Located, Named, Validated
 from jaxgen.core.growth import GrowVocabulary
 from jaxgen.core.start import Start
+from jaxgen.data.class_matching import Classes, placed
 from jaxgen.data.tokenizers import grown
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
@@ -90,7 +92,7 @@ def to_train(experiment: Experiment, workdir: Path) -> Experiment:
     That is the vocabulary which the run has kept, and UserError when the text has another one now; a new run that
     starts from another's weights takes over the one that those weights were trained with.
     """
-    experiment = dataclasses.replace(experiment, data=chosen_data(experiment))
+    experiment = _with_class_places(dataclasses.replace(experiment, data=chosen_data(experiment)))
     data, kept = experiment.data, _vocabulary(workdir)
     if not isinstance(data, HasVocabulary):
         return experiment
@@ -140,6 +142,22 @@ def _placed(experiment: Experiment) -> Experiment:
     before, now = info_of(experiment, Path(start.run)).spec.made.vocabulary, experiment.data.spec().made.vocabulary
     grows = GrowVocabulary(tokens=now - before, places=places, end=before > len(places))  # with an end of documents
     surgery = tuple(grows if one == GrowVocabulary() else one for one in start.surgery)
+    return dataclasses.replace(experiment, start=dataclasses.replace(start, surgery=surgery))
+
+
+def _with_class_places(experiment: Experiment) -> Experiment:
+    """The experiment whose `GrowClasses` knows where the start's classes stand among those of its data.
+
+    As it was where the start is there no more: then the run has its weights already.
+    """
+    start = experiment.start
+    if start is None or not any(isinstance(surgery, GrowClasses) for surgery in start.surgery):
+        return experiment
+    if not (Path(start.run) / DATA).exists():
+        return experiment
+    was, now = info_of(experiment, Path(start.run)), DataInfo.of(experiment.data)
+    classes = Classes(was.spec, was.class_names), Classes(now.spec, now.class_names)
+    surgery = tuple(placed(one, *classes) if isinstance(one, GrowClasses) else one for one in start.surgery)
     return dataclasses.replace(experiment, start=dataclasses.replace(start, surgery=surgery))
 
 

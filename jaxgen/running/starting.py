@@ -15,7 +15,7 @@ import jax
 
 from jaxgen.core.masks import Mask, by_path, path_of, paths
 from jaxgen.core.start import OnlyNew, Start
-from jaxgen.core.surgery import Suited, arranged, stacked, unstacked
+from jaxgen.core.surgery import Fitted, Suited, arranged, stacked, unstacked
 from jaxgen.core.task import Task
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
@@ -95,7 +95,7 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     saved, params, step = read_shown(Path(start.run), _field(start), say)
     shapes = jax.eval_shape(assembly.task.init, assembly.key)
     key = jax.random.fold_in(assembly.key, 7)
-    changed = jax.device_get(_operated(start, params, key) if start.surgery else params)
+    changed = jax.device_get(_operated(start, params, key, assembly) if start.surgery else params)
     dropped = set(paths(unstacked(params))) - set(paths(changed)) if start.surgery else set()
     found = by_path(arranged(changed, shapes.params))
     found = {path: leaf for path, leaf in found.items() if not _is_fresh(start, path, dropped)}
@@ -133,12 +133,32 @@ def _check_surgeries(start: Start, task: Task) -> None:
             surgery.check(task, before)
 
 
-def _operated(start: Start, params: Params, key: Key) -> Params:
-    """The parameters after all surgeries, their blocks one by one. Traceable."""
+def _operated(start: Start, params: Params, key: Key, assembly: Assembly | None = None) -> Params:
+    """The parameters after all surgeries, their blocks one by one; traceable without an `assembly`.
+
+    Without one those that have to see the task are left out: what they change has another path or shape afterwards.
+    """
     params = unstacked(params)
+    fitted = any(isinstance(surgery, Fitted) for surgery in start.surgery)
+    first = _lacking(assembly, params) if fitted and assembly is not None else {}
     for number, surgery in enumerate(start.surgery):
-        params = surgery(params, jax.random.fold_in(key, number))
+        own = jax.random.fold_in(key, number)
+        if not isinstance(surgery, Fitted):
+            params = surgery(params, own)
+        elif assembly is not None:
+            params = surgery.fit(params, assembly.task, first, own)
     return params
+
+
+def _lacking(assembly: Assembly, params: Params) -> Params:
+    """The task's first leaves that are not among these, or of another shape there; blocks one by one."""
+    there = types_of(by_path(params))
+
+    def lacking(key: Key) -> dict[str, Any]:
+        leaves = by_path(unstacked(assembly.task.init(key).params))
+        return {path: leaf for path, leaf in leaves.items() if there.get(path) != type_of(leaf)}
+
+    return _nested(jax.device_get(jax.jit(lacking)(jax.random.fold_in(assembly.key, 0))))
 
 
 def _unchanged(start: Start) -> Types:
