@@ -30,8 +30,8 @@ def refuse_condition(given: Collection, already: bool) -> None:
         )
     if already:
         raise UserError(
-            "start.surgery: NewCondition is for a start that is given nothing, and this one is given one already; leave "
-            "it out, or take GrowClasses for more classes"
+            "start.surgery: NewCondition is for a start that is given nothing, and this one is given one already; "
+            "leave it out, or take GrowClasses for more classes"
         )
 
 

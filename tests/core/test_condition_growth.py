@@ -1,0 +1,43 @@
+"""Rows for new classes in every kernel that reads a class, at the end of a vector or within one."""
+# SPDX-License-Identifier: Apache-2.0
+
+import numpy as np
+import pytest
+
+from jaxgen.core.condition_growth import GrowClasses
+from jaxgen.errors import UserError
+
+FEATURES, CLASSES = 3, 2
+KERNEL = np.random.default_rng(0).normal(size=(4 + CLASSES + 2, FEATURES)).astype(np.float32)
+
+
+def grown(growth, kernel, rows, columns=FEATURES):
+    first = {"decoder": {"condition": {"kernel": np.zeros((rows, columns), np.float32)}}}
+    start = {"decoder": {"condition": {"kernel": kernel}, "other": {"kernel": kernel}}}
+    after = growth.fit(start, None, first, None)
+    assert after["decoder"]["other"]["kernel"] is kernel
+    return np.asarray(after["decoder"]["condition"]["kernel"])
+
+
+def test_rows_before_and_behind_stay_and_a_new_class_is_the_mean_of_the_old_ones():
+    after = grown(GrowClasses(places=(3, 1), behind=2), KERNEL, 4 + 5 + 2)
+    assert (after[:4] == KERNEL[:4]).all() and (after[-2:] == KERNEL[-2:]).all()
+    assert (after[4 + 3] == KERNEL[4]).all() and (after[4 + 1] == KERNEL[5]).all()
+    for new in (0, 2, 4):
+        np.testing.assert_allclose(after[4 + new], KERNEL[4:6].mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("growth", "rows", "columns", "sentence"),
+    [
+        (GrowClasses(), 9, FEATURES, "does not know the start's classes; give `places`"),
+        (GrowClasses(places=(0, 0)), 9, FEATURES, "give another place below 3 for each class"),
+        (GrowClasses(places=(0, 3)), 9, FEATURES, "give another place below 3"),
+        (GrowClasses(places=tuple(range(9)), behind=2), 12, FEATURES, "give another place below 13"),
+        (GrowClasses(places=(0, 1)), 8, FEATURES, "finds no layer of the start that reads a class and has more"),
+        (GrowClasses(places=(0, 1)), 9, 4, "finds no layer"),
+    ],
+)
+def test_a_growth_that_cannot_be(growth, rows, columns, sentence):
+    with pytest.raises(UserError, match=sentence):
+        grown(growth, KERNEL, rows, columns)
