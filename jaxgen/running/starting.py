@@ -152,7 +152,7 @@ def _operated(start: Start, params: Params, key: Key, assembly: Assembly | None 
 
 def _lacking(assembly: Assembly, params: Params) -> Params:
     """The task's first leaves that are not among these, or of another shape there; blocks one by one."""
-    there = types_of(by_path(params))
+    there = types_of(by_path(params), {})
 
     def lacking(key: Key) -> dict[str, Any]:
         leaves = by_path(unstacked(assembly.task.init(key).params))

@@ -41,8 +41,8 @@ def test_what_is_given_behind_the_class_is_counted():
 @pytest.mark.parametrize(
     ("before", "now", "sentence"),
     [
-        (data(*"abc"), data(*"ab"), "the start has 3 of class and these data 2; leave it out and let start.fresh match"),
-        (data("cat", "dog"), data("cats", "ant", "dog"), r"these data lack cat of the start's .*; did you mean|lack cat"),
+        (data(*"abc"), data(*"ab"), "the start has 3 of class and these data 2; leave it out and let"),
+        (data("cat"), data("cats", "ant"), r"lack cat of the start's classes \(did you mean 'cats'\?\); give"),
         (data(*"abcdefg"), data(*"hijklmnop"), r"lack a, b, c, d, e and 2 more of the start's classes; give `places`"),
         (data(*"ab"), data(*"ab"), "has another number of them; leave it out, or choose other data"),
         (Classes(Spec(MADE)), data(*"ab"), r"these give class, the start's nothing; leave it out"),
