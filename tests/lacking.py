@@ -1,36 +1,29 @@
-"""A start put through a surgery that sees the new task, as a run does it."""
+"""A start put through a surgery that sees the new task, as a run does it; nothing is compiled for it."""
 # SPDX-License-Identifier: Apache-2.0
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from jaxgen.core.masks import by_path
-from jaxgen.core.surgery import unstacked
 
 KEY = jax.random.key(11)
 
 
-def shaken(params, size: float = 0.1):
-    """Parameters none of which is zero, as after some training."""
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(KEY, len(leaves))
-    return jax.tree.unflatten(
-        tree, [leaf + size * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    )
+def trained(task, seed: int = 0):
+    """Variables of a sized task of which no parameter is zero, as after some training; all else is zeros."""
+    draw, shapes = np.random.default_rng(seed), jax.eval_shape(task.init, KEY)
+    params = jax.tree.map(lambda leaf: draw.normal(0.0, 0.2, leaf.shape).astype(np.float32), shapes.params)
+    rest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes.replace(params={}))
+    return rest.replace(params=params)
 
 
 def operated(surgery, params, task):
-    """The parameters after the surgery, which fill the sized task's every leaf."""
-    first = unstacked(jax.jit(task.init)(KEY).params)
+    """The parameters after the surgery, which fill the sized task's every leaf; what it begins with is drawn too."""
+    first = trained(task, seed=1).params
     there = {path: jnp.shape(leaf) for path, leaf in by_path(params).items()}
-    lacking: dict = {}
-    for path, leaf in by_path(first).items():
-        if there.get(path) != leaf.shape:
-            *outer, last = path.split("/")
-            place = lacking
-            for name in outer:
-                place = place.setdefault(name, {})
-            place[last] = leaf
-    grown = surgery.fit(params, task, lacking, KEY)
+    lacking = {path: leaf for path, leaf in by_path(first).items() if there.get(path) != leaf.shape}
+    grown = surgery.fit(params, task, unflatten_dict(lacking, sep="/"), KEY)
     assert jax.tree.map(jnp.shape, grown) == jax.tree.map(jnp.shape, first)
     return grown

@@ -42,7 +42,7 @@ def test_what_is_given_behind_the_class_is_counted():
     ("before", "now", "sentence"),
     [
         (data(*"abc"), data(*"ab"), "the start has 3 of class and these data 2; leave it out and let"),
-        (data("cat"), data("cats", "ant"), r"lack cat of the start's classes \(did you mean 'cats'\?\); give"),
+        (data("cat"), data("cats", "gnu"), r"lack cat of the start's classes \(did you mean 'cats'\?\); give"),
         (data(*"abcdefg"), data(*"hijklmnop"), r"lack a, b, c, d, e and 2 more of the start's classes; give `places`"),
         (data(*"ab"), data(*"ab"), "has another number of them; leave it out, or choose other data"),
         (Classes(Spec(MADE)), data(*"ab"), r"these give class, the start's nothing; leave it out"),

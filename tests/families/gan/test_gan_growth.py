@@ -18,7 +18,7 @@ from jaxgen.nn.conditions import condition_of
 from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.types import Clip, Framing, Image, Label, Spec, Tokens, Unit
 from tests.given import pictures
-from tests.lacking import operated, shaken
+from tests.lacking import operated, trained
 
 KEY = jax.random.key(4)
 TEXT = TextEncoder(width=8, blocks=1, heads=2)
@@ -54,7 +54,7 @@ def batch_of(spec):
 def begun(task, spec):
     """The task that is given nothing, its parameters, and what both players make of a batch without a condition."""
     plain = task.sized(Spec(spec.made))
-    params = shaken(jax.jit(plain.init)(KEY).params)
+    params = trained(plain).params
     batch = {**batch_of(spec), "given": {}}
     return params, outputs(plain, params, batch)
 
@@ -97,7 +97,7 @@ def test_all_that_is_new_learns_from_the_second_step_on(given):
     spec = Spec(IMAGE, GIVEN[given])
     params, _ = begun(TASK, spec)
     task, batch = TASK.sized(spec), batch_of(spec)
-    variables = jax.jit(task.init)(KEY).replace(params=operated(NewCondition(), params, task))
+    variables = trained(task).replace(params=operated(NewCondition(), params, task))
 
     @jax.jit
     def gradients(params):
@@ -124,7 +124,7 @@ def test_all_that_is_new_learns_from_the_second_step_on(given):
 def test_more_classes_of_a_gan():
     """Old ones' pictures and outputs stay to the bit, wherever they stand, and so do those of any class."""
     before, after = (TASK.sized(pictures((8, 8, 1), levels=17, classes=classes)) for classes in (3, 5))
-    params = shaken(jax.jit(before.init)(KEY).params)
+    params = trained(before).params
     grown = operated(GrowClasses(places=(4, 0, 2)), params, after)
     batch = batch_of(before.spec)
     moved = {**batch, "given": {"class": {"value": jnp.array([4, 0, 2])[VALUE["class"]]}}}
@@ -143,6 +143,6 @@ def test_more_classes_of_a_gan():
     ids=["nothing", "already", "another family"],
 )
 def test_a_condition_that_cannot_be_new(task, given, before, sentence):
-    params = jax.jit(TASK.sized(Spec(IMAGE, before)).init)(KEY).params
+    params = trained(TASK.sized(Spec(IMAGE, before))).params
     with pytest.raises(UserError, match=sentence):
         operated(NewCondition(), params, task.sized(Spec(IMAGE, given)))
