@@ -61,6 +61,7 @@ def _of_mean_one(place: str, leaves: dict[str, Any], ones: jax.Array | None) -> 
     kernels = {path: leaves[path] for path in (table, text) if path in leaves}
     centred = {path: kernel - kernel.mean(axis=1, keepdims=True) for path, kernel in kernels.items()}
     if ones is not None:
-        return centred | {table: centred[table] + ones[:, None]}
-    bias = place + "text_vector/bias"
-    return centred | {bias: jnp.ones_like(leaves[bias])}
+        centred[table] += ones[:, None]
+    if (bias := place + "text_vector/bias") in leaves:
+        centred[bias] = jnp.full_like(leaves[bias], ones is None)
+    return centred

@@ -33,9 +33,9 @@ class NewCondition:
         for path, leaf in fresh.items():
             if path.endswith(_AFFINE + TABLE) and (bias := path.removesuffix(TABLE) + "bias") in leaves:
                 grown[path] = _of_each_class(ones, leaves.pop(bias))
-            elif path.endswith((TABLE, "text_vector/kernel")):
+            elif path.endswith(TABLE) or "/text_vector/" in path:
                 grown[path] = jnp.zeros_like(leaf)
-            elif "/text/" in path or path.endswith("text_vector/bias"):
+            elif "/text/" in path:
                 grown[path] = leaf
             elif path in leaves and ones is not None and _behind(leaves[path], leaf, len(ones)):
                 more = jnp.zeros((len(ones), leaf.shape[1]), leaf.dtype)
