@@ -23,7 +23,7 @@ from jaxgen.training.schedules import Cosine
 
 
 def experiment() -> Experiment:
-    adam = AdamW(learning_rate=Cosine(peak=5e-4, warmup=200, floor=0.1), b1=0.0, b2=0.99)
+    adam = AdamW(learning_rate=Cosine(peak=4e-4, warmup=200, floor=0.1), b1=0.0, b2=0.99, clip=1.0)
     stages = {"stage_blocks": 1, "expansion": 1}
     return Experiment(
         task=Gan(
@@ -34,7 +34,7 @@ def experiment() -> Experiment:
                 spatial=Discriminator(width=128, blocks=1, channels=(64, 32), patch=4, **stages),
                 temporal=Discriminator(width=256, blocks=1, channels=(128, 128), patch=2, **stages),
             ),
-            gamma=2.0,  # the knob to tune: try factors of 2 and 4
+            gamma=30.0,  # as of gan/moving_digits; the knob to tune: try factors of 2 and 4
             augment=DiffAugment(),
         ),
         data=Clips(name="clips", batch_size=16, frames=16, size=32),
