@@ -1,4 +1,4 @@
-"""Trains all five families on the same digits, tunes each; two translate, hear and describe, one makes clips; one page.
+"""Trains five families on the same digits and tunes each; also translation, speech, captions and clips; makes one page.
 
 python experiments/five_families/run.py [--out runs/five_families] [--run NAME]
 """

@@ -8,7 +8,7 @@ import numpy as np
 from jaxgen.metrics.unmeasured import TooFew
 
 _ROWS = 1024  # whose distances to all others are held at a time
-_ROUNDING = 1e-13  # of squared norms: a squared distance below it is that of equal vectors
+_ROUNDING = 4e-13  # of squared norms and distances: so far beyond its squared radius a ball reaches, for ties
 
 
 def precision_recall(samples: np.ndarray, reference: np.ndarray, k: int = 3) -> tuple[float, float]:
@@ -49,9 +49,10 @@ def density_coverage(samples: np.ndarray, reference: np.ndarray, k: int = 5) -> 
 
 
 def _squared_radii(vectors: np.ndarray, k: int) -> np.ndarray:
-    """[N] the squared distance from each vector to its k-th nearest fellow."""
+    """[N] the squared distance from each vector to its k-th nearest fellow, and what products round beside it."""
     blocks = _squared_distances(vectors, vectors)
-    return np.concatenate([np.partition(squared, k, axis=1)[:, k] for _, squared in blocks])  # place 0: itself
+    squared = np.concatenate([np.partition(block, k, axis=1)[:, k] for _, block in blocks])  # place 0: itself
+    return squared + _ROUNDING * (squared + np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -60,6 +61,5 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np
     norms = np.einsum("nd,nd->n", b, b)
     for first in range(0, len(a), _ROWS):
         rows = slice(first, min(first + _ROWS, len(a)))
-        both = np.einsum("nd,nd->n", a[rows], a[rows])[:, None] + norms
-        squared = both - 2 * (a[rows] @ b.T)
-        yield rows, np.where(squared < _ROUNDING * both, 0.0, squared)
+        own = np.einsum("nd,nd->n", a[rows], a[rows])[:, None]
+        yield rows, own + norms - 2 * (a[rows] @ b.T)

@@ -54,14 +54,7 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     real = first_or_spread(assembly.data, split, assembly.experiment.evaluate.examples or _MOST)
     if not counted_rows(real):
         return Unmeasured("there is no held-out example")
-    key = jax.random.fold_in(assembly.key, _NOISE - 1)
-    fake = Sampling(assembly)(trained.variables, request_for(real), key, stopped)
-    made, sets = assembly.presentation.made, {"real": real, "fake": fake}
-    if isinstance(made, Spoils):
-        sets |= {name: {**real, "made": arrays} for name, arrays in made.spoilt(real["made"]).items()}
-    if against is not None:
-        sets["other_run"] = {**real, "made": _samples_of(Path(against), trained, request_for(real), key, stopped)}
-    outputs = _outputs(trained, sets)
+    outputs = _outputs(trained, _compared(trained, real, stopped))
     first, other = ({name: each[half::2] for name, each in outputs.items()} for half in (0, 1))
     try:
         calibration = fitted(first["real"], first["fake"])
@@ -74,10 +67,23 @@ def calibrated(trained: Trained, split: str, stopped: Callable[[], bool] = never
     return Calibrated(calibration, figures, bins, trained.step, split)
 
 
+def _compared(trained: Trained, real: Batch, stopped: Callable[[], bool]) -> dict[str, Batch]:
+    """Held-out examples and what they are compared with, for the same given: samples, spoilt examples, another run's.
+    """
+    assembly, request, key = trained.assembly, request_for(real), jax.random.fold_in(trained.assembly.key, _NOISE - 1)
+    made, against = assembly.presentation.made, assembly.experiment.evaluate.against
+    sets = {"real": real, "fake": Sampling(assembly)(trained.variables, request, key, stopped)}
+    if isinstance(made, Spoils):
+        sets |= {name: {**real, "made": arrays} for name, arrays in made.spoilt(real["made"]).items()}
+    if against is not None:
+        sets["other_run"] = {**real, "made": _samples_of(Path(against), trained, request, key, stopped)}
+    return sets
+
+
 def _samples_of(folder: Path, trained: Trained, request: Batch, key: Key, stopped: Callable[[], bool]) -> Arrays:
     """Another run's samples for a request; UserError where it makes others, or is given others."""
-    other, own = load_trained(folder, None, say), trained.assembly.task.spec
-    if other.assembly.task.spec != own:
+    other = load_trained(folder, None, say)
+    if other.assembly.task.spec != trained.assembly.task.spec:
         raise UserError(f"evaluate.against: {folder} was trained on other data; name a run of examples like this one's")
     return Sampling(other.assembly)(other.variables, request, key, stopped)["made"]
 

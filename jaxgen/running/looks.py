@@ -56,10 +56,11 @@ class Looks:
 
     def refuse_other_metrics(self) -> None:
         """UserError where `best` or `stop` name no figure: told before anything is trained."""
-        for field in ("best", "stop"):
-            if (choice := getattr(self._experiment, field)) is not None:
-                names = [*self._evaluation.names(), *self._measured_names()]
-                refuse_other_metric(choice.metric, names, f"{field}.metric")
+        choices = {"best": self._experiment.best, "stop": self._experiment.stop}
+        chosen = {f"{field}.metric": choice.metric for field, choice in choices.items() if choice is not None}
+        names = [*self._evaluation.names(), *self._measured_names()] if chosen else []
+        for field, metric in chosen.items():
+            refuse_other_metric(metric, names, field)
 
     def evaluate(self, step: int, state: TrainState) -> None:
         with self._goodput.spending(Cause.EVALUATION), self._interruptible():

@@ -81,8 +81,7 @@ class ClipDiscriminator(nn.Module):
     stride: int = 4  # frames from one that the spatial critic sees to the next; that paper's 8 of 48 are drawn
 
     def __post_init__(self):
-        if self.stride < 1:
-            raise UserError(f"discriminator.stride is {self.stride}; give at least 1")
+        check_sizes(self)
         super().__post_init__()
 
     def sized(self, clip: Shape) -> "ClipDiscriminator":

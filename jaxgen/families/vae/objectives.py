@@ -26,7 +26,7 @@ class Past:
     def at_first(cls, layers: int | None) -> "Past":
         return cls(jnp.int32(0), None if layers is None else jnp.ones(layers, jnp.float32))
 
-    def absorb(self, taken: Mean | None) -> "Past":
+    def absorb(self, taken: Mean) -> "Past":
         """It after one more update, whose divergences [L] are `taken`."""
         nats = self.layer_nats
         if nats is not None:

@@ -128,7 +128,7 @@ class Vae:
 
     def absorb(self, shared: Any, statistics: Any) -> Any:
         """What the objective's warm-up knows of the updates that were taken."""
-        return shared.absorb(statistics.get("layer_nats"))
+        return shared.absorb(statistics)
 
     def loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """The mean over examples of the objective, nats an example."""
@@ -151,7 +151,8 @@ class Vae:
             norms = sum_of_spectral_norms(variables.params)
             metrics["spectral_norms"] = Mean.of(jnp.broadcast_to(norms, weight.shape), weight)
             nats = nats + self.spectral * norms
-        return Mean.of(nats, weight), Aux(metrics, _statistics(past, drawn, weight))
+        layers = None if past is None else Mean(drawn.kl.mean(axis=1) @ weight, jnp.sum(weight))  # [L]
+        return Mean.of(nats, weight), Aux(metrics, layers)
 
     @property
     def levels(self) -> int:
@@ -300,15 +301,6 @@ class Vae:
     def _decoded(self, params: Params, request: Batch, noise: tuple[jax.Array, ...]) -> PixelDistribution:
         temperature = knobs_of(self.sampler, request)["temperature"]
         return self.latents.decode(params, condition_of(self.spec, request), noise, temperature)
-
-
-def _statistics(past: Past | None, drawn: Drawn, weight: jax.Array) -> dict[str, Mean] | None:
-    """What `absorb` is given: none where there is no warm-up; [L] divergences where they are balanced."""
-    if past is None:
-        return None
-    if past.layer_nats is None:
-        return {}
-    return {"layer_nats": Mean(drawn.kl.mean(axis=1) @ weight, jnp.sum(weight))}
 
 
 def _keys(key: Key, row: jax.Array, numbers: jax.Array) -> jax.Array:

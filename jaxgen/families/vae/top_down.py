@@ -60,7 +60,7 @@ class BottomUp(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        check_blocks(self.inner, self.grid_blocks)
+        check_blocks(self.grid_blocks)
         super().__post_init__()
 
     @nn.compact
@@ -99,7 +99,7 @@ class TopDown(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        check_blocks(self.inner, self.grid_blocks)
+        check_blocks(self.grid_blocks)
         if self.latent < 1 or self.patch < 1:
             raise UserError(f"decoder.latent is {self.latent} and decoder.patch {self.patch}; give at least 1 of each")
         super().__post_init__()
@@ -266,6 +266,6 @@ def doubled(x: jax.Array) -> jax.Array:
     return repeated.reshape(size, 2 * height, 2 * width, channels)
 
 
-def check_blocks(inner: int, blocks: tuple[int, ...]) -> None:
-    if inner < 1 or not blocks or min(blocks) < 1:
-        raise UserError(f"inner is {inner} and grid_blocks {blocks}; give at least 1, and 1 or more of each grid")
+def check_blocks(blocks: tuple[int, ...]) -> None:
+    if not blocks or min(blocks) < 1:
+        raise UserError(f"grid_blocks is {blocks}; give at least one grid, and 1 or more of each grid")

@@ -30,7 +30,7 @@ class GridEncoder(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        check_blocks(self.inner, self.grid_blocks)
+        check_blocks(self.grid_blocks)
         super().__post_init__()
 
     @nn.compact
@@ -59,7 +59,7 @@ class GridDecoder(nn.Module):
 
     def __post_init__(self):
         check_sizes(self)
-        check_blocks(self.inner, self.grid_blocks)
+        check_blocks(self.grid_blocks)
         super().__post_init__()
 
     @nn.compact
