@@ -19,6 +19,7 @@ from jaxgen.metrics.unmeasured import Figures, TooFew, Unmeasured
 from jaxgen.modalities.presents import Spoils, counted_rows, request_for
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Sampling, never
+from jaxgen.running.shown import experiment_document
 from jaxgen.running.trained import Trained, load_trained
 from jaxgen.training.folder import read_json
 from jaxgen.types import Arrays, Batch, Key
@@ -82,6 +83,7 @@ def _compared(trained: Trained, real: Batch, stopped: Callable[[], bool]) -> dic
 
 def _samples_of(folder: Path, trained: Trained, request: Batch, key: Key, stopped: Callable[[], bool]) -> Arrays:
     """Another run's samples for a request; UserError where it makes others, or is given others."""
+    experiment_document(folder, f"evaluate.against={folder}")  # it is a run
     other = load_trained(folder, None, say)
     if other.assembly.task.spec != trained.assembly.task.spec:
         raise UserError(f"evaluate.against: {folder} was trained on other data; name a run of examples like this one's")

@@ -135,8 +135,8 @@ def test_samples_of_another_run_are_judged_where_it_makes_the_same_kind(trained,
     experiment = set_fields(load_experiment(str(ROOT / "configs/vae/digits.py"), Experiment), SMALL)
     train_run(experiment, tmp_path / "other", lambda: False)
 
-    def against(task=trained.assembly.task):
-        evaluated = replace(trained.assembly.experiment.evaluate, against=str(tmp_path / "other"))
+    def against(task=trained.assembly.task, name="other"):
+        evaluated = replace(trained.assembly.experiment.evaluate, against=str(tmp_path / name))
         experiment = replace(trained.assembly.experiment, evaluate=evaluated)
         assembly = replace(trained.assembly, experiment=experiment, task=task)
         return calibrated(replace(trained, assembly=assembly), "test")
@@ -149,6 +149,8 @@ def test_samples_of_another_run_are_judged_where_it_makes_the_same_kind(trained,
     made = Sampling(other.assembly)(other.variables, request, jax.random.fold_in(trained.assembly.key, 7))["made"]
     a, b = brightness(real["made"]["value"])[1::2], brightness(made["value"])[1::2]
     assert found["auc_real_against_other_run"] == pytest.approx(np.mean(a[:, None] > b) + np.mean(a[:, None] == b) / 2)
+    with pytest.raises(UserError, match=r"evaluate.against=.*nowhere is no run: it has no experiment.json; name the"):
+        against(name="nowhere")
     with pytest.raises(UserError, match="other was trained on other data"):
         against(replace(trained.assembly.task, spec=replace(trained.assembly.task.spec, given=())))
     with pytest.raises(UserError, match="no discriminator; leave it out"):
