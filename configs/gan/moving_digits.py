@@ -1,7 +1,7 @@
 """A generator and a discriminator of clips: one and two digits that bounce around, 16 frames of 32x32 pixels.
 
 Content and motion are apart (MoCoGAN, arXiv 1707.04993), a spatial and a temporal critic judge (DVD-GAN, arXiv
-1907.06571), and the game is R3GAN's (arXiv 2501.05441). MNIST's larger digits: `--set data.name=mnist data.size=64
+1907.06571), and the game is R3GAN's (arXiv 2501.05441). MNIST's larger digits: `--set data.digits=mnist data.size=64
 task.generator.frame.patch=8 task.discriminator.spatial.patch=8 task.discriminator.temporal.patch=4`.
 
     jaxgen train --config configs/gan/moving_digits.py --workdir runs/moving_digits
@@ -38,7 +38,7 @@ def experiment() -> Experiment:
             ),
             gamma=30.0,  # clips lie far apart: with 1 the discriminator tells all fakes and little is learned
         ),
-        data=MovingDigits(name="digits", batch_size=16, frames=16, size=32, most=2, evaluated=2_000),
+        data=MovingDigits(digits="digits", batch_size=16, frames=16, size=32, most=2, evaluated=2_000),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": EMA(half_life=20_000)},
         steps=8_000,

@@ -71,7 +71,7 @@ class MovingDigits:
     `kind` [B, N] are the digits, -1 where there are fewer than N, whose position and speed are 0.
     """
 
-    name: str = "digits"  # the set of pictures, as `Pictures` knows it
+    digits: str = "digits"  # the set, as `Pictures` knows it
     batch_size: int = 32
     frames: int = 20  # T
     size: int = 32  # H and W
@@ -93,8 +93,12 @@ class MovingDigits:
             )
 
     @property
+    def name(self) -> str:
+        return f"moving-{self.digits}"
+
+    @property
     def _pictures(self) -> Pictures:
-        pictures = Pictures(name=self.name, data_dir=self.data_dir)
+        pictures = Pictures(name=self.digits, data_dir=self.data_dir)
         return pictures.with_validation() if self.holds_out else pictures
 
     def with_validation(self) -> "MovingDigits":
@@ -106,10 +110,10 @@ class MovingDigits:
         height, width, channels = pictures.made.shape
         if height != width or "class" not in dict(pictures.given):
             raise UserError(
-                f"{self.name} has pictures that are not square or have no labels; name another set of digits"
+                f"{self.digits} has pictures that are not square or have no labels; name another set of digits"
             )
         if self.size <= height:
-            raise UserError(f"data.size is {self.size}; give more than the {height} pixels of a digit of {self.name}")
+            raise UserError(f"data.size is {self.size}; give more than the {height} pixels of a digit of {self.digits}")
         return Spec(Clip(self.frames, self.size, self.size, channels, pictures.made.levels, self.most))
 
     def begin(self, key: Key, moving: Any) -> Key:
@@ -127,7 +131,7 @@ class MovingDigits:
     def remarks(self, source: Any) -> Iterator[str]:
         """Where the clips come from."""
         if isinstance(source, BouncingDigits):
-            yield f"data: clips made on the device of {len(source.image):,} digits of {self.name}"
+            yield f"data: clips made on the device of {len(source.image):,} digits of {self.digits}"
 
     def evaluation(self, split: str) -> dict[str, Any]:
         """As many clips as are `evaluated`, of the split's own digits and always the same: [n, B, ...]."""

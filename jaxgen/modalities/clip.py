@@ -83,15 +83,20 @@ class ClipPresents:
         return rows
 
     @property
+    def _digits(self) -> str:
+        """The set of the digits that move."""
+        return self.meaning.data.removeprefix("moving-")
+
+    @property
     def _net(self) -> ClipNet | None:
-        return clip_features.load(self.meaning.data, self.clip.shape, self.clip.levels) if self.clip.moving else None
+        return clip_features.load(self._digits, self.clip.shape, self.clip.levels) if self.clip.moving else None
 
     def _flight(self, clips: np.ndarray, prefix: str = "") -> Figures:
         """How digits fly, where it is known that digits do, and a net knows them."""
-        net = features.load(self.meaning.data, levels=self.clip.levels) if self.clip.moving else None
+        net = features.load(self._digits, levels=self.clip.levels) if self.clip.moving else None
         if net is None or self.clip.channels != 1:
             return {}
-        return flight(clips, net, features.NETS[self.meaning.data][2][0], self.clip.levels, prefix)
+        return flight(clips, net, features.NETS[self._digits][2][0], self.clip.levels, prefix)
 
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"clip {number}" for number in range(1, len(arrays["value"]) + 1)]

@@ -10,6 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxgen.core.data import Traced
 from jaxgen.data.builtin import digits
 from jaxgen.data.clips import UNITS, MovingDigits
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from tests.data.batches import given, same, types
 from tests.data.batches import made as made_of
@@ -118,7 +119,7 @@ def test_an_evaluation_is_always_the_same_and_of_held_out_digits():
     ("settings", "sentence"),
     [
         ({"size": 8}, "data.size is 8; give more than the 8 pixels"),
-        ({"name": "emoji"}, "no labels; name another set"),
+        ({"digits": "emoji"}, "no labels; name another set"),
         ({"most": 0}, "give at least 1 of each"),
         ({"fastest": 0.0}, "data.fastest is 0.0"),
     ],
@@ -126,3 +127,8 @@ def test_an_evaluation_is_always_the_same_and_of_held_out_digits():
 def test_settings_that_cannot_be(settings, sentence):
     with pytest.raises(UserError, match=sentence):
         MovingDigits(**settings).spec()
+
+
+def test_clips_are_called_otherwise_than_the_digits_in_them():
+    """A report compares runs whose data have one name with each other."""
+    assert MovingDigits("mnist").name == "moving-mnist" and MovingDigits().name != Pictures().name
