@@ -63,14 +63,13 @@ def _divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
 
 
 def _theirs(params: Any) -> dict:
-    """Our weights under its names: pictures are 0 and 1 there and -1 and 1 here, log variances twice our log_std."""
+    """Our weights under its names: log variances are twice our log_std."""
     encoder, decoder = params["encoder"], params["decoder"]
-    hidden, posterior = encoder["hidden_0"]["dense_0"], encoder["posterior_0"]
+    posterior = encoder["posterior_0"]
     (kernel_mean, kernel_std), (bias_mean, bias_std) = (np.split(posterior[name], 2, -1) for name in ("kernel", "bias"))
-    first = {"kernel": 2 * hidden["kernel"], "bias": hidden["bias"] - hidden["kernel"].sum(axis=0)}
     renamed = {
         "encoder": {
-            "fc1": first,
+            "fc1": encoder["hidden_0"]["dense_0"],
             "fc2_mean": {"kernel": kernel_mean, "bias": bias_mean},
             "fc2_logvar": {"kernel": 2 * kernel_std, "bias": 2 * bias_std},
         },
@@ -97,5 +96,4 @@ def _results(models: Any, params: Any, fixed: Any) -> dict:
 def _of_ours(gradient: dict) -> list[jax.Array]:
     """The gradient to our weights by the chain rule through `_theirs`."""
     first, (mean, std) = gradient["encoder"]["fc1"], (gradient["encoder"][name] for name in ("fc2_mean", "fc2_logvar"))
-    kernel = 2 * first["kernel"] - first["bias"]
-    return [kernel, first["bias"], mean, jax.tree.map(lambda leaf: 2 * leaf, std), gradient["decoder"]]
+    return [first, mean, jax.tree.map(lambda leaf: 2 * leaf, std), gradient["decoder"]]

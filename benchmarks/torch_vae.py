@@ -23,7 +23,7 @@ class DenseVae(nn.Module):
         self.likelihood = Linear(decoder["likelihood"])
 
     def forward(self, ink: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        mean, log_std = self.posterior(F.relu(self.encoder(2 * ink - 1))).chunk(2, dim=-1)
+        mean, log_std = self.posterior(F.relu(self.encoder(ink))).chunk(2, dim=-1)
         z = mean + log_std.exp() * noise
         logits = self.likelihood(F.relu(self.decoder(z)))
         kl = 0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std

@@ -31,6 +31,13 @@ class MotionStep(nn.Module):
         return code + self.precision.dense(code.shape[-1], use_bias=False, kernel_init=small)(hidden), code
 
 
+def motion_codes(first: Float[Array, "B M"], hidden: int, frames: int, precision: Precision) -> Float[Array, "B T M"]:
+    """The codes of all frames, of a network whose `motion_step` makes each of the one before it."""
+    step = nn.scan(MotionStep, variable_broadcast="params", split_rngs={"params": False}, length=frames)
+    _, codes = step(hidden, frames, precision, name="motion_step")(first, None)  # [T, B, M]
+    return codes.swapaxes(0, 1)
+
+
 class ClipGenerator(nn.Module):
     """Latent and condition to a clip, whose content and motion are apart (MoCoGAN, arXiv 1707.04993, section 3.1).
 
@@ -60,10 +67,8 @@ class ClipGenerator(nn.Module):
     def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B T H W C"]:
         """Clips around [-1, 1], not bounded to it."""
         content, first = z[:, : self.frame.latent], z[:, self.frame.latent :]
-        step = nn.scan(MotionStep, variable_broadcast="params", split_rngs={"params": False}, length=self.frames)
-        _, codes = step(self.hidden, self.frames, self.frame.precision, name="motion_step")(first, None)  # [T, B, M]
-        codes = codes.swapaxes(0, 1).reshape(-1, self.motion)  # [B * T, M]
-        latents = jnp.concatenate([_for_each_frame(content, self.frames), codes], axis=-1)
+        codes = motion_codes(first, self.hidden, self.frames, self.frame.precision)
+        latents = jnp.concatenate([_for_each_frame(content, self.frames), codes.reshape(-1, self.motion)], axis=-1)
         pictures = self.frame(latents, _for_each_frame(condition, self.frames))
         return pictures.reshape(-1, self.frames, *pictures.shape[1:])
 

@@ -28,6 +28,7 @@ from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator
 from jaxgen.families.gan.collapse import warning_of
 from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.inversion import inverted
+from jaxgen.families.gan.layered_clips import LayeredClipGenerator
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
@@ -67,7 +68,7 @@ class Gan:
     D overfits the training set.
     """
 
-    generator: Generator | ClipGenerator = Generator()
+    generator: Generator | ClipGenerator | LayeredClipGenerator = Generator()
     discriminator: Discriminator | ClipDiscriminator = Discriminator()
     loss: Loss = Loss.RELATIVISTIC
     penalty: Penalty = Penalty.REAL_AND_FAKE
@@ -89,7 +90,7 @@ class Gan:
         check_conditions(spec, "Gan", prompts=True)
         clips = isinstance(spec.made, Clip)
         for network in (self.generator, self.discriminator):
-            if isinstance(network, ClipGenerator | ClipDiscriminator) != clips:
+            if isinstance(network, ClipGenerator | LayeredClipGenerator | ClipDiscriminator) != clips:
                 kinds = "ClipGenerator and ClipDiscriminator" if clips else "Generator and Discriminator"
                 raise UserError(
                     f"a {type(network).__name__} is not for {'clips' if clips else 'pictures'}, which these data have; "

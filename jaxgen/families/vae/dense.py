@@ -78,7 +78,7 @@ class DenseEncoder(nn.Module):
     def __call__(
         self, x: Float[Array, "B N"], condition: Condition | None, layer: int = 0
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
-        """Mean and log standard deviation of a layer's latent, of that below it or of a flat picture in [-1, 1]."""
+        """Mean and log standard deviation of a layer's latent, of that below it or of a flat picture in [0, 1]."""
         hidden = Hidden(self.widths[layer], self.depth, self.activation, self.precision, name=f"hidden_{layer}")
         return posterior_of(hidden(x, condition), self.latent[layer], self.precision, f"posterior_{layer}")
 
@@ -160,7 +160,8 @@ class Layers:
     def encode(
         self, params: Params, picture: jax.Array, condition: Condition | None, dropping: jax.Array | None = None
     ) -> Posterior:
-        return self._posterior(params, picture.reshape(len(picture), -1), condition, 0)
+        # A background of 0: as -1 it would move a hidden unit by hundreds of weights' steps at once, and saturate it.
+        return self._posterior(params, (picture.reshape(len(picture), -1) + 1) / 2, condition, 0)
 
     def infer(
         self,

@@ -84,7 +84,8 @@ def linear(layers: int, off: float):
     spread = np.linalg.inv(np.linalg.inv(prior) + mix.T @ mix / NOISE**2)
     gain = spread @ mix.T / NOISE**2
     wide = np.concatenate([gain.T, np.zeros((3, 2))], axis=1)
-    encoder = {"posterior_0": {"kernel": wide, "bias": np.r_[-gain @ bias + off, raw(np.sqrt(np.diag(spread)))]}}
+    mean = gain @ (-1 - bias) + off  # of a black picture: the encoder sees pixels from 0 to 1
+    encoder = {"posterior_0": {"kernel": 2 * wide, "bias": np.r_[mean, raw(np.sqrt(np.diag(spread)))]}}
     decoder = {"likelihood": {"kernel": mix.T, "bias": bias}}
     if layers == 2:
         above = 1 / (1 + slopes**2 / stds**2)

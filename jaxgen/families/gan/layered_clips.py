@@ -1,0 +1,92 @@
+"""A generator of clips made of layers: each layer's picture is drawn once and moves from frame to frame."""
+# SPDX-License-Identifier: Apache-2.0
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.errors import UserError
+from jaxgen.families.gan.clip_network import Shape, motion_codes
+from jaxgen.families.gan.network import Generator
+from jaxgen.nn.conditions import Condition
+from jaxgen.nn.sizes import check_sizes
+
+
+class LayeredClipGenerator(nn.Module):
+    """Latent and condition to a clip of things that move over one colour (layers as in arXiv 1703.01560).
+
+    The latent has `picture.latent` numbers and a first motion code for each layer. From the numbers, and which layer
+    it is, `picture` draws the layer once: `side` x `side` pixels of colour and opacity. From the motion code a
+    recurrent step makes the code of every frame, and from that a linear layer the place. So a thing is the same in
+    all frames by construction. Later layers cover earlier ones, and all of them a colour that all clips share, black at
+    first. A place beyond a wall is mirrored at it, so that every layer is seen in every frame.
+
+    Places are rounded to whole pixels, since a picture between two pixels is blurred; the gradient is that of bilinear
+    interpolation (straight through, arXiv 1308.3432).
+    """
+
+    picture: Generator = Generator(width=256, latent=64)  # of each layer; its `image` follows from `side`
+    layers: int = 2
+    side: int = 8  # pixels of a layer's height and width
+    motion: int = 32  # numbers of a motion code
+    hidden: int = 128  # width of the recurrent step
+    clip: Shape | None = None  # from the data
+
+    def __post_init__(self):
+        check_sizes(self)
+        if min(self.layers, self.side) < 1:
+            raise UserError(f"layers is {self.layers} and side {self.side}; give at least 1 of each")
+        super().__post_init__()
+
+    def sized(self, clip: Shape) -> "LayeredClipGenerator":
+        """For clips [T, H, W, C]; UserError where layers cannot move in them or do not suit the stages of `picture`."""
+        if self.side >= min(clip[1:3]):
+            raise UserError(
+                f"generator.side is {self.side}; give less than the {clip[1]}x{clip[2]} pixels of a frame, in which "
+                "layers move"
+            )
+        picture = self.picture.sized((self.side, self.side, clip[-1] + 1))
+        return self.clone(picture=picture, clip=clip)
+
+    @property
+    def latent(self) -> int:
+        """Numbers of all layers' contents and first motion codes."""
+        return self.layers * (self.picture.latent + self.motion)
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "B Z"], condition: Condition | None) -> Float[Array, "B T H W C"]:
+        """Clips around [-1, 1], not bounded to it."""
+        frames, height, width, channels = self.clip
+        layers = z.reshape(len(z) * self.layers, -1)  # [B * L, content and motion], as of a batch of layers
+        content, first = layers[:, : self.picture.latent], layers[:, self.picture.latent :]
+        which = jnp.tile(jnp.eye(self.layers), (len(z), 1))  # [B * L, L]
+        condition = jax.tree.map(lambda array: jnp.repeat(array, self.layers, axis=0), condition)
+        drawn = self.picture(jnp.concatenate([content, which], axis=-1), condition)
+        codes = motion_codes(first, self.hidden, frames, self.picture.precision)  # [B * L, T, M]
+        inside = nn.initializers.variance_scaling(0.3, "fan_in", "normal")  # nearly all places between the walls
+        place = self.picture.precision.output(2, kernel_init=inside, name="to_place")(codes)  # -1 and 1: the walls
+        background = self.param("background", nn.initializers.constant(-1.0), (channels,), jnp.float32)
+        opacity = nn.sigmoid(drawn[..., -1:])
+        layer = jnp.concatenate([opacity * drawn[..., :-1], opacity], axis=-1)
+        down, across = (_places(place[..., axis], self.side, size) for axis, size in enumerate((height, width)))
+        moved = jnp.einsum("nths,nsrc,ntwr->nthwc", down, layer, across, precision="highest")
+        moved = moved.reshape(len(z), self.layers, *moved.shape[1:])
+        clips = jnp.broadcast_to(background, (len(z), *self.clip))
+        for number in range(self.layers):
+            clips = clips * (1 - moved[:, number, ..., -1:]) + moved[:, number, ..., :-1]
+        return clips
+
+
+def _places(place: jax.Array, side: int, size: int) -> jax.Array:
+    """[N, T, size, side] what part of each of a layer's rows is seen in each row of a frame, for places [N, T]."""
+    room = size - side
+    corner = room * (place + 1) / 2
+
+    def overlap(corner: jax.Array) -> jax.Array:
+        away = jnp.arange(size)[:, None] - jnp.arange(side) - corner[..., None, None]
+        return nn.relu(1 - jnp.abs(away))
+
+    inside = room - jnp.abs(jnp.mod(corner, 2 * room) - room)  # mirrored at the walls: beyond them nothing is seen
+    between, whole = overlap(inside), overlap(jnp.floor(inside + 0.5))
+    return between + jax.lax.stop_gradient(whole - between)
