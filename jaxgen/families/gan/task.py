@@ -115,7 +115,7 @@ class Gan:
         return None
 
     def layout(self) -> tuple[Rule, ...]:
-        return (*DENSE_BLOCKS, Rule(r"text/first$", WHOLE))
+        return (*DENSE_BLOCKS, Rule(r"text/first$|background$", WHOLE))
 
     @property
     def needs_given(self) -> bool:
