@@ -43,7 +43,7 @@ CONFIG = {  # of the kinds that have their own
     "captions": "emoji_captions.py",
     "clips": "moving_digits.py",
 }
-_OF_FRAMES = ("generator.frame", "discriminator.spatial", "discriminator.temporal")
+_CRITICS = ("discriminator.spatial", "discriminator.temporal")
 SHORTER = {  # what is changed of a config, as by --set, so that it takes a minute and a half of one core
     "speech": (
         *("data.seconds=1.5", "data.buckets=()", "data.utterances=3500", "data.tested=300"),
@@ -59,9 +59,10 @@ SHORTER = {  # what is changed of a config, as by --set, so that it takes a minu
     ),
     "clips": (  # one digit on 8 frames of 16x16, by dense networks
         *("data.size=16", "data.frames=8", "data.most=1", "data.batch_size=32", "data.evaluated=1000"),
-        *(f"task.{net}.{field}" for net in _OF_FRAMES for field in ("channels=()", "stage_blocks=0", "patch=1")),
-        *("task.generator.frame.width=128", "task.generator.frame.latent=32", "task.generator.motion=16"),
-        *("task.discriminator.spatial.blocks=2", "task.discriminator.temporal.blocks=2", "task.gamma=4"),
+        *(f"task.{net}.{field}" for net in _CRITICS for field in ("channels=()", "stage_blocks=0", "patch=1")),
+        *("task.generator.layers=1", "task.generator.picture.width=128", "task.generator.picture.latent=32"),
+        *("task.generator.motion=16", "task.discriminator.stride=4", "task.gamma=4"),
+        *("task.discriminator.spatial.blocks=2", "task.discriminator.temporal.blocks=2"),
         *("steps=4000", "every.log=100", "every.evaluate=1000", "every.sample=2000", "every.checkpoint=4000"),
         *("evaluate.examples=1000", "averages.slow.half_life=10000"),
     ),
