@@ -11,6 +11,7 @@ from jaxgen.core.masks import by_path
 from jaxgen.errors import UserError
 from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator
 from jaxgen.families.gan.gan_growth import NewCondition
+from jaxgen.families.gan.layered_clips import LayeredClipGenerator
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
 from jaxgen.families.vae.task import Vae
@@ -27,11 +28,12 @@ TASK = Gan(
     Discriminator(width=16, blocks=1, channels=(4,), stage_blocks=1, features=8, text=TEXT),
 )
 FRAME = {"channels": (4,), "blocks": 1, "stage_blocks": 1, "patch": 2, "expansion": 1}
-CLIPS = Gan(
-    ClipGenerator(Generator(width=8, latent=3, **FRAME), motion=2, hidden=8),
-    ClipDiscriminator(
-        Discriminator(width=8, features=6, **FRAME), Discriminator(width=8, features=4, **{**FRAME, "patch": 1})
-    ),
+OF_CLIPS = {
+    "frames": ClipGenerator(Generator(width=8, latent=3, **FRAME), motion=2, hidden=8),
+    "layers": LayeredClipGenerator(Generator(width=8, latent=3), side=5, motion=2, hidden=8),
+}
+CLIPS = ClipDiscriminator(
+    Discriminator(width=8, features=6, **FRAME), Discriminator(width=8, features=4, **{**FRAME, "patch": 1})
 )
 IMAGE, WORDS = Image(8, 8, 1, 17), Tokens(3, 7, Unit.WORD, Framing.SOURCE)
 VALUE = {"class": jnp.array([0, 1, 2, 2]), "level": jnp.array([1, 0, 1, 0]), "prompt": jnp.arange(12).reshape(4, 3) % 7}
@@ -83,10 +85,11 @@ def test_outputs_are_what_they_were_whatever_is_given_shown_or_hidden(given):
     np.testing.assert_allclose(after[1], output, rtol=1e-5, atol=1e-5)
 
 
-def test_clips_are_what_they_were():
-    spec = Spec(Clip(4, 8, 8, 1, 17), GIVEN["a class"])
-    params, before = begun(CLIPS, spec)
-    task = CLIPS.sized(spec)
+@pytest.mark.parametrize("generator", OF_CLIPS)
+def test_clips_are_what_they_were(generator):
+    spec, task = Spec(Clip(4, 8, 8, 1, 17), GIVEN["a class"]), Gan(OF_CLIPS[generator], CLIPS)
+    params, before = begun(task, spec)
+    task = task.sized(spec)
     grown = operated(NewCondition(), params, task)
     for one, other in zip(outputs(task, grown, batch_of(spec)), before, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
