@@ -9,10 +9,12 @@ import pytest
 from hypothesis import settings
 
 from jaxgen.environment import set_up_jax
+from tests.commands.command import QUICKLY_COMPILED
 
 # A test runs a program a few times and compiles it each time: LLVM's optimisations, which change no program's meaning,
-# cost more than they save here (the whole suite is a third longer with them). The commands that tests start inherit it.
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()
+# cost more than they save here (the whole suite is a third longer with them), and so do the emitters of fusions by way
+# of MLIR (a training step of a GAN compiles in half the time without). The commands that tests start inherit both.
+os.environ["XLA_FLAGS"] = f"{' '.join(QUICKLY_COMPILED)} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 set_up_jax()
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"  # by all but as_users
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
 # by which of TFDS's sets must lie in $TFDS_DATA_DIR
 SETS = dict.fromkeys(("mnist", "few_steps", "iwae", "hierarchical"), "mnist")
@@ -76,9 +77,8 @@ def begin(*arguments: str, **options) -> subprocess.Popen:
 
 
 def as_users() -> dict[str, str]:
-    """The environment without the compiler setting that tests/conftest.py adds: programs compiled as users' are."""
-    flags = os.environ["XLA_FLAGS"].split()
-    kept = [flag for flag in flags if not flag.startswith("--xla_backend_optimization_level")]
+    """The environment without the compiler settings that tests/conftest.py adds: programs compiled as users' are."""
+    kept = [flag for flag in os.environ["XLA_FLAGS"].split() if flag not in QUICKLY_COMPILED]
     return os.environ | {"XLA_FLAGS": " ".join(kept)}
 
 
