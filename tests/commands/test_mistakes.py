@@ -11,7 +11,7 @@ import pytest
 
 from jaxgen.commands.describe import describe
 from jaxgen.running.command_line import Changes
-from tests.commands.command import CONFIGS, ROOT, jaxgen, told, train_small
+from tests.commands.command import CONFIGS, ROOT, here, jaxgen, told, train_small
 
 RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"
 
@@ -29,7 +29,7 @@ RNN, GAN = "configs/rnn/digits.py", "configs/gan/digits.py"
     ],
 )
 def test_a_mistyped_setting(setting, sentence, tmp_path):
-    said = told(jaxgen("train", "--config", RNN, "--workdir", tmp_path / "run", "--set", setting))
+    said = told(here("train", "--config", RNN, "--workdir", tmp_path / "run", "--set", setting))
     assert sentence in said
     assert not (tmp_path / "run").exists()  # refused before anything is made
 
@@ -49,11 +49,11 @@ def test_a_config_file_that_cannot_serve(content, sentence, tmp_path):
     config = tmp_path / "config.py"
     if content is not None:
         config.write_text(content)
-    assert sentence in told(jaxgen("train", "--config", config, "--workdir", tmp_path / "run"))
+    assert sentence in told(here("train", "--config", config, "--workdir", tmp_path / "run"))
 
 
 def test_a_missing_config_names_the_nearest():
-    assert "configs/gan/digits.py" in told(jaxgen("describe", "--config", "configs/gan/digts.py"))
+    assert "configs/gan/digits.py" in told(here("describe", "--config", "configs/gan/digts.py"))
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,7 @@ def test_a_missing_config_names_the_nearest():
     ],
 )
 def test_a_mesh_that_does_not_fit(options, sentence, tmp_path):
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    assert sentence in told(jaxgen("train", "--config", RNN, "--workdir", tmp_path / "run", *options, env=environment))
+    assert sentence in told(here("train", "--config", RNN, "--workdir", tmp_path / "run", *options))
 
 
 def test_a_pattern_that_matches_nothing(tmp_path):
@@ -80,18 +79,18 @@ def test_a_pattern_that_matches_nothing(tmp_path):
         f"def experiment():\n    whole = runpy.run_path({str(ROOT / RNN)!r})['experiment']()\n"
         "    return dataclasses.replace(whole, trainable=Matching('haed'))\n"
     )
-    assert "the pattern 'haed' matches no parameter" in told(jaxgen("describe", "--config", config))
+    assert "the pattern 'haed' matches no parameter" in told(here("describe", "--config", config))
 
 
 def test_a_workdir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
-    said = told(jaxgen(*train_small(RNN, tmp_path / "file" / "run")))
+    said = told(here(*train_small(RNN, tmp_path / "file" / "run")))
     assert "give another --workdir" in said and (tmp_path / "file").read_text() == "mine"
 
 
 def test_what_is_no_run_cannot_be_looked_at(tmp_path):
     for verb, more in (("sample", ()), ("evaluate", ()), ("score", ("x.png",))):
-        assert "is no run" in told(jaxgen(verb, "--workdir", tmp_path, *more))
+        assert "is no run" in told(here(verb, "--workdir", tmp_path, *more))
     assert "is no run folder" in told(jaxgen("report", "--workdir", tmp_path))
 
 
@@ -99,16 +98,16 @@ def test_what_is_no_run_cannot_be_looked_at(tmp_path):
 def run(tmp_path_factory):
     """A small finished GAN run."""
     run = tmp_path_factory.mktemp("gan") / "run"
-    process = jaxgen(*train_small(GAN, run))
+    process = jaxgen(*train_small(GAN, run, "evaluate.examples=60"))
     assert process.returncode == 0, process.stderr
     return run
 
 
 def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
-    said = told(jaxgen(*train_small(GAN, run, "seed=5")))
+    said = told(jaxgen(*train_small(GAN, run, "evaluate.examples=60", "seed=5")))
     assert "belongs to another experiment" in said and "seed: 0 -> 5" in said
-    assert "belongs to another experiment" in told(jaxgen(*train_small(RNN, run)))
+    assert "belongs to another experiment" in told(here(*train_small(RNN, run)))
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
@@ -140,14 +139,14 @@ def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
 )
 def test_a_mistake_in_looking_at_a_run(run, arguments, sentence):
     verb, *more = arguments
-    assert sentence in told(jaxgen(verb, "--workdir", run, *more))
+    assert sentence in told(here(verb, "--workdir", run, *more))
 
 
 def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     out = tmp_path / "seven.png"
     process = jaxgen("sample", "--workdir", run, "--given", "7", "--out", out)
     assert process.returncode == 0 and out.read_bytes().startswith(b"\x89PNG")
-    process = jaxgen("score", "--workdir", run, out, "--given", "7")
+    process = here("score", "--workdir", run, out, "--given", "7")
     assert 0 < json.loads(process.stdout)["probability_real"] < 1
     page = tmp_path / "sweep.html"
     process = jaxgen("evaluate", "--workdir", run, "--sweep", "task.sampler.truncation=0.5,1", "--out", page)
@@ -190,8 +189,8 @@ def test_a_prompt_is_continued_and_an_empty_one_refused(tmp_path):
     assert process.returncode == 0, process.stderr
     samples = process.stdout.split("\n\n――――――――\n\n")
     assert len(samples) == 4 and [sample.startswith("The string") for sample in samples] == [True, False] * 2
-    assert "the text is empty" in told(jaxgen(*asked, ""))
-    assert "does not occur in the data" in told(jaxgen(*asked, "\N{SNOWMAN}"))
+    assert "the text is empty" in told(here(*asked, ""))
+    assert "does not occur in the data" in told(here(*asked, "\N{SNOWMAN}"))
 
 
 def test_a_disk_that_is_full_while_saving(tmp_path):

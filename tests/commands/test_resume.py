@@ -3,6 +3,7 @@
 
 import json
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -39,12 +40,12 @@ QUICK = ("configs/rnn/python_docs.py",)
     ids=lambda config: config.removesuffix(".py"),
 )
 def whole(request, tmp_path_factory):
-    """The arguments of a run that nothing disturbed, all but its folder, and its end."""
+    """The arguments of a run that nothing disturbed, all but its folder; its end; and its folder, to be copied."""
     folder = tmp_path_factory.mktemp("whole")
     start = start_of(request.param, folder)
     process = jaxgen(*train_small(request.param, folder / "run", *start))
     assert process.returncode == 0, process.stderr
-    return (request.param, start), end_of(folder / "run")
+    return (request.param, start), end_of(folder / "run"), folder / "run"
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def kill_after(
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_resumed(whole, tmp_path, seed):
-    (config, start), expected = whole
+    (config, start), expected, _ = whole
     chance, run = random.Random(seed), tmp_path / "run"
     arguments = train_small(config, run, *start)
     for _ in range(2 if seed else 1):  # a resumed run is killed too, by hand
@@ -100,7 +101,7 @@ def test_killed_and_resumed_as_users_programs_are_compiled(tmp_path):
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_at_any_step_it_saves_and_goes_on(some, tmp_path, how, code):
-    (config, start), expected = some
+    (config, start), expected, _ = some
     run = tmp_path / "run"
     arguments = train_small(config, run, "every.checkpoint=1000", *start)
     before = kill_after(arguments, run, 2, 0.0, how)
@@ -114,10 +115,8 @@ def test_stopped_at_any_step_it_saves_and_goes_on(some, tmp_path, how, code):
 
 
 def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(some, tmp_path):
-    (config, start), expected = some
-    run = tmp_path / "run"
-    arguments = train_small(config, run, *start)
-    assert jaxgen(*arguments).returncode == 0
+    (config, start), expected, ended = some
+    run = shutil.copytree(ended, tmp_path / "run")
     newest = max(
         (path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
     )
@@ -126,16 +125,15 @@ def test_a_damaged_newest_checkpoint_costs_some_steps_and_nothing_else(some, tmp
             content = bytearray(file.read_bytes())
             content[len(content) // 2] ^= 1
             file.write_bytes(content)
-    process = jaxgen(*arguments)
+    process = jaxgen(*train_small(config, run, *start))
     assert process.returncode == 0
     assert f"the checkpoint of step {newest.name} is damaged" in process.stderr
     assert end_of(run) == expected
 
 
 def test_a_finished_run_is_left_as_it_is(some, tmp_path):
-    (config, start), expected = some
-    run = tmp_path / "run"
-    arguments = train_small(config, run, *start)
-    assert jaxgen(*arguments).returncode == jaxgen(*arguments).returncode == 0
+    (config, start), expected, ended = some
+    run = shutil.copytree(ended, tmp_path / "run")
+    assert jaxgen(*train_small(config, run, *start)).returncode == 0
     assert end_of(run) == expected
     assert json.loads((run / "summary.json").read_text())["steps"] == expected[0]
