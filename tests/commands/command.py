@@ -78,9 +78,10 @@ def jaxgen(*arguments: str, **options) -> subprocess.CompletedProcess:
 def here(*arguments: str) -> subprocess.CompletedProcess:
     """The command in this process, whose JAX is set up and imported: a tenth of the time of a mistake's answer."""
     out, said, words = io.StringIO(), io.StringIO(), [*map(str, arguments)]
-    with contextlib.chdir(ROOT), contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-        with patch.object(cli, "_set_up_jax"), pytest.raises(SystemExit) as left:  # it would change the devices
-            cli.main(words)
+    streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(said)
+    not_again = patch.object(cli, "_set_up_jax")  # it would change the number of devices
+    with contextlib.chdir(ROOT), streams[0], streams[1], not_again, pytest.raises(SystemExit) as left:
+        cli.main(words)
     return subprocess.CompletedProcess(words, left.value.code, out.getvalue(), said.getvalue())
 
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,27 +10,28 @@ from sklearn.datasets import load_digits
 
 from jaxgen.commands.edit import Asked, edit, edited
 from jaxgen.commands.sample import sample
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
 from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
 from jaxgen.running.editing import LatentEditor
+from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
-from tests.commands.command import jaxgen
-from tests.play.explorers import explorer
+from tests.commands.command import ROOT
+from tests.play.explorers import explorer, kept
 
 SMALL = ["task.encoder.width=96", "task.decoder.width=96", "steps=500", "task.importance_samples=2"]
 ONCE = [f"every.{what}=500" for what in ("log", "evaluate", "sample", "checkpoint")]
 
 
-def trained(folder, *more: str) -> Path:
-    arguments = ["train", "--config", "configs/vae/digits.py", "--workdir", folder]
-    process = jaxgen(*arguments, "--set", *SMALL, *ONCE, "evaluate.examples=16", *more)
-    assert process.returncode == 0, process.stderr
-    return folder
-
-
 @pytest.fixture(scope="module")
 def free(tmp_path_factory):
     """A run whose pictures are made of nothing."""
-    return trained(tmp_path_factory.mktemp("edit") / "free", "data.given=false")
+    folder = tmp_path_factory.mktemp("edit") / "free"
+    experiment = load_experiment(ROOT / "configs/vae/digits.py", Experiment)
+    settings = [*SMALL, *ONCE, "evaluate.examples=16", "data.given=false"]
+    train_run(set_fields(experiment, settings), folder, lambda: False)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +139,13 @@ def test_mistakes_are_told_in_a_sentence(free, files, tmp_path):
             edit(str(free), None, [], None, asked, out)
 
 
-def test_pictures_of_a_run_of_classes_need_theirs(files, tmp_path):
-    run = trained(tmp_path / "run", "steps=2")
+def test_pictures_of_a_run_of_classes_need_theirs(files):
+    editor = LatentEditor(kept("vae").trained, 0)
     names = [str(files / f"{digit}.png") for digit in (3, 8)]
     with pytest.raises(UserError, match="sees pictures under their class; give it with --given, for all or for each"):
-        edit(str(run), None, [], None, Asked("interpolate", names, []), None)
+        edited(editor, Asked("interpolate", names, []))
     with pytest.raises(UserError, match="there are 2 pictures and 3 given"):
-        edit(str(run), None, [], None, Asked("interpolate", names, ["3", "8", "1"]), None)
-    editor = LatentEditor(load_trained(run, None, lambda words: None), 0)
+        edited(editor, Asked("interpolate", names, ["3", "8", "1"]))
     mixed = edited(editor, Asked("interpolate", names, ["3", "8"], frames=3)).pixels
     same = edited(editor, Asked("interpolate", names, ["3"], frames=3)).pixels
     np.testing.assert_array_equal(mixed[0, 0], same[0, 0])

@@ -17,7 +17,7 @@ from jaxgen.training.averages import EMA, UniformAverage
 from jaxgen.training.groups import DecayOn, Group
 from jaxgen.training.optimisers import SGD, Adafactor, AdamW, Lion, Muon
 from jaxgen.training.schedules import Cosine, WarmupStableDecay
-from tests.commands.command import ROOT, jaxgen
+from tests.commands.command import ROOT, here, jaxgen
 from tests.commands.test_resume import end_of
 
 
@@ -37,9 +37,9 @@ def test_an_optimiser_of_ones_own_trains_resumes_samples_and_evaluates(config, t
     process = jaxgen("train", "--config", config, "--workdir", cut)
     assert process.returncode == 0, process.stderr
     assert end_of(whole)[0] == 10 and end_of(whole)[:4] == end_of(cut)[:4]
-    process = jaxgen("sample", "--workdir", cut, "--config", config, "--count", "2", "--out", tmp_path / "two.png")
+    process = here("sample", "--workdir", cut, "--config", config, "--count", "2", "--out", tmp_path / "two.png")
     assert process.returncode == 0 and (tmp_path / "two.png").stat().st_size > 0, process.stderr
-    process = jaxgen("evaluate", "--workdir", cut, "--config", config)
+    process = here("evaluate", "--workdir", cut, "--config", config, "--set", "evaluate.examples=60")
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout.strip().splitlines()[-1])["bits_per_dim"] < 3.9
 

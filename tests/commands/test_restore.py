@@ -17,7 +17,7 @@ from jaxgen.commands.restore import Told, restore
 from jaxgen.data.photographs import Photograph, png, read_photograph
 from jaxgen.errors import UserError
 from jaxgen.reporting.before_after import sheet
-from tests.commands.command import jaxgen, told
+from tests.commands.command import here, jaxgen, told
 
 FIELDS = ["task.network.width=32", "task.network.blocks=1", "task.sampler.steps=2", "evaluate.examples=16"]
 ONCE = [f"every.{what}=150" for what in ("log", "evaluate", "sample", "checkpoint")]
@@ -145,7 +145,7 @@ def test_as_a_command_it_lists_what_can_be_undone_and_wants_a_run(tmp_path, caps
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "rust"])
     assert "old-photo" in capsys.readouterr().err
-    assert "is no run" in told(jaxgen(*arguments, "auto"))
+    assert "is no run" in told(here(*arguments, "auto"))
 
 
 def test_a_stop_is_answered_within_a_step_and_nothing_is_written(run, tmp_path, capsys):

@@ -3,10 +3,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.commands.command import ROOT, jaxgen, start_of, told, train_small
+from tests.commands.command import ROOT, here, jaxgen, start_of, told, train_small
 
 GAN, RNN = "configs/gan/digits.py", "configs/rnn/digits.py"
 GAN_REWARD, RNN_REWARD = "configs/gan/digits_reward.py", "configs/rnn/digits_reward.py"
@@ -39,15 +40,15 @@ def test_a_reward_run_shows_its_start_and_its_price(tuned):
     assert 0.5 < summary["frozen_fraction"] < 1  # the discriminator
 
 
-def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path):
-    run, lent = tmp_path / "run", tmp_path / "lent"
-    shutil.copytree(start, lent)
-    arguments = train_small(GAN_REWARD, run, "steps=6", f"start.run={lent}")
-    assert jaxgen(*arguments).returncode == 0
+def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tuned, tmp_path):
+    run = shutil.copytree(tuned, tmp_path / "run")
     before = (run / "metrics.jsonl").read_text()
-    shutil.rmtree(lent)
     shutil.rmtree(run / "checkpoints" / "6")
-    process = jaxgen(*arguments)
+    away = Path(start).rename(f"{start} elsewhere")
+    try:
+        process = jaxgen(*train_small(GAN_REWARD, run, "steps=6"), "--start", start)
+    finally:
+        away.rename(start)
     assert process.returncode == 0 and "going on from step 0" in process.stderr
     assert (run / "metrics.jsonl").read_text() == before
 
@@ -65,15 +66,15 @@ def test_a_reward_run_needs_its_start_no_more_once_it_has_begun(start, tmp_path)
     ids=["family", "shape", "class", "hold", "name", "data"],
 )
 def test_a_start_or_a_reward_that_does_not_fit(config, settings, sentence, start, tmp_path):
-    assert sentence in told(jaxgen(*train_small(config, tmp_path / "run", *settings), "--start", start))
+    assert sentence in told(here(*train_small(config, tmp_path / "run", *settings), "--start", start))
 
 
 def test_a_start_that_is_no_run(tmp_path):
-    assert "is no run" in told(jaxgen(*train_small(GAN_REWARD, tmp_path / "run"), "--start", tmp_path))
+    assert "is no run" in told(here(*train_small(GAN_REWARD, tmp_path / "run"), "--start", tmp_path))
 
 
 def test_groups_that_no_device_can_hold(tmp_path, start):
-    said = told(jaxgen(*train_small(RNN_REWARD, tmp_path / "run", "rewards.group=7", "start=none")))
+    said = told(here(*train_small(RNN_REWARD, tmp_path / "run", "rewards.group=7", "start=none")))
     assert "data.batch_size is 16 and rewards.group 7" in said
 
 

@@ -35,8 +35,9 @@ from tests.commands.command import ROOT
 from tests.worlds import Histogram
 
 SMALL = [
-    "task.encoder.width=16", "task.decoder.width=16", "task.importance_samples=2",
-    "steps=1", "every.log=1", "evaluate.examples=8",
+    "task.encoder.width=8", "task.encoder.blocks=1", "task.prior.layers=2", "task.prior.width=8",
+    "task.decoder.width=8", "task.decoder.blocks=1", "task.decoder.latent=2", "task.decoder.components=2",
+    "task.importance_samples=2", "steps=1", "steps_per_call=1", "every.log=1", "evaluate.examples=8",
 ]
 
 
