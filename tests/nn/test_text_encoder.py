@@ -18,11 +18,12 @@ VALUE = jnp.array([[1, 2, 3, 0], [4, 5, 0, 0], [2, 1, 3, 0]])
 MASK = jnp.array([[True, True, True, False], [True, True, False, False], [True, True, True, False]])
 GIVEN = {"class": {"value": jnp.array([0, 1, 2])}, "prompt": {"value": VALUE, "mask": MASK}}
 ENCODER = TextEncoder(width=8, blocks=2, heads=2)
-VARIABLES = ENCODER.init(KEY, Sequence(VALUE, MASK, 9))
+VARIABLES = jax.jit(lambda: ENCODER.init(KEY, Sequence(VALUE, MASK, 9)))()
 
 
+@jax.jit
 def read(value, mask):
-    return ENCODER.apply(VARIABLES, Sequence(jnp.asarray(value), jnp.asarray(mask), 9))
+    return ENCODER.apply(VARIABLES, Sequence(value, mask, 9))
 
 
 def test_padding_changes_nothing_whatever_it_holds_and_however_long_it_is():
