@@ -20,7 +20,8 @@ from jaxgen.running.trained import load_trained
 from tests.commands.command import ROOT
 from tests.play.explorers import explorer, kept
 
-SMALL = ["task.encoder.width=96", "task.decoder.width=96", "steps=500", "task.importance_samples=2"]
+SMALL = ["task.encoder.width=96", "task.decoder.width=96", "task.encoder.blocks=1", "task.decoder.blocks=1"]
+SMALL += ["task.prior.layers=2", "steps=500", "task.importance_samples=2"]
 ONCE = [f"every.{what}=500" for what in ("log", "evaluate", "sample", "checkpoint")]
 
 

@@ -55,7 +55,11 @@ DIGITS = {
         ("task.generator.width=16", "task.discriminator.width=16"),
         "^discriminator/|^generator/(Block_1|to_picture)/",
     ),
-    "vae": Case("vae/digits", ("task.encoder.width=16", "task.decoder.width=16"), "^decoder/"),
+    "vae": Case(
+        "vae/digits",
+        ("task.encoder.width=16", "task.decoder.width=16", "task.prior.layers=2", "task.prior.width=16"),
+        "^decoder/",
+    ),
     "diffusion": Case(
         "diffusion/digits",
         ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
