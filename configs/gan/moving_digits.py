@@ -33,16 +33,16 @@ def experiment() -> Experiment:
         task=Gan(
             generator=LayeredClipGenerator(Generator(width=256, latent=64), layers=2, side=8, motion=32),
             discriminator=ClipDiscriminator(
-                spatial=Discriminator(width=128, blocks=1, channels=(96, 64, 48), patch=2, **stages),
+                spatial=Discriminator(width=128, blocks=1, channels=(64, 48), patch=2, pooled=True, **stages),
                 temporal=Discriminator(width=256, blocks=1, channels=(128, 128), patch=2, **stages),
                 stride=8,  # a layer is the same in all frames: two of them tell its shape
             ),
-            gamma=15.0,  # clips lie far apart: with 1 the discriminator tells all fakes and little is learned
+            gamma=30.0,  # clips lie far apart: with 1 the discriminator tells all fakes and little is learned
         ),
         data=MovingDigits(digits="digits", batch_size=16, frames=16, size=32, most=2, evaluated=2_000),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": EMA(half_life=20_000)},
-        steps=8_000,
+        steps=6_000,
         steps_per_call=10,
         every=Every(log=100, evaluate=2_000, sample=1_000, checkpoint=500),
         evaluate=Evaluated(examples=2_000),

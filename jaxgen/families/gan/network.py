@@ -146,6 +146,7 @@ class Discriminator(nn.Module):
     patch: int = 1  # pixels a side of the squares that the first stage reads at once
     expansion: int = 2
     features: int = 64  # that the condition is compared with
+    pooled: bool = False  # a mean over the last stage's places: where in a picture things are does not matter
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     text: TextEncoder = TextEncoder()
@@ -156,6 +157,8 @@ class Discriminator(nn.Module):
 
     def sized(self, image: tuple[int, int, int]) -> "Discriminator":
         """For pictures [H, W, C]; UserError where they do not suit its stages."""
+        if self.pooled and not self.channels:
+            raise UserError("pooled is a mean over places, which a discriminator without stages has not; set channels")
         resolutions(image, len(self.channels), self.patch)
         return self
 
@@ -169,6 +172,8 @@ class Discriminator(nn.Module):
             x = dense(channels, use_bias=False)(_resized(x, size))  # [B, H, W, C], then [B, H/2, W/2, C]
             for _ in range(self.stage_blocks):
                 x = next(blocks)(x)
+        if self.pooled:
+            x = nn.leaky_relu(dense(self.width, name="from_place")(x), _SLOPE).mean(axis=(1, 2))
         x = dense(self.width, name="from_picture")(x.reshape(x.shape[0], -1))  # [B, D]
         for _ in range(self.blocks):
             x = next(blocks)(x)

@@ -32,10 +32,14 @@ SMALL = Gan(
 def shaken(task: Gan):
     """Variables whose residual branches do something: they start at zero."""
     variables = jax.jit(task.init)(jax.random.key(0))
-    leaves, tree = jax.tree.flatten(variables.params)
+    return variables.replace(params=shaken_params(variables.params))
+
+
+def shaken_params(params):
+    leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    return variables.replace(params=jax.tree.unflatten(tree, moved))
+    return jax.tree.unflatten(tree, moved)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,18 @@ def test_the_spatial_critic_sees_the_pixels_that_the_temporal_one_sees_as_a_mean
     assert np.all(np.abs(judge(params, clip + checks) - judge(params, clip)) > 1e-4)
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_pooled_discriminator_does_not_ask_where_a_thing_is(pooled):
+    """One that is moved by places of the coarsest grid, far from the edges, is as real as before."""
+    net = Discriminator(**_SMALL, patch=2, pooled=pooled)
+    empty, thing = jnp.full((3, 64, 64, 1), -1.0), jax.random.normal(KEY, (3, 6, 6, 1))
+    begun, moved = (jax.lax.dynamic_update_slice(empty, thing, (0, row, 29, 0)) for row in (25, 33))
+    params = shaken_params(jax.jit(net.init)(jax.random.key(0), empty, None)["params"])
+    judge = jax.jit(lambda picture: net.apply({"params": params}, picture, None))
+    away = np.abs(judge(moved) - judge(begun)) / np.abs(judge(begun) - judge(empty))
+    assert np.all(away < 1e-3) if pooled else np.all(away > 0.01)
+
+
 def test_one_draw_changes_all_frames_of_a_clip_alike():
     picture = jax.random.uniform(jax.random.key(1), (6, 8, 8, 3), minval=-1.0)
     augment = jax.jit(DiffAugment(probability=0.7))
@@ -130,6 +146,8 @@ def test_networks_and_data_that_do_not_suit_are_told():
         SMALL.discriminator.sized((4, 9, 8, 1))
     with pytest.raises(UserError, match="3x3 cannot be halved"):
         SMALL.sized(Spec(Clip(4, 6, 6, 1, 17)))
+    with pytest.raises(UserError, match="without stages has not; set channels"):
+        Discriminator(pooled=True).sized((8, 8, 1))
     with pytest.raises(UserError, match="motion is 0"):
         ClipGenerator(motion=0)
 
