@@ -70,12 +70,26 @@ class LayeredClipGenerator(nn.Module):
         opacity = nn.sigmoid(drawn[..., -1:])
         layer = jnp.concatenate([opacity * drawn[..., :-1], opacity], axis=-1)
         down, across = (_places(place[..., axis], self.side, size) for axis, size in enumerate((height, width)))
-        moved = jnp.einsum("nths,nsrc,ntwr->nthwc", down, layer, across, precision="highest")
-        moved = moved.reshape(len(z), self.layers, *moved.shape[1:])
-        clips = jnp.broadcast_to(background, (len(z), *self.clip))
+        moved = _moved(layer, down, across).reshape(channels + 1, len(z), self.layers, frames, height, width)
+        clips = jnp.broadcast_to(background[:, None, None, None, None], (channels, len(z), frames, height, width))
         for number in range(self.layers):
-            clips = clips * (1 - moved[:, number, ..., -1:]) + moved[:, number, ..., :-1]
-        return clips
+            clips = clips * (1 - moved[-1, :, number]) + moved[:-1, :, number]
+        return jnp.moveaxis(clips, 0, -1)
+
+
+def _moved(layer: jax.Array, down: jax.Array, across: jax.Array) -> jax.Array:
+    """[C * N * T, H, W]: each channel of layers [N, S, S, C] with its rows and columns at [N, T, H or W, S].
+
+    Two products of matrices in a row: as one einsum the gradient takes five times as long on a CPU.
+    """
+    count, frames, height, side = down.shape
+    channels = layer.shape[-1]
+    rows = jnp.matmul(
+        down.reshape(count, frames * height, side), layer.reshape(count, side, side * channels), precision="highest"
+    )
+    rows = jnp.moveaxis(rows.reshape(count, frames, height, side, channels), -1, 0)  # [C, N, T, H, S]
+    columns = jnp.broadcast_to(across, (channels, *across.shape)).swapaxes(-1, -2)  # [C, N, T, S, W]
+    return jnp.matmul(*(each.reshape(-1, *each.shape[-2:]) for each in (rows, columns)), precision="highest")
 
 
 def _places(place: jax.Array, side: int, size: int) -> jax.Array:
