@@ -42,7 +42,7 @@ def experiment() -> Experiment:
         data=MovingDigits(digits="digits", batch_size=16, frames=16, size=32, most=2, evaluated=2_000),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": EMA(half_life=20_000)},
-        steps=8_000,
+        steps=7_000,
         steps_per_call=10,
         every=Every(log=100, evaluate=2_000, sample=1_000, checkpoint=500),
         evaluate=Evaluated(examples=2_000),

@@ -7,15 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxgen.data.clips import MovingDigits
 from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
 from jaxgen.families.gan.adversarial import Penalty
-from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator
+from jaxgen.families.gan.clip_network import ClipDiscriminator, ClipGenerator, motion_codes
 from jaxgen.families.gan.diff_augment import DiffAugment
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.families.gan.task import Gan
+from jaxgen.nn.precision import Precision
 from jaxgen.types import Clip, Label, Spec
 from tests.given import asked
 
@@ -63,7 +65,7 @@ def test_a_frame_is_the_picture_of_its_motion_code_and_the_clips_content(task, v
         picture = task.generator.frame.apply({"params": params["frame"]}, latent, None)
         np.testing.assert_allclose(made[:, frame], picture, atol=1e-5)
         hidden = code @ step["Dense_0"]["kernel"] + step["Dense_0"]["bias"]
-        code = code + jnp.where(hidden > 0, hidden, 0.2 * hidden) @ step["Dense_1"]["kernel"]
+        code = code + jnp.tanh(hidden) @ step["Dense_1"]["kernel"]
 
 
 def test_the_spatial_critic_knows_no_order_and_the_temporal_one_does(task, variables):
@@ -87,6 +89,21 @@ def test_the_spatial_critic_sees_the_pixels_that_the_temporal_one_sees_as_a_mean
     temporal_alone = {**params, "spatial": jax.tree.map(jnp.zeros_like, params["spatial"])}
     np.testing.assert_allclose(judge(temporal_alone, clip + checks), judge(temporal_alone, clip), rtol=1e-4, atol=1e-5)
     assert np.all(np.abs(judge(params, clip + checks) - judge(params, clip)) > 1e-4)
+
+
+def test_motion_codes_grow_with_the_frames_at_most():
+    """Whatever has been learned: a frame adds no more to a code than the last layer's kernel holds."""
+
+    class Codes(nn.Module):
+        @nn.compact
+        def __call__(self, first):
+            return motion_codes(first, 8, 40, Precision.FLOAT32)
+
+    first = 5 * jax.random.normal(KEY, (4, 3))
+    params = jax.tree.map(lambda leaf: 50 * leaf, Codes().init(KEY, first)["params"])
+    codes = np.asarray(jax.jit(Codes().apply)({"params": params}, first))
+    most = np.abs(params["motion_step"]["Dense_1"]["kernel"]).sum(axis=0)
+    assert np.all(np.abs(np.diff(codes, axis=1)) <= 1.0001 * most)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
