@@ -12,8 +12,8 @@ Two stochastic layers, 784-200-200-100-100-100-50, in both trainings with: `--se
 "task.decoder.widths=(200,100)" "task.decoder.latent=(100,50)"`.
 
 Expect 86.74 nats of 5,000 samples on the 10,000 test pictures (88.60 of 64 after the first training, 87.71 after the
-second) in 27 and 28 minutes on one of two cores of an AMD EPYC beside other work; two layers: not run. PyTorch's
-xqding/Importance_Weighted_Autoencoders tells 84.59 and 83.29 of many more epochs, on another draw of the pixels.
+second) in 27 and 28 minutes on one of two cores of an AMD EPYC beside other work; two layers: not run. The PyTorch
+code xqding/Importance_Weighted_Autoencoders reports 84.59 and 83.29 after far more epochs, on another draw of pixels.
 """
 # SPDX-License-Identifier: Apache-2.0
 

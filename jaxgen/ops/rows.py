@@ -1,4 +1,4 @@
-"""Randomness by row: every example of a batch draws from a key of its own.
+"""Rows of a batch: repeated, and random numbers by row, where every example draws from a key of its own.
 
 A draw of shape [B, ...] from one key gives a device that holds rows 8 to 15 other numbers than a lone device would give
 these rows. Folding the row's number into the key instead makes a step the same function on 1 device, on N under jit and
@@ -7,9 +7,17 @@ under pmap: batches carry their rows' global numbers as `row` [B].
 # SPDX-License-Identifier: Apache-2.0
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+
+Tree = TypeVar("Tree")
+
+
+def repeated(tree: Tree, times: int) -> Tree:
+    """Arrays [B, ...] as [B * times, ...], the copies of a row one after another."""
+    return jax.tree.map(lambda array: jnp.repeat(array, times, axis=0), tree)
 
 
 def row_keys(key: jax.Array, row: jax.Array) -> jax.Array:

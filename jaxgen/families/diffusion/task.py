@@ -45,7 +45,7 @@ from jaxgen.nn.conditions import (
 )
 from jaxgen.ops.levels import to_levels, to_unit
 from jaxgen.ops.noise import schedule
-from jaxgen.ops.rows import normal, row_keys
+from jaxgen.ops.rows import normal, repeated, row_keys
 from jaxgen.types import Batch, Extra, Image, Key, Params, Spec, Variables
 
 _INFER_STEPS = 64  # noise levels from a picture to its noise
@@ -159,8 +159,7 @@ class Diffusion:
         params, condition, value = variables.params, condition_of(self.spec, batch), batch["made"]["value"]
 
         def denoise(x: jax.Array, σ: jax.Array) -> jax.Array:
-            each = jax.tree.map(lambda leaf: jnp.repeat(leaf, self.bound_draws, axis=0), condition)
-            return self.denoiser(params, x, σ, each)
+            return self.denoiser(params, x, σ, repeated(condition, self.bound_draws))
 
         return -negative_bound(
             denoise,

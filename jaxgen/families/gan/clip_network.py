@@ -11,6 +11,7 @@ from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.nn.conditions import Condition
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.ops.rows import repeated
 
 Shape = tuple[int, int, int, int]  # T, H, W, C
 
@@ -25,7 +26,7 @@ class MotionStep(nn.Module):
     @nn.compact
     def __call__(self, code: Float[Array, "B M"], _: None) -> tuple[jax.Array, jax.Array]:
         """The next code, as a scan carries it, and the one that it starts from, as a scan keeps it."""
-        # Bounded, so that codes grow with the frames at most: with a ReLU rare ones grew threefold a frame, up to 1e7.
+        # Bounded, so that codes grow at most linearly: with a leaky ReLU those of rare latents tripled every frame.
         hidden = nn.tanh(self.precision.dense(self.width)(code))
         small = nn.initializers.variance_scaling(2 / self.frames, "fan_in", "normal")
         return code + self.precision.dense(code.shape[-1], use_bias=False, kernel_init=small)(hidden), code
@@ -68,8 +69,8 @@ class ClipGenerator(nn.Module):
         """Clips around [-1, 1], not bounded to it."""
         content, first = z[:, : self.frame.latent], z[:, self.frame.latent :]
         codes = motion_codes(first, self.hidden, self.frames, self.frame.precision)
-        latents = jnp.concatenate([_for_each_frame(content, self.frames), codes.reshape(-1, self.motion)], axis=-1)
-        pictures = self.frame(latents, _for_each_frame(condition, self.frames))
+        latents = jnp.concatenate([repeated(content, self.frames), codes.reshape(-1, self.motion)], axis=-1)
+        pictures = self.frame(latents, repeated(condition, self.frames))
         return pictures.reshape(-1, self.frames, *pictures.shape[1:])
 
 
@@ -101,13 +102,8 @@ class ClipDiscriminator(nn.Module):
     def __call__(self, clip: Float[Array, "B T H W C"], condition: Condition | None) -> Float[Array, "B"]:
         seen = clip[:, :: self.stride]
         count, frames = seen.shape[:2]
-        spatial = self.spatial(seen.reshape(-1, *seen.shape[2:]), _for_each_frame(condition, frames))
+        spatial = self.spatial(seen.reshape(-1, *seen.shape[2:]), repeated(condition, frames))
         return spatial.reshape(count, frames).mean(axis=1) + self.temporal(_halved(clip), condition)
-
-
-def _for_each_frame(tree: Condition | jax.Array | None, frames: int) -> Condition | jax.Array | None:
-    """Arrays [B, ...] as [B * T, ...], every row as often as there are frames."""
-    return jax.tree.map(lambda array: jnp.repeat(array, frames, axis=0), tree)
 
 
 def _halved(clip: jax.Array) -> jax.Array:

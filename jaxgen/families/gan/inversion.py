@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgen.ops.rows import normal
+from jaxgen.ops.rows import normal, repeated
 
 _STEPS = 200
 _RATE = 0.1  # of Adam at first; it falls to 0 along a cosine
@@ -35,7 +35,7 @@ def inverted(
     """
     z = normal(key, row, (starts, *shape)).reshape(-1, *shape)
     counts = jnp.ones_like(picture) if known is None else known[..., None] * jnp.ones_like(picture)
-    target, counts = (jnp.repeat(one, starts, axis=0) for one in (picture, counts))
+    target, counts = repeated((picture, counts), starts)
     axes = tuple(range(1, picture.ndim))
     pixels = jnp.maximum(counts.sum(axis=axes), 1.0)
     adam = optax.adam(optax.cosine_decay_schedule(_RATE, _STEPS))

@@ -11,6 +11,7 @@ from jaxgen.families.gan.clip_network import Shape, motion_codes
 from jaxgen.families.gan.network import Generator
 from jaxgen.nn.conditions import Condition
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.ops.rows import repeated
 
 
 class LayeredClipGenerator(nn.Module):
@@ -61,8 +62,7 @@ class LayeredClipGenerator(nn.Module):
         layers = z.reshape(len(z) * self.layers, -1)  # [B * L, content and motion], as of a batch of layers
         content, first = layers[:, : self.picture.latent], layers[:, self.picture.latent :]
         which = jnp.tile(jnp.eye(self.layers), (len(z), 1))  # [B * L, L]
-        condition = jax.tree.map(lambda array: jnp.repeat(array, self.layers, axis=0), condition)
-        drawn = self.picture(jnp.concatenate([content, which], axis=-1), condition)
+        drawn = self.picture(jnp.concatenate([content, which], axis=-1), repeated(condition, self.layers))
         codes = motion_codes(first, self.hidden, frames, self.picture.precision)  # [B * L, T, M]
         inside = nn.initializers.variance_scaling(0.3, "fan_in", "normal")  # nearly all places between the walls
         place = self.picture.precision.output(2, kernel_init=inside, name="to_place")(codes)  # -1 and 1: the walls

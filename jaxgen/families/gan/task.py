@@ -32,7 +32,7 @@ from jaxgen.families.gan.layered_clips import LayeredClipGenerator
 from jaxgen.families.gan.network import Discriminator, Generator
 from jaxgen.nn.conditions import check_conditions, check_given, condition_of, gives_sentence, with_drawn
 from jaxgen.ops.levels import to_levels, to_unit
-from jaxgen.ops.rows import normal
+from jaxgen.ops.rows import normal, repeated
 from jaxgen.types import Batch, Clip, Extra, Image, Key, Params, Spec, Variables
 
 _BETWEEN, _AUGMENT = 3, 4  # folded into a turn's key: the places between reals and fakes; how both are changed
@@ -201,8 +201,7 @@ class Gan:
         condition, begun = condition_of(self.spec, batch), batch["made"]
 
         def made(latent: jax.Array) -> jax.Array:
-            each = jax.tree.map(lambda leaf: jnp.repeat(leaf, starts, axis=0), condition)
-            return self.generator.apply({"params": params["generator"]}, latent, each)
+            return self.generator.apply({"params": params["generator"]}, latent, repeated(condition, starts))
 
         target = to_unit(begun["value"], self.levels)
         return inverted(made, target, begun.get("known"), starts, (self.generator.latent,), key, batch["row"])

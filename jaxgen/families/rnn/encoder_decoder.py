@@ -17,6 +17,7 @@ from jaxgen.nn.multi_head_attention import Attended, CrossAttention, Wait, nothi
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.sizes import check_sizes
 from jaxgen.nn.stems import PictureStem, SpeechStem
+from jaxgen.ops.rows import repeated
 
 Carry = tuple[Any, ...]  # each layer's state, and the position [N] where it counts; every leaf with the batch leading
 
@@ -202,7 +203,7 @@ class RecurrentEncoderDecoder(nn.Module):
     @nn.nowrap
     def carry(self, memory: Memory, beams: int, length: int) -> Carry:
         """The state before the first token of `beams` sentences for each row; it needs no room for more tokens."""
-        return jax.tree.map(lambda leaf: jnp.repeat(leaf, beams, axis=0), memory.states)
+        return repeated(memory.states, beams)
 
     @nn.nowrap
     def grown(self, carry: Carry, length: int) -> Carry:

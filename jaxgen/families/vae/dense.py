@@ -160,7 +160,8 @@ class Layers:
     def encode(
         self, params: Params, picture: jax.Array, condition: Condition | None, dropping: jax.Array | None = None
     ) -> Posterior:
-        # A background of 0: as -1 it would move a hidden unit by hundreds of weights' steps at once, and saturate it.
+        # From 0 to 1: a background of -1 reaches each unit through hundreds of weights, which all move alike in an
+        # update, and saturates it.
         return self._posterior(params, (picture.reshape(len(picture), -1) + 1) / 2, condition, 0)
 
     def infer(
