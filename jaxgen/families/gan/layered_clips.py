@@ -18,10 +18,11 @@ class LayeredClipGenerator(nn.Module):
     """Latent and condition to a clip of things that move over one colour (layers as in arXiv 1703.01560).
 
     The latent has `picture.latent` numbers and a first motion code for each layer. From the numbers, and which layer
-    it is, `picture` draws the layer once: `side` x `side` pixels of colour and opacity. From the motion code a
-    recurrent step makes the code of every frame, and from that a linear layer the place. So a thing is the same in
-    all frames by construction. Later layers cover earlier ones, and all of them a colour that all clips share, black at
-    first. A place beyond a wall is mirrored at it, so that every layer is seen in every frame.
+    it is, `picture` draws the layer once: `side` x `side` pixels of colour and opacity. From the first motion code a
+    linear layer makes the layer's first place and a recurrent step the code of every frame; from each code another
+    linear layer makes the velocity with which the layer leaves that frame. So a thing is the same in all frames by
+    construction, and moves on unless its codes change. Later layers cover earlier ones, and all of them a colour that
+    all clips share, black at first. A place beyond a wall is mirrored at it: layers bounce and are always seen.
 
     Places are rounded to whole pixels, since a picture between two pixels is blurred; the gradient is that of bilinear
     interpolation (straight through, arXiv 1308.3432).
@@ -64,17 +65,26 @@ class LayeredClipGenerator(nn.Module):
         which = jnp.tile(jnp.eye(self.layers), (len(z), 1))  # [B * L, L]
         drawn = self.picture(jnp.concatenate([content, which], axis=-1), repeated(condition, self.layers))
         codes = motion_codes(first, self.hidden, frames, self.picture.precision)  # [B * L, T, M]
-        inside = nn.initializers.variance_scaling(0.3, "fan_in", "normal")  # nearly all places between the walls
-        place = self.picture.precision.output(2, kernel_init=inside, name="to_place")(codes)  # -1 and 1: the walls
+        place = self._places(codes)
         background = self.param("background", nn.initializers.constant(-1.0), (channels,), jnp.float32)
         opacity = nn.sigmoid(drawn[..., -1:])
         layer = jnp.concatenate([opacity * drawn[..., :-1], opacity], axis=-1)
-        down, across = (_places(place[..., axis], self.side, size) for axis, size in enumerate((height, width)))
+        down, across = (_seen(place[..., axis], self.side, size) for axis, size in enumerate((height, width)))
         moved = _moved(layer, down, across).reshape(channels + 1, len(z), self.layers, frames, height, width)
         clips = jnp.broadcast_to(background[:, None, None, None, None], (channels, len(z), frames, height, width))
         for number in range(self.layers):
             clips = clips * (1 - moved[-1, :, number]) + moved[:-1, :, number]
         return jnp.moveaxis(clips, 0, -1)
+
+    def _places(self, codes: Float[Array, "N T M"]) -> Float[Array, "N T 2"]:
+        """The pixel, along height and width, of each layer's upper left corner in each frame, as if no walls were."""
+        room = jnp.array(self.clip[1:3]) - self.side
+        inside = nn.initializers.variance_scaling(0.3, "fan_in", "normal")  # nearly all first places between the walls
+        linear = self.picture.precision.output
+        first = room * (linear(2, kernel_init=inside, name="to_place")(codes[:, :1]) + 1) / 2
+        pixel = nn.initializers.variance_scaling(1.0, "fan_in", "normal")  # about one a frame, at first
+        velocity = linear(2, kernel_init=pixel, name="to_velocity")(codes[:, :-1])
+        return first + jnp.pad(jnp.cumsum(velocity, axis=1), ((0, 0), (1, 0), (0, 0)))
 
 
 def _moved(layer: jax.Array, down: jax.Array, across: jax.Array) -> jax.Array:
@@ -92,10 +102,9 @@ def _moved(layer: jax.Array, down: jax.Array, across: jax.Array) -> jax.Array:
     return jnp.matmul(*(each.reshape(-1, *each.shape[-2:]) for each in (rows, columns)), precision="highest")
 
 
-def _places(place: jax.Array, side: int, size: int) -> jax.Array:
-    """[N, T, size, side] what part of each of a layer's rows is seen in each row of a frame, for places [N, T]."""
+def _seen(corner: jax.Array, side: int, size: int) -> jax.Array:
+    """[N, T, size, side] what part of each of a layer's rows is seen in each row of a frame, for corners [N, T]."""
     room = size - side
-    corner = room * (place + 1) / 2
 
     def overlap(corner: jax.Array) -> jax.Array:
         away = jnp.arange(size)[:, None] - jnp.arange(side) - corner[..., None, None]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import UserError
-from jaxgen.families.gan.layered_clips import LayeredClipGenerator, _places
+from jaxgen.families.gan.layered_clips import LayeredClipGenerator, _seen
 from jaxgen.families.gan.network import Generator
 from jaxgen.families.gan.task import Gan
 from jaxgen.types import Image, Spec
@@ -34,9 +34,10 @@ def test_a_frame_is_a_background_and_layer_over_layer_at_whole_pixels(made):
     clips, parts = made
     assert clips.shape == (5, FRAMES, HEIGHT, WIDTH, 2)
     drawn = parts["picture"].reshape(5, 3, SIDE, SIDE, 3)
-    place = parts["to_place"].reshape(5, 3, FRAMES, 2)
+    first = parts["to_place"].reshape(5, 3, 1, 2)
+    velocity = parts["to_velocity"].reshape(5, 3, FRAMES - 1, 2)
     room = np.array([HEIGHT, WIDTH]) - SIDE
-    corner = room * (place + 1) / 2
+    corner = room * (first + 1) / 2 + np.concatenate([0 * first, np.cumsum(velocity, axis=2)], axis=2)
     assert np.any(corner < 0) and np.any(corner > room)
     for _ in range(20):  # thrown back by both walls until it is inside
         corner = np.where(corner < 0, -corner, corner)
@@ -68,8 +69,7 @@ def test_the_gradient_to_a_place_is_that_of_bilinear_interpolation():
     weight = jnp.asarray(np.random.default_rng(3).normal(size=size), jnp.float32)
 
     def seen(corner):
-        place = 2 * corner / (size - side) - 1
-        return _places(jnp.full((1, 1), place), side, size)[0, 0, :, 0]
+        return _seen(jnp.full((1, 1), corner), side, size)[0, 0, :, 0]
 
     for corner in (2.3, 4.8, 5.5):
         below = int(np.floor(corner))
