@@ -11,6 +11,7 @@ from jaxgen.families.gan.clip_network import Shape, motion_codes
 from jaxgen.families.gan.network import Generator
 from jaxgen.nn.conditions import Condition
 from jaxgen.nn.sizes import check_sizes
+from jaxgen.ops.bounds import bounded
 from jaxgen.ops.rows import repeated
 
 
@@ -24,6 +25,9 @@ class LayeredClipGenerator(nn.Module):
     construction, and moves on unless its codes change. Later layers cover earlier ones, and all of them a colour that
     all clips share, black at first. A place beyond a wall is mirrored at it: layers bounce and are always seen.
 
+    Colours beyond [-1, 1] and opacities beyond [0, 1] are clipped, with a gradient that leads back: by sigmoids, digits
+    became outlines in black and white that training could not change any more.
+
     Places are rounded to whole pixels, since a picture between two pixels is blurred; the gradient is that of bilinear
     interpolation (straight through, arXiv 1308.3432).
     """
@@ -31,6 +35,7 @@ class LayeredClipGenerator(nn.Module):
     picture: Generator = Generator(width=256, latent=64)  # of each layer; its `image` follows from `side`
     layers: int = 2
     side: int = 8  # pixels of a layer's height and width
+    fastest: float = 4.0  # pixels that a layer moves at most from a frame to the next, along each axis
     motion: int = 32  # numbers of a motion code
     hidden: int = 128  # width of the recurrent step
     clip: Shape | None = None  # from the data
@@ -39,6 +44,8 @@ class LayeredClipGenerator(nn.Module):
         check_sizes(self)
         if min(self.layers, self.side) < 1:
             raise UserError(f"layers is {self.layers} and side {self.side}; give at least 1 of each")
+        if self.fastest <= 0:
+            raise UserError(f"generator.fastest is {self.fastest}; give more than 0 pixels a frame")
         super().__post_init__()
 
     def sized(self, clip: Shape) -> "LayeredClipGenerator":
@@ -67,8 +74,8 @@ class LayeredClipGenerator(nn.Module):
         codes = motion_codes(first, self.hidden, frames, self.picture.precision)  # [B * L, T, M]
         place = self._places(codes)
         background = self.param("background", nn.initializers.constant(-1.0), (channels,), jnp.float32)
-        opacity = nn.sigmoid(drawn[..., -1:])
-        layer = jnp.concatenate([opacity * drawn[..., :-1], opacity], axis=-1)
+        colour, opacity = bounded(drawn[..., :-1], -1.0, 1.0), bounded((drawn[..., -1:] + 1) / 2, 0.0, 1.0)
+        layer = jnp.concatenate([opacity * colour, opacity], axis=-1)
         down, across = (_seen(place[..., axis], self.side, size) for axis, size in enumerate((height, width)))
         moved = _moved(layer, down, across).reshape(channels + 1, len(z), self.layers, frames, height, width)
         clips = jnp.broadcast_to(background[:, None, None, None, None], (channels, len(z), frames, height, width))
@@ -84,6 +91,7 @@ class LayeredClipGenerator(nn.Module):
         first = room * (linear(2, kernel_init=inside, name="to_place")(codes[:, :1]) + 1) / 2
         pixel = nn.initializers.variance_scaling(1.0, "fan_in", "normal")  # about one a frame, at first
         velocity = linear(2, kernel_init=pixel, name="to_velocity")(codes[:, :-1])
+        velocity = bounded(velocity, -self.fastest, self.fastest)
         return first + jnp.pad(jnp.cumsum(velocity, axis=1), ((0, 0), (1, 0), (0, 0)))
 
 

@@ -13,7 +13,9 @@ from jaxgen.families.gan.task import Gan
 from jaxgen.types import Image, Spec
 
 FRAMES, HEIGHT, WIDTH, SIDE = 4, 9, 12, 5
-SMALL = LayeredClipGenerator(Generator(width=16, blocks=1, latent=4), layers=3, side=SIDE, motion=6, hidden=8)
+SMALL = LayeredClipGenerator(
+    Generator(width=16, blocks=1, latent=4), layers=3, side=SIDE, fastest=2.5, motion=6, hidden=8
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def test_a_frame_is_a_background_and_layer_over_layer_at_whole_pixels(made):
     assert clips.shape == (5, FRAMES, HEIGHT, WIDTH, 2)
     drawn = parts["picture"].reshape(5, 3, SIDE, SIDE, 3)
     first = parts["to_place"].reshape(5, 3, 1, 2)
-    velocity = parts["to_velocity"].reshape(5, 3, FRAMES - 1, 2)
+    velocity = np.clip(parts["to_velocity"].reshape(5, 3, FRAMES - 1, 2), -SMALL.fastest, SMALL.fastest)
+    assert np.any(np.abs(parts["to_velocity"]) > SMALL.fastest)
     room = np.array([HEIGHT, WIDTH]) - SIDE
     corner = room * (first + 1) / 2 + np.concatenate([0 * first, np.cumsum(velocity, axis=2)], axis=2)
     assert np.any(corner < 0) and np.any(corner > room)
@@ -49,8 +52,8 @@ def test_a_frame_is_a_background_and_layer_over_layer_at_whole_pixels(made):
             for layer in range(3):
                 top, left = corner[clip, layer, frame]
                 for row, column in np.ndindex(SIDE, SIDE):
-                    *colour, odds = drawn[clip, layer, row, column]
-                    seen = 1 / (1 + np.exp(-odds))
+                    *colour, opacity = np.clip(drawn[clip, layer, row, column], -1, 1)
+                    seen = (opacity + 1) / 2
                     pixel = expected[top + row, left + column]
                     pixel[:] = (1 - seen) * pixel + seen * np.array(colour)
             np.testing.assert_allclose(clips[clip, frame], expected, rtol=1e-4, atol=1e-4)
@@ -83,6 +86,8 @@ def test_the_gradient_to_a_place_is_that_of_bilinear_interpolation():
 def test_what_does_not_suit_is_told():
     with pytest.raises(UserError, match=r"layers is 0 and side 8; give at least 1 of each"):
         LayeredClipGenerator(layers=0)
+    with pytest.raises(UserError, match=r"generator.fastest is 0.0; give more than 0 pixels a frame"):
+        LayeredClipGenerator(fastest=0.0)
     with pytest.raises(UserError, match=r"generator.side is 9; give less than the 9x12 pixels of a frame"):
         SMALL.clone(side=9).sized((FRAMES, HEIGHT, WIDTH, 1))
     with pytest.raises(UserError, match="5x5 cannot be halved"):
