@@ -11,7 +11,7 @@ from jaxgen.families.gan.clip_network import Shape, motion_codes
 from jaxgen.families.gan.network import Generator
 from jaxgen.nn.conditions import Condition
 from jaxgen.nn.sizes import check_sizes
-from jaxgen.ops.bounds import bounded
+from jaxgen.ops.clipping import bounded
 from jaxgen.ops.rows import repeated
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.ops.bounds import bounded
+from jaxgen.ops.clipping import bounded
 
 X = jnp.array([-3.0, -1.0, -0.5, 0.0, 1.9, 2.0, 7.0])
 
