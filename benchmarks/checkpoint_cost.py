@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import harness
+import results
 
 from jaxgen.experiment import Every
 from jaxgen.training.goodput import Cause
@@ -81,7 +81,7 @@ def main() -> int:
     for config in options.configs:
         rows.append(measured(config, options.steps))
         print(json.dumps(rows[-1]), flush=True)
-    told = "; ".join(f"{name} {value}" for name, value in harness.here().items())
+    told = "; ".join(f"{name} {value}" for name, value in results.here().items())
     print(f"\n{table(rows)}\n\nSeen with {told}; load before a run at most {max(row['load'] for row in rows):.1f}.")
     return int(any(row["share"] > GOAL for row in rows))
 

@@ -9,10 +9,8 @@ or an LSTM, with random weights that end no sentence before the last place, what
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
+from results import ended, parser, race, report, set_up
 
-from jaxgen.environment import set_up_jax
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.nn.conditions import Sequence
@@ -113,7 +111,7 @@ def greedy_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row
     arguments = jnp.asarray(log_probs), jnp.ones((rows, count), bool)
     contestants = [ours("jaxgen", program, arguments, steps, lambda found: _named(*found))]
     contestants += torchs(make, steps) if _has_torch() else ()
-    return contest(f"CTC, best path, {rows} x {count} frames, V {size}", contestants, blocks)
+    return race(f"CTC, best path, {rows} x {count} frames, V {size}", contestants, blocks)
 
 
 def prefix_row(rows: int, count: int, size: int, width: int, steps: int, blocks: int) -> Row:
@@ -141,7 +139,7 @@ def prefix_row(rows: int, count: int, size: int, width: int, steps: int, blocks:
         contestants += torchs(make, steps)
     if size <= 32:  # it takes seconds already
         contestants.append(dictionaries(log_probs, width, blank))
-    return contest(f"CTC, prefix beam of {width}, {rows} x {count} frames, V {size}", contestants, blocks)
+    return race(f"CTC, prefix beam of {width}, {rows} x {count} frames, V {size}", contestants, blocks)
 
 
 def dictionaries(log_probs: np.ndarray, width: int, blank: int) -> Contestant:
@@ -205,7 +203,7 @@ def beam_row(name: str, steps: int, blocks: int) -> Row:
     contestants = [ours("jaxgen", program, (params, memory), steps, lambda found: _named(*found))]
     # a cache that grows has a new shape at every token: minutes of compiling
     contestants += torchs(make, steps, compiles=name == "LSTM") if _has_torch() else ()
-    return contest(f"beam search of {WIDTH}, {name}, {SENTENCES} sentences of {LENGTH}", contestants, blocks)
+    return race(f"beam search of {WIDTH}, {name}, {SENTENCES} sentences of {LENGTH}", contestants, blocks)
 
 
 def loss_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row:
@@ -240,7 +238,7 @@ def loss_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row:
     told = lambda found: {"loss": found[0], "gradient": found[1]}  # noqa: E731
     contestants = [ours("optax", program, (jnp.asarray(logits),), steps, told)]
     contestants += torchs(make, steps, compiles=False) if _has_torch() else ()
-    return contest(f"CTC loss and gradient, {rows} x {count} frames, V {size}", contestants, blocks, tolerance=1e-3)
+    return race(f"CTC loss and gradient, {rows} x {count} frames, V {size}", contestants, blocks, tolerance=1e-3)
 
 
 def _named(tokens, log_prob, score=None) -> dict:
@@ -252,17 +250,14 @@ def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=16, help="utterances decoded together (%(default)s)")
-    parser.add_argument("--frames", type=int, default=100, help="of each (%(default)s)")
-    parser.add_argument("--beam", type=int, default=8, help="strings that CTC's beam holds (%(default)s)")
-    parser.add_argument("--steps", type=int, default=3, help="batches a block (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=8, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=("ctc", "beam", "loss"), default=("ctc", "beam", "loss"))
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 3, 8)
+    asked.add_argument("--rows", type=int, default=16, help="utterances decoded together (%(default)s)")
+    asked.add_argument("--frames", type=int, default=100, help="of each (%(default)s)")
+    asked.add_argument("--beam", type=int, default=8, help="strings that CTC's beam holds (%(default)s)")
+    asked.add_argument("--only", nargs="+", choices=("ctc", "beam", "loss"), default=("ctc", "beam", "loss"))
+    options = asked.parse_args(arguments)
+    set_up()
     sizes, how = (options.rows, options.frames), (options.steps, options.blocks)
     rows = []
     if "ctc" in options.only:
@@ -272,8 +267,8 @@ def main() -> int:
         rows += [functools.partial(beam_row, name, *how) for name in NETWORKS]
     if "loss" in options.only:
         rows += [functools.partial(loss_row, *sizes, 32, *how)]
-    return report(rows)
+    return report(rows, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

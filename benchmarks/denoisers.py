@@ -10,21 +10,19 @@ method with 35 evaluations. PyTorch runs as it is written and compiled, on one c
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
-import sys
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
+from results import ended, parser, race, report, set_up
 from training import begun, devices_told, most_devices
 from training import contestant as training_contestant
 
-from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.picture_samplers import Heun
@@ -102,7 +100,7 @@ def training_row(network: str, steps: int, blocks: int) -> Row:
     ours = [our_training(network, count, steps if loops else 1, steps) for count in devices]
     made = functools.partial(torch_training, network)
     contestants = [*ours, *torch_contestants(made, steps)]
-    return contest(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+    return race(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
 
 
 def torch_training(network: str, compiled: bool):
@@ -149,7 +147,7 @@ def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
     ours = _ours(program, (begun(assembly).params, jnp.asarray(start)), steps)
     made = functools.partial(torch_sampler, network, start, np.asarray(sigmas).tolist())
     contestants = [ours, *torch_contestants(made, steps)]
-    return contest(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
+    return race(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
 
 
 def _denoised(task: Diffusion, params, batch, x: jax.Array, σ: jax.Array) -> jax.Array:
@@ -188,23 +186,20 @@ def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled
     return once, once
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5, help="steps a block (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=6, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
-    parser.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 5, 6)
+    asked.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
+    asked.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
+    options = asked.parse_args(arguments)
+    set_up()
     rows = []
     for network in options.only:
         if "training" in options.what:
             rows.append(functools.partial(training_row, network, options.steps, options.blocks))
         if "sampler" in options.what:
             rows += [functools.partial(sampler_row, network, size, 1, options.blocks) for size in (BATCH, 1)]
-    return report(rows)
+    return report(rows, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

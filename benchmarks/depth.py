@@ -8,19 +8,17 @@ foremost. A row in bfloat16 follows each in float32: like precisions race, and i
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import itertools
-import sys
 from dataclasses import replace
 
 import jax
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
+from results import ended, parser, race, report, set_up
 from training import Training, begun, compile_program
 
 from jaxgen.core.surgery import arranged
 from jaxgen.data.text import Text
-from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
@@ -67,33 +65,30 @@ def depth_row(depth: int, precision: Precision, steps: int, blocks: int) -> Row:
             start = begun(first)
             start = replace(start, params=arranged(start.params, like.params))
 
-            def compiled(state, fed):
+            def compiled(*what):
                 with compiling():
-                    program = compile_program(assembly, state, fed)
+                    program = compile_program(assembly, *what)
                 notes.append(f"{name}: {program.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of temporaries")
                 return program
 
-            training = Training.begin(assembly, compiled, start)
-            return Work(lambda: training.steps(steps, steps), steps, training.results(steps))
+            training = Training(assembly, compiled, steps, start)
+            return Work(lambda: training.steps(steps), steps, training.results())
 
         return Contestant(name, prepare, precision.value)
 
     ways = list(itertools.starmap(contestant, WAYS))
-    row = contest(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision])
+    row = race(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision])
     return replace(row, notes=tuple(notes))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--depths", nargs="+", type=int, default=[4, 16, 48], help="numbers of blocks (%(default)s)")
-    parser.add_argument("--steps", type=int, default=5, help="steps a block, and a call (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=5, help="timed blocks of each contestant (%(default)s)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 5, 5)
+    asked.add_argument("--depths", nargs="+", type=int, default=[4, 16, 48], help="numbers of blocks (%(default)s)")
+    options = asked.parse_args(arguments)
+    set_up()
     rows = itertools.product(options.depths, Precision)
-    return report(functools.partial(depth_row, *row, options.steps, options.blocks) for row in rows)
+    return report((functools.partial(depth_row, *row, options.steps, options.blocks) for row in rows), options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

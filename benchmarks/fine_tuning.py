@@ -7,20 +7,18 @@ their values. The losses are compared first; refused are optimiser leaves of a f
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
-import sys
 from dataclasses import replace
 
 import jax
 import numpy as np
-from harness import Compiling, Contestant, Refused, Row, Work, contest, report
+from harness import Compiling, Contestant, Refused, Row, Work
+from results import ended, parser, race, report, set_up
 
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.data import Streamed
 from jaxgen.core.masks import Everything, Matching, by_path, paths, split
 from jaxgen.core.state import TrainState
-from jaxgen.environment import set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -81,23 +79,18 @@ def row(config: str, devices: int, blocks: int) -> Row:
         notes.append(f"{name}: {moving:,} parameters move; the optimiser holds {optimiser_bytes(state):,} bytes")
         contestants.append(contestant(name, assembly, state))
     title = f"{'/'.join(config.split('/')[-2:])}, {devices} device{'s' * (devices > 1)}"
-    return contest(title, contestants, blocks, tolerance=1e-5, notes=tuple(notes))
+    return race(title, contestants, blocks, tolerance=1e-5, notes=tuple(notes))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="fine-tuning experiments on streamed data")
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each side (%(default)s)")
-    parser.add_argument("--devices", type=int, default=2, help="that the batch is cut over (%(default)s)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        return report([functools.partial(row, config, options.devices, options.blocks) for config in options.configs])
-    except UserError as error:
-        print(f"fine_tuning.py: {error}", file=sys.stderr)
-        return 2
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 1, 10)
+    asked.add_argument("configs", nargs="+", metavar="CONFIG", help="fine-tuning experiments on streamed data")
+    asked.add_argument("--devices", type=int, default=2, help="that the batch is cut over (%(default)s)")
+    options = asked.parse_args(arguments)
+    set_up()
+    how = options.devices, options.blocks
+    return report([functools.partial(row, config, *how) for config in options.configs], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

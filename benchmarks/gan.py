@@ -9,21 +9,19 @@ written, on one core and on all: its compiler has no gradients of gradients. Pic
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
-import sys
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
+from results import ended, parser, race, report, set_up
 from training import begun, devices_told, most_devices
 from training import contestant as training_contestant
 
-from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.gan.adversarial import discriminator_nats, generator_nats, judged, rounded
 from jaxgen.families.gan.network import Discriminator, Generator
@@ -115,18 +113,15 @@ def torch_players(compiled: bool) -> tuple:
 def row(steps: int, blocks: int) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
     contestants = [*(ours(count, steps) for count in counts), *torch_contestants(torch_players, steps, compiles=False)]
-    return contest(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3)
+    return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2, help="steps a block, and of ours a call (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=6, help="timed blocks of each contestant (%(default)s)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    return report([functools.partial(row, options.steps, options.blocks)])
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 2, 6)
+    options = asked.parse_args(arguments)
+    set_up()
+    return report([functools.partial(row, options.steps, options.blocks)], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -10,10 +10,8 @@ PyTorch a quarter of the memory, and attention is not fused, for its gradient ha
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,12 +20,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, contest, report
+from harness import Contestant, Row
 from peers import Sizes, folders
+from results import ended, parser, race, report, set_up
 from training import contestant
 
 from jaxgen.data.text import Text
-from jaxgen.environment import set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
@@ -76,7 +74,7 @@ def row(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
         tokens = np.random.default_rng(0).integers(VOCABULARY, size=1_000_000)
         contestants += nanogpt.contestants(peer["nanogpt"], tokens, VOCABULARY, SIZES, steps)
     alike = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
-    done = contest("GPT-2 small, training step", contestants, blocks, notes=(alike,))
+    done = race("GPT-2 small, training step", contestants, blocks, notes=(alike,))
     peak, used = product_peak(), operations()
     shares = [
         f"{line.name}: {SIZES.batch * SIZES.length / line.median:,.0f} tokens/s, {used / line.median / peak:.1%} of "
@@ -105,23 +103,16 @@ def product_peak(size: int = 8192, times: int = 20) -> float:
     return 2 * size**3 / statistics.median(seconds)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10, help="steps a block and a call (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--peer", nargs="+", default=[], help="nanogpt=FOLDER, a checkout of it (needs PyTorch)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        peer = folders(options.peer)
-        if jax.default_backend() == "cpu":
-            raise UserError("GPT-2 small's step takes minutes on a CPU: run this where JAX sees an accelerator")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return report([functools.partial(row, peer, options.steps, options.blocks)])
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 10, 10)
+    asked.add_argument("--peer", nargs="+", default=[], help="nanogpt=FOLDER, a checkout of it (needs PyTorch)")
+    options = asked.parse_args(arguments)
+    set_up()
+    peer = folders(options.peer)
+    if jax.default_backend() == "cpu":
+        raise UserError("GPT-2 small's step takes minutes on a CPU: run this where JAX sees an accelerator")
+    return report([functools.partial(row, peer, options.steps, options.blocks)], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

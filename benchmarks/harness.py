@@ -3,14 +3,11 @@
 
 import contextlib
 import gc
-import itertools
-import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -26,18 +23,31 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Does:
+    """What a step does, whoever takes it, so that its time can be told as a rate; None where nobody counts it."""
+
+    examples: int | None = None
+    tokens: int | None = None
+    flops: float | None = None  # of the model: nothing counted twice that is computed twice, causal attention once
+    bytes: float | None = None  # that have to be read from memory, such as all weights for each token decoded
+    devices: int = 1  # that share it
+
+
+@dataclass(frozen=True)
 class Work:
     """A contestant made ready: `block()` takes `steps` steps and returns what must be waited for.
 
     `results` are compared with the other contestants' before anything is timed: outputs, losses, gradients by name.
     JAX's arrays are waited for here; a block of another library returns when its own device has finished. `before` runs
-    ahead of each block, untimed.
+    ahead of each block, untimed. `waited` tells the seconds that it has waited for data since it was made ready.
     """
 
     block: Callable[[], Any]
     steps: int
     results: Mapping[str, Any]
     before: Callable[[], Any] = lambda: None
+    waited: Callable[[], float] | None = None
+    does: Does = Does()
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,17 @@ class Line:
     seconds: tuple[float, ...]
     compile_seconds: float | None  # None: it compiled nothing
     peak_bytes: int | None  # the highest in a block above what was held before it; None where that cannot be told
+    does: Does = Does()
+    wait_share: float | None = None  # of the blocks' time that was spent waiting for data
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
 
     @property
-    def quartiles(self) -> tuple[float, float]:
-        """The lower and the upper one, by linear interpolation; of a single block that block itself."""
-        low, high = np.quantile(self.seconds, [0.25, 0.75])
+    def deciles(self) -> tuple[float, float]:
+        """The first and the last one, by linear interpolation; of a single block that block itself."""
+        low, high = np.quantile(self.seconds, [0.1, 0.9])
         return float(low), float(high)
 
 
@@ -78,6 +90,8 @@ class Row:
     lines: tuple[Line, ...]
     load: float  # processes that wanted a core in the minute before; what else the machine was doing
     notes: tuple[str, ...] = ()
+    yardstick: tuple[float, ...] = ()  # seconds of the same work in each round: what the machine itself did meanwhile
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else a file of results keeps, such as the config
 
 
 def contest(
@@ -88,11 +102,13 @@ def contest(
     warm_up: int = 1,
     notes: tuple[str, ...] = (),
     clock: Clock = time.perf_counter,
+    yardstick: Callable[[], Any] | None = None,
 ) -> Row:
     """Time the contestants' blocks in turn, A B A B ..., after `warm_up` rounds that do not count.
 
-    Every drift of the machine hits all of them alike that way. Refused when the contestants' precisions differ, or a
-    result differs from the first contestant's by more than `tolerance` of its largest element.
+    Every drift of the machine hits all of them alike that way, and `yardstick`, work that is the same in every file of
+    results and is timed in every round, tells it. Refused when the contestants' precisions differ, or a result differs
+    from the first contestant's by more than `tolerance` of its largest element.
     """
     contestants, load = tuple(contestants), os.getloadavg()[0]
     precisions = dict.fromkeys(contestant.precision for contestant in contestants)
@@ -105,9 +121,11 @@ def contest(
         compiling.append(stopwatch.seconds)
         check_parity(name, contestants[0].name, works[0].results, contestant.name, works[-1].results, tolerance)
     peaks = [_peak(work) for work in works]
-    seconds = _timed(works, blocks, warm_up, clock)
-    lines = zip((c.name for c in contestants), seconds, compiling, peaks, strict=True)
-    return Row(name, next(iter(precisions)), tuple(itertools.starmap(Line, lines)), load, notes)
+    same = [] if yardstick is None else [Work(yardstick, 1, {})]
+    seconds, waits = _timed([*works, *same], blocks, warm_up, clock)
+    measured = zip(contestants, works, seconds, compiling, peaks, waits, strict=False)  # without the yardstick
+    lines = tuple(Line(who.name, *told, work.does, wait) for who, work, *told, wait in measured)
+    return Row(name, next(iter(precisions)), lines, load, notes, seconds[-1] if same else ())
 
 
 def check_parity(
@@ -137,19 +155,26 @@ def _peak(work: Work) -> int | None:
     return memory.peak_above(before)
 
 
-def _timed(works: list[Work], blocks: int, warm_up: int, clock: Clock) -> list[tuple[float, ...]]:
-    """Each contestant's seconds a step in each of its blocks."""
+def _timed(
+    works: list[Work], blocks: int, warm_up: int, clock: Clock
+) -> tuple[list[tuple[float, ...]], list[float | None]]:
+    """Each contestant's seconds a step in each of its blocks, and the share of them that it waited for data."""
     seconds: list[list[float]] = [[] for _ in works]
+    waited = [0.0] * len(works)
     for turn in range(warm_up + blocks):
-        for work, own in zip(works, seconds, strict=True):
+        for number, work in enumerate(works):
             work.before()
+            before = work.waited() if work.waited else 0.0
             with _no_garbage_collection():
                 began = clock()
                 _wait(work.block())
                 ended = clock()
             if turn >= warm_up:
-                own.append((ended - began) / work.steps)
-    return [tuple(own) for own in seconds]
+                seconds[number].append((ended - began) / work.steps)
+                waited[number] += work.waited() - before if work.waited else 0.0
+    spent = (work.steps * sum(own) for work, own in zip(works, seconds, strict=True))
+    shares = [wait / all_ if work.waited else None for work, wait, all_ in zip(works, waited, spent, strict=True)]
+    return [tuple(own) for own in seconds], shares
 
 
 def _wait(result: Any) -> None:
@@ -182,74 +207,3 @@ class _Stopwatch:
             yield
         finally:
             self.seconds = (self.seconds or 0.0) + self._clock() - began
-
-
-def to_json(row: Row, where: Mapping[str, Any]) -> str:
-    """One line: the row, and of the machine and the command what `where` tells."""
-    first = row.lines[0].median
-    lines = [
-        {
-            "name": line.name,
-            "median_seconds": line.median,
-            "quartile_seconds": line.quartiles,
-            "seconds": line.seconds,
-            "relative": line.median / first,
-            "compile_seconds": line.compile_seconds,
-            "peak_bytes": line.peak_bytes,
-        }
-        for line in row.lines
-    ]
-    said = {"row": row.name, "precision": row.precision, "load": row.load, "notes": row.notes, "contestants": lines}
-    return json.dumps({**said, **where})
-
-
-def to_markdown(rows: Iterable[Row], where: Mapping[str, Any]) -> str:
-    """A table of all rows, what must be said of each, and the machine and the command they were seen with."""
-    table = [
-        "| row | contestant | ms a step, median | quartiles | relative | compiling, s | peak of a block, MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    notes: list[str] = []
-    for row in rows:
-        for line in row.lines:
-            low, high = (f"{1e3 * quartile:.3f}" for quartile in line.quartiles)
-            compiling = "-" if line.compile_seconds is None else f"{line.compile_seconds:.2f}"
-            peak = "-" if line.peak_bytes is None else f"{line.peak_bytes / 2**20:.0f}"
-            table.append(
-                f"| {row.name} | {line.name} | {1e3 * line.median:.3f} | {low} to {high} | "
-                f"{line.median / row.lines[0].median:.2f} | {compiling} | {peak} |"
-            )
-        notes += [f"{row.name}: {note}." for note in row.notes]
-    busiest = max((row.load for row in rows), default=0.0)
-    told = "; ".join(f"{name} {value}" for name, value in where.items())
-    return "\n\n".join(["\n".join(table), *notes, f"Seen with {told}; load before a row at most {busiest:.1f}."])
-
-
-def here() -> dict[str, str]:
-    """The command, the machine and the libraries that this process runs with."""
-    from jaxgen.environment import facts
-
-    known = facts()
-    packages = ", ".join(f"{name} {version}" for name, version in known["packages"].items() if version)
-    devices = f"{len(known['devices'])} of {known['devices'][0]} ({known['backend']})"
-    names = ("command", "processor", "cores", "python")
-    return {name: str(known[name]) for name in names} | {"devices": devices, "packages": packages}
-
-
-def report(rows: Iterable[Callable[[], Row]]) -> int:
-    """Run the rows, each a JSON line on stdout as it is done, then their table. A refused row is told on stderr.
-
-    Returns the process's exit code: 1 when a row was refused.
-    """
-    done, refused, where = [], 0, here()
-    for measure in rows:
-        try:
-            done.append(measure())
-        except Refused as error:
-            refused = 1
-            print(error, file=sys.stderr, flush=True)
-        else:
-            print(to_json(done[-1], where), flush=True)
-    if done:
-        print("\n" + to_markdown(done, where))
-    return refused

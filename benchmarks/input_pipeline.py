@@ -10,7 +10,6 @@ each contestant reads the split once, and all must have found the same pictures 
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import importlib.util
 import itertools
@@ -25,7 +24,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from harness import Contestant, Row, Work, contest, here, report
+from harness import Contestant, Row, Work
+from results import ended, here, parser, race, report
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
@@ -67,7 +67,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def race(name: str, data_dir: str | None, blocks: int) -> Row:
+def reading_row(name: str, data_dir: str | None, blocks: int) -> Row:
     """Pictures a second from disk; a step of the harness is one batch."""
     data = Pictures(name=name, batch_size=BATCH, train=f"train[:{READ}]", data_dir=data_dir)
     examples, key = data.examples("train"), jax.random.key(0)
@@ -85,7 +85,7 @@ def race(name: str, data_dir: str | None, blocks: int) -> Row:
         notes.append("PyTorch is not installed here (pip install 'jaxgen[peers]' does it)")
     else:
         contestants.append(contestant("PyTorch's DataLoader, 2 workers", lambda: by_torch(examples)))
-    return contest(f"{name} from disk", contestants, blocks, notes=tuple(notes))
+    return race(f"{name} from disk", contestants, blocks, notes=tuple(notes))
 
 
 def contestant(name: str, begin) -> Contestant:
@@ -123,13 +123,11 @@ def by_torch(examples: Any) -> Iterator[dict[str, Any]]:
     return itertools.chain.from_iterable(itertools.repeat(loader))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=["mnist", "cifar10"], help="prepared by TFDS (%(default)s)")
-    parser.add_argument("--data-dir", help="TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default")
-    parser.add_argument("--steps", type=int, default=600, help="of each training run (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=5, help="timed blocks of each contestant (%(default)s)")
-    options = parser.parse_args()
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 600, 5)
+    asked.add_argument("--sets", nargs="+", default=["mnist", "cifar10"], help="prepared by TFDS (%(default)s)")
+    asked.add_argument("--data-dir", help="TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default")
+    options = asked.parse_args(arguments)
     set_up_jax()
     rows = []
     for name in options.sets:
@@ -137,8 +135,9 @@ def main() -> int:
             rows.append(waited(name, residence, options.steps, options.data_dir))
             print(json.dumps(rows[-1] | here()), flush=True)
     print("\n" + table(rows) + "\n", flush=True)
-    return report(functools.partial(race, name, options.data_dir, options.blocks) for name in options.sets)
+    rows = [functools.partial(reading_row, name, options.data_dir, options.blocks) for name in options.sets]
+    return report(rows, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -8,17 +8,15 @@ written, on one core and on all; without PyTorch jaxgen is timed alone.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import importlib.util
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
+from results import ended, parser, race, report, set_up
 
-from jaxgen.environment import set_up_jax
 from jaxgen.nn.sound import LogMel
 
 HEARD = LogMel()
@@ -81,20 +79,17 @@ def row(count: int, seconds: float, steps: int, blocks: int) -> Row:
         import torch
 
         contestants += [torchs(waves, steps, threads) for threads in dict.fromkeys((1, torch.get_num_threads()))]
-    return contest(f"log-mel, {count} waves of {seconds:g} s", contestants, blocks, notes=notes)
+    return race(f"log-mel, {count} waves of {seconds:g} s", contestants, blocks, notes=notes)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--waves", type=int, default=32, help="in a batch (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
-    parser.add_argument("--steps", type=int, default=5, help="batches a block (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    return report([functools.partial(row, options.waves, options.seconds, options.steps, options.blocks)])
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 5, 10)
+    asked.add_argument("--waves", type=int, default=32, help="in a batch (%(default)s)")
+    asked.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
+    options = asked.parse_args(arguments)
+    set_up()
+    return report([functools.partial(row, options.waves, options.seconds, options.steps, options.blocks)], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

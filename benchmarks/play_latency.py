@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from browser import Browser, found
-from harness import here
+from results import here
 
 WARM_UP = 20  # moves
 DRAG = 150  # events

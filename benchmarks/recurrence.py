@@ -14,10 +14,8 @@ forms    the linear recurrence alone in each of its forms, from which `linear_re
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import importlib.util
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,9 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from harness import Clock, Contestant, Row, Work, contest, report
+from harness import Clock, Contestant, Row, Work
+from results import ended, parser, race, report, set_up
 
-from jaxgen.environment import set_up_jax
 from jaxgen.families.rnn.encoder_decoder import BidirectionalLayer
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.ops.linear_recurrence import Form, linear_recurrence, min_gru
@@ -121,7 +119,7 @@ def lstm_row(how: How) -> Row:
 
         sides += peer.contestants(peer.lstm_layer(params, x, weight), how.steps, how.threads, compiled=False)
     name = f"LSTM layer, width {WIDTH}, {LENGTH} steps, {BATCH} rows"
-    return contest(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
 
 
 class LanguageModel(nn.Module):
@@ -193,7 +191,7 @@ def lm_row(how: How) -> Row:
         make = peer.language_model(params, LAYERS, tokens, RATE, CLIP, LATER)
         sides += peer.contestants(make, how.steps, how.threads)
     name = f"language model, {LAYERS} x {WIDTH}, {VOCABULARY:,} words tied, {LENGTH} steps, {BATCH} rows"
-    return contest(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
 
 
 class Attentive(nn.Module):
@@ -256,7 +254,7 @@ def ragged_row(how: How) -> Row:
         sides += peer.contestants(make, how.steps, how.threads, compiled=False)
     told = f"rows of {lengths.min()} to {lengths.max()} places, {lengths.mean():.1f} in the mean, padded to {LONGEST}"
     name = f"bidirectional GRU with attention, width {SIZE}, {SENTENCES} rows"
-    return contest(name, sides, how.blocks, 1e-4, notes=(told, *NOTES), clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, notes=(told, *NOTES), clock=how.clock)
 
 
 def min_gru_row(length: int, how: How) -> Row:
@@ -295,7 +293,7 @@ def min_gru_row(length: int, how: How) -> Row:
         sides += peer.contestants(peer.min_gru(params, x, weight), how.steps, how.threads)
     notes = ("in log space float32 rounds sums of thousands of logarithms: losses and gradients agree to 5e-2 alone",)
     name = f"minGRU layer, width {MIN_WIDTH}, {length:,} steps, {shape[0]} rows"
-    return contest(name, sides, how.blocks, 5e-2, notes=(*notes, *NOTES), clock=how.clock)
+    return race(name, sides, how.blocks, 5e-2, notes=(*notes, *NOTES), clock=how.clock)
 
 
 def forms_row(length: int, how: How) -> Row:
@@ -310,7 +308,7 @@ def forms_row(length: int, how: How) -> Row:
         return timed(form.value, jax.value_and_grad(loss, (0, 1)), (decay, inputs, carry), how.steps, results)
 
     name = f"linear recurrence, {length:,} steps, {shape[0]} rows"
-    return contest(name, map(side, Form), how.blocks, 1e-4, clock=how.clock)
+    return race(name, map(side, Form), how.blocks, 1e-4, clock=how.clock)
 
 
 ROWS: Mapping[str, tuple[Function, ...]] = {
@@ -322,18 +320,16 @@ ROWS: Mapping[str, tuple[Function, ...]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS), help="which (all)")
-    parser.add_argument("--steps", type=int, default=3, help="a block (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=20, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--cpu-time", action="store_true", help="the cores' time, not the wall's: for a busy machine")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 3, 20)
+    asked.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS), help="which (all)")
+    asked.add_argument("--cpu-time", action="store_true", help="the cores' time, not the wall's: for a busy machine")
+    options = asked.parse_args(arguments)
+    set_up()
     rows = [row for name in options.row for row in ROWS[name]]
-    return report([functools.partial(row, How(options.steps, options.blocks, options.cpu_time)) for row in rows])
+    how = How(options.steps, options.blocks, options.cpu_time)
+    return report([functools.partial(row, how) for row in rows], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

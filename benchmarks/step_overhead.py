@@ -10,17 +10,15 @@ compiled program serves every k.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
-import sys
 from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
+from results import ended, parser, race, report, set_up
 from training import Training, compile_program, digits
 
-from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.training.parallel import Parallel
@@ -56,19 +54,19 @@ def overhead_row(name: str, experiment: Experiment, blocks: int) -> Row:
 
     def contestant(per_call: int) -> Contestant:
         def prepare(compiling) -> Work:
-            def compiled(state, fed):
+            def compiled(*what):
                 if not programs:
                     with compiling():
-                        programs.append(compile_program(assembly, state, fed))
+                        programs.append(compile_program(assembly, *what))
                 return programs[0]
 
-            training = Training.begin(assembly, compiled)
-            return Work(lambda: training.steps(STEPS, per_call), STEPS, training.results(per_call))
+            training = Training(assembly, compiled, per_call)
+            return Work(lambda: training.steps(STEPS), STEPS, training.results())
 
         return Contestant(f"{per_call} a call", prepare)
 
-    row = contest(f"{name}, host overhead", map(contestant, PER_CALL), blocks)
-    empty = contest(name, [Contestant("nothing", lambda compiling: _nothing(assembly))], blocks).lines[0].median
+    row = race(f"{name}, host overhead", map(contestant, PER_CALL), blocks)
+    empty = race(name, [Contestant("nothing", lambda compiling: _nothing(assembly))], blocks).lines[0].median
     rounds = [Overhead.of(PER_CALL, seconds) for seconds in zip(*(line.seconds for line in row.lines), strict=True)]
     most, next_most = (np.array(row.lines[PER_CALL.index(k)].seconds) for k in (100, 25))
     seen = f"a step takes {_spread(100 * (next_most / most - 1), '%')} longer at 25 a call than at 100"
@@ -78,8 +76,8 @@ def overhead_row(name: str, experiment: Experiment, blocks: int) -> Row:
 def _nothing(assembly: Assembly) -> Work:
     """Calls of a program that is given and gives what training's is, and computes nothing."""
 
-    def compiled(state, fed):
-        lowered = assembly.devices.lower(assembly.game, state, fed, True, assembly.loops)
+    def compiled(state, fed, traced):
+        lowered = assembly.devices.lower(assembly.game, state, fed, traced, assembly.loops)
         metrics = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), lowered.out_info[1])
         return (
             jax.jit(lambda state, fed, count: (state, metrics), donate_argnums=0)
@@ -87,8 +85,8 @@ def _nothing(assembly: Assembly) -> Work:
             .compile()
         )
 
-    training = Training.begin(assembly, compiled)
-    return Work(lambda: training.steps(STEPS, 1), STEPS, {})
+    training = Training(assembly, compiled, 1)
+    return Work(lambda: training.steps(STEPS), STEPS, {})
 
 
 def _told(rounds: list[Overhead], empty: float, scanned: int) -> tuple[str, ...]:
@@ -110,15 +108,14 @@ def _spread(values: np.ndarray, unit: str) -> str:
     return f"{median:.2g} {unit} ({low:.2g} to {high:.2g})"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 1, 10)
+    options = asked.parse_args(arguments)
+    set_up()
     games = {"a tiny transformer": digits("transformer", SMALL), "gan as its config has it": digits("gan")}
-    return report([functools.partial(overhead_row, name, game, options.blocks) for name, game in games.items()])
+    rows = [functools.partial(overhead_row, name, game, options.blocks) for name, game in games.items()]
+    return report(rows, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -1,54 +1,58 @@
-"""The training step of each family as its configs/FAMILY/digits.py has it: single and scanned, one device and several.
+"""The training step of experiments: jit and pmap, single and scanned steps, one device and several, by batch size.
 
-    python benchmarks/train_step.py [--family rnn ...] [--steps 20] [--blocks 10] [--peer nanogpt=FOLDER flax=FOLDER]
+    jaxgen bench train_step [CONFIG ...] [--set FIELD=VALUE ...] [--batch 16 64 ...] [--peer nanogpt=FOLDER flax=FOLDER]
 
-Each family's losses and gradient norms over the same first steps from the same state are compared first, then blocks of
-`--steps` steps are timed in turn. A device is a core on a CPU. Compile times are cold: no compiled program is kept.
-The RNN without its dropout runs beside PyTorch too, where that is installed: the same network from the same weights on
-the same batches.
+Without a CONFIG: configs/FAMILY/digits.py of all five families. Losses and gradient norms over the same first steps
+from the same state are compared first, then blocks of `--steps` steps are timed in turn. A device is a core on a CPU.
+Compile times are cold: no compiled program is kept. With all five families and PyTorch installed, the RNN without its
+dropout runs beside PyTorch too: the same network from the same weights on the same batches.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
 import importlib
 import importlib.util
-import sys
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import jax
-from harness import Contestant, Refused, Row, contest, report
+from chosen import add_experiments, experiment_of, facts_of, names
+from harness import Contestant, Refused, Row
 from peers import Sizes, folders
-from training import FAMILIES, contestant, devices_told, digits, most_devices
+from results import ended, parser, race, report, set_up
+from training import contestant, devices_told, digits, most_devices, training_does
 
 from jaxgen.data.text import Text
-from jaxgen.environment import set_up_jax
-from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.running.assembly import assemble
 from jaxgen.training.optimisers import AdamW
+from jaxgen.training.parallel import Compiler
 
 
-def family_row(family: str, steps: int, blocks: int) -> Row:
-    """Single and scanned steps, on one device and on as many as the machine has and the batch divides by."""
-    experiment = digits(family)
-    assembly = assemble(experiment)
-    several = most_devices(experiment.data.batch_size)
+def experiment_row(changes: Sequence[str], steps: int, blocks: int, config: str, batch: int | None) -> Row:
+    """Every way to run the experiment's step here; on several devices as many as the batch divides by."""
+    experiment = experiment_of(config, changes, batch)
+    loops, does = assemble(experiment).loops, training_does(experiment)
+    size = experiment.data.batch_size
+    several = most_devices(size)
+    ways = [(devices, Compiler.JIT) for devices in dict.fromkeys((1, several))]
+    ways += [(several, Compiler.PMAP)] if several > 1 else []
     contestants, notes = [], []
-    for devices in dict.fromkeys((1, several)):
-        where = devices_told(devices)
-        contestants.append(contestant(f"{where}, single steps", experiment, devices, 1, steps))
-        if assembly.loops:
-            contestants.append(contestant(f"{where}, {steps} steps a call", experiment, devices, steps, steps))
-    if not assembly.loops:
+    for devices, compiler in ways:
+        for per_call in dict.fromkeys((1, steps if loops else 1)):
+            told = "single steps" if per_call == 1 else f"{per_call} steps a call"
+            name = f"{devices_told(devices)}, {compiler.value}, {told}"
+            contestants.append(contestant(name, experiment, devices, per_call, steps, compiler, does))
+    if not loops:
         notes.append("its network has convolutions, whose gradients a CPU runs far slower in a loop: not scanned")
     if several == 1:
         notes.append("there is one device here, so nothing was spread")
-    return contest(f"{family}, training step", contestants, blocks, notes=tuple(notes))
+    row = race(f"{config}, training step of {size}", contestants, blocks, notes=tuple(notes))
+    return replace(row, facts=facts_of(config, changes, experiment))
 
 
 def beside_torch(steps: int, blocks: int) -> Row:
@@ -61,11 +65,11 @@ def beside_torch(steps: int, blocks: int) -> Row:
     ]
     name = "rnn without dropout, training step"
     if reason := _without_torch():
-        return contest(name, ours, blocks, notes=(reason,))
+        return race(name, ours, blocks, notes=(reason,))
     import torch_rnn
 
     peers = torch_rnn.contestants(assemble(experiment), steps)
-    return contest(name, [*ours, *peers], blocks)
+    return race(name, [*ours, *peers], blocks)
 
 
 def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
@@ -91,7 +95,7 @@ def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Ro
         module = importlib.import_module({"nanogpt": "nanogpt", "flax": "flax_lm1b"}[name])
         contestants += module.contestants(folder, tokens, vocabulary, sizes, steps)
     note = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
-    return contest("nanoGPT's CPU sizes, training step", contestants, blocks, notes=(note,))
+    return race("nanoGPT's CPU sizes, training step", contestants, blocks, notes=(note,))
 
 
 def _without_torch() -> str | None:
@@ -107,27 +111,21 @@ def _uncompared(one: Contestant) -> Contestant:
     return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--family", nargs="+", choices=FAMILIES, default=FAMILIES, help="these alone (all five)")
-    parser.add_argument("--steps", type=int, default=20, help="steps a block, and a call where scanned (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: flax, nanogpt (needs PyTorch)")
-    options = parser.parse_args()
-    try:
-        peer = folders(options.peer)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    rows = [functools.partial(family_row, family, options.steps, options.blocks) for family in options.family]
-    if "rnn" in options.family:
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 20, 10)
+    add_experiments(asked, sizes=True)
+    asked.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: flax, nanogpt (needs PyTorch)")
+    options = asked.parse_args(arguments)
+    peer = folders(options.peer)
+    set_up()
+    how = options.set, options.steps, options.blocks
+    rows = [functools.partial(experiment_row, *how, *way) for way in itertools.product(names(options), options.batch)]
+    if not options.configs:
         rows.append(functools.partial(beside_torch, options.steps, options.blocks))
     if peer:
         rows.append(functools.partial(beside_transformers, peer, options.steps, options.blocks))
-    return report(rows)
+    return report(rows, options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -1,23 +1,28 @@
 """An experiment's training as a contestant: its own program, taken so many steps a call on so many devices."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
-from harness import Compiling, Contestant, Work
+from harness import Compiling, Contestant, Does, Refused, Work
+from model_flops import step_flops
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.data import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.training.feeds import TracedFeed, spans
+from jaxgen.training.feeds import ManyShapes, Span, StreamedFeed, TracedFeed
+from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.loop import Stopwatch, Window, fit
-from jaxgen.training.parallel import Parallel
-from jaxgen.types import Metrics, Variables
+from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.types import Metrics, Tokens, Variables
 
 Program = Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]
 FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
@@ -42,41 +47,50 @@ def begun(assembly: Assembly) -> Variables:
     return lively(jax.jit(assembly.task.init)(assembly.key))
 
 
-@dataclass
 class Training:
-    """A run in memory: the compiled program, its feed and its state, which every call replaces."""
+    """A run in memory: its feed, its state, which every call replaces, and the program that `compiled` makes for it.
 
-    program: Program
-    feed: TracedFeed
-    state: TrainState
+    `compiled(state, what a call is fed, whether that is a traced source)`. The first call is one step long, then
+    come the `COMPARED`, and all others are `per_call` long.
+    """
 
-    @classmethod
-    def begin(
-        cls, assembly: Assembly, compiled: Callable[[TrainState, Any], Program], start: Variables | None = None
-    ) -> "Training":
-        """The run before its first step; `compiled(state, what a call is fed)` is its program."""
-        state = assembly.devices.begin(assembly.init, assembly.key, begun(assembly) if start is None else start)
-        feed = TracedFeed(assembly.source, assembly.devices)
-        return cls(compiled(state, feed.example(state)), feed, state)
+    def __init__(
+        self,
+        assembly: Assembly,
+        compiled: Callable[[TrainState, Any, bool], Program],
+        per_call: int,
+        start: Variables | None = None,
+    ):
+        devices, source = assembly.devices, assembly.source
+        if isinstance(source, ManyShapes | Between):
+            raise Refused(f"{assembly.experiment.data.name}: its batches are made of a shape at a time; not timed")
+        self.state = devices.begin(assembly.init, assembly.key, begun(assembly) if start is None else start)
+        self._calls, ahead = itertools.tee(_calls(per_call))
+        self._goodput = Goodput(time.perf_counter())
+        traced = not isinstance(source, Streamed)
+        if traced:
+            feed = TracedFeed(source, devices)
+        else:
+            feed = StreamedFeed(source, devices, devices.fetch(self.state).source, assembly.game.draws, per_call, ahead)
+        self.feed, self.per_call = TimedFeed(feed, self._goodput), per_call
+        self.program = compiled(self.state, feed.example(self.state), traced)
 
-    def steps(self, count: int, per_call: int) -> TrainState:
-        """`count` steps, `per_call` a call, by the loop that `jaxgen train` runs, reading the metrics as it does."""
-        calls, window = spans(0, count, per_call, ()), Window()
+    def steps(self, count: int) -> TrainState:
+        """`count` steps by the loop that `jaxgen train` runs, reading the metrics as it does."""
+        calls, window = itertools.islice(self._calls, count // self.per_call), Window()
         self.state, _ = fit(
-            self.program, self.state, self.feed, calls, count, lambda _, m: window.add(m), (), Stopwatch(), _never
+            self.program, self.state, self.feed, calls, 0, lambda _, m: window.add(m), (), Stopwatch(), _never
         )
         return self.state
 
-    def call(self, count: int) -> Metrics:
-        """One call of the program, `count` steps long."""
-        feed, state = self.feed(self.state, (0, count))
-        self.state, metrics = self.program(state, feed, np.int32(count))
-        return metrics
+    def waited(self) -> float:
+        """The seconds that the calls so far have waited for their batches."""
+        return self._goodput.spent()[Cause.DATA.value]
 
-    def results(self, per_call: int) -> dict[str, float]:
+    def results(self) -> dict[str, float]:
         """Every loss and gradient norm of the first step, and every loss as the mean over the few steps after it."""
-        first = _values(self.call(1))
-        calls = [_values(self.call(count)) for count in _cut(COMPARED, per_call)]
+        first = _values(self._call())
+        calls = [_values(self._call()) for _ in _cut(COMPARED, self.per_call)]
         sums = {name: sum(values[name] for values in calls) for name in first}
         named = {f"{name} in the first step": total / weight for name, (total, weight) in first.items()}
         later = {
@@ -86,10 +100,23 @@ class Training:
         }
         return named | later
 
+    def _call(self) -> Metrics:
+        span = next(self._calls)
+        feed, state = self.feed(self.state, span)
+        self.state, metrics = self.program(state, feed, np.int32(span[1]))
+        return metrics
 
-def compile_program(assembly: Assembly, state: TrainState, fed: Any) -> Program:
+
+def _calls(per_call: int) -> Iterator[Span]:
+    step = 0
+    for count in itertools.chain([1], _cut(COMPARED, per_call), itertools.repeat(per_call)):
+        yield step, count
+        step += count
+
+
+def compile_program(assembly: Assembly, state: TrainState, fed: Any, traced: bool = True) -> Program:
     """The program of `jaxgen train`, compiled."""
-    return assembly.devices.lower(assembly.game, state, fed, True, assembly.loops).compile()
+    return assembly.devices.lower(assembly.game, state, fed, traced, assembly.loops).compile()
 
 
 def _never() -> bool:
@@ -106,20 +133,36 @@ def _values(metrics: Metrics) -> Mapping[str, np.ndarray]:
     return {name: np.array([mean.total, mean.weight], np.float64) for name, mean in compared.items()}
 
 
-def contestant(name: str, experiment: Experiment, devices: int, per_call: int, steps: int) -> Contestant:
+def contestant(
+    name: str,
+    experiment: Experiment,
+    devices: int,
+    per_call: int,
+    steps: int,
+    compiler: Compiler = Compiler.JIT,
+    does: Does = Does(),
+) -> Contestant:
     """The experiment's training on `devices` devices, blocks of `steps` steps with `per_call` in each call."""
 
     def prepare(compiling: Compiling) -> Work:
-        assembly = assemble(replace(experiment, parallel=Parallel(data=devices)))
+        assembly = assemble(replace(experiment, parallel=Parallel(compiler, data=devices)))
 
-        def compiled(state, fed):
+        def compiled(*what) -> Program:
             with compiling():
-                return compile_program(assembly, state, fed)
+                return compile_program(assembly, *what)
 
-        training = Training.begin(assembly, compiled)
-        return Work(lambda: training.steps(steps, per_call), steps, training.results(per_call))
+        training = Training(assembly, compiled, per_call)
+        how = {"waited": training.waited, "does": replace(does, devices=devices)}
+        return Work(lambda: training.steps(steps), steps, training.results(), **how)
 
     return Contestant(name, prepare)
+
+
+def training_does(experiment: Experiment) -> Does:
+    """What a step of the experiment's training does."""
+    spec, batch = experiment.data.spec(), experiment.data.batch_size
+    tokens = batch * spec.made.elements if isinstance(spec.made, Tokens) else None
+    return Does(batch, tokens, step_flops(experiment))
 
 
 def most_devices(batch_size: int) -> int:

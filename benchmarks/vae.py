@@ -10,9 +10,7 @@ timed so, and inside jax.jit.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import argparse
 import functools
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import peers
-from harness import Contestant, Row, Work, contest, report
+from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
+from results import ended, parser, race, report, set_up
 from training import contestant as training_contestant
 from training import devices_told, most_devices
 
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.data import Traced
 from jaxgen.data.sources import ResidentExamples
-from jaxgen.environment import set_up_jax
 from jaxgen.experiment import Experiment
 from jaxgen.families.vae.latents import noise_of
 from jaxgen.ops.augmentation import binarised
@@ -140,19 +138,16 @@ def row(steps: int, blocks: int, folders: dict[str, Path]) -> Row:
         *torch_contestants(torch_training, steps),
         *flaxes(folders, steps),
     ]
-    return contest(f"vae 784-500-20, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+    return race(f"vae 784-500-20, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=40, help="steps a block, and of ours a call (%(default)s)")
-    parser.add_argument("--blocks", type=int, default=10, help="timed blocks of each contestant (%(default)s)")
-    parser.add_argument("--peer", action="append", default=[], metavar="flax=CHECKOUT")
-    options = parser.parse_args()
-    set_up_jax()
-    jax.config.update("jax_enable_compilation_cache", False)
-    return report([functools.partial(row, options.steps, options.blocks, peers.folders(options.peer))])
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 40, 10)
+    asked.add_argument("--peer", action="append", default=[], metavar="flax=CHECKOUT")
+    options = asked.parse_args(arguments)
+    set_up()
+    return report([functools.partial(row, options.steps, options.blocks, peers.folders(options.peer))], options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended(main)

@@ -187,6 +187,12 @@ def _configs(options) -> int:
     return configs(options.name, options.to)
 
 
+def _bench(options) -> int:
+    from jaxgen.commands.bench import bench
+
+    return bench(options.name, options.arguments)
+
+
 def _set_up_jax() -> None:
     from jaxgen.environment import set_up_jax
     from jaxgen.reporting.terminal import say
@@ -268,6 +274,11 @@ def _parser():
     verb = _verb(verbs, "report", _report, "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
     verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
+
+    verb = _verb(verbs, "bench", _bench, "the benchmarks that ship: list them, or run one")
+    verb.add_argument("name", nargs="?", metavar="NAME", help="train_step, sampling, ... (list them)")
+    verb.add_argument("arguments", nargs="...", metavar="...", help="of that benchmark; --help tells which it has")
+    verb.set_defaults(workdir=None)
 
     verb = _verb(verbs, "configs", _configs, "the experiments that ship: list, show or copy them")
     verb.add_argument("name", nargs="?", metavar="NAME", help="rnn/digits; rnn; cluster; configs; benchmarks")

@@ -39,6 +39,17 @@ def shipped_files(name: str) -> dict[str, Path]:
     return found
 
 
+def shipped_benchmarks() -> dict[str, Path]:
+    """The benchmarks that can be run, by their names: the files of benchmarks/ that have a `main`."""
+    files = {name.removesuffix(".py"): file for name, file in _files("benchmarks").items() if name.endswith(".py")}
+    return {name: file for name, file in files.items() if _has_main(file)}
+
+
+def _has_main(file: Path) -> bool:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+
+
 def headline(file: Path) -> str:
     """The first line of a Python file's docstring."""
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""

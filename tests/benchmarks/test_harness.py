@@ -1,15 +1,11 @@
 """The races are fair: who runs when, what counts as time, and what must not be timed at all."""
 # SPDX-License-Identifier: Apache-2.0
 
-import json
-
 import jax.numpy as jnp
 import memory
 import numpy as np
 import pytest
-from harness import Contestant, Line, Refused, Row, Work, contest, to_json, to_markdown
-
-WHERE = {"command": "race.py", "processor": "an abacus"}
+from harness import Contestant, Line, Refused, Work, contest
 
 
 class World:
@@ -56,10 +52,35 @@ def test_time_is_told_per_step():
     assert row.lines[0].seconds == (2, 2)
 
 
-def test_median_and_quartiles():
+def test_median_and_deciles():
     line = Line("a", (5.0, 1.0, 4.0, 2.0, 30.0), 0.0, None)
-    assert line.median == 4 and line.quartiles == (2, 5)
-    assert Line("a", (3.0,), 0.0, None).quartiles == (3, 3)
+    assert line.median == 4 and line.deciles == pytest.approx((1.4, 20))
+    assert Line("a", (3.0,), 0.0, None).deciles == (3, 3)
+
+
+def test_the_yardstick_is_timed_in_every_round_and_is_no_contestant():
+    world = World()
+
+    def yardstick():
+        world.diary.append("|")
+        world.now += 0.5
+
+    pair = [world.contestant("a", [1] * 5), world.contestant("b", [2] * 5)]
+    row = contest("race", pair, blocks=2, warm_up=1, clock=world.clock, yardstick=yardstick)
+    assert world.diary == list("aabb" + "ab|" * 3)
+    assert row.yardstick == (0.5, 0.5) and [line.name for line in row.lines] == ["a", "b"]
+
+
+def test_the_share_of_time_that_was_spent_waiting_for_data():
+    world, waited = World(), []
+
+    def block():
+        world.now += 4
+        waited.append(1)
+
+    one = Contestant("a", lambda _: Work(block, 2, {"loss": 1.0}, waited=lambda: float(len(waited))))
+    row = contest("race", [one, world.contestant("b", [1] * 9)], blocks=3, clock=world.clock)
+    assert [line.wait_share for line in row.lines] == [0.25, None]
 
 
 def test_compile_time_stands_apart():
@@ -104,28 +125,6 @@ def test_unlike_precisions_do_not_race():
     with pytest.raises(Refused, match="float32 and bfloat16"):
         contest("race", contestants, clock=world.clock)
     assert world.diary == []
-
-
-def test_table_and_json_say_the_same():
-    lines = (Line("a", (0.002, 0.002, 0.002), 1.5, 3 << 20), Line("b", (0.003, 0.005, 0.004), 0.25, None))
-    row = Row("race", "float32", lines, 0.5, ("b ran uphill",))
-    told, table = json.loads(to_json(row, WHERE)), to_markdown([row], WHERE)
-    assert told["row"] == "race" and told["processor"] == "an abacus" and told["notes"] == ["b ran uphill"]
-    shown = [line.strip("|").split("|") for line in table.splitlines() if "|" in line]
-    first, *cells = [[cell.strip() for cell in line] for line in shown]
-    assert len(cells) == 1 + 2 and len(first) == len(cells[1])
-    for contestant, (name, who, median, quartiles, relative, compiling, peak) in zip(
-        told["contestants"], cells[1:], strict=True
-    ):
-        low, high = (float(quartile) for quartile in quartiles.split(" to "))
-        assert (name, who) == ("race", contestant["name"])
-        assert float(median) == pytest.approx(1e3 * contestant["median_seconds"])
-        assert [low, high] == pytest.approx([1e3 * quartile for quartile in contestant["quartile_seconds"]])
-        assert float(relative) == pytest.approx(contestant["relative"])
-        assert float(compiling) == pytest.approx(contestant["compile_seconds"])
-        bytes_told = contestant["peak_bytes"]
-        assert peak == "-" if bytes_told is None else float(peak) * 2**20 == bytes_told
-    assert "b ran uphill" in table and "an abacus" in table and "race.py" in table
 
 
 @pytest.mark.skipif(memory.mark() is None, reason="this system does not tell a process's memory")

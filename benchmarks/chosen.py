@@ -1,0 +1,43 @@
+"""The experiments that a benchmark is asked for: config files, or all five families' digits."""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from training import FAMILIES
+
+from jaxgen.config.changes import set_fields
+from jaxgen.config.document import to_document
+from jaxgen.config.reading import load_experiment
+from jaxgen.experiment import Experiment
+
+
+def add_experiments(asked: argparse.ArgumentParser, sizes: bool = False) -> None:
+    """The arguments that name experiments and change them; with `sizes` also some that try batches of several sizes."""
+    digits = "experiment files, or names of those that ship (FAMILY/digits of all five families)"
+    asked.add_argument("configs", nargs="*", metavar="CONFIG", help=digits)
+    changed = "change fields of all of them: task.network.width=64"
+    asked.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help=changed)
+    if sizes:
+        batch = "batch sizes, a row each (the experiment's own)"
+        asked.add_argument("--batch", nargs="+", type=int, default=[None], metavar="N", help=batch)
+
+
+def names(options: argparse.Namespace) -> list[str]:
+    return options.configs or [f"{family}/digits" for family in FAMILIES]
+
+
+def experiment_of(config: str, changes: Sequence[str], batch: int | None) -> Experiment:
+    """UserError where the file or a change is none."""
+    sized = () if batch is None else (f"data.batch_size={batch}",)
+    return set_fields(load_experiment(config, Experiment), (*changes, *sized))
+
+
+def facts_of(config: str, changes: Sequence[str], experiment: Experiment) -> dict[str, Any]:
+    """What a file of results keeps of an experiment: its name, its changes, and the hash of the whole of it."""
+    document = json.dumps(to_document(experiment), sort_keys=True)
+    digest = hashlib.sha256(document.encode()).hexdigest()[:16]
+    return {"config": config, "set": list(changes), "config_sha256": digest, "batch": experiment.data.batch_size}

@@ -1,0 +1,76 @@
+"""Results beside older ones of the same machine: what has become slower by more than 5 % and more than the noise."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.errors import UserError
+
+ALLOWED = 1.05  # new over old
+_DRAWS = 4000
+_MACHINE = ("processor", "cores", "devices")
+Results = list[dict[str, Any]]
+
+
+def read(file: Path, schema: int) -> Results:
+    """The lines of a file of results. UserError when it is none, or of another schema."""
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); name a file that --out wrote") from None
+    except ValueError:
+        raise UserError(f"{file} holds no results, a JSON object a line; name a file that --out wrote") from None
+    if not lines or not all(isinstance(line, dict) and line.get("schema") == schema for line in lines):
+        raise UserError(
+            f"{file} holds no results of schema {schema}, which is what this jaxgen writes; measure the older version "
+            "again with this one's benchmarks"
+        )
+    return lines
+
+
+def refuse_another_machine(older: Results, where: Mapping[str, Any], file: Path) -> None:
+    """UserError where the older results are of another kind of machine."""
+    for name in _MACHINE:
+        other = next((line[name] for line in older if line[name] != where[name]), None)
+        if other is not None:
+            raise UserError(
+                f"{file} was measured where {name} is {other!r}, and here it is {where[name]!r}; times of two kinds of "
+                "machine do not compare: name results of this one"
+            )
+
+
+def slower(older: Results, newer: Results) -> Iterator[str]:
+    """A sentence for each contestant that became slower; those that only one side has are left out."""
+    before = {(row["row"], one["name"]): (row, one) for row in older for one in row["contestants"]}
+    for row in newer:
+        for one in row["contestants"]:
+            if (found := before.get((row["row"], one["name"]))) is None:
+                continue
+            ratio, low, high = change(*_in_one_unit(found, (row, one)))
+            if ratio > ALLOWED and low > 1:
+                yield f"{row['row']}, {one['name']}: {ratio:.2f} times as slow as before ({low:.2f} to {high:.2f})"
+
+
+def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
+    """The ratio of the medians of blocks' times, after over before, and where 95 % of bootstrap samples of it lie."""
+    draw = np.random.default_rng(0)
+    sides = [np.asarray(side, float) for side in (after, before)]
+    drawn = [np.median(draw.choice(side, (_DRAWS, len(side))), axis=1) for side in sides]
+    low, high = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
+    return float(np.median(sides[0]) / np.median(sides[1])), float(low), float(high)
+
+
+def _in_one_unit(*sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[np.ndarray]:
+    """A contestant's seconds on both sides, in units of the same round's yardstick where both have timed one.
+
+    A machine that is slower today then tells less.
+    """
+    seconds = [np.asarray(one["seconds"]) for _, one in sides]
+    yardsticks = [np.asarray(row["yardstick"]) for row, _ in sides]
+    if all(map(len, yardsticks)):
+        return [own / unit for own, unit in zip(seconds, yardsticks, strict=True)]
+    return seconds

@@ -1,0 +1,67 @@
+"""What this machine's device reaches at most: a large product, a copy; measured on the spot, once a process."""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.running.estimate import PEAKS
+
+_TIMES = 9
+_LARGE = {"cpu": (2048, 1 << 26), "gpu": (8192, 1 << 30), "tpu": (8192, 1 << 30)}  # width of a product; bytes of a copy
+
+
+def parts(devices: int) -> int:
+    """How many times one device's peak so many have: on a CPU one uses all cores by itself."""
+    return 1 if jax.default_backend() == "cpu" else devices
+
+
+@functools.cache
+def product(precision: str) -> float:
+    """FLOP/s of one device in a product of two square matrices."""
+    size, _ = _LARGE[jax.default_backend()]
+    a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.dtype(precision)) for n in (0, 1))
+    return 2 * size**3 / _seconds(jax.jit(jnp.matmul), a, b)
+
+
+@functools.cache
+def bandwidth() -> float:
+    """Bytes/s that one device reads and writes in all when it negates a long array."""
+    _, size = _LARGE[jax.default_backend()]
+    return 2 * size / _seconds(jax.jit(jnp.negative), jnp.ones(size // 4, jnp.float32))
+
+
+def told(precision: str) -> str:
+    """What shares are shares of, in a sentence."""
+    size, _ = _LARGE[jax.default_backend()]
+    reached = f"A product of two {size:,}-wide {precision} matrices reaches {product(precision) / 1e12:.3g} TFLOP/s"
+    kind = jax.devices()[0].device_kind
+    sheet = next((peak for start, peak in PEAKS.items() if kind.startswith(start)), None)
+    if sheet is None:
+        return f"{reached}."
+    return f"{reached}; the maker's figure is {sheet[precision == 'bfloat16'] / 1e12:.3g}."
+
+
+def yardstick() -> Callable[[], Any]:
+    """Work of some milliseconds, a product and a copy, whose time tells how fast the machine is at a moment."""
+    size, copied = _LARGE[jax.default_backend()]
+    a = jax.random.normal(jax.random.key(0), (size // 2, size // 2))
+    b = jnp.ones(copied // 16)
+    work = jax.jit(lambda a, b: (a @ a, -b)).lower(a, b).compile()  # which outlives jax.clear_caches
+    return lambda: work(a, b)
+
+
+def _seconds(program: Callable, *arguments: jax.Array) -> float:
+    """The median of a call, after the first, which compiles."""
+    jax.block_until_ready(program(*arguments))
+    seconds = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        jax.block_until_ready(program(*arguments))
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)

@@ -1,0 +1,91 @@
+"""Samples a second of experiments as they are before training: the sampler is one program, for requests of some sizes.
+
+    jaxgen bench sampling [CONFIG ...] [--set task.sampler.steps=8 ...] [--count 1 16 64]
+
+Without a CONFIG: configs/FAMILY/digits.py of all five families. What is given comes from the held-out examples, where
+the data are a set. A language model's token cannot be drawn faster than all weights are read from memory: the bytes of
+its line count that, and nothing of what it keeps of earlier tokens.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+from chosen import add_experiments, experiment_of, facts_of, names
+from harness import Compiling, Contestant, Does, Row, Work
+from model_flops import ModelCosts
+from results import ended, parser, race, report, set_up
+from training import begun
+
+from jaxgen.core.data import Finite
+from jaxgen.core.task import Sampled
+from jaxgen.families.language_model import LanguageModel
+from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.training.evaluation import make_sampler
+from jaxgen.training.parallel import Parallel
+from jaxgen.types import Batch, Tokens, Variables
+
+
+def request_of(assembly: Assembly, count: int) -> Batch:
+    """So many samples to be drawn, for held-out examples over and over where something is given."""
+    given: Any = {}
+    if assembly.spec.given and isinstance(assembly.data, Finite):
+        places = np.arange(count)
+        first = assembly.data.first("test", count)["given"]
+        given = jax.tree.map(lambda array: np.asarray(array)[places % len(array)], first)
+    task = assembly.task
+    knobs = task.sampler.knobs() if isinstance(task, Sampled) else {}
+    row = np.arange(count, dtype=np.int32)
+    return {"row": row, "given": given, "knobs": {name: np.float32(value) for name, value in knobs.items()}}
+
+
+def contestant(assembly: Assembly, count: int, steps: int) -> Contestant:
+    """Calls of the sampler's program for `count` samples."""
+
+    def prepare(compiling: Compiling) -> Work:
+        variables, request = begun(assembly), request_of(assembly, count)
+        traced = make_sampler(assembly.sample).trace(variables, request, assembly.key)
+        with compiling():
+            program = traced.lower().compile()
+        flops = ModelCosts().flops(traced.jaxpr.jaxpr)
+        keys = [jax.random.fold_in(assembly.key, number) for number in range(steps)]
+
+        def block() -> list:
+            return [program(variables, request, key) for key in keys]
+
+        return Work(block, steps, {}, does=_does(assembly, variables, count, flops))
+
+    return Contestant(f"{count} at a time", prepare)
+
+
+def _does(assembly: Assembly, variables: Variables, count: int, flops: float) -> Does:
+    made = assembly.spec.made
+    tokens = count * made.elements if isinstance(made, Tokens) else None
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(variables.params))
+    reads = made.elements * weights if isinstance(assembly.task, LanguageModel) else None
+    return Does(count, tokens, flops, reads)
+
+
+def row(changes: Sequence[str], counts: Sequence[int], steps: int, blocks: int, config: str) -> Row:
+    experiment = replace(experiment_of(config, changes, None), parallel=Parallel(data=1))
+    assembly = assemble(experiment)
+    done = race(f"{config}, sampling", [contestant(assembly, count, steps) for count in counts], blocks)
+    return replace(done, facts=facts_of(config, changes, experiment))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    asked = parser(__doc__, 2, 6)
+    add_experiments(asked)
+    asked.add_argument("--count", nargs="+", type=int, default=[1, 16, 64], metavar="N", help="samples (%(default)s)")
+    options = asked.parse_args(arguments)
+    set_up()
+    how = options.set, options.count, options.steps, options.blocks
+    return report([functools.partial(row, *how, config) for config in names(options)], options)
+
+
+if __name__ == "__main__":
+    ended(main)

@@ -1,0 +1,25 @@
+"""`jaxgen bench`: the benchmarks that ship, listed, or one run with arguments of its own."""
+# SPDX-License-Identifier: Apache-2.0
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from jaxgen.config.shipped import headline, shipped_benchmarks
+from jaxgen.errors import UserError, nearest
+from jaxgen.standard_streams import put_out
+
+
+def bench(name: str | None, arguments: Sequence[str]) -> int:
+    """A line for each without a name; with one, its own exit code."""
+    found = shipped_benchmarks()
+    if name is None:
+        width = max(map(len, found), default=0)
+        for each, file in found.items():
+            put_out(f"{each:<{width}}  {headline(file)}")
+        return 0
+    if name not in found:
+        raise UserError(f"no benchmark is called {name!r}{nearest(name, found)}; `jaxgen bench` lists them")
+    sys.path.insert(0, str(found[name].parent))  # they import each other by their names
+    sys.argv = [f"jaxgen bench {name}", *arguments]  # what a row says it was measured by
+    return importlib.import_module(name).main(list(arguments)) or 0

@@ -1,0 +1,42 @@
+"""`jaxgen bench` lists the benchmarks and runs them, from a checkout and wherever it is called from."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+
+import pytest
+
+from tests.commands.command import here, jaxgen, told
+
+
+def test_benchmarks_are_listed_and_an_unknown_one_is_told():
+    lines = here("bench").stdout.splitlines()
+    assert {"train_step", "sampling", "gan"} <= {line.split()[0] for line in lines}
+    assert "harness" not in {line.split()[0] for line in lines}
+    assert told(here("bench", "train_stp")) == (
+        "jaxgen: no benchmark is called 'train_stp'; did you mean 'train_step'?; `jaxgen bench` lists them"
+    )
+
+
+def test_a_training_step_is_measured_and_kept(tmp_path):
+    """Every way to run it agrees, or it would not be timed."""
+    small = ["task.generator.width=16", "task.discriminator.width=16"]
+    how = ["--set", *small, "--batch", "16", "--steps", "2", "--blocks", "2", "--out", tmp_path / "rows.jsonl"]
+    process = jaxgen("bench", "train_step", "gan/digits", *how)
+    assert process.returncode == 0, process.stderr
+    (row,) = (json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines())
+    assert row["batch"] == 16 and len(row["config_sha256"]) == 16 and len(row["yardstick"]) == 2
+    assert [one["name"] for one in row["contestants"]][:2] == [
+        "1 device, jit, single steps",
+        "1 device, jit, 2 steps a call",
+    ]
+    for one in row["contestants"]:
+        assert len(one["seconds"]) == 2 and one["compile_seconds"] > 0
+        assert one["examples_per_second"] == pytest.approx(16 / one["p50_seconds"])
+        assert 0 <= one["data_wait_share"] < 1 and one["flops_share"] > 0
+
+
+def test_a_benchmark_s_mistakes_are_told_in_a_sentence(tmp_path):
+    process = jaxgen("bench", "train_step", "gan/digts")
+    assert process.returncode == 2 and "gan/digits" in told(process)
+    process = jaxgen("bench", "sampling", "gan/digits", "--compare", tmp_path / "none.jsonl")
+    assert process.returncode == 2 and "none.jsonl cannot be read" in told(process)
