@@ -72,11 +72,11 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("configs", nargs="*", default=CONFIGS, help="the families' digits, unless named")
     parser.add_argument("--steps", type=int, help="of each run (the config's own)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows = []
     for config in options.configs:
         rows.append(measured(config, options.steps))

@@ -8,7 +8,7 @@ measured against the originals.
 """
 # SPDX-License-Identifier: Apache-2.0
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,10 @@ SIDE = 256
 DAMAGED = {"scratched.png": "camera.png", "compressed.jpg": "astronaut.png", "blurred.png": "coffee.png"}
 
 
-def main(folder: Path) -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where they are written, and where those that were restored lie")
+    folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
     camera = resized(data.camera())
@@ -68,4 +71,4 @@ def save(values: np.ndarray, file: Path, **options) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

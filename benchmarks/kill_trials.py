@@ -162,13 +162,13 @@ def table(trials: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100, help="in all (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the moments (%(default)s)")
     parser.add_argument("--level", type=int, help="LLVM's optimisation level (what users have)")
     parser.add_argument("--folder", type=Path, help="where the runs are kept (a temporary folder)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chance, began = random.Random(options.seed), time.perf_counter()
     cells = [Cell(*parts, options.level) for parts in itertools.product(SMALL, ("DEVICE", "HOST"), (1, 4))]
     undisturbed: dict[Cell, tuple[tuple[float, float], dict]] = {}

@@ -51,12 +51,12 @@ def measured(config: str, changes: list[str]) -> dict[str, float | str]:
     return {"config": config, "estimate_bytes": told, "xla_bytes": compiled, "peak_bytes": peak}
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", nargs="*", default=[CONFIG])
     parser.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of all the configs named")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one config, in this very process
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     changes = options.set or (list(LARGER) if options.config == [CONFIG] else [])
     if options.alone:
         print(json.dumps(measured(options.config[0], changes)))

@@ -91,14 +91,14 @@ def measured(address: str, count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="From a slider's move to the picture on the page.")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--set", nargs="+", default=[])
     parser.add_argument("--given")
     parser.add_argument("--count", default="1")
     parser.add_argument("--moves", type=int, default=200)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if found() is None:
         sys.exit("there is no Chromium here to be driven; install chromium")
     command = [sys.executable, "-m", "jaxgen.cli", "play", "--workdir", options.workdir, "--port", "0"]

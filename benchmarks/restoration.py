@@ -150,7 +150,7 @@ def rows_of(task: Task, clean: jax.Array, trained: Trained, count: int, few: int
         yield row | figures | {"seconds": time.perf_counter() - began}
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--pictures", type=int, default=200)
@@ -158,19 +158,19 @@ def main() -> None:
     parser.add_argument("--restorations", type=int, default=8)
     parser.add_argument("--tasks", nargs="*", help="names of tasks (all)")
     parser.add_argument("--out", type=Path, help="file to which the rows are added, a JSON object a line")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     set_up_jax()
-    trained = load_trained(arguments.run, None, print)
+    trained = load_trained(options.run, None, print)
     data, image = trained.assembly.experiment.data, trained.assembly.task.spec.made
-    clean = to_unit(jnp.asarray(data.first("test", arguments.pictures)["made"]["value"]), image.levels)
+    clean = to_unit(jnp.asarray(data.first("test", options.pictures)["made"]["value"]), image.levels)
     for task in tasks(image.height):
-        if arguments.tasks and task.name not in arguments.tasks:
+        if options.tasks and task.name not in options.tasks:
             continue
-        for row in rows_of(task, clean, trained, arguments.restorations, arguments.few):
+        for row in rows_of(task, clean, trained, options.restorations, options.few):
             line = json.dumps({name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()})
             print(line, flush=True)
-            if arguments.out:
-                with arguments.out.open("a", encoding="utf-8") as file:
+            if options.out:
+                with options.out.open("a", encoding="utf-8") as file:
                     file.write(line + "\n")
 
 

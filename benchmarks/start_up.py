@@ -7,6 +7,7 @@ the folder that the cold run filled. One JSON object a line, then a Markdown tab
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import argparse
 import json
 import os
 import statistics
@@ -70,9 +71,12 @@ def rows(configs: list[str]):
         yield f"train {config} to the first step, warm", warm
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("configs", nargs="*", default=list(CONFIGS), metavar="CONFIG", help="to describe and to train")
+    options = parser.parse_args(arguments)
     table = ["| what | median s | min s | max s |", "|---|---|---|---|"]
-    for what, seconds in rows(sys.argv[1:] or list(CONFIGS)):
+    for what, seconds in rows(options.configs):
         median, low, high = statistics.median(seconds), min(seconds), max(seconds)
         print(json.dumps({"what": what, "median_seconds": median, "min_seconds": low, "max_seconds": high}), flush=True)
         table.append(f"| `{what}` | {median:.2f} | {low:.2f} | {high:.2f} |")

@@ -126,12 +126,12 @@ def _times(trained: Trained, count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workdir", required=True, type=Path, metavar="RUN")
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--waits", type=int, nargs="*", default=[1, 3, 5, 7, 9])
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     set_up_jax()
     trained = load_trained(options.workdir, None, print)
     presentation = trained.assembly.presentation

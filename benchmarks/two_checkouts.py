@@ -40,11 +40,11 @@ for _ in sys.stdin:
 """
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkouts", nargs=2, metavar="CHECKOUT", help="the folder of each: before, and after")
     parser.add_argument("--blocks", type=int, default=12, help="of each side (%(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print("| family | before, ms | after, ms | after / before |\n|---|---|---|---|")
     for family in STEPS:
         before, after = (1000 * seconds for seconds in step_seconds(options.checkouts, family, options.blocks))

@@ -22,4 +22,10 @@ def bench(name: str | None, arguments: Sequence[str]) -> int:
         raise UserError(f"no benchmark is called {name!r}{nearest(name, found)}; `jaxgen bench` lists them")
     sys.path.insert(0, str(found[name].parent))  # they import each other by their names
     sys.argv = [f"jaxgen bench {name}", *arguments]  # what a row says it was measured by
-    return importlib.import_module(name).main(list(arguments)) or 0
+    try:
+        benchmark = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{name} needs {error.name}, which is not installed here; pip install 'jaxgen[peers]' brings it"
+        ) from None
+    return benchmark.main(list(arguments)) or 0

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from tests.commands.command import here, jaxgen, told
+from tests.commands.command import ROOT, here, jaxgen, told
 
 
 def test_benchmarks_are_listed_and_an_unknown_one_is_told():
@@ -40,3 +42,9 @@ def test_a_benchmark_s_mistakes_are_told_in_a_sentence(tmp_path):
     assert process.returncode == 2 and "gan/digits" in told(process)
     process = jaxgen("bench", "sampling", "gan/digits", "--compare", tmp_path / "none.jsonl")
     assert process.returncode == 2 and "none.jsonl cannot be read" in told(process)
+
+
+def test_a_benchmark_of_a_package_that_is_not_there_says_so(tmp_path):
+    hidden = "import sys; sys.modules['skimage'] = None\nfrom jaxgen import cli\ncli.main(['bench', 'restoration'])"
+    process = subprocess.run([sys.executable, "-c", hidden], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 2 and "restoration needs skimage, which is not installed here" in told(process)
