@@ -104,7 +104,7 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
     shared = by_path(saved.get("extra", {}).get("shared"))
-    if by_path(shapes.extra.shared) and not shared:
+    if bool(by_path(shapes.extra.shared)) != bool(shared):
         shared = _first_shared(assembly)
     here = {path: leaf for path, leaf in wanted.items() if path not in fresh}
     _refuse_misfits(start, types_of(here, by_path(shapes.extra.shared)), types_of(found, shared))
@@ -195,7 +195,7 @@ def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
 
 
 def _first_shared(assembly: Assembly) -> dict[str, Any]:
-    """The shared state that a run without a start would begin with: for a task that has some, from one with none."""
+    """The shared state that a run without a start would begin with; none where this task has none."""
     return by_path(jax.device_get(jax.jit(lambda key: assembly.task.init(key).extra.shared)(assembly.key)))
 
 

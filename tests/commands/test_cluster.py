@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jaxgen.cli import _parser
+from jaxgen.cli_arguments import parser
 from jaxgen.training.processes import check
 from tests.commands.command import ROOT, train_small
 from tests.commands.test_processes import STREAM, devices, same_figures
@@ -49,7 +49,7 @@ def test_slurm_runs_a_stopped_run_again_and_no_other(code, requeued, tmp_path):
     if requeued:
         assert (tmp_path / "scontrol").read_text().split() == ["requeue", str(os.getpid())]
     started = (tmp_path / "srun").read_text().splitlines()
-    options = _parser().parse_args(started[started.index(".venv/bin/jaxgen") + 1 :])
+    options = parser().parse_args(started[started.index(".venv/bin/jaxgen") + 1 :])
     assert (options.config, options.workdir, options.mesh) == (words[0], words[1], "fsdp=2")
     assert options.set == ["steps=9"] and options.coordinator is None  # SLURM's own variables say it
 
@@ -69,7 +69,7 @@ def test_the_pods_of_kubernetes_meet_by_the_name_of_the_first():
     for index in range(count):
         words = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["command"]]
         assert words[0] == "jaxgen"
-        options = _parser().parse_args(words[1:])
+        options = parser().parse_args(words[1:])
         assert (ROOT / options.config).is_file()
         assert options.coordinator.split(":")[0] == f"{name}-0.{job['spec']['template']['spec']['subdomain']}"
         assert job["spec"]["template"]["spec"]["subdomain"] == service["metadata"]["name"]

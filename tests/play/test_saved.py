@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jaxgen import cli
+from jaxgen.cli_arguments import parser
 from jaxgen.config.changes import set_fields
 from jaxgen.play.explorer import explorer_of
 from jaxgen.play.saving import save
@@ -49,7 +50,7 @@ def follow(command: str) -> int:
     """What a shell's command does, in this process."""
     program, *arguments = shlex.split(command)
     assert program == "jaxgen"
-    options = cli._parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return options.verb(options)
 
 

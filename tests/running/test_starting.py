@@ -11,6 +11,7 @@ import pytest
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
+from jaxgen.config.reading import load_experiment
 from jaxgen.core.growth import GrowVocabulary, NewHead
 from jaxgen.core.masks import Matching, paths
 from jaxgen.core.start import OnlyNew, Start
@@ -147,6 +148,21 @@ def test_a_start_is_stacked_where_the_task_scans(begun, tmp_path):
     found = leaves(start.variables.params)
     np.testing.assert_array_equal(found["blocks/mlp/in/kernel"][0], shown["block_0/mlp/in/kernel"])
     assert not found["blocks/mlp/out/kernel"][1].any() and not found["head/kernel"].any()
+
+
+def test_a_warm_up_s_count_is_left_behind_where_there_is_none_and_begins_where_there_was_none(tmp_path):
+    """A VAE warmed up and then trained by importance samples, and the other way round."""
+    small = ["task.encoder.width=8", "task.decoder.width=8", "task.prior.width=8", "steps=2", "parallel.data=1"]
+    plain = set_fields(load_experiment("vae/digits", Experiment), [*small, "task.objective=ImportanceWeightedBound"])
+    plain = dataclasses.replace(plain, every=Every())
+    warm = set_fields(plain, ["task.objective=EvidenceBound", "task.objective.warmup=5"])
+    for name, first, then, count in (("warm", warm, plain, []), ("plain", plain, warm, [0])):
+        folder = tmp_path / name
+        train_run(first, folder, lambda: False)
+        start = load_start(assemble(dataclasses.replace(then, start=Start(str(folder)))), silent)
+        trained = load_trained(folder, None, silent).variables
+        jax.tree.map(np.testing.assert_array_equal, start.variables.params, trained.params)
+        assert [leaf.sum() for leaf in jax.tree.leaves(start.variables.extra.shared)][:1] == count
 
 
 def test_a_vocabulary_that_grows_by_what_a_new_text_has(begun, tmp_path):
