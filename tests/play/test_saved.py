@@ -50,8 +50,7 @@ def follow(command: str) -> int:
     """What a shell's command does, in this process."""
     program, *arguments = shlex.split(command)
     assert program == "jaxgen"
-    options = parser().parse_args(arguments)
-    return options.verb(options)
+    return cli._run(parser().parse_args(arguments))
 
 
 def told(capsys, *arguments: str) -> str:
