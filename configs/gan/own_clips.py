@@ -1,8 +1,8 @@
 """A generator and a discriminator of clips on a folder of animations of your own (GIF, WebP, PNG), 16 frames of 32x32.
 
-The networks of gan/moving_digits (arXiv 1707.04993 and 1907.06571) under R3GAN's game (arXiv 2501.05441), DiffAugment
-(arXiv 2006.10738) on every other clip; where the folder has class folders, given the class. The folder is called
-`clips`, or named by --set data.name=FOLDER; `docs/gan.md` says more.
+Content and motion apart (MoCoGAN, arXiv 1707.04993), the critics of gan/moving_digits (DVD-GAN, arXiv 1907.06571) and
+R3GAN's game (arXiv 2501.05441), DiffAugment (arXiv 2006.10738) on every other clip; where the folder has class
+folders, given the class. It is called `clips`, or named by --set data.name=FOLDER; `docs/gan.md` says more.
 
     jaxgen train --config configs/gan/own_clips.py --set data.name=FOLDER --workdir runs/own_clips
     jaxgen sample --workdir runs/own_clips --out clips.gif
@@ -34,7 +34,7 @@ def experiment() -> Experiment:
                 spatial=Discriminator(width=128, blocks=1, channels=(64, 32), patch=4, **stages),
                 temporal=Discriminator(width=256, blocks=1, channels=(128, 128), patch=2, **stages),
             ),
-            gamma=30.0,  # as of gan/moving_digits; the knob to tune: try factors of 2 and 4
+            gamma=30.0,  # the knob to tune: try factors of 2 and 4
             augment=DiffAugment(),
         ),
         data=Clips(name="clips", batch_size=16, frames=16, size=32),

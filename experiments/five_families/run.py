@@ -60,8 +60,9 @@ SHORTER = {  # what is changed of a config, as by --set, so that it takes a minu
     "clips": (  # one digit on 8 frames of 16x16, by dense networks
         *("data.size=16", "data.frames=8", "data.most=1", "data.batch_size=32", "data.evaluated=1000"),
         *(f"task.{net}.{field}" for net in _CRITICS for field in ("channels=()", "stage_blocks=0", "patch=1")),
-        *("task.generator=LayeredClipGenerator", "task.generator.layers=1", "task.generator.motion=16"),
-        *("task.generator.picture.width=128", "task.generator.picture.latent=32", "task.gamma=4"),
+        *("task.discriminator.spatial.pooled=false", "task.discriminator.stride=4", "task.gamma=4"),
+        *("task.generator.layers=1", "task.generator.motion=16"),
+        *("task.generator.picture.width=128", "task.generator.picture.latent=32"),
         *("task.discriminator.spatial.blocks=2", "task.discriminator.temporal.blocks=2"),
         *("steps=4000", "every.log=100", "every.evaluate=1000", "every.sample=2000", "every.checkpoint=4000"),
         *("evaluate.examples=1000", "averages.slow.half_life=10000"),

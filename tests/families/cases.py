@@ -183,12 +183,12 @@ CLIPS = {
         "gan/moving_digits",
         (
             *("data.frames=3", "data.size=12", "data.evaluated=160"),
-            *("task.generator.motion=6", "task.generator.hidden=8"),
-            *(f"task.generator.frame.{name}={value}" for name, value in (*_OF_CLIPS.items(), ("latent", 6))),
+            *("task.generator.motion=6", "task.generator.hidden=8", "task.generator.side=5"),
+            *("task.generator.picture.width=16", "task.generator.picture.blocks=1", "task.generator.picture.latent=6"),
             *(f"task.discriminator.spatial.{name}={value}" for name, value in _OF_CLIPS.items()),
             *(f"task.discriminator.temporal.{name}={value}" for name, value in (_OF_CLIPS | {"patch": 2}).items()),
         ),
-        "^discriminator/|^generator/(motion_step|frame/to_picture)/",
+        "^discriminator/|^generator/(motion_step|picture/to_picture)/",
     ),
 }
 CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS | CLIPS
