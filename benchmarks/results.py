@@ -37,9 +37,9 @@ def set_up() -> None:
     jax.config.update("jax_enable_compilation_cache", False)
 
 
-def race(name: str, contestants: Iterable[Contestant], blocks: int, **how: Any) -> Row:
+def race(name: str, contestants: Iterable[Contestant], blocks: int, tolerance: float = 1e-5, **how: Any) -> Row:
     """`harness.contest` with the yardstick that all files of results share."""
-    return contest(name, contestants, blocks, yardstick=peaks.yardstick(), **how)
+    return contest(name, contestants, blocks, tolerance, yardstick=peaks.yardstick(), **how)
 
 
 def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> int:
