@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ctc_dictionaries import with_dictionaries
 from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
 
@@ -146,8 +147,6 @@ def dictionaries(log_probs: np.ndarray, width: int, blank: int) -> Contestant:
     """The search in plain Python, a row after another."""
 
     def prepare(compiling) -> Work:
-        from torch_ctc import with_dictionaries
-
         given = log_probs.tolist()
 
         def block():
