@@ -214,12 +214,17 @@ def test_a_disk_that_is_full_while_saving(tmp_path):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_config_says_what_it_is_and_can_be_described(config, capsys):
+def test_every_config_says_what_it_is(config):
     text = (ROOT / config).read_text()
     assert len(text.splitlines()) <= 60
     docstring = text.split('"""')[1]
     for word in ("jaxgen train --config " + config, "Expect", "cores"):
         assert word in docstring, f"{config} does not say {word!r}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_config_can_be_described(config, capsys):
     assert describe(str(ROOT / config), Changes()) == 0  # a process for each would start JAX as often
     assert "parameters" in capsys.readouterr().out
 

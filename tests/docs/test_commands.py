@@ -16,6 +16,7 @@ _BLOCK = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`[^`\n]*`")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+OFTEN = "README.md", "experiments.md", "gan.md", "own_pictures.md", "python.md", "runs.md"  # the others by hand
 
 
 def run(page: Path, marks: tuple[str, ...], folder: Path) -> None:
@@ -24,7 +25,11 @@ def run(page: Path, marks: tuple[str, ...], folder: Path) -> None:
     run_page(page.name, [block for block in blocks_of(page) if block.when in marks], folder)
 
 
-@each_page
+@pytest.mark.parametrize(
+    "page",
+    [page if page.name in OFTEN else pytest.param(page, marks=pytest.mark.slow) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_the_quick_commands_of_a_page_run(page, tmp_path):
     run(page, ("quick",), tmp_path)
 

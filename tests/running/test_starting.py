@@ -152,7 +152,8 @@ def test_a_start_is_stacked_where_the_task_scans(begun, tmp_path):
 
 def test_a_warm_up_s_count_is_left_behind_where_there_is_none_and_begins_where_there_was_none(tmp_path):
     """A VAE warmed up and then trained by importance samples, and the other way round."""
-    small = ["task.encoder.width=8", "task.decoder.width=8", "task.prior.width=8", "steps=2", "parallel.data=1"]
+    small = ["task.encoder.width=8", "task.decoder.width=8", "task.prior.width=8", "steps=1", "parallel.data=1"]
+    small += ["task.importance_samples=1", "data.batch_size=8", "task.prior.layers=2"]
     plain = set_fields(load_experiment("vae/digits", Experiment), [*small, "task.objective=ImportanceWeightedBound"])
     plain = dataclasses.replace(plain, every=Every())
     warm = set_fields(plain, ["task.objective=EvidenceBound", "task.objective.warmup=5"])
