@@ -287,7 +287,7 @@ WAYS = {
     ("family", "rewarded"),
     [
         *(
-            pytest.param(family, False, id=f"{family}-data", marks=[pytest.mark.slow] * (family in BY_HAND))
+            pytest.param(family, False, id=f"{family}-data", marks=[pytest.mark.slow] * (family not in DIGITS))
             for family in CASES
         ),
         *(pytest.param(family, True, id=f"{family}-reward") for family in ("rnn", "gan")),
