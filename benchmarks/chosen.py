@@ -7,12 +7,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from training import FAMILIES
+from results import positive
 
 from jaxgen.config.changes import set_fields
 from jaxgen.config.document import to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
+
+FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 
 
 def add_experiments(asked: argparse.ArgumentParser, sizes: bool = False) -> None:
@@ -23,14 +25,15 @@ def add_experiments(asked: argparse.ArgumentParser, sizes: bool = False) -> None
     asked.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help=changed)
     if sizes:
         batch = "batch sizes, a row each (the experiment's own)"
-        asked.add_argument("--batch", nargs="+", type=int, default=[None], metavar="N", help=batch)
+        asked.add_argument("--batch", nargs="+", type=positive, default=[None], metavar="N", help=batch)
 
 
-def names(options: argparse.Namespace) -> list[str]:
-    return options.configs or [f"{family}/digits" for family in FAMILIES]
+def names(options: argparse.Namespace, which: str = "digits") -> list[str]:
+    """Those that were named, or all five families' of this name."""
+    return options.configs or [f"{family}/{which}" for family in FAMILIES]
 
 
-def experiment_of(config: str, changes: Sequence[str], batch: int | None) -> Experiment:
+def experiment_of(config: str, changes: Sequence[str] = (), batch: int | None = None) -> Experiment:
     """UserError where the file or a change is none."""
     sized = () if batch is None else (f"data.batch_size={batch}",)
     return set_fields(load_experiment(config, Experiment), (*changes, *sized))

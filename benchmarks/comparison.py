@@ -24,12 +24,17 @@ def read(file: Path, schema: int) -> Results:
         raise UserError(f"{file} cannot be read ({error.strerror}); name a file that --out wrote") from None
     except ValueError:
         raise UserError(f"{file} holds no results, a JSON object a line; name a file that --out wrote") from None
-    if not lines or not all(isinstance(line, dict) and line.get("schema") == schema for line in lines):
+    if not lines or not all(_is_row(line, schema) for line in lines):
         raise UserError(
             f"{file} holds no results of schema {schema}, which is what this jaxgen writes; measure the older version "
             "again with this one's benchmarks"
         )
     return lines
+
+
+def _is_row(line: Any, schema: int) -> bool:
+    named = ("row", "yardstick", "contestants", *_MACHINE)
+    return isinstance(line, dict) and line.get("schema") == schema and all(name in line for name in named)
 
 
 def refuse_another_machine(older: Results, where: Mapping[str, Any], file: Path) -> None:
@@ -67,7 +72,7 @@ def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
 def _in_one_unit(*sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[np.ndarray]:
     """A contestant's seconds on both sides, in units of the same round's yardstick where both have timed one.
 
-    A machine that is slower today then tells less.
+    What makes the whole machine slower makes the yardstick slower too, and leaves the ratio as it was.
     """
     seconds = [np.asarray(one["seconds"]) for _, one in sides]
     yardsticks = [np.asarray(row["yardstick"]) for row, _ in sides]

@@ -21,9 +21,9 @@ from results import ended, parser, race, report, set_up
 from sampling import request_of
 
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.compiled import lower_for
 from jaxgen.running.estimate import shapes_of
 from jaxgen.training.evaluation import make_sampler
-from jaxgen.training.feeds import TracedFeed
 from jaxgen.training.parallel import Parallel
 
 Lower = Callable[[], jax.stages.Lowered]
@@ -32,8 +32,7 @@ Lower = Callable[[], jax.stages.Lowered]
 def programs(assembly: Assembly) -> Iterator[tuple[str, Lower]]:
     """Each program's name, and what lowers it anew."""
     state = shapes_of(assembly)
-    fed = TracedFeed(assembly.source, assembly.devices).example(state)
-    yield "training step", lambda: assembly.devices.lower(assembly.game, state, fed, True, assembly.loops)
+    yield "training step", lambda: lower_for(assembly, state)
     request, variables = request_of(assembly, 16), jax.eval_shape(assembly.task.init, assembly.key)
     yield "sampler", lambda: make_sampler(assembly.sample).lower(variables, request, assembly.key)
 
@@ -62,7 +61,7 @@ def _anew(lower: Lower) -> jax.stages.Lowered:
 
 
 def rows(changes: Sequence[str], blocks: int, config: str, folder: Path) -> Iterator[Callable[[], Row]]:
-    experiment = replace(experiment_of(config, changes, None), parallel=Parallel(data=1))
+    experiment = replace(experiment_of(config, changes), parallel=Parallel(data=1))
     assembly = assemble(experiment)
 
     def row(name: str, lower: Lower) -> Row:
@@ -74,7 +73,7 @@ def rows(changes: Sequence[str], blocks: int, config: str, folder: Path) -> Iter
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 1, 3)
+    asked = parser(__doc__, 3)
     add_experiments(asked)
     options = asked.parse_args(arguments)
     set_up()

@@ -250,7 +250,7 @@ def _has_torch() -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 3, 8)
+    asked = parser(__doc__, 8, 3)
     asked.add_argument("--rows", type=int, default=16, help="utterances decoded together (%(default)s)")
     asked.add_argument("--frames", type=int, default=100, help="of each (%(default)s)")
     asked.add_argument("--beam", type=int, default=8, help="strings that CTC's beam holds (%(default)s)")

@@ -187,7 +187,7 @@ def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 5, 6)
+    asked = parser(__doc__, 6, 5)
     asked.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
     asked.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
     options = asked.parse_args(arguments)

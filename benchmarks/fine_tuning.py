@@ -83,7 +83,7 @@ def row(config: str, devices: int, blocks: int) -> Row:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 1, 10)
+    asked = parser(__doc__, 10)
     asked.add_argument("configs", nargs="+", metavar="CONFIG", help="fine-tuning experiments on streamed data")
     asked.add_argument("--devices", type=int, default=2, help="that the batch is cut over (%(default)s)")
     options = asked.parse_args(arguments)

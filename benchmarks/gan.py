@@ -117,7 +117,7 @@ def row(steps: int, blocks: int) -> Row:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 2, 6)
+    asked = parser(__doc__, 6, 2)
     options = asked.parse_args(arguments)
     set_up()
     return report([functools.partial(row, options.steps, options.blocks)], options)

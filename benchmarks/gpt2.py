@@ -11,19 +11,16 @@ PyTorch a quarter of the memory, and attention is not fused, for its gradient ha
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row
+from harness import Contestant, Row, uncompared
 from peers import Sizes, folders
 from results import ended, parser, race, report, set_up
-from training import contestant
+from training import contestant, training_does
 
 from jaxgen.data.text import Text
 from jaxgen.errors import UserError
@@ -49,20 +46,22 @@ class RandomTokens(Text):
         return [np.random.default_rng(0).integers(VOCABULARY, size=1_000_000).astype(np.int32)]
 
 
-def ours(steps: int, scan: bool) -> Contestant:
-    """Our training, its blocks compiled one by one or as one in a loop."""
+def experiment(scan: bool) -> Experiment:
+    """Our network, its blocks compiled one by one or as one in a loop."""
     network = Transformer(
         SIZES.width, SIZES.blocks, SIZES.heads, hidden=4 * SIZES.width, precision=Precision.BFLOAT16, scan=scan
     )
-    experiment = Experiment(
+    return Experiment(
         task=LanguageModel(network),
         data=RandomTokens(batch_size=SIZES.batch, length=SIZES.length),
         optimisers={"likelihood": AdamW(SIZES.rate, b2=SIZES.b2, weight_decay=SIZES.decay, clip=SIZES.clip)},
         steps=1000,
     )
+
+
+def ours(steps: int, scan: bool) -> Contestant:
     name = f"jaxgen, blocks {'scanned' if scan else 'one by one'}, {steps} steps a call"
-    one = contestant(name, experiment, 1, steps, steps)
-    return replace(one, precision="bfloat16", prepare=lambda compiling: replace(one.prepare(compiling), results={}))
+    return replace(uncompared(contestant(name, experiment(scan), 1, steps, steps)), precision="bfloat16")
 
 
 def row(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
@@ -75,32 +74,8 @@ def row(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
         contestants += nanogpt.contestants(peer["nanogpt"], tokens, VOCABULARY, SIZES, steps)
     alike = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
     done = race("GPT-2 small, training step", contestants, blocks, notes=(alike,))
-    peak, used = product_peak(), operations()
-    shares = [
-        f"{line.name}: {SIZES.batch * SIZES.length / line.median:,.0f} tokens/s, {used / line.median / peak:.1%} of "
-        "the peak"
-        for line in done.lines
-    ]
-    return replace(done, notes=(*done.notes, f"the product reaches {peak / 1e12:.0f} TFLOP/s", *shares))
-
-
-def operations() -> float:
-    """Floating-point operations of a step's forward and backward pass; embeddings' look-ups are none."""
-    parameters = 12 * SIZES.blocks * SIZES.width**2 + SIZES.width * VOCABULARY
-    attention = 6 * SIZES.blocks * SIZES.width * SIZES.length  # 12 of full attention, half of it causal
-    return (6 * parameters + attention) * SIZES.batch * SIZES.length
-
-
-def product_peak(size: int = 8192, times: int = 20) -> float:
-    """FLOP/s of a bfloat16 product [size, size] by [size, size], the median of `times`."""
-    a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.bfloat16) for n in (0, 1))
-    product, seconds = jax.jit(jnp.matmul), []
-    product(a, b).block_until_ready()
-    for _ in range(times):
-        began = time.perf_counter()
-        product(a, b).block_until_ready()
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds)
+    does = training_does(experiment(scan=False))  # what any of them has to do
+    return replace(done, lines=tuple(replace(line, does=does) for line in done.lines))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -121,11 +121,19 @@ def contest(
         compiling.append(stopwatch.seconds)
         check_parity(name, contestants[0].name, works[0].results, contestant.name, works[-1].results, tolerance)
     peaks = [_peak(work) for work in works]
-    same = [] if yardstick is None else [Work(yardstick, 1, {})]
-    seconds, waits = _timed([*works, *same], blocks, warm_up, clock)
-    measured = zip(contestants, works, seconds, compiling, peaks, waits, strict=False)  # without the yardstick
-    lines = tuple(Line(who.name, *told, work.does, wait) for who, work, *told, wait in measured)
-    return Row(name, next(iter(precisions)), lines, load, notes, seconds[-1] if same else ())
+    beside = () if yardstick is None else (Work(yardstick, 1, {}),)
+    times = _timed([*works, *beside], blocks, warm_up, clock)
+    lines = tuple(
+        Line(one.name, times[place].seconds, compiling[place], peaks[place], works[place].does, times[place].wait_share)
+        for place, one in enumerate(contestants)
+    )
+    unit = () if yardstick is None else times[-1].seconds
+    return Row(name, next(iter(precisions)), lines, load, notes, unit)
+
+
+def uncompared(one: Contestant) -> Contestant:
+    """The contestant without results: others of its row compute something else, or draw otherwise."""
+    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
 
 
 def check_parity(
@@ -155,26 +163,46 @@ def _peak(work: Work) -> int | None:
     return memory.peak_above(before)
 
 
-def _timed(
-    works: list[Work], blocks: int, warm_up: int, clock: Clock
-) -> tuple[list[tuple[float, ...]], list[float | None]]:
-    """Each contestant's seconds a step in each of its blocks, and the share of them that it waited for data."""
-    seconds: list[list[float]] = [[] for _ in works]
-    waited = [0.0] * len(works)
+class _Times:
+    """A contestant's blocks, each timed: seconds a step, and how many seconds of a block it waited for data."""
+
+    def __init__(self, work: Work, clock: Clock):
+        self._work, self._clock = work, clock
+        self._blocks: list[tuple[float, float]] = []  # seconds of the block, and of them the wait
+
+    def block(self, counts: bool) -> None:
+        work = self._work
+        work.before()
+        before = self._waited()
+        with _no_garbage_collection():
+            began = self._clock()
+            _wait(work.block())
+            ended = self._clock()
+        if counts:
+            self._blocks.append((ended - began, self._waited() - before))
+
+    def _waited(self) -> float:
+        return self._work.waited() if self._work.waited else 0.0
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Of a step, in each block."""
+        return tuple(block / self._work.steps for block, _ in self._blocks)
+
+    @property
+    def wait_share(self) -> float | None:
+        if self._work.waited is None:
+            return None
+        return sum(wait for _, wait in self._blocks) / sum(block for block, _ in self._blocks)
+
+
+def _timed(works: list[Work], blocks: int, warm_up: int, clock: Clock) -> list[_Times]:
+    """The blocks of all in turn."""
+    times = [_Times(work, clock) for work in works]
     for turn in range(warm_up + blocks):
-        for number, work in enumerate(works):
-            work.before()
-            before = work.waited() if work.waited else 0.0
-            with _no_garbage_collection():
-                began = clock()
-                _wait(work.block())
-                ended = clock()
-            if turn >= warm_up:
-                seconds[number].append((ended - began) / work.steps)
-                waited[number] += work.waited() - before if work.waited else 0.0
-    spent = (work.steps * sum(own) for work, own in zip(works, seconds, strict=True))
-    shares = [wait / all_ if work.waited else None for work, wait, all_ in zip(works, waited, spent, strict=True)]
-    return [tuple(own) for own in seconds], shares
+        for own in times:
+            own.block(counts=turn >= warm_up)
+    return times
 
 
 def _wait(result: Any) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import numpy as np
 from harness import Contestant, Row, Work
-from results import ended, here, parser, race, report
+from results import ended, here, parser, positive, race, report
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
@@ -124,7 +124,8 @@ def by_torch(examples: Any) -> Iterator[dict[str, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 600, 5)
+    asked = parser(__doc__, 5)
+    asked.add_argument("--steps", type=positive, default=600, help="of each training run (%(default)s)")
     asked.add_argument("--sets", nargs="+", default=["mnist", "cifar10"], help="prepared by TFDS (%(default)s)")
     asked.add_argument("--data-dir", help="TFDS's folder; else $TFDS_DATA_DIR, else TFDS's default")
     options = asked.parse_args(arguments)

@@ -83,7 +83,7 @@ def row(count: int, seconds: float, steps: int, blocks: int) -> Row:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 5, 10)
+    asked = parser(__doc__, 10, 5)
     asked.add_argument("--waves", type=int, default=32, help="in a batch (%(default)s)")
     asked.add_argument("--seconds", type=float, default=10.0, help="of each (%(default)s)")
     options = asked.parse_args(arguments)

@@ -7,6 +7,7 @@ from typing import Any
 from jax.extend.core import JaxprEqn
 
 from jaxgen.experiment import Experiment
+from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.running.assembly import assemble
 from jaxgen.running.estimate import shapes_of, traced_step
@@ -22,33 +23,33 @@ class ModelCosts(Costs):
     Causal attention counts once: half of its products are with keys that no query sees.
     """
 
-    def __init__(self, share: float = 1.0):
-        super().__init__()
-        self._share = share
-        self._causal = self if share < 1 else ModelCosts(0.5)
-
     def _flops_of(self, eqn: JaxprEqn, halves: bool) -> float:
-        costs = self._causal if "attend_causally" in str(eqn.source_info.name_stack) else self
-        if any(inner_jaxprs(eqn)):
-            return super(ModelCosts, costs)._flops_of(eqn, halves)
-        return costs._share * Costs._flops_of(self, eqn, halves) if eqn.primitive.name in _PRODUCTS else 0.0
+        if not any(inner_jaxprs(eqn)) and eqn.primitive.name not in _PRODUCTS:
+            return 0.0
+        flops = super()._flops_of(eqn, halves)
+        return flops / 2 if "attend_causally" in str(eqn.source_info.name_stack) else flops
 
 
 def step_flops(experiment: Experiment) -> float:
-    """Of one training step of the whole batch; what rematerialisation computes twice counts once."""
-    task = _without_remat(experiment.task)
+    """Of one training step of the whole batch; what rematerialisation computes twice counts once.
+
+    Counted in float32, whose attention is written out on every platform: nothing can be read off a fused kernel.
+    """
+    task = _written_out(experiment.task)
     assembly = assemble(replace(experiment, task=task, parallel=Parallel(data=1)))
     return ModelCosts().flops(traced_step(assembly, shapes_of(assembly)))
 
 
-def _without_remat(part: Any) -> Any:
-    """A task or a network, with none of what it is made of computed twice."""
+def _written_out(part: Any) -> Any:
+    """A task or a network in float32, with nothing of it computed twice."""
     if isinstance(part, Remat):
         return Remat.NONE
+    if isinstance(part, Precision):
+        return Precision.FLOAT32
     if not is_dataclass(part) or isinstance(part, type):
         return part
     found = {
         one.name: getattr(part, one.name) for one in fields(part) if one.init and one.name not in ("parent", "name")
     }
-    changed = {name: _without_remat(value) for name, value in found.items()}
+    changed = {name: _written_out(value) for name, value in found.items()}
     return replace(part, **{name: value for name, value in changed.items() if value is not found[name]})

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxgen.running.estimate import PEAKS
+from jaxgen.running.estimate import published_peaks
 
 _TIMES = 9
 _LARGE = {"cpu": (2048, 1 << 26), "gpu": (8192, 1 << 30), "tpu": (8192, 1 << 30)}  # width of a product; bytes of a copy
 
 
-def parts(devices: int) -> int:
-    """How many times one device's peak so many have: on a CPU one uses all cores by itself."""
+def times_one(devices: int) -> int:
+    """The peak of so many devices over that of one: on a CPU one device uses all cores by itself."""
     return 1 if jax.default_backend() == "cpu" else devices
 
 
@@ -40,11 +40,10 @@ def told(precision: str) -> str:
     """What shares are shares of, in a sentence."""
     size, _ = _LARGE[jax.default_backend()]
     reached = f"A product of two {size:,}-wide {precision} matrices reaches {product(precision) / 1e12:.3g} TFLOP/s"
-    kind = jax.devices()[0].device_kind
-    sheet = next((peak for start, peak in PEAKS.items() if kind.startswith(start)), None)
-    if sheet is None:
+    published = published_peaks(jax.devices()[0])
+    if published is None:
         return f"{reached}."
-    return f"{reached}; the maker's figure is {sheet[precision == 'bfloat16'] / 1e12:.3g}."
+    return f"{reached}; the maker's figure is {published[precision == 'bfloat16'] / 1e12:.3g}."
 
 
 def yardstick() -> Callable[[], Any]:

@@ -321,7 +321,7 @@ ROWS: Mapping[str, tuple[Function, ...]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 3, 20)
+    asked = parser(__doc__, 20, 3)
     asked.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS), help="which (all)")
     asked.add_argument("--cpu-time", action="store_true", help="the cores' time, not the wall's: for a busy machine")
     options = asked.parse_args(arguments)

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,19 +17,32 @@ from harness import Contestant, Line, Refused, Row, contest
 from jaxgen.atomic_write import write_whole
 from jaxgen.environment import facts, set_up_jax
 from jaxgen.errors import UserError
+from jaxgen.output_files import check_output
 
 SCHEMA = 1  # of a line of a results file
 
 
-def parser(about: str, steps: int, blocks: int) -> argparse.ArgumentParser:
-    """A benchmark's arguments: those that all have; it adds its own. `about` is its docstring."""
+def parser(about: str, blocks: int, steps: int | None = None) -> argparse.ArgumentParser:
+    """A benchmark's arguments: those that all have; it adds its own. `about` is its docstring.
+
+    Without `steps` the number of steps in a block is not for the user to choose.
+    """
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--steps", type=int, default=steps, help="steps a block (%(default)s)")
-    made.add_argument("--blocks", type=int, default=blocks, help="timed blocks of each contestant (%(default)s)")
+    if steps is not None:
+        made.add_argument("--steps", type=positive, default=steps, metavar="N", help="steps a block (%(default)s)")
+    timed = "timed blocks of each contestant (%(default)s)"
+    made.add_argument("--blocks", type=positive, default=blocks, metavar="N", help=timed)
     made.add_argument("--out", type=Path, metavar="FILE.jsonl", help="keep the rows there, a JSON object a line")
     older = "end with 1 where a contestant is slower than in these results by more than 5 %% and than the noise"
     made.add_argument("--compare", type=Path, metavar="OLD.jsonl", help=older)
     return made
+
+
+def positive(word: str) -> int:
+    """An argument that is a number from 1 on."""
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 on; give one")
+    return int(word)
 
 
 def set_up() -> None:
@@ -46,9 +60,14 @@ def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> in
     """Measure the rows, each told as JSON as it is done, then their table; by `parser`'s options also kept, compared.
 
     Returns the process's exit code: 1 when a row was refused or something became slower. A refused row is told on
-    stderr. UserError for a file of results that cannot be compared with, before anything is measured.
+    stderr. UserError before anything is measured where older results cannot be compared with, or there is no place for
+    these: a file that is there already is never overwritten.
     """
     older = None if options.compare is None else comparison.read(options.compare, SCHEMA)
+    if options.out is not None:
+        check_output(options.out, (), "--out")
+        if options.out.exists():
+            raise UserError(f"{options.out} is there already, and results are never overwritten; give another --out")
     where, done, kept, refused = here(), [], [], 0
     if older is not None:
         comparison.refuse_another_machine(older, where, options.compare)
@@ -83,8 +102,6 @@ def ended(main: Callable[[], int]) -> None:
 
 def here() -> dict[str, Any]:
     """The command, the machine, the libraries and the settings that this process runs with."""
-    import os
-
     known = facts()
     packages = ", ".join(f"{name} {version}" for name, version in known["packages"].items() if version)
     devices = f"{len(known['devices'])} of {known['devices'][0]} ({known['backend']})"
@@ -125,7 +142,7 @@ def _rates(line: Line) -> Iterator[tuple[str, float]]:
 
 def _shares(line: Line, precision: str) -> Iterator[tuple[str, float]]:
     """Of what the devices that a step runs on reach in a large product and in a copy, measured on the spot."""
-    used = peaks.parts(line.does.devices)
+    used = peaks.times_one(line.does.devices)
     if line.does.flops is not None:
         yield "flops_peak", used * peaks.product(precision)
         yield "flops_share", line.does.flops / line.median / (used * peaks.product(precision))

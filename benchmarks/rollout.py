@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from chosen import add_experiments, experiment_of, facts_of
-from harness import Compiling, Contestant, Does, Refused, Row, Work
+from chosen import add_experiments, experiment_of, facts_of, names
+from harness import Compiling, Contestant, Does, Refused, Row, Work, uncompared
 from results import ended, parser, race, report, set_up
-from training import FAMILIES, contestant
+from training import contestant
 
 from jaxgen.core.data import Traced
 from jaxgen.running.assembly import Assembly, assemble
@@ -44,25 +44,24 @@ def rollout(assembly: Assembly, steps: int) -> Contestant:
 
 
 def row(changes: Sequence[str], steps: int, blocks: int, config: str) -> Row:
-    experiment = replace(experiment_of(config, changes, None), parallel=Parallel(data=1))
+    experiment = replace(experiment_of(config, changes), parallel=Parallel(data=1))
     assembly = assemble(experiment)
     if experiment.rewards is None or not isinstance(assembly.source, Traced):
         raise Refused(f"{config}: it draws no samples inside a program for a reward; not timed")
     size = assembly.game.batch_size
     whole = contestant("the whole step", experiment, 1, 1, steps, does=Does(examples=size))
-    sides = [replace(whole, prepare=lambda how: replace(whole.prepare(how), results={})), rollout(assembly, steps)]
+    sides = [uncompared(whole), rollout(assembly, steps)]
     done = race(f"{config}, step toward a reward", sides, blocks)
     return replace(done, facts=facts_of(config, changes, experiment))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 2, 4)
+    asked = parser(__doc__, 4, 2)
     add_experiments(asked)
     options = asked.parse_args(arguments)
     set_up()
-    configs = options.configs or [f"{family}/digits_reward" for family in FAMILIES]
     how = options.set, options.steps, options.blocks
-    return report([functools.partial(row, *how, config) for config in configs], options)
+    return report([functools.partial(row, *how, config) for config in names(options, "digits_reward")], options)
 
 
 if __name__ == "__main__":

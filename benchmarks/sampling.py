@@ -18,13 +18,13 @@ import numpy as np
 from chosen import add_experiments, experiment_of, facts_of, names
 from harness import Compiling, Contestant, Does, Row, Work
 from model_flops import ModelCosts
-from results import ended, parser, race, report, set_up
+from results import ended, parser, positive, race, report, set_up
 from training import begun
 
 from jaxgen.core.data import Finite
-from jaxgen.core.task import Sampled
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.bounded import with_knobs
 from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 from jaxgen.types import Batch, Tokens, Variables
@@ -37,10 +37,7 @@ def request_of(assembly: Assembly, count: int) -> Batch:
         places = np.arange(count)
         first = assembly.data.first("test", count)["given"]
         given = jax.tree.map(lambda array: np.asarray(array)[places % len(array)], first)
-    task = assembly.task
-    knobs = task.sampler.knobs() if isinstance(task, Sampled) else {}
-    row = np.arange(count, dtype=np.int32)
-    return {"row": row, "given": given, "knobs": {name: np.float32(value) for name, value in knobs.items()}}
+    return with_knobs(assembly.task, {"row": np.arange(count, dtype=np.int32), "given": given})
 
 
 def contestant(assembly: Assembly, count: int, steps: int) -> Contestant:
@@ -71,16 +68,17 @@ def _does(assembly: Assembly, variables: Variables, count: int, flops: float) ->
 
 
 def row(changes: Sequence[str], counts: Sequence[int], steps: int, blocks: int, config: str) -> Row:
-    experiment = replace(experiment_of(config, changes, None), parallel=Parallel(data=1))
+    experiment = replace(experiment_of(config, changes), parallel=Parallel(data=1))
     assembly = assemble(experiment)
     done = race(f"{config}, sampling", [contestant(assembly, count, steps) for count in counts], blocks)
     return replace(done, facts=facts_of(config, changes, experiment))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 2, 6)
+    asked = parser(__doc__, 6, 2)
     add_experiments(asked)
-    asked.add_argument("--count", nargs="+", type=int, default=[1, 16, 64], metavar="N", help="samples (%(default)s)")
+    together = "samples drawn together, each a contestant (%(default)s)"
+    asked.add_argument("--count", nargs="+", type=positive, default=[1, 16, 64], metavar="N", help=together)
     options = asked.parse_args(arguments)
     set_up()
     how = options.set, options.count, options.steps, options.blocks

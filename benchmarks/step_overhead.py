@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
+from chosen import experiment_of
 from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import Training, compile_program, digits
+from training import Training, compile_program
 
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -109,10 +110,13 @@ def _spread(values: np.ndarray, unit: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 1, 10)
+    asked = parser(__doc__, 10)
     options = asked.parse_args(arguments)
     set_up()
-    games = {"a tiny transformer": digits("transformer", SMALL), "gan as its config has it": digits("gan")}
+    games = {
+        "a tiny transformer": experiment_of("transformer/digits", SMALL),
+        "gan as its config has it": experiment_of("gan/digits"),
+    }
     rows = [functools.partial(overhead_row, name, game, options.blocks) for name, game in games.items()]
     return report(rows, options)
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import jax
 from chosen import add_experiments, experiment_of, facts_of, names
-from harness import Contestant, Refused, Row
+from harness import Refused, Row, uncompared
 from peers import Sizes, folders
 from results import ended, parser, race, report, set_up
-from training import contestant, devices_told, digits, most_devices, training_does
+from training import contestant, devices_told, most_devices, training_does
 
 from jaxgen.data.text import Text
 from jaxgen.experiment import Experiment
@@ -57,7 +57,7 @@ def experiment_row(changes: Sequence[str], steps: int, blocks: int, config: str,
 
 def beside_torch(steps: int, blocks: int) -> Row:
     """The RNN without dropout, whose draws differ between libraries, beside the same in PyTorch."""
-    experiment = digits("rnn", ("task.network.dropout=0", "task.condition_dropout=0"))
+    experiment = experiment_of("rnn/digits", ("task.network.dropout=0", "task.condition_dropout=0"))
     several = most_devices(experiment.data.batch_size)
     ours = [
         contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps)
@@ -85,7 +85,7 @@ def beside_transformers(peer: Mapping[str, Path], steps: int, blocks: int) -> Ro
     )
     several = most_devices(sizes.batch)
     ours = [
-        _uncompared(contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps))
+        uncompared(contestant(f"jaxgen, {devices_told(count)}, {steps} steps a call", experiment, count, steps, steps))
         for count in dict.fromkeys((1, several))
     ]
     data = experiment.data
@@ -107,12 +107,8 @@ def _without_torch() -> str | None:
     return None
 
 
-def _uncompared(one: Contestant) -> Contestant:
-    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
-
-
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 20, 10)
+    asked = parser(__doc__, 10, 20)
     add_experiments(asked, sizes=True)
     asked.add_argument("--peer", nargs="+", default=[], help="NAME=FOLDER, a checkout: flax, nanogpt (needs PyTorch)")
     options = asked.parse_args(arguments)

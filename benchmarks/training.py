@@ -12,26 +12,18 @@ import numpy as np
 from harness import Compiling, Contestant, Does, Refused, Work
 from model_flops import step_flops
 
-from jaxgen.config.changes import set_fields
-from jaxgen.config.reading import load_experiment
-from jaxgen.core.data import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.training.feeds import ManyShapes, Span, StreamedFeed, TracedFeed
+from jaxgen.training.feeds import ManyShapes, Span, TracedFeed, feed_for
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.loop import Stopwatch, Window, fit
 from jaxgen.training.parallel import Compiler, Parallel
+from jaxgen.training.program import given_parts
 from jaxgen.types import Metrics, Tokens, Variables
 
 Program = Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]
-FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 COMPARED = 3  # steps after the first whose losses are compared: later ones Adam lets rounding grow in
-
-
-def digits(family: str, changes: tuple[str, ...] = ()) -> Experiment:
-    """The family's experiment on digits, with fields changed as `--set` changes them."""
-    return set_fields(load_experiment(f"{family}/digits", Experiment), changes)
 
 
 def lively(variables: Variables) -> Variables:
@@ -62,21 +54,18 @@ class Training:
         start: Variables | None = None,
     ):
         devices, source = assembly.devices, assembly.source
-        if isinstance(source, ManyShapes | Between):
-            raise Refused(f"{assembly.experiment.data.name}: its batches are made of a shape at a time; not timed")
+        if isinstance(source, ManyShapes):
+            raise Refused(f"{assembly.experiment.data.name}: its batches have several shapes; not timed")
         self.state = devices.begin(assembly.init, assembly.key, begun(assembly) if start is None else start)
         self._calls, ahead = itertools.tee(_calls(per_call))
         self._goodput = Goodput(time.perf_counter())
-        traced = not isinstance(source, Streamed)
-        if traced:
-            feed = TracedFeed(source, devices)
-        else:
-            feed = StreamedFeed(source, devices, devices.fetch(self.state).source, assembly.game.draws, per_call, ahead)
+        feed = feed_for(source, devices, self.state, assembly.game.draws, per_call, ahead, assembly.parts)
         self.feed, self.per_call = TimedFeed(feed, self._goodput), per_call
-        self.program = compiled(self.state, feed.example(self.state), traced)
+        self.program = compiled(self.state, feed.example(self.state), isinstance(feed, TracedFeed))
 
     def steps(self, count: int) -> TrainState:
-        """`count` steps by the loop that `jaxgen train` runs, reading the metrics as it does."""
+        """`count` steps, whole calls, by the loop that `jaxgen train` runs, reading the metrics as it does."""
+        assert count % self.per_call == 0, "a block is so many whole calls"
         calls, window = itertools.islice(self._calls, count // self.per_call), Window()
         self.state, _ = fit(
             self.program, self.state, self.feed, calls, 0, lambda _, m: window.add(m), (), Stopwatch(), _never
@@ -116,7 +105,8 @@ def _calls(per_call: int) -> Iterator[Span]:
 
 def compile_program(assembly: Assembly, state: TrainState, fed: Any, traced: bool = True) -> Program:
     """The program of `jaxgen train`, compiled."""
-    return assembly.devices.lower(assembly.game, state, fed, traced, assembly.loops).compile()
+    how = traced, assembly.loops, assembly.parts
+    return given_parts(assembly.devices.lower(assembly.game, state, fed, *how).compile(), assembly.parts)
 
 
 def _never() -> bool:

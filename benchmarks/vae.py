@@ -142,7 +142,7 @@ def row(steps: int, blocks: int, folders: dict[str, Path]) -> Row:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = parser(__doc__, 40, 10)
+    asked = parser(__doc__, 10, 40)
     asked.add_argument("--peer", action="append", default=[], metavar="flax=CHECKOUT")
     options = asked.parse_args(arguments)
     set_up()

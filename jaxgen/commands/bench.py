@@ -5,7 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from jaxgen.config.shipped import headline, shipped_benchmarks
+from jaxgen.config.shipped import listed, shipped_benchmarks
 from jaxgen.errors import UserError, nearest
 from jaxgen.standard_streams import put_out
 
@@ -14,14 +14,13 @@ def bench(name: str | None, arguments: Sequence[str]) -> int:
     """A line for each without a name; with one, its own exit code."""
     found = shipped_benchmarks()
     if name is None:
-        width = max(map(len, found), default=0)
-        for each, file in found.items():
-            put_out(f"{each:<{width}}  {headline(file)}")
+        for line in listed(found):
+            put_out(line)
         return 0
     if name not in found:
         raise UserError(f"no benchmark is called {name!r}{nearest(name, found)}; `jaxgen bench` lists them")
     sys.path.insert(0, str(found[name].parent))  # they import each other by their names
-    sys.argv = [f"jaxgen bench {name}", *arguments]  # what a row says it was measured by
+    sys.argv = [f"jaxgen bench {name}", *arguments]  # what its usage message and its rows call it
     try:
         benchmark = importlib.import_module(name)
     except ModuleNotFoundError as error:

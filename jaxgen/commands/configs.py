@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from jaxgen.atomic_write import write_whole
-from jaxgen.config.shipped import headline, shipped_config, shipped_configs, shipped_files
+from jaxgen.config.shipped import listed, shipped_config, shipped_configs, shipped_files
 from jaxgen.errors import UserError
 from jaxgen.standard_streams import put_out
 
@@ -14,19 +14,13 @@ def configs(name: str | None, to: str | None) -> int:
     if name is None and to is not None:
         raise UserError("--to copies what is named; name an experiment, such as rnn/digits, or configs for all of them")
     if name is None:
-        _list()
+        for line in listed(shipped_configs()):
+            put_out(line)
     elif to is None:
         _show(name)
     else:
         _copy(name, Path(to))
     return 0
-
-
-def _list() -> None:
-    named = {name: headline(file) for name, file in shipped_configs().items()}
-    width = max(map(len, named), default=0)
-    for name, line in named.items():
-        put_out(f"{name:<{width}}  {line}")
 
 
 def _show(name: str) -> None:

@@ -3,6 +3,7 @@
 
 import ast
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxgen.errors import UserError, nearest
@@ -48,6 +49,13 @@ def shipped_benchmarks() -> dict[str, Path]:
 def _has_main(file: Path) -> bool:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+
+
+def listed(files: Mapping[str, Path]) -> Iterator[str]:
+    """A line for each: its name and the first line of its docstring, in two columns."""
+    width = max(map(len, files), default=0)
+    for name, file in files.items():
+        yield f"{name:<{width}}  {headline(file)}"
 
 
 def headline(file: Path) -> str:

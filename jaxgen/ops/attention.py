@@ -22,7 +22,7 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = No
     return jnp.einsum("bhts,bshd->bthd", weights, v)
 
 
-@jax.named_scope("attend_causally")  # by which whoever counts operations knows it (benchmarks/model_flops.py)
+@jax.named_scope("attend_causally")  # benchmarks/model_flops.py counts half of what has this name
 def attend_causally(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """`attend` of whole sequences, [B, T, H, D] each, in which no query sees a later key.
 

@@ -156,7 +156,7 @@ class Sampling:
         work: Callable[..., Work] = Work,
     ) -> dict[str, Any]:
         """{"given", "made"} [N, ...] on the host, for request["row"] [N]. Stopped where that is asked for."""
-        request, count, parts = self._with_knobs(request), len(request["row"]), []
+        request, count, parts = with_knobs(self._assembly.task, request), len(request["row"]), []
         program, size = self._fitting(variables, request, key)
         with work(count, "sampling") as progress:
             for first in range(0, count, size):
@@ -169,13 +169,7 @@ class Sampling:
 
     def compile(self, variables: Variables, request: Mapping[str, Any], key: Key) -> None:
         """Compile the program for such requests, so that its time stands apart."""
-        self._fitting(variables, self._with_knobs(request), key)
-
-    def _with_knobs(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The sampler's numbers as arguments, for a task that has a sampler."""
-        task = self._assembly.task
-        knobs = task.sampler.knobs() if isinstance(task, Sampled) else {}
-        return {"knobs": {name: np.float32(value) for name, value in knobs.items()}, **request}
+        self._fitting(variables, with_knobs(self._assembly.task, request), key)
 
     def _fitting(self, variables: Variables, request: Mapping[str, Any], key: Key) -> tuple[Callable, int]:
         """The program for such a request, and the rows that it takes at a time."""
@@ -192,6 +186,12 @@ class Sampling:
             size = -(-size // 2)
         known[asked] = program, size
         return known[asked]
+
+
+def with_knobs(task: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with the sampler's numbers as arguments, for a task that has a sampler."""
+    knobs = task.sampler.knobs() if isinstance(task, Sampled) else {}
+    return {"knobs": {name: np.float32(value) for name, value in knobs.items()}, **request}
 
 
 def _rows(request: Mapping[str, Any], first: int, size: int) -> dict[str, Any]:

@@ -56,6 +56,15 @@ def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
 
     UserError for pmap, whose program takes arrays that lie on the devices, and where the backend does not tell.
     """
+    program = lower_for(assembly, state).compile()
+    memory, cost = CompiledMemory.of(program), program.cost_analysis()
+    if memory is None or not cost:
+        raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
+    return Compiled(memory, float(cost["flops"]))
+
+
+def lower_for(assembly: Assembly, state: TrainState) -> jax.stages.Lowered:
+    """The program that `train` compiles, lowered from the state's shapes. UserError for pmap."""
     devices, game = assembly.devices, assembly.game
     if not isinstance(devices, JitDevices):
         raise UserError("--compile is for --parallel jit: pmap's program is the same without the mesh; leave one out")
@@ -68,11 +77,7 @@ def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
         feed = (_laid_out(stacked, rows),) * game.draws
     whole = jax.tree.map(_with, state, devices.layout(state))
     parts = _laid_out(assembly.part_shapes, devices.sharding())
-    program = devices.lower(game, whole, feed, traced, assembly.loops, parts).compile()
-    memory, cost = CompiledMemory.of(program), program.cost_analysis()
-    if memory is None or not cost:
-        raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
-    return Compiled(memory, float(cost["flops"]))
+    return devices.lower(game, whole, feed, traced, assembly.loops, parts)
 
 
 def _laid_out(tree: Any, sharding: jax.sharding.Sharding) -> Any:

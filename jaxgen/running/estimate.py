@@ -188,7 +188,12 @@ def assumed_rate(device: jax.Device) -> Rate | None:
     """What a device of this kind may be expected to do; None for a kind that is not known."""
     if device.platform == "cpu":
         return Rate(CPU_CORE, CPU_CORE, "what small networks reach on one CPU core")
-    found = next((peaks for kind, peaks in PEAKS.items() if device.device_kind.startswith(kind)), None)
+    found = published_peaks(device)
     if found is None:
         return None
     return Rate(*(UTILISATION * peak for peak in found), f"{UTILISATION:.0%} of the maker's figures")
+
+
+def published_peaks(device: jax.Device) -> tuple[float, float] | None:
+    """The maker's FLOP/s for what JAX multiplies float32 in, and for bfloat16; None for a kind that is not known."""
+    return next((peaks for kind, peaks in PEAKS.items() if device.device_kind.startswith(kind)), None)

@@ -103,11 +103,13 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
     if start.fresh is not None:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
-    shared = by_path(saved.get("extra", {}).get("shared"))
-    if bool(by_path(shapes.extra.shared)) != bool(shared):
+    shared, wanted_shared = by_path(saved.get("extra", {}).get("shared")), by_path(shapes.extra.shared)
+    if not wanted_shared:
+        shared = {}  # such as a warm-up's count, where nothing is warmed up
+    elif not shared:
         shared = _first_shared(assembly)
     here = {path: leaf for path, leaf in wanted.items() if path not in fresh}
-    _refuse_misfits(start, types_of(here, by_path(shapes.extra.shared)), types_of(found, shared))
+    _refuse_misfits(start, types_of(here, wanted_shared), types_of(found, shared))
     if fresh:
         found |= _first(assembly, fresh)
     variables = Variables(filled(shapes.params, found), Extra(filled(shapes.extra.shared, shared)))
@@ -195,7 +197,7 @@ def _first(assembly: Assembly, chosen: set[str]) -> dict[str, Any]:
 
 
 def _first_shared(assembly: Assembly) -> dict[str, Any]:
-    """The shared state that a run without a start would begin with; none where this task has none."""
+    """The shared state that a run without a start would begin with: for a task that has some, from one with none."""
     return by_path(jax.device_get(jax.jit(lambda key: assembly.task.init(key).extra.shared)(assembly.key)))
 
 

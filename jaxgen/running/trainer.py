@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxgen.core.data import Between, Remarking, Streamed, Transcribed
+from jaxgen.core.data import Remarking, Transcribed
 from jaxgen.core.masks import by_path, size_of
 from jaxgen.core.state import TrainState
 from jaxgen.core.task import InPlaces
@@ -26,12 +26,11 @@ from jaxgen.running.run_log import RunLog
 from jaxgen.running.starting import Started, load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
-    BetweenFeed,
     Feed,
     ManyShapes,
     Span,
-    StreamedFeed,
     TracedFeed,
+    feed_for,
     in_one_shape,
     spans,
 )
@@ -228,20 +227,15 @@ class Trainer:
         return calls
 
     def _feed(self, state: TrainState, calls: Iterator) -> Feed:
-        source, devices, draws = self.assembly.source, self.assembly.devices, self.assembly.game.draws
+        assembly, source = self.assembly, self.assembly.source
         if self.experiment.rewards is None and isinstance(self.assembly.data, Remarking):
             for sentence in self.assembly.data.remarks(source):
                 self.say(sentence)
         if isinstance(self.assembly.data, Transcribed) and isinstance(self.assembly.task, InPlaces):
             for sentence in self.assembly.data.too_long(self.assembly.task.places):
                 self.say(sentence)
-        if isinstance(source, Between):
-            return BetweenFeed(source, devices, draws, self.assembly.parts)
-        if isinstance(source, Streamed):
-            return StreamedFeed(
-                source, devices, devices.fetch(state).source, draws, self.assembly.steps_per_call, calls
-            )
-        return TracedFeed(source, devices)
+        how = assembly.game.draws, assembly.steps_per_call, calls, assembly.parts
+        return feed_for(source, assembly.devices, state, *how)
 
     def _compile(self, state: TrainState, feed: Feed, step: int) -> Run:
         """The training program, compiled before the first call so that its time stands apart; one for each shape."""

@@ -153,6 +153,17 @@ class BetweenFeed:
         return tuple(batches), None if source_state is before else source_state
 
 
+def feed_for(
+    source: Any, devices: Devices, state: TrainState, draws: int, most: int, calls: Iterator[Span], parts: Parts
+) -> Feed:
+    """The feed of a source's kind, for `calls` of at most so many steps from `state` on."""
+    if isinstance(source, Between):
+        return BetweenFeed(source, devices, draws, parts)
+    if isinstance(source, Streamed):
+        return StreamedFeed(source, devices, devices.fetch(state).source, draws, most, calls)
+    return TracedFeed(source, devices)
+
+
 def _kept(source_state: Any) -> Any:
     """A copy in host memory: the state itself is donated to the first call, and a device would make the thread wait."""
     return jax.device_put(jax.tree.map(jnp.copy, gathered(source_state)), jax.local_devices(backend="cpu")[0])

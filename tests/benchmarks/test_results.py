@@ -22,7 +22,7 @@ def here(monkeypatch):
     monkeypatch.setattr(results, "here", lambda: WHERE)
     monkeypatch.setattr(peaks, "product", lambda precision: 1e9)
     monkeypatch.setattr(peaks, "bandwidth", lambda: 1e8)
-    monkeypatch.setattr(peaks, "parts", lambda devices: devices)
+    monkeypatch.setattr(peaks, "times_one", lambda devices: devices)
 
 
 def test_table_and_json_say_the_same(here):
@@ -96,7 +96,7 @@ def test_the_interval_covers_a_known_change():
 
 
 def options(tmp_path, *arguments):
-    return results.parser("A race.\n", 1, 1).parse_args([str(argument) for argument in arguments])
+    return results.parser("A race.\n", 1).parse_args([str(argument) for argument in arguments])
 
 
 def test_what_was_kept_is_compared_with(here, tmp_path, capsys):
@@ -126,8 +126,9 @@ def test_a_row_that_is_refused_is_told_and_the_rest_runs(here, tmp_path, capsys)
         ("not JSON", "holds no results, a JSON object a line"),
         ("", "holds no results of schema 1"),
         ('{"schema": 0}', "holds no results of schema 1"),
+        ('{"schema": 1}', "holds no results of schema 1"),
         (
-            json.dumps({"schema": 1, **WHERE, "processor": "a loom"}),
+            json.dumps({"schema": 1, "row": "a", "yardstick": [], "contestants": [], **WHERE, "processor": "a loom"}),
             "processor is 'a loom', and here it is 'an abacus'",
         ),
     ],
@@ -142,3 +143,19 @@ def test_results_that_cannot_be_compared_with_are_told_before_anything_is_measur
 
     with pytest.raises(UserError, match=told):
         results.report([never], options(tmp_path, "--compare", old))
+
+
+def test_results_that_are_there_are_never_overwritten(here, tmp_path):
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("an hour's work")
+    for place, told in ((kept, "is there already"), (tmp_path, "is a folder"), (tmp_path / "no" / "x", "no folder")):
+        with pytest.raises(UserError, match=told):
+            results.report([partial(measured, 2.0)], options(tmp_path, "--out", place))
+    assert kept.read_text() == "an hour's work"
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "1.5", "x"])
+def test_a_number_of_blocks_is_from_1_on(word, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        results.parser("A race.\n", 1).parse_args(["--blocks", word])
+    assert "number from 1 on" in capsys.readouterr().err
