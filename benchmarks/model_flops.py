@@ -37,7 +37,7 @@ def step_flops(experiment: Experiment) -> float:
     """
     task = _written_out(experiment.task)
     assembly = assemble(replace(experiment, task=task, parallel=Parallel(data=1)))
-    return ModelCosts().flops(traced_step(assembly, shapes_of(assembly)))
+    return ModelCosts().flops(traced_step(assembly, shapes_of(assembly)).jaxpr.jaxpr)
 
 
 def _written_out(part: Any) -> Any:

@@ -68,6 +68,9 @@ def _run(options) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         drop_output()
         return 141
+    except ModuleNotFoundError as error:
+        complain(f"jaxgen: this needs the package {error.name}, which is not installed here; run `pip install jaxgen`")
+        return 2
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             complain("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device")

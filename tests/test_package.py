@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,50 @@ def test_an_experiment_is_shown(capsys):
     assert capsys.readouterr().out == (ROOT / "configs" / "rnn" / "digits.py").read_text()
     configs("cluster", None)
     assert capsys.readouterr().out.split() == ["cluster/kubernetes.yaml", "cluster/slurm.sh"]
+
+
+NEEDED = {"jax", "flax", "optax", "orbax-checkpoint", "absl-py", "numpy", "jaxtyping", "rich"}
+HIDING = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+HIDDEN = set(sys.argv.pop(1).split(","))
+sys.meta_path.insert(0, Hidden())
+from jaxgen import cli
+cli.main(sys.argv[1:])
+"""
+
+
+def without_the_rest(*arguments: str) -> subprocess.CompletedProcess:
+    """The command where of what jaxgen installs nothing but `NEEDED` can be imported."""
+    lines = [line.lower().replace("_", "-") for line in requires("jaxgen") if ";" not in line]  # no extra's
+    others = {re.split("[^a-z0-9-]", line)[0] for line in lines} - NEEDED
+    owners = packages_distributions().items()
+    hidden = [name for name, by in owners if {owner.lower().replace("_", "-") for owner in by} & others]
+    assert {"PIL", "sklearn", "tensorboardX"} <= set(hidden) and not {"jax", "numpy"} & set(hidden)
+    process = [sys.executable, "-c", HIDING, ",".join(hidden), *map(str, arguments)]
+    return subprocess.run(process, capture_output=True, text=True, cwd=ROOT, timeout=300)
+
+
+def test_a_text_is_trained_on_and_sampled_with_few_packages_and_what_is_missing_is_told(tmp_path):
+    """As on a machine of accelerators that has JAX and little else."""
+    run = tmp_path / "run"
+    often = ["every.log=2", "every.evaluate=4", "every.sample=4", "every.checkpoint=2"]
+    small = ["task.network.width=8", "data.batch_size=4", "evaluate.examples=8", *often]
+    for steps in (2, 4):  # the second goes on
+        process = without_the_rest(
+            "train", "--config", "rnn/python_docs", "--workdir", run, "--set", *small, f"steps={steps}"
+        )
+        assert process.returncode == 0, process.stderr
+    assert "tensorboardX is not installed" in process.stderr and not (run / "events").exists()
+    process = without_the_rest("sample", "--workdir", run, "--given", "The")
+    assert process.returncode == 0 and process.stdout.startswith("The"), process.stderr
+    process = without_the_rest("train", "--config", "gan/digits", "--workdir", tmp_path / "digits")
+    assert process.returncode == 2 and "this needs the package sklearn, which is not installed" in process.stderr
 
 
 @pytest.mark.slow

@@ -6,12 +6,14 @@ import functools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
 
 from jaxgen.data.examples import BadExample
+
+if TYPE_CHECKING:  # imported by what decodes alone: who reads texts needs no Pillow
+    from PIL import Image
 
 # What `Image.open` reads as pictures; PostScript and other page descriptions, which would start a program, are none.
 SUFFIXES = frozenset(
@@ -45,6 +47,8 @@ def read_known(
 
     What is transparent has the nearest opaque colour in place of white, so that scaling brings no white to the others.
     """
+    from PIL import Image, ImageOps
+
     with opened(file, place) as picture:
         picture = upright(picture)
         if not (picture.mode in ALPHA and picture.has_transparency_data):
@@ -58,8 +62,9 @@ def read_known(
         return fitted(_spread(whole), shape), known
 
 
-def _spread(picture: Image.Image) -> Image.Image:
+def _spread(picture: "Image.Image") -> "Image.Image":
     """RGB of an RGBA picture, each pixel that is not opaque of the colour of the nearest that is, if there is one."""
+    from PIL import Image
     from scipy.ndimage import distance_transform_edt
 
     values = np.asarray(picture)
@@ -75,6 +80,8 @@ def read_clip(file: Path | IO[bytes], shape: tuple[int, int, int, int], place: s
 
     BadExample also where there are fewer.
     """
+    from PIL import ImageSequence
+
     wanted = shape[0]
     with opened(file, place) as picture:
         found = getattr(picture, "n_frames", 1)
@@ -104,8 +111,10 @@ def picture_size(file: Path) -> tuple[int, int]:
         return (picture.width, picture.height) if lies else (picture.height, picture.width)
 
 
-def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+def fitted(picture: "Image.Image", shape: tuple[int, int, int]) -> np.ndarray:
     """[H, W, C] uint8 of an opened picture, C 1 or 3, as `read_picture`; ValueError for one that cannot be shown."""
+    from PIL import Image, ImageOps
+
     height, width, channels = shape
     whole = opaque(picture)
     if channels == 1:
@@ -115,12 +124,14 @@ def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
     return np.asarray(whole).reshape(shape)
 
 
-def opaque(picture: Image.Image) -> Image.Image:
+def opaque(picture: "Image.Image") -> "Image.Image":
     """The picture in RGB of 8 bits, upright by its EXIF orientation, over white where it is transparent.
 
     Colour profiles are not applied. ValueError for values of no known range: floats outside [0, 1], integers of more
     than 16 bits.
     """
+    from PIL import Image
+
     kind, tags = picture.format, getattr(picture, "tag_v2", {})
     picture = upright(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
@@ -136,16 +147,20 @@ def opaque(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def upright(picture: Image.Image) -> Image.Image:
+def upright(picture: "Image.Image") -> "Image.Image":
     """The picture, decoded, by its EXIF orientation; as it is stored where its EXIF block is damaged."""
+    from PIL import ImageOps
+
     picture.load()
     with contextlib.suppress(*_BROKEN_EXIF):
         return ImageOps.exif_transpose(picture)
     return picture
 
 
-def with_alpha(picture: Image.Image) -> Image.Image:
+def with_alpha(picture: "Image.Image") -> "Image.Image":
     """RGBA of a picture that `has_transparency_data`."""
+    from PIL import Image
+
     colour = picture.info.get("transparency")
     if picture.mode == "RGB" and isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits, as the file had
         picture.info["transparency"] = tuple(value >> 8 for value in colour)
@@ -157,15 +172,17 @@ def with_alpha(picture: Image.Image) -> Image.Image:
     return picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
 
 
-def _eight_bits(picture: Image.Image, kind: str | None, tags: Any) -> Image.Image:
+def _eight_bits(picture: "Image.Image", kind: str | None, tags: Any) -> "Image.Image":
     """RGB of one deep channel."""
+    from PIL import Image
+
     values, full = deep_values(picture, kind, tags)
     grey = np.rint(values * (255 / full)).astype(np.uint8)
     grey = np.where(values == picture.info.get("transparency", -1), np.uint8(255), grey)
     return Image.fromarray(grey).convert("RGB")
 
 
-def deep_values(picture: Image.Image, kind: str | None, tags: Any) -> tuple[np.ndarray, float]:
+def deep_values(picture: "Image.Image", kind: str | None, tags: Any) -> tuple[np.ndarray, float]:
     """[H, W] float64 of one deep channel and what is white: 12 or 16 bits from 0 to their largest, floats from 0 to 1.
 
     `kind` and `tags` are those of its file. ValueError for values of no known range.
@@ -183,7 +200,7 @@ def deep_values(picture: Image.Image, kind: str | None, tags: Any) -> tuple[np.n
     return values, full
 
 
-def orientation(picture: Image.Image) -> int:
+def orientation(picture: "Image.Image") -> int:
     """EXIF's, 1 to 8; 1, as it is stored, for any other number."""
     try:
         number = picture.getexif().get(274, 1)
@@ -195,13 +212,17 @@ def orientation(picture: Image.Image) -> int:
 @functools.cache
 def _formats() -> tuple[str, ...]:
     """Pillow's names of the formats of `SUFFIXES`: it looks at what is in a file, whatever that is called."""
+    from PIL import Image
+
     known = Image.registered_extensions()
     return tuple(sorted({known[suffix] for suffix in SUFFIXES if suffix in known}))
 
 
 @contextlib.contextmanager
-def opened(file: Path | IO[bytes], place: str | None) -> Iterator[Image.Image]:
+def opened(file: Path | IO[bytes], place: str | None) -> "Iterator[Image.Image]":
     """The picture in a file, not yet decoded; whatever is wrong with it, then or inside, is a BadExample."""
+    from PIL import Image
+
     try:
         with Image.open(file, formats=_formats()) as picture:
             yield picture

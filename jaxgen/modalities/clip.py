@@ -5,9 +5,9 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from jaxgen.data.decoder import read_clip
 from jaxgen.data.examples import BadExample
@@ -111,7 +111,7 @@ class ClipPresents:
         scale = max(1, -(-_SHORT_SIDE // min(self.clip.height, self.clip.width)))
         wide = columns(len(pixels), captions)
         grids = [image_grid(pixels[:, frame], wide, scale, heads(captions, wide)) for frame in range(pixels.shape[1])]
-        frames = [_over_white(PillowImage.open(io.BytesIO(grid))) for grid in grids]
+        frames = [_over_white(grid) for grid in grids]
         buffer = io.BytesIO()
         frames[0].save(
             buffer, "GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0, disposal=1
@@ -124,6 +124,9 @@ def _clips(examples: Batch) -> np.ndarray:
     return np.asarray(examples["made"]["value"])
 
 
-def _over_white(picture: PillowImage.Image) -> PillowImage.Image:
-    whole = picture.convert("RGBA")
-    return PillowImage.alpha_composite(PillowImage.new("RGBA", whole.size, "white"), whole).convert("RGB")
+def _over_white(png: bytes) -> Any:
+    """Pillow's picture in RGB."""
+    from PIL import Image
+
+    whole = Image.open(io.BytesIO(png)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")

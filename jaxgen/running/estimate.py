@@ -75,18 +75,18 @@ def shapes_of(assembly: Assembly) -> TrainState:
 
 def estimate(assembly: Assembly, state: TrainState) -> Estimate:
     """Of one step; `state` are shapes. Samples count too that a reward is traced for; other batches are given."""
-    costs, jaxpr = Costs(), traced_step(assembly, state)
+    costs, jaxpr = Costs(), traced_step(assembly, state).jaxpr.jaxpr
     flops, halves = costs.flops(jaxpr), costs.flops(jaxpr, halves=True)
     return Estimate(flops, halves, memory(assembly, state, peak_beside(state, jaxpr, costs)))
 
 
-def traced_step(assembly: Assembly, state: TrainState) -> Jaxpr:
+def traced_step(assembly: Assembly, state: TrainState) -> jax.stages.Traced:
     """One step of the whole batch on one device, traced from the state's shapes."""
     game, device = assembly.game, Parallel(data=1).place(assembly.game.batch_size)
     traced = assembly.experiment.rewards is not None and isinstance(assembly.source, Traced)
     feed = jax.eval_shape(lambda: assembly.source) if traced else (_stacked(assembly.batch()),) * game.draws
     arguments = state, feed, np.int32(1), assembly.part_shapes
-    return device.program(game, state, traced, loops=False).trace(*arguments).jaxpr.jaxpr
+    return device.program(game, state, traced, loops=False).trace(*arguments)
 
 
 def peak_beside(state: TrainState, jaxpr: Jaxpr, costs: Costs) -> int:

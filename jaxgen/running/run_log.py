@@ -20,6 +20,7 @@ class RunLog:
     ):
         self.folder = folder
         self._events: EventWriter | None = None
+        self._say = say
         self._trackers = Trackers(folder, trackers if leads() else (), say)
 
     @contextlib.contextmanager
@@ -29,9 +30,19 @@ class RunLog:
         The trackers are opened with it, and stay open until `finish`.
         """
         self._trackers.open()
-        events = EventWriter(self.folder.path / "events", resumed_at=step) if leads() else contextlib.nullcontext()
-        with events as self._events:
+        with self._events_of(step) as self._events:
             yield
+
+    def _events_of(self, step: int) -> contextlib.AbstractContextManager:
+        """The writer, or None where another process writes or where what writes them is not installed."""
+        if not leads():
+            return contextlib.nullcontext()
+        try:
+            return EventWriter(self.folder.path / "events", resumed_at=step)
+        except ModuleNotFoundError as error:
+            missing = f"{error.name} is not installed (pip install tensorboardX)"
+            self._say(f"no events are written for TensorBoard: {missing}")
+            return contextlib.nullcontext()
 
     def metrics(self, step: int, split: str, values: dict[str, float]) -> None:
         self.folder.log(METRICS, {"step": step, "split": split, **values})

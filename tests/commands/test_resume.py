@@ -24,13 +24,9 @@ def end_of(run: Path) -> tuple:
     return step, saved["leaves"], saved["record"]["window"], (run / "metrics.jsonl").read_text(), pictures
 
 
-# Every kind of training is killed once here, every family by benchmarks/kill_trials.py; the others, and in every other
-# way all but one, by hand: pytest -m 'slow or not slow'.
-KILLED = (
-    "configs/transformer/digits.py",
-    "configs/gan/digits_reward.py",
-    "configs/diffusion/digits.py",
-)
+# A supervised and a rewarded training are killed once here, every family by benchmarks/kill_trials.py; the others, and
+# in every other way all but one, by hand: pytest -m 'slow or not slow'.
+KILLED = "configs/transformer/digits.py", "configs/gan/digits_reward.py"
 QUICK = ("configs/rnn/python_docs.py",)
 
 
@@ -99,7 +95,9 @@ def test_killed_and_resumed_as_users_programs_are_compiled(tmp_path):
     assert end_of(tmp_path / "run") == end_of(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_stopped_at_any_step_it_saves_and_goes_on(some, tmp_path, how, code):
     (config, start), expected, _ = some
     run = tmp_path / "run"

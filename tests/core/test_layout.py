@@ -12,6 +12,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+import sampling
 from jax import export
 
 from jaxgen.config.reading import load_experiment
@@ -20,10 +21,12 @@ from jaxgen.core.masks import paths
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import assemble
+from jaxgen.running.estimate import shapes_of, traced_step
+from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state, make_game
 from tests.commands.command import CONFIGS, ROOT
-from tests.families.cases import BATCH, CASES, DIGITS, KEY, request_of, source_of, task_of
+from tests.families.cases import BATCH, DIGITS, KEY, every_case, request_of, source_of, task_of
 from tests.families.test_contract import optimisers_of
 
 MESH = {"data": 1, "fsdp": 2, "tensor": 2}
@@ -125,9 +128,22 @@ def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_step_and_the_sampler_lower_for_every_platform(case):
-    lowers_everywhere(task_of(case), source_of(case), request_of(case, 4))
+@every_case
+def test_the_step_and_the_sampler_lower_for_every_platform(family):
+    lowers_everywhere(task_of(family), source_of(family), request_of(family, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_step_and_the_sampler_of_every_config_lower_for_gpus_and_tpus(config):
+    """As large as they are, from shapes alone."""
+    assembly = assemble(replace(load_experiment(ROOT / config, Experiment), start=None, parallel=Parallel(data=1)))
+    variables = jax.eval_shape(assembly.task.init, assembly.key)
+    for platform in ("cuda", "tpu"):
+        step = traced_step(assembly, shapes_of(assembly)).lower(lowering_platforms=(platform,))
+        drawn = make_sampler(assembly.sample).trace(variables, sampling.request_of(assembly, 4), assembly.key)
+        for lowered in (step, drawn.lower(lowering_platforms=(platform,))):
+            assert len(lowered.as_text()) > 10_000
 
 
 def lowers_everywhere(task, source, request):

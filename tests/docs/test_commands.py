@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`[^`\n]*`")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-OFTEN = "README.md", "experiments.md", "gan.md", "own_pictures.md", "python.md", "runs.md"  # the others by hand
+OFTEN = "README.md", "own_pictures.md", "runs.md"  # the others by hand
 
 
 def run(page: Path, marks: tuple[str, ...], folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from training import lively as livened
 
 from jaxgen.config.changes import set_fields
@@ -192,6 +193,17 @@ CLIPS = {
     ),
 }
 CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS | CLIPS
+
+# the encoder and decoder of one family stand for the other's by default, and so do one process of diffusion and a GAN's
+# pictures for its clips; by hand all are tried
+BY_HAND = (
+    *("rnn-translation", "rnn-speech", "transformer-speech", "rnn-captions", "transformer-captions"),
+    *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
+    *("vae-two-layers", "vae-hierarchy", "gan-clips"),
+)
+every_case = pytest.mark.parametrize(
+    "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
+)
 
 
 @functools.cache

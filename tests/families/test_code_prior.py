@@ -222,6 +222,7 @@ def test_a_config_can_be_described_once_there_is_a_first_stage(path, first, caps
 WAYS = {"jit": Parallel(data=1), "jit on two": Parallel(data=2), "pmap": Parallel(Compiler.PMAP, data=2)}
 
 
+@pytest.mark.slow  # a part on several devices is tests/running/test_other_runs.py's
 def test_one_device_two_and_pmap_agree_and_leave_the_part_as_it_was(first, whole):
     ends = {name: one_step(prior_of(first), whole, parallel, "loss") for name, parallel in WAYS.items()}
     for end in ends.values():

@@ -31,6 +31,7 @@ from tests.families.cases import (
     PICTURES,
     PROMPTS,
     batch_of,
+    every_case,
     lively,
     request_of,
     source_of,
@@ -77,16 +78,6 @@ def owned(trainable: Any, params: Any) -> set[str]:
     return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
-# the encoder and decoder of one family stand for the other's by default, and so do one process of diffusion and a GAN's
-# pictures for its clips; by hand all are tried
-BY_HAND = (
-    *("rnn-translation", "rnn-speech", "transformer-captions"),
-    *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
-    *("vae-two-layers", "vae-hierarchy", "gan-clips"),
-)
-every_case = pytest.mark.parametrize(
-    "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
-)
 every_family = pytest.mark.parametrize("family", DIGITS)
 
 

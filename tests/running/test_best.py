@@ -91,6 +91,7 @@ def test_a_run_ends_where_validation_gets_no_better_and_looks_at_no_test_split(t
     assert train_run(patient, tmp_path / "whole", lambda: False) == 8  # and it stays ended
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_look_at_a_start_is_made_up_for(tmp_path):
     """Its weights are saved before they are looked at; what was not seen then is seen when the run goes on."""
     start = dataclasses.replace(small("configs/rnn/digits.py", Compiler.JIT), steps=4)

@@ -94,7 +94,10 @@ LISTENERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "wait_k"), [("rnn", 2), ("transformer", 1), ("conformer", 3), ("transformer", None)])
+@pytest.mark.parametrize(
+    ("name", "wait_k"),
+    [("rnn", 2), ("transformer", 1), pytest.param("conformer", 3, marks=pytest.mark.slow), ("transformer", None)],
+)
 def test_a_recording_is_translated_while_it_is_heard_and_as_the_whole_is(name, wait_k):
     spec = Spec(Tokens(12, V, framing=Framing.TARGET), (("wave", Wave(2500, RATE)),))
     sampler = BeamSearch(width=1, wait_k=wait_k)

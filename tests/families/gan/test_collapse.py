@@ -43,7 +43,7 @@ def small(warnings: int | None) -> Experiment:
     return dataclasses.replace(found, every=every, evaluate=Evaluated(examples=64, samples=60, warnings=warnings))
 
 
-@pytest.mark.parametrize(("warnings", "end"), [(None, 12), (2, 8)])
+@pytest.mark.parametrize(("warnings", "end"), [pytest.param(None, 12, marks=pytest.mark.slow), (2, 8)])
 def test_a_collapsed_run_says_so_and_ends_where_that_is_asked_for(warnings, end, tmp_path, capsys):
     assert train_run(small(warnings), tmp_path, lambda: False) == end
     said = capsys.readouterr().err.splitlines()
