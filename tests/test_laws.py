@@ -38,6 +38,7 @@ BELOW = {
     "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
     | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
+    "timing": {"core", "types", "errors", "training", "running"},
     "play": {"core", "types", "errors", "atomic_write", "reporting", "running"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import memory
 import numpy as np
+
+from jaxgen.timing import memory
 
 Clock = Callable[[], float]
 Compiling = Callable[[], contextlib.AbstractContextManager]  # what happens inside it counts as compile time
