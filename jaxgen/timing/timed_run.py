@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.core.state import TrainState
@@ -26,7 +28,7 @@ class Training:
     """A run in memory: its feed, its state, which every call replaces, and the program that `compiled` makes for it.
 
     `compiled(state, what a call is fed, whether that is a traced source)`. The first call is one step long, then
-    come the `COMPARED`, and all others are `per_call` long.
+    come the `COMPARED` and one more, and all others are `per_call` long, or as long as takes `longest` seconds.
     """
 
     def __init__(
@@ -35,16 +37,18 @@ class Training:
         compiled: Callable[[TrainState, Any, bool], Program],
         per_call: int,
         start: Started = Started(),
+        longest: float = math.inf,
     ):
         devices, source = assembly.devices, assembly.source
         if isinstance(source, ManyShapes):
             raise Refused(f"{assembly.experiment.data.name}: its batches have several shapes; not timed")
         first = lambda key, start: assembly.init(key, *start)  # noqa: E731 - jitted as one
         self.state = devices.begin(first, assembly.key, (start.variables, start.moments))
-        self._calls, ahead = itertools.tee(_calls(per_call))
+        self._calls, ahead = itertools.tee(self._announced())
+        self.per_call, self._longest = per_call, longest
         self._goodput = Goodput(time.perf_counter())
         feed = feed_for(source, devices, self.state, assembly.game.draws, per_call, ahead, assembly.parts)
-        self.feed, self.per_call = TimedFeed(feed, self._goodput), per_call
+        self.feed = TimedFeed(feed, self._goodput)
         self.program = compiled(self.state, feed.example(self.state), isinstance(feed, TracedFeed))
 
     def steps(self, count: int) -> TrainState:
@@ -61,9 +65,15 @@ class Training:
         return self._goodput.spent()[Cause.DATA.value]
 
     def results(self) -> dict[str, float]:
-        """Every loss and gradient norm of the first step, and every loss as the mean over the few steps after it."""
-        first = _values(self._call())
+        """Every loss and gradient norm of the first step, and every loss as the mean over the few steps after it.
+
+        To be asked for first.
+        """
+        first, began = _values(self._call()), time.perf_counter()
         calls = [_values(self._call()) for _ in _cut(COMPARED, self.per_call)]
+        most = self._longest * COMPARED / (time.perf_counter() - began)
+        self.per_call = int(max(1, min(self.per_call, most)))
+        _values(self._call())  # announced to the feed before that was known
         sums = {name: sum(values[name] for values in calls) for name in first}
         named = {f"{name} in the first step": total / weight for name, (total, weight) in first.items()}
         later = {
@@ -73,6 +83,15 @@ class Training:
         }
         return named | later
 
+    def _announced(self) -> Iterator[Span]:
+        step = 0
+        for count in (1, *_cut(COMPARED, self.per_call), 1):
+            yield step, count
+            step += count
+        while True:
+            yield step, self.per_call
+            step += self.per_call
+
     def _call(self) -> Metrics:
         span = next(self._calls)
         feed, state = self.feed(self.state, span)
@@ -80,17 +99,15 @@ class Training:
         return metrics
 
 
-def _calls(per_call: int) -> Iterator[Span]:
-    step = 0
-    for count in itertools.chain([1], _cut(COMPARED, per_call), itertools.repeat(per_call)):
-        yield step, count
-        step += count
-
-
 def compile_program(assembly: Assembly, state: TrainState, fed: Any, traced: bool = True) -> Program:
     """The program of `jaxgen train`, compiled."""
+    return given_parts(compile_step(assembly, state, fed, traced), assembly.parts)
+
+
+def compile_step(assembly: Assembly, state: TrainState, fed: Any, traced: bool = True) -> jax.stages.Compiled:
+    """The same as XLA has it, to be asked for its memory; it still takes the parts."""
     how = traced, assembly.loops, assembly.parts
-    return given_parts(assembly.devices.lower(assembly.game, state, fed, *how).compile(), assembly.parts)
+    return assembly.devices.lower(assembly.game, state, fed, *how).compile()
 
 
 def _never() -> bool:
