@@ -143,7 +143,7 @@ class Worker:
         like, before = (jax.eval_shape(task.init, assembly.key).params for task in (assembly.task, first))
         if jax.tree.structure(like) == jax.tree.structure(before):
             return Started()
-        start = jax.jit(first.init)(assembly.key)
+        start = jax.jit(first.init)(jax.random.fold_in(assembly.key, 0))  # as `init_state` does
         return Started(start.replace(params=arranged(start.params, like)))
 
     @functools.cached_property

@@ -12,7 +12,7 @@ import jax
 
 from jaxgen.autotuning.knobs import Candidate, Seen, chosen_knobs, planned
 from jaxgen.autotuning.pool import Failed, Pool
-from jaxgen.autotuning.report import table, write
+from jaxgen.autotuning.findings import table, write
 from jaxgen.autotuning.search import Search
 from jaxgen.config.changes import set_fields
 from jaxgen.errors import UserError
@@ -48,12 +48,14 @@ def autotune(
                 search = Search(pool, began + seconds, say, work.done)
                 best = search.run(plan, lambda one, other: _same(experiment, one, other))
         except Failed as error:
-            raise UserError(f"{config} cannot be measured with {error.candidate}: {error}") from None
+            raise UserError(f"{config} cannot be measured ({error.candidate}): {error}") from None
         facts = pool.facts() | {"command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])}
     for line in table(search.tried):
         put_out(line)
     write(place, experiment, best, search.tried, facts, load)
     put_out(f"{place}: {best}" if best != Candidate() else f"{place}: nothing is faster than the experiment as it is")
+    if any(setting.startswith("data.batch_size=") for setting in best.settings):
+        say("another batch size trains another model: choose the learning rate and the steps anew")
     return 0
 
 

@@ -64,4 +64,6 @@ def write(
 
 def _told(one: Tried) -> dict[str, Any]:
     known = asdict(one) | {"examples_per_second": one.examples_per_second}
+    if one.prepared is not None:
+        del known["prepared"]["results"]  # the losses of a few first steps
     return {name: value for name, value in known.items() if value not in (None, ())}
