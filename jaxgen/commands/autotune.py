@@ -10,9 +10,9 @@ from pathlib import Path
 
 import jax
 
+from jaxgen.autotuning.findings import table, write
 from jaxgen.autotuning.knobs import Candidate, Seen, chosen_knobs, planned
 from jaxgen.autotuning.pool import Failed, Pool
-from jaxgen.autotuning.findings import table, write
 from jaxgen.autotuning.search import Search
 from jaxgen.config.changes import set_fields
 from jaxgen.errors import UserError
