@@ -18,7 +18,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.running.autotuned import MACHINE, SCHEMA
 from jaxgen.running.estimate import told
 
-_HEADS = ("what", "settings", "examples/s", "times as fast", "compiling, s", "memory a device", "")
+_HEADS = ("what", "settings", "examples/s", "times as fast", "compiling, s", "memory a device", "outcome")
 
 
 def table(tried: Sequence[Tried]) -> Iterator[str]:
