@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxgen.errors import UserError
+from jaxgen.timing.ratio import change
 
 ALLOWED = 1.05  # new over old
-_DRAWS = 4000
 _MACHINE = ("processor", "cores", "devices")
 Results = list[dict[str, Any]]
 
@@ -58,15 +58,6 @@ def slower(older: Results, newer: Results) -> Iterator[str]:
             ratio, low, high = change(*_in_one_unit(found, (row, one)))
             if ratio > ALLOWED and low > 1:
                 yield f"{row['row']}, {one['name']}: {ratio:.2f} times as slow as before ({low:.2f} to {high:.2f})"
-
-
-def change(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """The ratio of the medians of blocks' times, after over before, and where 95 % of bootstrap samples of it lie."""
-    draw = np.random.default_rng(0)
-    sides = [np.asarray(side, float) for side in (after, before)]
-    drawn = [np.median(draw.choice(side, (_DRAWS, len(side))), axis=1) for side in sides]
-    low, high = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
-    return float(np.median(sides[0]) / np.median(sides[1])), float(low), float(high)
 
 
 def _in_one_unit(*sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[np.ndarray]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import jax
 from chosen import add_experiments, experiment_of, facts_of, names
-from harness import Contestant, Row, Work
 from jax.experimental.compilation_cache import compilation_cache
 from results import ended, parser, race, report, set_up
 from sampling import request_of
@@ -23,6 +22,7 @@ from sampling import request_of
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.compiled import lower_for
 from jaxgen.running.estimate import shapes_of
+from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 

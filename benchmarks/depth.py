@@ -13,9 +13,8 @@ import itertools
 from dataclasses import replace
 
 import jax
-from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import Training, begun, compile_program
+from training import begun
 
 from jaxgen.core.surgery import arranged
 from jaxgen.data.text import Text
@@ -25,6 +24,9 @@ from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.running.assembly import assemble
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
+from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 
@@ -71,7 +73,7 @@ def depth_row(depth: int, precision: Precision, steps: int, blocks: int) -> Row:
                 notes.append(f"{name}: {program.memory_analysis().temp_size_in_bytes / 2**20:,.0f} MiB of temporaries")
                 return program
 
-            training = Training(assembly, compiled, steps, start)
+            training = Training(assembly, compiled, steps, Started(start))
             return Work(lambda: training.steps(steps), steps, training.results())
 
         return Contestant(name, prepare, precision.value)

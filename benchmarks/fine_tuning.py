@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import jax
 import numpy as np
-from harness import Compiling, Contestant, Refused, Row, Work
 from results import ended, parser, race, report, set_up
 
 from jaxgen.config.reading import load_experiment
@@ -22,6 +21,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Compiling, Contestant, Refused, Row, Work
 from jaxgen.training.parallel import Parallel
 
 STEPS = 10  # of a block

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from harness import Compiling, Contestant, Work
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from peers import LM1B, Sizes, module_of
 from training import devices_told, most_devices
+
+from jaxgen.timing.contest import Compiling, Contestant, Work
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:

@@ -11,8 +11,9 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax.training.train_state import TrainState
-from harness import Compiling, Contestant, Work
 from peers import VAE, module_of
+
+from jaxgen.timing.contest import Compiling, Contestant, Work
 
 
 def contestant(

@@ -15,7 +15,6 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
@@ -29,6 +28,7 @@ from jaxgen.families.gan.task import Gan
 from jaxgen.nn.conditions import condition_of
 from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.types import Params

@@ -24,13 +24,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from harness import Contestant, Row, Work
 from results import ended, here, parser, positive, race, report
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.environment import set_up_jax
+from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.goodput import Cause
 
 BATCH = 64

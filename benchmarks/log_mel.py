@@ -14,10 +14,10 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
 
 from jaxgen.nn.sound import LogMel
+from jaxgen.timing.contest import Contestant, Row, Work
 
 HEARD = LogMel()
 

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import jax
-import memory
 import numpy as np
 
 from jaxgen.environment import set_up_jax
@@ -24,6 +23,7 @@ from jaxgen.running.assembly import assemble
 from jaxgen.running.command_line import Changes, chosen_experiment
 from jaxgen.running.compiled import compile_for
 from jaxgen.running.estimate import estimate, shapes_of
+from jaxgen.timing import memory
 from jaxgen.training.feeds import TracedFeed
 
 CONFIG = "configs/transformer/python_docs.py"

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import Contestant
 from peers import Sizes, module_of
 from pytorch import DEVICE, contestant
+
+from jaxgen.timing.contest import Contestant
 
 
 def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from harness import Compiling, Contestant, Work
+
+from jaxgen.timing.contest import Compiling, Contestant, Work
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Step = Callable[[], Any]

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness import Contestant
+from jaxgen.timing.contest import Contestant
 
 
 def torch_contestants(make: Callable[[bool], tuple], steps: int, compiles: bool = True) -> Iterator[Contestant]:

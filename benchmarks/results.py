@@ -12,12 +12,12 @@ from typing import Any
 import comparison
 import jax
 import peaks
-from harness import Contestant, Line, Refused, Row, contest
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.environment import facts, set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.output_files import check_output
+from jaxgen.timing.contest import Contestant, Line, Refused, Row, contest
 
 SCHEMA = 1  # of a line of a results file
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 from chosen import add_experiments, experiment_of, facts_of, names
-from harness import Compiling, Contestant, Does, Refused, Row, Work, uncompared
 from results import ended, parser, race, report, set_up
 from training import contestant
 
 from jaxgen.core.data import Traced
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Compiling, Contestant, Does, Refused, Row, Work, uncompared
 from jaxgen.training.parallel import Parallel
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import numpy as np
 from chosen import add_experiments, experiment_of, facts_of, names
-from harness import Compiling, Contestant, Does, Row, Work
 from model_flops import ModelCosts
 from results import ended, parser, positive, race, report, set_up
 from training import begun
@@ -25,6 +24,7 @@ from jaxgen.core.data import Finite
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.bounded import with_knobs
+from jaxgen.timing.contest import Compiling, Contestant, Does, Row, Work
 from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 from jaxgen.types import Batch, Tokens, Variables

@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 from chosen import experiment_of
-from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import Training, compile_program
+from training import begun
 
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
+from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.parallel import Parallel
 
 PER_CALL = (1, 5, 25, 100)
@@ -61,7 +63,7 @@ def overhead_row(name: str, experiment: Experiment, blocks: int) -> Row:
                         programs.append(compile_program(assembly, *what))
                 return programs[0]
 
-            training = Training(assembly, compiled, per_call)
+            training = Training(assembly, compiled, per_call, Started(begun(assembly)))
             return Work(lambda: training.steps(STEPS), STEPS, training.results())
 
         return Contestant(f"{per_call} a call", prepare)
@@ -86,7 +88,7 @@ def _nothing(assembly: Assembly) -> Work:
             .compile()
         )
 
-    training = Training(assembly, compiled, 1)
+    training = Training(assembly, compiled, 1, Started(begun(assembly)))
     return Work(lambda: training.steps(STEPS), STEPS, {})
 
 

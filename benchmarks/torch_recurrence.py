@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import Contestant
 from pytorch import contestant
 from torch import nn
 from torch.nn import functional
+
+from jaxgen.timing.contest import Contestant
 
 Make = Callable[[bool], tuple[Callable[[], Any], Callable[[], Mapping[str, Any]]]]
 

@@ -5,13 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from harness import Contestant
 from pytorch import contestant
 from torch import nn
-from training import COMPARED, begun
+from training import begun
 
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.running.assembly import Assembly
+from jaxgen.timing.contest import Contestant
+from jaxgen.timing.timed_run import COMPARED
 
 BATCHES = 1000  # whose row numbers are made before the clock runs
 

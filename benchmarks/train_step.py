@@ -19,7 +19,6 @@ from pathlib import Path
 
 import jax
 from chosen import add_experiments, experiment_of, facts_of, names
-from harness import Refused, Row, uncompared
 from peers import Sizes, folders
 from results import ended, parser, race, report, set_up
 from training import contestant, devices_told, most_devices, training_does
@@ -29,6 +28,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.running.assembly import assemble
+from jaxgen.timing.contest import Refused, Row, uncompared
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Compiler
 

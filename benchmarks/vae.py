@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import peers
-from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 from training import contestant as training_contestant
@@ -34,6 +33,7 @@ from jaxgen.ops.augmentation import binarised
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import row_keys
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.types import Batch, Image, Key, Params, Spec
 
 EXAMPLES, BATCH, BRIGHTEST = 12_800, 128, 255

@@ -99,6 +99,10 @@ def _keep_traceback(options, error: Exception) -> str:
 
 
 def _train(options) -> int:
+    if options.autotuned is not None:
+        from jaxgen.running.autotuned import use_xla_flags
+
+        use_xla_flags(Path(options.autotuned))
     _set_up_jax()
     from jaxgen.commands.train import train
     from jaxgen.reporting.terminal import say
@@ -106,7 +110,7 @@ def _train(options) -> int:
 
     if met := join(options.coordinator, options.processes, options.process):
         say(met)
-    return train(options.config, options.workdir, _changes(options), _BEGAN, options.profile)
+    return train(options.config, options.workdir, _changes(options), _BEGAN, options.profile, options.autotuned)
 
 
 def _describe(options) -> int:
@@ -114,6 +118,13 @@ def _describe(options) -> int:
     from jaxgen.commands.describe import describe
 
     return describe(options.config, _changes(options), options.workdir, options.compile)
+
+
+def _autotune(options) -> int:
+    from jaxgen.commands.autotune import autotune
+
+    tried = options.knobs, options.batch, options.xla_flags
+    return autotune(options.config, _changes(options), options.out, *tried, options.seconds)
 
 
 def _changes(options):
@@ -208,6 +219,7 @@ def _set_up_jax() -> None:
 _VERBS = {
     "train": _train,
     "describe": _describe,
+    "autotune": _autotune,
     "sample": _sample,
     "evaluate": _evaluate,
     "score": _score,

@@ -13,6 +13,7 @@ def parser():
     for add in (
         _add_train,
         _add_describe,
+        _add_autotune,
         _add_sample,
         _add_evaluate,
         _add_score,
@@ -32,6 +33,8 @@ def _add_train(verbs) -> None:
     _add_config(verb)
     verb.add_argument("--workdir", required=True, metavar="RUN", help="the run's folder; made where there is none")
     _add_changes(verb)
+    tuned = "train with the settings that `jaxgen autotune` has found on a machine like this one"
+    verb.add_argument("--autotuned", metavar="FILE.json", help=tuned)
     verb.add_argument("--profile", type=int, default=0, metavar="N", help="trace N steps into RUN/profile")
     verb.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where several train one run")
     verb.add_argument("--processes", type=int, metavar="N", help="how many (a cluster's launcher says it itself)")
@@ -44,6 +47,22 @@ def _add_describe(verbs) -> None:
     _add_changes(verb)
     verb.add_argument("--workdir", metavar="RUN", help="an ended run like it, whose measured pace the time is told by")
     verb.add_argument("--compile", action="store_true", help="compile it too, and tell XLA's own figures")
+
+
+def _add_autotune(verbs) -> None:
+    verb = _verb(verbs, "autotune", "the fastest settings of an experiment on this machine, by training steps of it")
+    _add_config(verb)
+    _add_changes(verb)
+    where = "where to write them, for `jaxgen train --autotuned`; nothing is overwritten"
+    verb.add_argument("--out", required=True, metavar="FILE.json", help=where)
+    knobs = "what to try: devices, steps_per_call, scan, remat (all)"
+    verb.add_argument("--knobs", nargs="+", default=[], metavar="KNOB", help=knobs)
+    sizes = "batch sizes to try too, by examples a second; another one trains another model"
+    verb.add_argument("--batch", nargs="+", type=int, default=[], metavar="N", help=sizes)
+    flags = "XLA flags to try too, each set as one word: --xla-flags='--xla_a=true --xla_b=2'"
+    verb.add_argument("--xla-flags", action="append", default=[], metavar="FLAGS", help=flags)
+    limit = "nothing more is tried after so long (%(default)s)"
+    verb.add_argument("--seconds", type=float, default=180.0, metavar="N", help=limit)
 
 
 def _add_sample(verbs) -> None:

@@ -38,6 +38,9 @@ BELOW = {
     "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
     "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
     | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
+    "timing": {"core", "types", "errors", "training", "running"},
+    "autotuning": {"core", "types", "errors", "experiment", "config", "running", "timing", "training", "nn"}
+    | {"environment", "atomic_write"},
     "play": {"core", "types", "errors", "atomic_write", "reporting", "running"},
 }
 BARE = {"jax", "flax", "optax", "orbax", "absl", "numpy", "jaxtyping", "rich"}  # packages of a bare accelerator machine

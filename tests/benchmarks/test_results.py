@@ -8,10 +8,11 @@ import numpy as np
 import peaks
 import pytest
 import results
-from comparison import change, slower
-from harness import Does, Line, Refused, Row
+from comparison import slower
 
 from jaxgen.errors import UserError
+from jaxgen.timing.contest import Does, Line, Refused, Row
+from jaxgen.timing.ratio import change
 
 WHERE = {"command": "race.py", "processor": "an abacus", "cores": "2", "devices": "2 of cpu (cpu)"}
 

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import jax.numpy as jnp
-import memory
 import numpy as np
 import pytest
-from harness import Contestant, Line, Refused, Work, contest
+
+from jaxgen.timing import memory
+from jaxgen.timing.contest import Contestant, Line, Refused, Work, contest
 
 
 class World:
