@@ -73,7 +73,7 @@ class Ablation:
 
     def __post_init__(self):
         if not self.metrics:
-            raise UserError("an ablation compares runs by figures; give metrics at least one, as Metric('bits_per_dim')")
+            raise UserError("runs are compared by figures; give metrics at least one, as Metric('bits_per_dim')")
         for axis, values in self.axes.items():
             if not len(values):
                 raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
