@@ -196,6 +196,13 @@ def _report(options) -> int:
     return report(options.workdir, options.out)
 
 
+def _ablate(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.ablate import ablate
+
+    return ablate(options.config, options.workdir, options.member, options.processes, options.script)
+
+
 def _configs(options) -> int:
     from jaxgen.commands.configs import configs
 
@@ -227,6 +234,7 @@ _VERBS = {
     "edit": _edit,
     "play": _play,
     "report": _report,
+    "ablate": _ablate,
     "bench": _bench,
     "configs": _configs,
 }

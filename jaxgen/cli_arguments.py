@@ -21,6 +21,7 @@ def parser():
         _add_edit,
         _add_play,
         _add_report,
+        _add_ablate,
         _add_bench,
         _add_configs,
     ):
@@ -113,6 +114,19 @@ def _add_report(verbs) -> None:
     verb = _verb(verbs, "report", "one self-contained page about one run or several")
     verb.add_argument("--workdir", nargs="+", required=True, metavar="RUN", help="the runs' folders")
     verb.add_argument("--out", metavar="FILE", help="where to write the page (report.html in the first run)")
+
+
+def _add_ablate(verbs) -> None:
+    verb = _verb(verbs, "ablate", "train and compare the runs of an ablation, or go on with those in --workdir")
+    what = "a Python file whose ablation() returns an Ablation, as experiments/NAME/run.py"
+    verb.add_argument("--config", required=True, metavar="FILE", help=what)
+    verb.add_argument("--workdir", required=True, metavar="DIR", help="the folder of all runs")
+    several = "runs at a time (on CPUs one a core, otherwise 1)"
+    verb.add_argument("--processes", type=int, metavar="N", help=several)
+    alone = "run these alone, and tell no table: what a cluster's job does"
+    verb.add_argument("--member", nargs="+", default=[], metavar="NAME", help=alone)
+    script = "run nothing, but write a SLURM array of a job a member there"
+    verb.add_argument("--script", metavar="FILE.sh", help=script)
 
 
 def _add_bench(verbs) -> None:

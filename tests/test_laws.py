@@ -36,7 +36,8 @@ BELOW = {
     "environment": {"cgroups", "compile_cache"},
     "tracking": {"core"},
     "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
-    "running": {"core", "types", "errors", "experiment", "config", "data", "training", "rewards"}
+    "ablation": {"errors", "experiment", "config"},
+    "running": {"core", "types", "errors", "experiment", "ablation", "config", "data", "training", "rewards"}
     | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
     "timing": {"core", "types", "errors", "training", "running"},
     "autotuning": {"core", "types", "errors", "experiment", "config", "running", "timing", "training", "nn"}

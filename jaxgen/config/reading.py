@@ -17,8 +17,10 @@ E = TypeVar("E")
 MODULE_PREFIX = "experiment file "  # with a space: no import statement can meet it, and it never counts as jaxgen's
 
 
-def load_experiment(path: str | os.PathLike, expected: type[E]) -> E:
+def load_experiment(path: str | os.PathLike, expected: type[E], function: str = "experiment") -> E:
     """Run the file's `experiment()` and return what it returns, an `expected`. Raises UserError, naming the line.
+
+    `function` is the name of another one, that returns something else.
 
     Where there is no such file, `rnn/digits` is the one that ships under that name.
     The file's module stays in `sys.modules` (its classes' annotations and sources are looked up there) under a name
@@ -33,7 +35,7 @@ def load_experiment(path: str | os.PathLike, expected: type[E]) -> E:
     sys.modules[module.__name__] = module
     try:
         with look_beside(path):
-            return _returned(path, code, module, expected)
+            return _returned(path, code, module, expected, function)
     except BaseException:
         sys.modules.pop(module.__name__, None)
         if before is not None:
@@ -67,17 +69,17 @@ def _neighbours(path: Path) -> list[str]:
     return [str(file) for file in namesakes or beside or ships]
 
 
-def _returned(path: Path, code: types.CodeType, module: types.ModuleType, expected: type[E]) -> E:
+def _returned(path: Path, code: types.CodeType, module: types.ModuleType, expected: type[E], name: str) -> E:
     _run(path, code, lambda: exec(code, vars(module)))
-    function = vars(module).get("experiment")
+    function = vars(module).get(name)
     if not callable(function):
         functions = [name for name, value in vars(module).items() if isinstance(value, types.FunctionType)]
-        hint = nearest("experiment", functions)
-        raise UserError(f"{path} has no function experiment() that returns an {expected.__name__}{hint}")
+        hint = nearest(name, functions)
+        raise UserError(f"{path} has no function {name}() that returns an {expected.__name__}{hint}")
     result = _run(path, code, function)
     if not isinstance(result, expected):
         found = "nothing" if result is None else f"a value of type {type(result).__name__}"
-        raise UserError(f"experiment() in {path} returns {found}; it must return an {expected.__name__}")
+        raise UserError(f"{name}() in {path} returns {found}; it must return an {expected.__name__}")
     return result
 
 

@@ -1,0 +1,162 @@
+"""An ablation: which fields of an experiment vary over which values, and by which figures the runs are compared."""
+# SPDX-License-Identifier: Apache-2.0
+
+import enum
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxgen.config.changes import set_fields
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+
+SEED = "seed"  # the axis of repetitions
+_LONGEST = 120  # characters of a member's name: folders may have 255
+
+
+class Design(enum.Enum):
+    """Which combinations of the axes' values are run; every one with every seed."""
+
+    GRID = "grid"  # all
+    ONE_AT_A_TIME = "one at a time"  # the first of each axis, and each other value with the first of the other axes
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of `jaxgen evaluate`, and whether less of it is better."""
+
+    name: str
+    lower: bool = True
+
+
+@dataclass(frozen=True)
+class Steps:
+    """So many steps for every run."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Elements:
+    """So many tokens of texts, or pixels of pictures, for every run: as many steps as its batches make of them."""
+
+    elements: float
+
+
+@dataclass(frozen=True)
+class Flops:
+    """So many floating-point operations of training steps for every run, counted as `jaxgen describe` does."""
+
+    flops: float
+
+
+Budget = Steps | Elements | Flops
+Levels = Sequence[Any] | Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Runs of `base`, or of several named experiments, with the fields that `axes` name set to each of their values.
+
+    An axis is a field and its values ("task.network.width": (64, 128)), as `--set` takes them, or a name and for each
+    of its levels what `--set` is given ("norm": {"layer": [], "rms": ["task.network.norm=RMS"]}). Others are compared
+    with an axis's first value, seed by seed. Without a `budget` each run takes its experiment's own steps.
+    """
+
+    base: Experiment | Mapping[str, Experiment]
+    axes: Mapping[str, Levels]
+    metrics: Sequence[Metric]
+    budget: Budget | None = None
+    design: Design = Design.GRID
+
+    def __post_init__(self):
+        if not self.metrics:
+            raise UserError("runs are compared by figures; give metrics at least one, as Metric('bits_per_dim')")
+        for axis, values in self.axes.items():
+            if not len(values):
+                raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
+        self.members()  # UserError where a field or a value is none, or two members cannot be told apart
+
+    @property
+    def varied(self) -> dict[str, list[str]]:
+        """Each axis but the seeds, and its levels' names, the one that others are compared with first."""
+        several = {"experiment": list(self.base)} if isinstance(self.base, Mapping) else {}
+        return several | {axis: _names(values) for axis, values in self.axes.items() if axis != SEED}
+
+    @property
+    def seeds(self) -> list[str]:
+        """As the axis names them; one nameless where there is none, which has each experiment's own seed."""
+        return _names(self.axes[SEED]) if SEED in self.axes else [""]
+
+    def members(self) -> list["Member"]:
+        """Every run, all configurations with the first seed first."""
+        found: dict[str, Member] = {}
+        for seed, levels in itertools.product(self.seeds, self._configurations()):
+            member = self._member(levels, seed)
+            if member.name in found:
+                raise UserError(
+                    f"two members are both called {member.name}; give the axis's values names of their own, as in "
+                    '"axis": {"name": ["field=value"], ...}'
+                )
+            found[member.name] = member
+        return list(found.values())
+
+    def _configurations(self) -> Iterator[dict[str, str]]:
+        axes = self.varied
+        if self.design is Design.GRID:
+            for names in itertools.product(*axes.values()):
+                yield dict(zip(axes, names, strict=True))
+            return
+        first = {axis: names[0] for axis, names in axes.items()}
+        yield first
+        for axis, names in axes.items():
+            for name in names[1:]:
+                yield first | {axis: name}
+
+    def _member(self, levels: Mapping[str, str], seed: str) -> "Member":
+        base = self.base[levels["experiment"]] if isinstance(self.base, Mapping) else self.base
+        named = {axis: level for axis, level in levels.items() if axis in self.axes} | ({SEED: seed} if seed else {})
+        settings = [setting for axis, level in named.items() for setting in _settings(axis, self.axes[axis], level)]
+        try:
+            experiment = set_fields(base, settings)
+        except UserError as error:
+            raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
+        return Member(_name(levels, seed), dict(levels), seed, tuple(settings), experiment)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of an ablation: its level of each axis, its seed, and what was set in its experiment."""
+
+    name: str
+    levels: Mapping[str, str]
+    seed: str
+    settings: tuple[str, ...]
+    experiment: Experiment
+
+
+def _names(values: Levels) -> list[str]:
+    return list(values) if isinstance(values, Mapping) else [_word(value) for value in values]
+
+
+def _word(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    return value.__name__ if isinstance(value, type) else str(value)
+
+
+def _settings(axis: str, values: Levels, level: str) -> Sequence[str]:
+    return values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
+
+
+def _name(levels: Mapping[str, str], seed: str) -> str:
+    """A folder's name: `width=64,norm=rms,seed=0`, of each field its last part."""
+    parts = [level if axis == "experiment" else f"{axis.rpartition('.')[2]}={level}" for axis, level in levels.items()]
+    parts += [f"{SEED}={seed}"] if seed else []
+    name = re.sub(r"[^\w.=,+-]+", "_", ",".join(parts)) or "run"
+    if len(name) > _LONGEST:
+        raise UserError(f"the member {name[:60]}... has a name of {len(name)} characters; name levels more shortly")
+    return name

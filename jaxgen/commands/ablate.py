@@ -1,0 +1,98 @@
+"""`jaxgen ablate`: the members of an ablation trained and measured, and what they show, with intervals."""
+# SPDX-License-Identifier: Apache-2.0
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgen.ablation import Ablation, Member
+from jaxgen.atomic_write import write_whole
+from jaxgen.config.reading import load_experiment
+from jaxgen.config.shipped import headline
+from jaxgen.environment import backend, cores
+from jaxgen.errors import UserError, nearest
+from jaxgen.output_files import check_output
+from jaxgen.reporting.terminal import say
+from jaxgen.running.ablating import outcome_of, run_members, same_question
+from jaxgen.running.ablation_results import PAGE, markdown, results_of, tables, write_results
+from jaxgen.running.side_by_side import Job, side_by_side
+from jaxgen.running.slurm_array import array_of
+from jaxgen.running.stopping import Stop
+from jaxgen.standard_streams import put_out
+
+
+def ablate(config: str, workdir: str, names: Sequence[str], processes: int | None, script: str | None) -> int:
+    """The tables on stdout, the page and results.json in the folder; the exit code.
+
+    1 where a member failed, 128 + the signal's number where it was stopped: the same command goes on from there. With
+    `names` those members alone are run, and no table is told.
+    """
+    ablation = load_experiment(config, Ablation, "ablation")
+    folder, members = Path(workdir), ablation.members()
+    chosen = _named(members, names)
+    if script is not None:
+        return _write_script(config, workdir, Path(script), [member.name for member in chosen])
+    same_question(folder, ablation)
+    with Stop("after this member's step") as stop:
+        if names or (count := _processes(processes, len(members))) == 1:
+            run_members(ablation, folder, chosen, stop)
+        else:
+            side_by_side(_jobs(config, folder, members, count), stop)
+    if stop():
+        say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
+        return 128 + stop.signal
+    failed = [member.name for member in chosen if (of := outcome_of(folder, member)) is not None and of.failed]
+    if not names:
+        _show(ablation, folder, config)
+        for name in failed:
+            say(f"{name} failed: {outcome_of(folder, _named(members, [name])[0]).failed}")
+    return 1 if failed and not names else 0
+
+
+def _named(members: Sequence[Member], names: Sequence[str]) -> list[Member]:
+    known = {member.name: member for member in members}
+    for name in names:
+        if name not in known:
+            raise UserError(f"--member {name} is no member of this ablation{nearest(name, known)}")
+    return [known[name] for name in names] if names else list(members)
+
+
+def _processes(asked: int | None, members: int) -> int:
+    """As many as asked for; on CPUs one a core, elsewhere one."""
+    if asked is not None and asked < 1:
+        raise UserError(f"--processes is {asked}; give at least 1")
+    return min(members, asked or (cores() if backend() == "cpu" else 1))
+
+
+def _jobs(config: str, folder: Path, members: Sequence[Member], count: int) -> list[Job]:
+    """All members dealt out to so many processes in turn."""
+    command = (sys.executable, "-m", "jaxgen.cli", "ablate", "--config", config, "--workdir", str(folder), "--member")
+    return [
+        Job(f"process {number + 1}", (*command, *(member.name for member in members[number::count])))
+        for number in range(count)
+    ]
+
+
+def _write_script(config: str, workdir: str, script: Path, names: Sequence[str]) -> int:
+    check_output(script, (), "--script")
+    if script.exists():
+        raise UserError(f"{script} is there already; give another --script")
+    write_whole(script, array_of(config, workdir, names))
+    say(f"submit it by `sbatch {script}`; when it has ended, the same command without --script tells the tables")
+    return 0
+
+
+def _show(ablation: Ablation, folder: Path, config: str) -> None:
+    results = results_of(ablation, folder)
+    for table in tables(ablation, results):
+        put_out(markdown(table) + "\n")
+    title = _question(Path(config)) or folder.resolve().name
+    command = shlex.join(["jaxgen", "ablate", "--config", config, "--workdir", str(folder)])
+    write_results(ablation, results, folder, title, command)
+    say(f"the page is {folder / PAGE}")
+
+
+def _question(config: Path) -> str:
+    """The first line of the file's docstring."""
+    return headline(config) if config.is_file() else ""

@@ -1,0 +1,150 @@
+"""The members of an ablation trained and measured: each once, failures told, whatever is killed gone on with."""
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import json
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxgen.ablation import Ablation, Elements, Flops, Member, Steps
+from jaxgen.atomic_write import write_whole
+from jaxgen.config.document import to_document
+from jaxgen.errors import UserError, nearest
+from jaxgen.experiment import Experiment
+from jaxgen.reporting.terminal import say
+from jaxgen.running.assembly import assemble
+from jaxgen.running.bounded import Stopped
+from jaxgen.running.estimate import estimate, shapes_of
+from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.train_run import train_run
+from jaxgen.training.folder import read_json
+
+RUNS, OUTCOMES, MEMBERS = "members", "outcomes", "members.json"
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a member: its figures, or the sentence of its failure; seconds are of training and measuring."""
+
+    figures: Mapping[str, Any]
+    steps: int
+    seconds: float
+    failed: str | None = None
+
+
+def run_folder(workdir: Path, member: Member) -> Path:
+    """The member's run, an ordinary one."""
+    return workdir / RUNS / member.name
+
+
+def outcome_of(workdir: Path, member: Member) -> Outcome | None:
+    """None where it has not ended. UserError where the file says what this version cannot read."""
+    found = read_json(_file(workdir, member))
+    if found is None:
+        return None
+    try:
+        return Outcome(**found)
+    except TypeError:
+        raise UserError(f"{_file(workdir, member)} is no outcome of a member; remove it to measure it again") from None
+
+
+def _file(workdir: Path, member: Member) -> Path:
+    return workdir / OUTCOMES / f"{member.name}.json"
+
+
+def budgeted(ablation: Ablation, experiment: Experiment) -> Experiment:
+    """The experiment in as many steps as the budget pays for, at least one; its other fields are its own."""
+    match ablation.budget:
+        case None:
+            return experiment
+        case Steps(steps):
+            count = steps
+        case Elements(elements):
+            spec = experiment.data.spec()
+            count = elements / (experiment.data.batch_size * spec.made.elements)
+        case Flops(flops):
+            assembly = assemble(experiment)
+            count = flops / estimate(assembly, shapes_of(assembly)).flops
+    return dataclasses.replace(experiment, steps=max(1, math.floor(count)))
+
+
+def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop) -> None:
+    """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again."""
+    for member in members:
+        before = outcome_of(workdir, member)
+        if before is not None and before.failed is None:
+            continue
+        if stop():
+            return
+        say(f"{member.name}: {_told(workdir, ablation)}")
+        outcome = _run(ablation, workdir, member, stop)
+        if outcome is not None:
+            _file(workdir, member).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+            refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
+
+
+def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> Outcome | None:
+    """None where it was stopped."""
+    began, folder = time.monotonic(), run_folder(workdir, member)
+    try:
+        experiment = budgeted(ablation, member.experiment)
+        steps = train_run(experiment, folder, stop)
+        if stop():
+            return None
+        figures = evaluate_run(folder, config=experiment, stopped=stop)
+        return Outcome({name: value for name, value in figures.items() if name != "split"}, steps, _since(began))
+    except Stopped:
+        return None
+    except UserError as error:
+        failure = str(error)
+    except Exception as error:  # the other members are not to suffer from it
+        (folder if folder.is_dir() else workdir).joinpath("error.log").write_text(traceback.format_exc())
+        failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    say(f"{member.name} failed: {failure}")
+    return Outcome({}, 0, _since(began), failure)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
+
+
+def _told(workdir: Path, ablation: Ablation) -> str:
+    """How many members are done, and about how long the others will take."""
+    members = ablation.members()
+    ended = [outcome for member in members if (outcome := outcome_of(workdir, member)) is not None]
+    left = len(members) - len(ended)
+    words = f"{len(ended)} of {len(members)} done"
+    if ended:
+        seconds = left * sum(outcome.seconds for outcome in ended) / len(ended)
+        words += f", the other {left} take about {math.ceil(seconds / 60)} min of one process"
+    return words
+
+
+def same_question(workdir: Path, ablation: Ablation) -> None:
+    """Keep in the folder what its members are; UserError where it holds a member of that name with other settings."""
+    asked = {member.name: [to_document(member.experiment), repr(ablation.budget)] for member in ablation.members()}
+    kept = read_json(workdir / MEMBERS) or {}
+    if changed := sorted(name for name in kept if name in asked and kept[name] != asked[name]):
+        raise UserError(
+            f"{workdir} holds another ablation, whose member {changed[0]} has other settings; give another --workdir"
+        )
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_whole(workdir / MEMBERS, json.dumps(kept | asked, indent=1) + "\n")
+
+
+def refuse_unknown_metrics(ablation: Ablation, outcomes: Sequence[Outcome], all_of_them: bool) -> None:
+    """UserError where the members that have ended have none of the metrics, or none of them has one of them."""
+    found = [set(outcome.figures) for outcome in outcomes if outcome.failed is None]
+    lacking = [metric.name for metric in ablation.metrics if not any(metric.name in names for names in found)]
+    if found and lacking and (all_of_them or len(lacking) == len(ablation.metrics)):
+        raise UserError(
+            f"no member has a figure {lacking[0]!r}{nearest(lacking[0], set().union(*found))}; name in metrics what "
+            "`jaxgen evaluate` prints"
+        )

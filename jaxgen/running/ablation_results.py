@@ -1,0 +1,229 @@
+"""What an ablation found: each configuration's figures over its seeds, each axis value's effect, as table and page."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.ablation import Ablation, Member, Metric
+from jaxgen.atomic_write import write_whole
+from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
+from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
+from jaxgen.reporting.curves import Curve
+from jaxgen.reporting.markup import duration, rounded
+from jaxgen.running.ablating import Outcome, outcome_of, refuse_unknown_metrics, run_folder
+from jaxgen.training.folder import METRICS
+
+BEST, PAGE, RESULTS = "best.py", "ablation.html", "results.json"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One combination of levels: its figures over the seeds that have ended, and what each of its runs took."""
+
+    levels: Mapping[str, str]
+    figures: Mapping[str, Interval]
+    steps: float
+    seconds: float
+    failed: tuple[str, ...] = ()  # sentences
+
+    @property
+    def name(self) -> str:
+        parts = [f"{axis.rpartition('.')[2]} {level}" for axis, level in self.levels.items()]
+        return ", ".join(parts) or "the experiment"
+
+
+@dataclass(frozen=True)
+class Change:
+    """An axis's level beside its first: the difference of a metric, pairs of one seed, the mean of the other axes'."""
+
+    axis: str
+    level: str
+    first: str
+    metric: str
+    effect: Effect
+    p: float  # corrected for all comparisons of the metric (Holm)
+
+    @property
+    def name(self) -> str:
+        return f"{self.axis.rpartition('.')[2]} {self.level} over {self.first}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that has ended; `seconds` are all members' together."""
+
+    configurations: Sequence[Configuration]
+    changes: Sequence[Change]
+    ended: int
+    asked: int
+    seconds: float
+
+
+def results_of(ablation: Ablation, workdir: Path) -> Results:
+    """UserError where every member has ended and none has one of the metrics."""
+    members = ablation.members()
+    outcomes = {member.name: outcome_of(workdir, member) for member in members}
+    ended = [outcome for outcome in outcomes.values() if outcome is not None]
+    refuse_unknown_metrics(ablation, ended, len(ended) == len(members))
+    found: dict[tuple, list[tuple[Member, Outcome | None]]] = {}
+    for member in members:
+        found.setdefault(tuple(member.levels.items()), []).append((member, outcomes[member.name]))
+    configurations = [_configuration(ablation, dict(levels), of) for levels, of in found.items()]
+    changes = [change for metric in ablation.metrics for change in _changes(ablation, metric, members, outcomes)]
+    done = sum(outcome.failed is None for outcome in ended)
+    return Results(configurations, changes, done, len(members), sum(outcome.seconds for outcome in ended))
+
+
+def _configuration(
+    ablation: Ablation, levels: Mapping[str, str], of: Sequence[tuple[Member, Outcome | None]]
+) -> Configuration:
+    ended = [outcome for _, outcome in of if outcome is not None and outcome.failed is None]
+    figures = {}
+    for metric in ablation.metrics:
+        values = [value for outcome in ended if (value := _figure(outcome, metric)) is not None]
+        if values:
+            figures[metric.name] = interval(values)
+    failed = tuple(f"{member.name}: {one.failed}" for member, one in of if one is not None and one.failed is not None)
+    steps, seconds = (np.mean([getattr(one, name) for one in ended] or [0]) for name in ("steps", "seconds"))
+    return Configuration(levels, figures, float(steps), float(seconds), failed)
+
+
+def _figure(outcome: Outcome | None, metric: Metric) -> float | None:
+    value = None if outcome is None else outcome.figures.get(metric.name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _changes(
+    ablation: Ablation, metric: Metric, members: Sequence[Member], outcomes: Mapping[str, Outcome | None]
+) -> list[Change]:
+    values = {(member.seed, *member.levels.items()): _figure(outcomes[member.name], metric) for member in members}
+    found = []
+    for axis, levels in ablation.varied.items():
+        for level in levels[1:]:
+            pairs = list(_pairs(ablation, values, axis, levels[0], level))
+            if pairs:
+                found.append((axis, level, levels[0], metric.name, effect(*zip(*pairs, strict=True))))
+    raised = holm([change[-1].p for change in found])
+    return [Change(*change, p) for change, p in zip(found, raised, strict=True)]
+
+
+def _pairs(
+    ablation: Ablation, values: Mapping[tuple, float | None], axis: str, first: str, level: str
+) -> Iterator[tuple[float, float]]:
+    """For each seed the mean figure with the first level and with this one, over what else both have run with."""
+    for seed in ablation.seeds:
+        before, after = [], []
+        for key, value in values.items():
+            if key[0] != seed or (axis, level) not in key:
+                continue
+            other = values.get(tuple((axis, first) if part == (axis, level) else part for part in key))
+            if value is not None and other is not None:
+                before.append(other)
+                after.append(value)
+        if before:
+            yield float(np.mean(before)), float(np.mean(after))
+
+
+def best_member(ablation: Ablation, results: Results) -> Configuration | None:
+    """The configuration whose mean of the first metric is the best; None where none has it."""
+    metric = ablation.metrics[0]
+    known = [one for one in results.configurations if metric.name in one.figures]
+    return min(known, key=lambda one: one.figures[metric.name].mean * (1 if metric.lower else -1), default=None)
+
+
+def told(found: Interval, signed: bool = False) -> str:
+    """`1.63 ± 0.02`: a mean and half its interval; of one value the value alone."""
+    mean = f"{'+' if signed and found.mean > 0 else ''}{rounded(found.mean)}"
+    return mean if math.isnan(found.low) else f"{mean} ± {rounded(found.high - found.mean)}"
+
+
+def tables(ablation: Ablation, results: Results) -> list[list[list[str]]]:
+    """Two tables of text, each with its heads first: configurations, and the effects of the axes' values."""
+    heads = [f"{metric.name} {'↓' if metric.lower else '↑'}" for metric in ablation.metrics]
+    first = [["configuration", *heads, "runs", "steps", "time a run"]]
+    for one in results.configurations:
+        cells = [told(one.figures[metric.name]) if metric.name in one.figures else "–" for metric in ablation.metrics]
+        runs = max((figure.count for figure in one.figures.values()), default=0)
+        first.append([one.name, *cells, str(runs), f"{one.steps:,.0f}", duration(one.seconds)])
+    second = [["change", "metric", "difference", "p, corrected"]]
+    for change in results.changes:
+        p = "–" if math.isnan(change.p) else f"{change.p:.2g}"
+        second.append([change.name, change.metric, told(change.effect.difference, signed=True), p])
+    return [first, second] if len(second) > 1 else [first]
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *rows = ["| " + " | ".join(cells) + " |" for cells in table]
+    return "\n".join([head, "|" + "---|" * len(table[0]), *rows])
+
+
+def write_results(ablation: Ablation, results: Results, workdir: Path, title: str, command: str) -> None:
+    """results.json, the page and, where a configuration is the best, an experiment file of it."""
+    plain = {"configurations": [asdict(one) for one in results.configurations]}
+    plain |= {"changes": [asdict(one) for one in results.changes], "seconds": results.seconds}
+    write_whole(workdir / RESULTS, json.dumps(_without_nan(plain), indent=2, allow_nan=False) + "\n")
+    plots = [Plot(metric.name, _bars(results, metric)) for metric in ablation.metrics]
+    failed = [sentence for one in results.configurations for sentence in one.failed]
+    said = [f"{results.ended} of {results.asked} runs, {duration(results.seconds)} of computing in all.", *failed]
+    if (best := best_member(ablation, results)) is not None:
+        metric = ablation.metrics[0].name
+        said.append(f"The best {metric} has {best.name}: {told(best.figures[metric])}. Its experiment is {BEST}.")
+        write_whole(workdir / BEST, _best_file(ablation, best))
+    curves = _curves(ablation, workdir)
+    write_ablation(workdir / PAGE, title, said, tables(ablation, results), plots, curves, command)
+
+
+def _bars(results: Results, metric: Metric) -> list[Bar]:
+    found = [(one.name, one.effect.difference) for one in results.changes if one.metric == metric.name]
+    return [Bar(name, of.mean, of.low, of.high) for name, of in found]
+
+
+def _curves(ablation: Ablation, workdir: Path) -> dict[str, list[Curve]]:
+    """Each metric that training evaluates, and the loss, by step: a curve a configuration, the mean of its seeds."""
+    names = ["loss", *(metric.name for metric in ablation.metrics)]
+    found: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in names}
+    for member in ablation.members():
+        path = run_folder(workdir, member) / METRICS
+        configuration = Configuration(member.levels, {}, 0, 0).name
+        for line in path.read_text().splitlines() if path.exists() else ():
+            row = json.loads(line)
+            for name in names:
+                if name in row and row["split"] == ("train" if name == "loss" else "test"):
+                    found[name].setdefault(configuration, {}).setdefault(row["step"], []).append(row[name])
+    return {
+        name: [_mean_curve(of, points, name != "loss") for of, points in by.items()] for name, by in found.items() if by
+    }
+
+
+def _mean_curve(name: str, points: Mapping[int, Sequence[float]], dots: bool) -> Curve:
+    return Curve(name, [(step, float(np.mean(values))) for step, values in sorted(points.items())], dots)
+
+
+def _best_file(ablation: Ablation, best: Configuration) -> str:
+    member = next(member for member in ablation.members() if member.levels == best.levels)
+    metric = ablation.metrics[0]
+    return f'''"""{best.name}: the best {metric.name} of this folder's ablation, {told(best.figures[metric.name])}."""
+
+from pathlib import Path
+
+from jaxgen.experiment import Experiment
+from jaxgen.running.trained import read_experiment
+
+
+def experiment() -> Experiment:
+    return read_experiment(Path(__file__).parent / "members" / {member.name!r}, None)
+'''
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value

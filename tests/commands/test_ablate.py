@@ -1,0 +1,153 @@
+"""`jaxgen ablate` trains and measures each member once, tells what failed, and what it tells is what the runs say."""
+# SPDX-License-Identifier: Apache-2.0
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from jaxgen.config.reading import load_experiment
+from jaxgen.experiment import Experiment
+from jaxgen.metrics.effects import effect
+from tests.commands.command import begin, here, jaxgen, told
+
+FILE = '''"""Does a wider network need fewer bits?"""
+from jaxgen.ablation import Ablation, Metric, Steps
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.experiment import Experiment
+
+SMALL = ["data.batch_size=4", "data.length=16", "evaluate.examples=8"]
+
+
+def ablation() -> Ablation:
+    base = set_fields(load_experiment("rnn/python_docs", Experiment), SMALL)
+    axes = {AXES}
+    return Ablation(base, axes, (Metric("METRIC"),), Steps(2))
+'''
+
+
+def written(folder, axes='"task.network.width": (8, 12), "seed": range(2)', metric="bits_per_character"):
+    file = folder / "run.py"
+    file.write_text(FILE.replace("AXES", axes).replace("METRIC", metric))
+    return file
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ablation")
+    asked = "ablate", "--config", written(folder), "--workdir", folder / "runs", "--processes", "1"
+    return asked, here(*asked), folder / "runs"
+
+
+def test_it_tells_what_its_runs_say(ended):
+    _, process, runs = ended
+    assert process.returncode == 0, process.stderr
+    bits = {
+        (width, seed): json.loads((runs / f"members/width={width},seed={seed}/summary.json").read_text())[
+            "bits_per_character"
+        ]
+        for width in (8, 12)
+        for seed in (0, 1)
+    }
+    results = json.loads((runs / "results.json").read_text())
+    for width, row in zip((8, 12), results["configurations"], strict=True):
+        assert row["figures"]["bits_per_character"]["mean"] == pytest.approx((bits[width, 0] + bits[width, 1]) / 2)
+        assert row["steps"] == 2
+    (change,) = results["changes"]
+    expected = effect([bits[8, 0], bits[8, 1]], [bits[12, 0], bits[12, 1]])
+    assert change["effect"]["difference"]["mean"] == pytest.approx(expected.difference.mean)
+    assert change["p"] == pytest.approx(expected.p)
+    assert "| width 12 over 8 | bits_per_character |" in process.stdout
+    page = (runs / "ablation.html").read_text()
+    assert "Does a wider network need fewer bits?" in page and "width 12 over 8" in page
+    best = min((8, 12), key=lambda width: bits[width, 0] + bits[width, 1])
+    assert load_experiment(runs / "best.py", Experiment).task.network.width == best
+
+
+def test_what_is_done_is_not_done_again_and_the_table_is_the_same(ended):
+    asked, process, runs = ended
+    before = {path: path.stat().st_mtime_ns for path in (runs / "members").rglob("metrics.jsonl")}
+    assert here(*asked).stdout == process.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (runs / "members").rglob("metrics.jsonl")}
+
+
+def test_another_question_in_the_same_folder_is_refused(ended, tmp_path):
+    _, _, runs = ended
+    file = written(tmp_path)
+    file.write_text(file.read_text().replace("data.length=16", "data.length=20"))
+    sentence = told(here("ablate", "--config", file, "--workdir", runs))
+    assert sentence.endswith("has other settings; give another --workdir")
+
+
+def test_a_member_that_fails_is_told_and_the_others_end(tmp_path):
+    """Of one whose data are not there."""
+    axes = '"data": {"none": ["data.name=/no/such/file.txt"], "docs": []}'
+    asked = "ablate", "--config", written(tmp_path, axes), "--workdir", tmp_path / "runs", "--processes", "1"
+    process = here(*asked)
+    assert process.returncode == 1
+    assert "data=none failed: " in process.stderr and "/no/such/file.txt" in process.stderr
+    none, docs = json.loads((tmp_path / "runs/results.json").read_text())["configurations"]
+    assert docs["figures"]["bits_per_character"]["count"] == 1 and docs["failed"] == []
+    assert none["figures"] == {} and len(none["failed"]) == 1
+
+
+def test_a_metric_that_no_member_has_is_told_after_the_first(tmp_path):
+    file = written(tmp_path, metric="bits_per_charakter")
+    sentence = here("ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1").stderr
+    assert "no member has a figure 'bits_per_charakter'; did you mean 'bits_per_character'?" in sentence
+    assert len(list((tmp_path / "runs/outcomes").iterdir())) == 1
+
+
+def test_a_slurm_array_has_a_job_for_each_member(tmp_path):
+    """The script is run here as SLURM would run its job number 3, with a command that says what it was given."""
+    script = tmp_path / "array.sh"
+    asked = "ablate", "--config", written(tmp_path), "--workdir", tmp_path / "runs", "--script", script
+    assert here(*asked).returncode == 0 and not (tmp_path / "runs").exists()
+    assert "#SBATCH --array=0-3\n" in script.read_text()
+    command = tmp_path / "jaxgen"
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    command.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "3"}
+    process = subprocess.run([shutil.which("bash"), script], env=environment, capture_output=True, text=True)
+    assert process.stdout.splitlines()[-1] == "width=12,seed=1", process.stderr
+    assert "is there already; give another --script" in told(here(*asked))
+
+
+def test_mistakes_are_told(tmp_path):
+    file = written(tmp_path)
+    asked = "ablate", "--config", file, "--workdir", tmp_path / "runs"
+    assert "did you mean 'width=8,seed=0'" in told(here(*asked, "--member", "width=8,sed=0"))
+    assert "--processes is 0; give at least 1" in told(here(*asked, "--processes", "0"))
+    file.write_text(file.read_text().replace("def ablation", "def ablations"))
+    assert "has no function ablation() that returns an Ablation; did you mean 'ablations'?" in told(here(*asked))
+
+
+@pytest.mark.slow
+def test_killed_ten_times_on_two_processes_it_tells_the_same_table(tmp_path):
+    """Twelve members; each time SIGKILL for the command and its processes, at some moment of the first half minute."""
+    asked = ["ablate", "--config", str(written(tmp_path, '"task.network.width": (8, 12), "seed": range(6)'))]
+    whole = jaxgen(*asked, "--workdir", tmp_path / "whole", "--processes", "2")
+    assert whole.returncode == 0, whole.stderr
+    chance = random.Random(0)
+    for _ in range(10):
+        process = begin(*asked, "--workdir", str(tmp_path / "killed"), "--processes", "2", start_new_session=True)
+        time.sleep(chance.uniform(3, 30))
+        below = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        for pid in (process.pid, *map(int, below)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()
+    killed = jaxgen(*asked, "--workdir", tmp_path / "killed", "--processes", "2")
+    assert killed.returncode == 0, killed.stderr
+    figures = [
+        [one["figures"] for one in json.loads((tmp_path / run / "results.json").read_text())["configurations"]]
+        for run in ("whole", "killed")
+    ]
+    assert figures[0] == figures[1]

@@ -1,0 +1,65 @@
+"""The members of an ablation are those that its design says, told apart, and each is what `--set` makes of the base."""
+# SPDX-License-Identifier: Apache-2.0
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxgen.ablation import Ablation, Design, Metric
+from jaxgen.config.changes import set_fields
+from jaxgen.config.reading import load_experiment
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
+
+BASE = load_experiment("rnn/digits", Experiment)
+BITS = (Metric("bits_per_dim"),)
+WIDTH, RATE = "task.network.width", "optimisers.likelihood.learning_rate.peak"
+
+
+def test_a_grid_is_every_combination_seed_after_seed():
+    found = Ablation(BASE, {WIDTH: (8, 16), "seed": range(2), RATE: (1e-3, 0.01)}, BITS).members()
+    assert [member.name for member in found] == [
+        f"width={width},peak={rate},seed={seed}"
+        for seed, width, rate in itertools.product((0, 1), (8, 16), ("0.001", "0.01"))
+    ]
+    last = found[-1]
+    assert last.experiment == set_fields(BASE, [f"{WIDTH}=16", f"{RATE}=0.01", "seed=1"])
+    assert last.levels == {WIDTH: "16", RATE: "0.01"} and last.seed == "1"
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 3))
+def test_one_at_a_time_each_value_stands_beside_the_first_of_the_other_axes(sizes, seeds):
+    axes = {f"axis{place}": {f"l{level}": () for level in range(size)} for place, size in enumerate(sizes)}
+    made = Ablation(BASE, axes | {"seed": range(seeds)}, BITS, design=Design.ONE_AT_A_TIME)
+    found = made.members()
+    assert len(found) == seeds * (1 + sum(size - 1 for size in sizes))
+    assert all(sum(level != "l0" for level in member.levels.values()) <= 1 for member in found)
+
+
+def test_several_experiments_are_an_axis_and_levels_may_set_several_fields():
+    other = load_experiment("transformer/digits", Experiment)
+    axes = {"size": {"small": ["data.batch_size=8", "steps=5"], "own": []}}
+    found = Ablation({"rnn": BASE, "transformer": other}, axes, BITS).members()
+    assert [member.name for member in found] == [
+        *("rnn,size=small", "rnn,size=own", "transformer,size=small", "transformer,size=own")
+    ]
+    assert found[0].experiment == set_fields(BASE, ["data.batch_size=8", "steps=5"]) and found[3].experiment == other
+
+
+@pytest.mark.parametrize(
+    ("axes", "metrics", "sentence"),
+    [
+        ({"task.network.widht": (8, 16)}, BITS, r"the axis value task.network.widht=8: .* did you mean 'width'"),
+        ({WIDTH: ()}, BITS, "the axis 'task.network.width' has no values; give it one or more"),
+        ({WIDTH: (8, "wide")}, BITS, r"the axis value task.network.width=wide: .* takes a whole number"),
+        ({WIDTH: (8, 8)}, BITS, "two members are both called width=8"),
+        ({"a.name": {"a/b": (), "a b": ()}}, BITS, "two members are both called name=a_b"),
+        ({WIDTH: (8,)}, (), "give metrics at least one"),
+        ({"x": {"y" * 200: ()}}, BITS, "name levels more shortly"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(axes, metrics, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Ablation(BASE, axes, metrics)
