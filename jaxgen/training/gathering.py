@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 from jax.sharding import NamedSharding, PartitionSpec
@@ -55,9 +56,23 @@ def as_they_lie(params: Params) -> Params:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _gathered(lies: NamedSharding, leaf: jax.Array) -> jax.Array:
-    """The leaf cut over `tensor` alone. Its gradient lies as the leaf does: XLA sums it over fsdp in parts."""
-    axes = (None if axis == "fsdp" else axis for axis in lies.spec)
-    return jax.lax.with_sharding_constraint(leaf, NamedSharding(lies.mesh, PartitionSpec(*axes)))
+    """The leaf cut over `tensor` alone. Its gradient lies as the leaf does: XLA sums it over fsdp in parts.
+
+    The parts are gathered along a first axis of their own. Along any other XLA would have the leaf itself in another
+    order in memory, and copy a whole stack of blocks into that order before its loop.
+    """
+    place, parts = lies.spec.index("fsdp"), lies.mesh.shape["fsdp"]
+    shape, others = leaf.shape, [axis for axis in lies.spec if axis != "fsdp"]
+    leaf = jax.lax.with_sharding_constraint(leaf, lies)
+    leaf = leaf.reshape(*shape[:place], parts, shape[place] // parts, *shape[place + 1 :])
+    leaf = jnp.moveaxis(leaf, place, 0)
+    leaf = jax.lax.with_sharding_constraint(leaf, _on(lies, "fsdp", *others[:place], None, *others[place:]))
+    leaf = jax.lax.with_sharding_constraint(leaf, _on(lies, None, *others[:place], None, *others[place:]))
+    return jnp.moveaxis(leaf, 0, place).reshape(shape)
+
+
+def _on(lies: NamedSharding, *axes: str | None) -> NamedSharding:
+    return NamedSharding(lies.mesh, PartitionSpec(*axes))
 
 
 def _forward(lies: NamedSharding, leaf: jax.Array) -> tuple[jax.Array, None]:
