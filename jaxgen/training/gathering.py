@@ -1,4 +1,4 @@
-"""Parameters that lie in parts over a mesh and are gathered where a module reads them: one block at a time in a loop."""
+"""Parameters that lie in parts over a mesh and are gathered where a module reads them, in a loop block by block."""
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
@@ -16,9 +16,9 @@ from jaxgen.types import Params
 class GatheredOnRead(struct.PyTreeNode, nn.meta.AxisMetadata[jax.Array]):
     """A parameter in Flax's box, which `Module.param` opens: there its parts over `fsdp` are brought together.
 
-    Within a scanned and rematerialised block that is one block's parameter, again in the backward pass, and its gradient
-    is cut at once (fully sharded data parallelism, arXiv 2304.11277, section 3). A leaf's slice of a stack, which
-    `nn.scan` takes, lies as the leaf without its first dimension.
+    Within a scanned and rematerialised block that is one block's parameter, once more in the backward pass, and its
+    gradient is cut at once (fully sharded data parallelism, arXiv 2304.11277, section 3). A leaf's slice of a stack,
+    which `nn.scan` takes, lies as the leaf without its first dimension.
     """
 
     value: Any

@@ -144,7 +144,8 @@ class JitDevices:
         return self.sharding(*axes)
 
     def begin(self, init: Callable[..., TrainState], key: Key, start: Any) -> TrainState:
-        """The first state, made where it lies: none of its leaves needs to fit one device."""
+        """The first state, made where it lies, of a `start` that is laid out alike: no leaf needs to fit one device."""
+        start = laid_out(start, self._shardings(start))
         return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key, start)))(key, start)
 
     def put_state(self, state: TrainState) -> TrainState:
@@ -155,6 +156,20 @@ class JitDevices:
         variables = variables.replace(params=as_they_lie(variables.params))
         variables = laid_out(variables, self.layout(variables))
         return variables.replace(params=self.readable(variables.params))
+
+    def put_shown(self, variables: Variables, source: Any) -> tuple[Variables, Any]:
+        """A trained run's variables and its source's state, to be looked at: over the mesh, where that cuts parameters.
+
+        Else on the first device alone, for the same program would run once on each.
+        """
+        if self.mesh.shape["fsdp"] * self.mesh.shape["tensor"] == 1:
+            return jax.device_put((variables, source), self.mesh.devices.flat[0])
+        return self.put_evaluated(variables), laid_out(source, self._shardings(source))
+
+    def put_request(self, request: Batch) -> Batch:
+        """What samples are asked for, each array [B, ...], cut along B where parameters are and that comes out even."""
+        even = len(request["row"]) % self.parts == 0
+        return laid_out(request, self.sharding(_BATCH_AXES)) if even and self.mesh.shape["fsdp"] > 1 else request
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Batches [n, B, ...] cut along B where that comes out even."""
@@ -256,6 +271,13 @@ class PmapDevices:
 
     def put_evaluated(self, variables: Variables) -> Variables:
         return jax.device_put(variables, self.mesh.devices.flat[0])
+
+    def put_shown(self, variables: Variables, source: Any) -> tuple[Variables, Any]:
+        """A trained run's variables and its source's state, to be looked at."""
+        return jax.device_put((variables, source), self.mesh.devices.flat[0])
+
+    def put_request(self, request: Batch) -> Batch:
+        return request
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Evaluation looks at one copy of the state, on the first device."""

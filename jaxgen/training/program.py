@@ -48,9 +48,9 @@ def make_run(
     """`run(state, feed, count, parts) -> (state, metrics)`: `count` steps, their metrics summed as Means.
 
     `feed` is a traced source, or what a host made: a tuple of batches (one a draw), each array [K, B, ...]. `rows` are
-    this device's global row numbers, `cut` lays a batch out over the devices, `readable` is `take_step`'s. `count` is an
-    argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step. `parts`,
-    which may be left out, are other runs' variables, whole on every device and not donated.
+    this device's global row numbers, `cut` lays a batch out over the devices, `readable` is `take_step`'s. `count` is
+    an argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step.
+    `parts`, which may be left out, are other runs' variables, whole on every device and not donated.
     """
 
     @jax.jit  # traced once for the metrics' shapes and for the loop's body
