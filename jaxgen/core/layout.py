@@ -40,7 +40,11 @@ DENSE_BLOCKS = (
 
 @runtime_checkable
 class LaidOut(Protocol):
-    """A task that says how its parameters lie."""
+    """A task that says how its parameters lie.
+
+    Linen modules must read them (`Module.param`), which gathers those that are cut over fsdp; where a loss reads a leaf
+    itself, `flax.linen.meta.unbox` does so first.
+    """
 
     def layout(self) -> tuple[Rule, ...]:
         """Rules that cover every parameter; the first that matches counts."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
-from jaxgen.core.masks import join
 from jaxgen.types import Key, Variables
 
 State = dict[str, Any]
@@ -18,5 +18,11 @@ def begun(key: Key, moving: Any) -> State:
 
 
 def at_start(state: State, variables: Variables) -> Variables:
-    """The variables that the run started from."""
-    return variables.replace(params=join(state["start"], variables.params))
+    """The variables that the run started from; what is kept of them is read as the run's own."""
+    params = jax.tree.map(
+        lambda now, then: now if then is None else nn.meta.replace_boxed(now, then),
+        variables.params,
+        state["start"],
+        is_leaf=nn.meta.is_axis_metadata,
+    )
+    return variables.replace(params=params)

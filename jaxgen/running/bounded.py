@@ -162,7 +162,7 @@ class Sampling:
             for first in range(0, count, size):
                 if stopped():
                     raise Stopped
-                drawn = jax.device_get(gathered(program(variables, _rows(request, first, size), key)))
+                drawn = jax.device_get(gathered(program(variables, self._rows(request, first, size), key)))
                 parts.append(jax.tree.map(lambda array, n=min(size, count - first): array[:n], drawn))
                 progress.done(min(count, first + size))
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
@@ -180,25 +180,25 @@ class Sampling:
             return known[min(usable)]
         asked = size
         while True:
-            program = self._jitted.lower(variables, _rows(request, 0, size), key).compile()
+            program = self._jitted.lower(variables, self._rows(request, 0, size), key).compile()
             if size == 1 or fits(program):
                 break
             size = -(-size // 2)
         known[asked] = program, size
         return known[asked]
 
+    def _rows(self, request: Mapping[str, Any], first: int, size: int) -> dict[str, Any]:
+        """Rows `first` to `first + size` of a request; the last part repeats its last row, which is dropped."""
+        places = np.minimum(np.arange(first, first + size), len(request["row"]) - 1)
+        own = {name: part for name, part in request.items() if name != "knobs"}
+        rows = jax.tree.map(lambda array: np.asarray(array)[places], own)
+        return self._assembly.devices.put_request(rows) | {"knobs": request["knobs"]}
+
 
 def with_knobs(task: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     """A request with the sampler's numbers as arguments, for a task that has a sampler."""
     knobs = task.sampler.knobs() if isinstance(task, Sampled) else {}
     return {"knobs": {name: np.float32(value) for name, value in knobs.items()}, **request}
-
-
-def _rows(request: Mapping[str, Any], first: int, size: int) -> dict[str, Any]:
-    """Rows `first` to `first + size` of a request; the last part repeats its last row, which is dropped."""
-    places = np.minimum(np.arange(first, first + size), len(request["row"]) - 1)
-    own = {name: part for name, part in request.items() if name != "knobs"}
-    return jax.tree.map(lambda array: np.asarray(array)[places], own) | {"knobs": request["knobs"]}
 
 
 def fits(program: jax.stages.Compiled) -> bool:

@@ -77,12 +77,23 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
     """Of one step; `state` are shapes. Samples count too that a reward is traced for; other batches are given."""
     costs, jaxpr = Costs(), traced_step(assembly, state).jaxpr.jaxpr
     flops, halves = costs.flops(jaxpr), costs.flops(jaxpr, halves=True)
-    return Estimate(flops, halves, memory(assembly, state, peak_beside(state, jaxpr, costs)))
+    peak = peak_beside(state, jaxpr, costs)
+    return Estimate(flops, halves, memory(assembly, state, peak, _gathered(assembly, state, peak, costs)))
 
 
-def traced_step(assembly: Assembly, state: TrainState) -> jax.stages.Traced:
-    """One step of the whole batch on one device, traced from the state's shapes."""
-    game, device = assembly.game, Parallel(data=1).place(assembly.game.batch_size)
+def _gathered(assembly: Assembly, state: TrainState, peak: int, costs: Costs) -> int:
+    """The bytes by which the peak of a step rises where parameters cut over fsdp are gathered as they are read."""
+    devices = assembly.devices
+    if not isinstance(devices, JitDevices) or devices.mesh.shape["fsdp"] == 1:
+        return 0
+    jaxpr = traced_step(assembly, state, devices).jaxpr.jaxpr
+    return max(0, peak_beside(state, jaxpr, costs) - peak)
+
+
+def traced_step(assembly: Assembly, state: TrainState, devices: JitDevices | None = None) -> jax.stages.Traced:
+    """One step of the whole batch, traced from the state's shapes: on one device, or as written for `devices`."""
+    game = assembly.game
+    device = Parallel(data=1).place(game.batch_size) if devices is None else devices
     traced = assembly.experiment.rewards is not None and isinstance(assembly.source, Traced)
     feed = jax.eval_shape(lambda: assembly.source) if traced else (_stacked(assembly.batch()),) * game.draws
     arguments = state, feed, np.int32(1), assembly.part_shapes
@@ -95,15 +106,17 @@ def peak_beside(state: TrainState, jaxpr: Jaxpr, costs: Costs) -> int:
     return costs.peak_bytes(jaxpr, [number < leaves for number in range(len(jaxpr.outvars))])
 
 
-def memory(assembly: Assembly, state: TrainState, peak: int | None = None) -> Memory:
-    """Of the state as it lies on the devices, and where `peak` of a step of the whole batch is known of that too."""
+def memory(assembly: Assembly, state: TrainState, peak: int | None = None, gathered: int = 0) -> Memory:
+    """Of the state as it lies on the devices, and where `peak` of a step of the whole batch is known of that too.
+
+    `gathered` bytes of parameters are brought together at one time, over fsdp and not over tensor.
+    """
     devices = assembly.devices
     moving, _ = split(state.params, assembly.game.moving(state.params))
     held = functools.partial(_bytes, devices=devices, state=state)
     gradients = held("params", moving)
     activations = 0 if peak is None else max(0, peak - _all_bytes(moving)) // devices.parts
-    if isinstance(devices, JitDevices) and devices.mesh.shape["fsdp"] > 1:  # brought together before they are used
-        activations += _all_bytes(state.params) // devices.mesh.shape["tensor"]
+    activations += gathered // (devices.mesh.shape["tensor"] if gathered else 1)
     parts = [held(name, getattr(state, name)) for name in ("params", "opt_state", "averages")]
     others = held("extra", state.extra) + held("source", state.source) + held("key", state.key)
     others += _all_bytes(assembly.part_shapes)  # whole on each device

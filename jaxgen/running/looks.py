@@ -168,8 +168,8 @@ class Looks:
 
     def _variables(self, state: TrainState) -> Variables:
         devices = self._assembly.devices
-        shown = devices.together(averaged(devices.fetch(state), self._experiment.shown))
-        return shown.replace(parts=devices.fetch_parts(self._assembly.parts))
+        shown = averaged(devices.fetch(state), self._experiment.shown)
+        return shown.replace(params=devices.readable(shown.params), parts=devices.fetch_parts(self._assembly.parts))
 
     @functools.cached_property
     def _evaluation(self) -> Evaluation:

@@ -100,7 +100,7 @@ def load_trained(
     finally:
         checkpoints.close()
     shown = shown.replace(parts=assembly.parts)  # and without the optimiser's state
-    variables, source = jax.device_put((shown, state.source), jax.devices()[0])
+    variables, source = assembly.devices.put_shown(shown, state.source)
     return Trained(workdir, assembly, variables, source, int(state.step))
 
 

@@ -13,7 +13,7 @@ from jaxgen.core.data import Between, Streamed
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.parallel import JitDevices, PmapDevices
-from jaxgen.training.processes import gathered, refuse_together
+from jaxgen.training.processes import gathered, refuse_together, several
 from jaxgen.types import NO_PARTS, Parts, Variables
 
 Devices = JitDevices | PmapDevices
@@ -138,8 +138,9 @@ class BetweenFeed:
         """
         now, mistake, made = self._devices.fetch(state), None, ((), None)
         try:
-            variables = now.variables.replace(parts=self._parts)
-            made = self._own_rows(*gathered((variables, now.source)), step)
+            params, extra, source_state = gathered((now.params, now.extra, now.source))
+            params = params if several() else self._devices.readable(params)
+            made = self._own_rows(Variables(params, extra, self._parts), source_state, step)
         except UserError as error:
             mistake = error
         refuse_together(mistake)

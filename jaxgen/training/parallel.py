@@ -10,12 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.core.layout import Rule, cut, rule_of
 from jaxgen.core.masks import path_of
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
+from jaxgen.training.gathering import as_they_lie, gathered_on_read
 from jaxgen.training.processes import laid_out, laid_out_rows, several
 from jaxgen.training.program import make_run
 from jaxgen.training.step import Game
@@ -142,15 +144,32 @@ class JitDevices:
         return self.sharding(*axes)
 
     def begin(self, init: Callable[..., TrainState], key: Key, start: Any) -> TrainState:
-        """The first state, made where it lies: none of its leaves needs to fit one device."""
+        """The first state, made where it lies, of a `start` that is laid out alike: no leaf needs to fit one device."""
+        start = laid_out(start, self._shardings(start))
         return jax.jit(init, out_shardings=self.layout(jax.eval_shape(init, key, start)))(key, start)
 
     def put_state(self, state: TrainState) -> TrainState:
         return laid_out(state, self.layout(state))
 
     def put_evaluated(self, variables: Variables) -> Variables:
-        """Laid out as `fetch` finds them in a state, so that both are evaluated by one program."""
-        return laid_out(variables, self.layout(variables))
+        """Laid out as `fetch` finds them in a state, and read like those: both are evaluated by one program."""
+        variables = variables.replace(params=as_they_lie(variables.params))
+        variables = laid_out(variables, self.layout(variables))
+        return variables.replace(params=self.readable(variables.params))
+
+    def put_shown(self, variables: Variables, source: Any) -> tuple[Variables, Any]:
+        """A trained run's variables and its source's state, to be looked at: over the mesh, where that cuts parameters.
+
+        Else on the first device alone, for the same program would run once on each.
+        """
+        if self.mesh.shape["fsdp"] * self.mesh.shape["tensor"] == 1:
+            return jax.device_put((variables, source), self.mesh.devices.flat[0])
+        return self.put_evaluated(variables), laid_out(source, self._shardings(source))
+
+    def put_request(self, request: Batch) -> Batch:
+        """What samples are asked for, each array [B, ...], cut along B where parameters are and that comes out even."""
+        even = len(request["row"]) % self.parts == 0
+        return laid_out(request, self.sharding(_BATCH_AXES)) if even and self.mesh.shape["fsdp"] > 1 else request
 
     def put_evaluation(self, batches: Batch) -> Batch:
         """Batches [n, B, ...] cut along B where that comes out even."""
@@ -165,8 +184,8 @@ class JitDevices:
 
     @property
     def drawn_rows(self) -> Any:
-        """`rows` for a program that each process runs alone: laid out as a batch, where that is safe (`_whole`)."""
-        if several() or self.mesh.shape["fsdp"] > 1:
+        """`rows` for a program that each process runs alone: where there is one process, laid out as a batch."""
+        if several():
             return self.rows.astype(np.int32)
         return jax.device_put(np.arange(self.batch_size, dtype=np.int32), self.sharding(_BATCH_AXES))
 
@@ -202,31 +221,21 @@ class JitDevices:
             return jax.lax.with_sharding_constraint(arrays, jax.tree.map(lambda _: batch, arrays))
 
         rows = jnp.arange(self.batch_size, dtype=jnp.int32)
-        run = make_run(game, traced, loops, lambda tree: tree, rows, cut, self._whole)
+        run = make_run(game, traced, loops, lambda tree: tree, rows, cut, self.readable)
         out = (self.layout(state), self.sharding())
         return jax.jit(run, donate_argnums=0, out_shardings=out)
 
-    def together(self, variables: Variables) -> Variables:
-        """Variables for a program that is no training step, their parameters as `_whole` has them."""
-        if self.mesh.shape["fsdp"] == 1:
-            return variables
-        return variables.replace(params=jax.jit(self._whole)(variables.params))
+    def readable(self, params: Params) -> Params:
+        """Parameters as any program needs them: gathered over fsdp where a module reads them, one after another.
 
-    def _whole(self, params: Params) -> Params:
-        """Parameters cut over `tensor` alone: what fsdp keeps in parts is brought together before it is used.
-
-        The batch is cut over fsdp too, and XLA, left to choose how to use a kernel that is, has given wrong gradients
-        on a mesh of all three axes (jax 0.10.2, a VAE on 2x2x2).
+        Those of a task without rules may be read by anything, and are gathered here. The batch is cut over fsdp too,
+        and XLA, left to choose how to use a kernel that is, gives wrong results on a mesh of all three axes (jax
+        0.10.2, with and without Shardy: the first kernel's gradient in two dense layers on 2x2x2).
         """
         if self.mesh.shape["fsdp"] == 1:
             return params
-
-        def together(keys: tuple, leaf: jax.Array) -> jax.Array:
-            spec = self._leaf_sharding(keys, leaf).spec
-            axes = [None if axis == "fsdp" else axis for axis in spec]
-            return jax.lax.with_sharding_constraint(leaf, self.sharding(*axes))
-
-        return jax.tree_util.tree_map_with_path(together, params)
+        boxed = gathered_on_read(params, self._shardings(params))
+        return boxed if self.rules else nn.meta.unbox(boxed)
 
     def lower(
         self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool, parts: Parts = NO_PARTS
@@ -263,6 +272,13 @@ class PmapDevices:
     def put_evaluated(self, variables: Variables) -> Variables:
         return jax.device_put(variables, self.mesh.devices.flat[0])
 
+    def put_shown(self, variables: Variables, source: Any) -> tuple[Variables, Any]:
+        """A trained run's variables and its source's state, to be looked at."""
+        return jax.device_put((variables, source), self.mesh.devices.flat[0])
+
+    def put_request(self, request: Batch) -> Batch:
+        return request
+
     def put_evaluation(self, batches: Batch) -> Batch:
         """Evaluation looks at one copy of the state, on the first device."""
         return jax.device_put(batches, self.mesh.devices.flat[0])
@@ -292,8 +308,8 @@ class PmapDevices:
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf).reshape(-1, *leaf.shape[2:]), state.extra.rows)
         return one.replace(extra=Extra(one.extra.shared, rows))
 
-    def together(self, variables: Variables) -> Variables:
-        return variables
+    def readable(self, params: Params) -> Params:
+        return params
 
     def with_source(self, state: TrainState, source: Any) -> TrainState:
         stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (self.count, *leaf.shape)), source)

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxgen.core.state import is_key, with_keys, without_keys
 from jaxgen.errors import UserError
 
+_MESSAGE = 2**28  # bytes that process 0 tells the others at a time
 _SILENT = 30  # seconds after which a process that gives no sign of life counts as dead
 
 
@@ -97,9 +98,19 @@ def told(content: bytes) -> bytes:
     """What process 0 has given, at every process."""
     if not several():
         return content
-    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
-    sent = np.frombuffer(content, np.uint8) if leads() else np.zeros(size, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
+    # as bytes: JAX would make of a 64-bit number one of 32, which ends at 2 GiB
+    size = int.from_bytes(_sent(len(content).to_bytes(8, "little"), 8), "little")
+    return _sent(content, size)
+
+
+def _sent(content: bytes, size: int) -> bytes:
+    """The `size` bytes that process 0 has given, at every process, in messages of a bounded size."""
+    messages = []
+    for first in range(0, size, _MESSAGE):
+        length = min(_MESSAGE, size - first)
+        sent = np.frombuffer(content, np.uint8, length, first) if leads() else np.zeros(length, np.uint8)
+        messages.append(np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes())
+    return b"".join(messages)
 
 
 def told_tree(tree: Any, like: Any) -> Any:
@@ -108,13 +119,12 @@ def told_tree(tree: Any, like: Any) -> Any:
     `like` has their shapes; its typed keys come as keys.
     """
     shapes = jax.eval_shape(without_keys, like)
-    given = jax.tree.leaves(jax.device_get(without_keys(tree))) if leads() else []
-    content = told(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in given))
-    leaves, place = [], 0
-    for shape in jax.tree.leaves(shapes):
-        size = shape.size * shape.dtype.itemsize
-        leaves.append(np.frombuffer(content[place : place + size], shape.dtype).reshape(shape.shape))
-        place += size
+    wanted = jax.tree.leaves(shapes)
+    given = jax.tree.leaves(jax.device_get(without_keys(tree))) if leads() else [np.empty(0)] * len(wanted)
+    leaves = []
+    for leaf, shape in zip(given, wanted, strict=True):  # one by one: all of them in one copy more may not fit the host
+        content = _sent(np.ascontiguousarray(leaf).tobytes(), shape.size * shape.dtype.itemsize)
+        leaves.append(np.frombuffer(content, shape.dtype).reshape(shape.shape))
     return with_keys(jax.tree.unflatten(jax.tree.structure(shapes), leaves), like)
 
 

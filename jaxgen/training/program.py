@@ -10,7 +10,7 @@ from jax.extend.core import Jaxpr
 
 from jaxgen.core.state import TrainState
 from jaxgen.training.costs import inner_jaxprs
-from jaxgen.training.step import Game, Reduce, Whole, take_step
+from jaxgen.training.step import Game, Readable, Reduce, take_step
 from jaxgen.types import NO_PARTS, Batch, Key, Metrics, Parts, Variables
 
 Run = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
@@ -43,27 +43,28 @@ def make_run(
     reduce: Reduce,
     rows: jax.Array,
     cut: Callable[[Batch], Batch],
-    whole: Whole = lambda params: params,
+    readable: Readable = lambda params: params,
 ) -> Run:
     """`run(state, feed, count, parts) -> (state, metrics)`: `count` steps, their metrics summed as Means.
 
     `feed` is a traced source, or what a host made: a tuple of batches (one a draw), each array [K, B, ...]. `rows` are
-    this device's global row numbers, `cut` lays a batch out over the devices, `whole` is `take_step`'s. `count` is an
-    argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step. `parts`,
-    which may be left out, are other runs' variables, whole on every device and not donated.
+    this device's global row numbers, `cut` lays a batch out over the devices, `readable` is `take_step`'s. `count` is
+    an argument, not a constant: one program serves every length from 1 to K. Without `loops` a call is one step.
+    `parts`, which may be left out, are other runs' variables, whole on every device and not donated.
     """
 
     @jax.jit  # traced once for the metrics' shapes and for the loop's body
     def step(state: TrainState, feed: Any, turn_of_loop: jax.Array, parts: Parts) -> tuple[TrainState, Metrics]:
         def draw(source_state, variables, number):
             if traced:
+                variables = variables.replace(params=readable(variables.params))
                 batch, source_state = feed.next(source_state, variables, number, cut(rows))
             else:
                 batch = next(fed)
             return cut(batch), source_state
 
         fed = iter(()) if traced else (jax.tree.map(lambda array: array[turn_of_loop], batch) for batch in feed)
-        return take_step(game, state, draw, reduce, whole, parts)
+        return take_step(game, state, draw, reduce, readable, parts)
 
     def run(state: TrainState, feed: Any, count: jax.Array, parts: Parts = NO_PARTS) -> tuple[TrainState, Metrics]:
         if not loops:

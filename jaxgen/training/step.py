@@ -22,7 +22,7 @@ from jaxgen.training.optimisers import AnyOptimiser, Optimiser, surely_finite
 from jaxgen.types import NO_PARTS, Batch, Extra, Key, Metrics, Params, Parts, Variables
 
 Reduce = Callable[[Any], Any]  # sums a tree over the devices that hold parts of the batch; the identity under jit
-Whole = Callable[[Params], Params]
+Readable = Callable[[Params], Params]  # as networks read them: `Devices.readable`
 Draw = Callable[[Any, Variables, jax.Array], tuple[Batch, Any]]  # (source state, variables, number) -> (batch, state)
 Augment = Callable[[Batch, Key], Batch]
 
@@ -135,13 +135,13 @@ def take_step(
     state: TrainState,
     draw: Draw,
     reduce: Reduce,
-    whole: Whole = lambda params: params,
+    readable: Readable = lambda params: params,
     parts: Parts = NO_PARTS,
 ) -> tuple[TrainState, Metrics]:
     """The state after one step, and each metric as a Mean over the step's batches.
 
-    `whole` brings parameters together that lie in parts on several devices, for as long as a loss needs them. `parts`
-    are other runs' variables, which sources and losses read and nothing changes.
+    `readable` makes of parameters that lie in parts on several devices what a loss is given. `parts` are other runs'
+    variables, which sources and losses read and nothing changes.
     """
     metrics: Metrics = {}
     before = state.skipped
@@ -152,7 +152,7 @@ def take_step(
             batch, source = draw(state.source, state.variables.replace(parts=parts), number)
             batch = game.augment(batch, jax.random.fold_in(augment_key, number))
             state = state.replace(source=source)
-            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, whole, parts)
+            state, taken = take_turn(game, turn, state, batch, jax.random.fold_in(key, number), reduce, readable, parts)
             for name, mean in taken.items():
                 name = name if len(game.turns) == 1 else f"{turn.name}/{name}"
                 metrics[name] = metrics[name] + mean if name in metrics else mean
@@ -161,7 +161,14 @@ def take_step(
 
 
 def take_turn(
-    game: Game, turn: Turn, state: TrainState, batch: Batch, key: Key, reduce: Reduce, whole: Whole, parts: Parts
+    game: Game,
+    turn: Turn,
+    state: TrainState,
+    batch: Batch,
+    key: Key,
+    reduce: Reduce,
+    readable: Readable,
+    parts: Parts,
 ) -> tuple[TrainState, Metrics]:
     """One player's move on one batch: the gradient of its loss in its own leaves, by its own optimiser.
 
@@ -171,7 +178,7 @@ def take_turn(
 
     def gradient_of(batch: Batch, rows: Any) -> tuple[Any, tuple[Mean, Aux]]:
         def total(moving):
-            present = Variables(whole(join(moving, frozen)), state.extra.replace(rows=rows), parts)
+            present = Variables(readable(join(moving, frozen)), state.extra.replace(rows=rows), parts)
             mean, aux = turn.loss(present, batch, key)
             return mean.total, (mean, aux)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import UserError
+from jaxgen.training import processes
 from jaxgen.training.processes import join, surrounding
 from tests.commands.command import begin, jaxgen, told, train_small
 from tests.commands.test_resume import end_of, lines
@@ -178,3 +179,24 @@ def test_a_launcher_is_found_where_it_has_started_several(environment, found, mo
 def test_a_wrong_meeting_is_told_in_a_sentence(given, sentence):
     with pytest.raises(UserError, match=sentence):
         join(*given)
+
+
+def test_what_process_0_tells_goes_in_messages_of_a_bounded_size(monkeypatch):
+    """Of one process, whose messages come back to itself; the length of 3 GiB goes as exactly."""
+    sizes = []
+
+    def back(message: np.ndarray) -> np.ndarray:
+        sizes.append(message.nbytes)
+        return message
+
+    monkeypatch.setattr(processes, "several", lambda: True)
+    monkeypatch.setattr(processes.multihost_utils, "broadcast_one_to_all", back)
+    monkeypatch.setattr(processes, "_MESSAGE", 7)
+    for length in (0, 1, 6, 7, 8, 50):
+        content = np.random.default_rng(length).bytes(length)
+        assert processes.told(content) == content
+    assert max(sizes) == 7 and min(sizes) == 1
+    tree = {"a": np.arange(11, dtype=np.float32), "b": np.int32(-3), "c": np.array([-0.0, np.nan], np.float32)}
+    again = processes.told_tree(tree, tree)
+    assert all(np.asarray(tree[name]).tobytes() == again[name].tobytes() for name in tree)
+    assert int.from_bytes(processes._sent((3 * 2**30).to_bytes(8, "little"), 8), "little") == 3 * 2**30

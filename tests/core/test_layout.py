@@ -2,11 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import jax
@@ -28,6 +23,7 @@ from jaxgen.training.step import init_state, make_game
 from tests.commands.command import CONFIGS, ROOT
 from tests.families.cases import BATCH, DIGITS, KEY, every_case, request_of, source_of, task_of
 from tests.families.test_contract import optimisers_of
+from tests.virtual_devices import on_devices
 
 MESH = {"data": 1, "fsdp": 2, "tensor": 2}
 
@@ -96,32 +92,11 @@ print(json.dumps(found))
 """
 
 
-def on_eight_devices(family: str, *fields: str) -> subprocess.CompletedProcess:
-    """EIGHT in a process of its own; begun again where XLA gave up waiting, and for nothing else.
-
-    XLA's CPU backend runs sums over different axes in any order, and with more devices than cores some wait in one and
-    some in another until it aborts. This scheduler makes that rare, not impossible; accelerators keep one order.
-    """
-    flags = (
-        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8 "
-        "--xla_cpu_enable_concurrency_optimized_scheduler=false"
-    )
-    surroundings = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", EIGHT, family, *fields]
-    for _ in range(4):
-        done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True)
-        if done.returncode != -signal.SIGABRT or "Termination timeout for" not in done.stderr:
-            break
-    return done
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", [*((family,) for family in DIGITS), ("transformer", "scan=true", "remat=FULL")])
 def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
     """Law 2, the second step's loss included; an eps that lets Adam enlarge no rounding."""
-    done = on_eight_devices(*wanted)
-    assert done.returncode == 0, done.stderr
-    (one, params), (many, others) = json.loads(done.stdout.splitlines()[-1])
+    (one, params), (many, others) = on_devices(8, EIGHT, *wanted)
     for name, losses in one.items():
         np.testing.assert_allclose(many[name], losses, rtol=1e-6, err_msg=name)
     for a, b in zip(params, others, strict=True):

@@ -1,16 +1,10 @@
 """On two devices, the parameters or their products cut in halves, a step is that of one device; under a reward too."""
 # SPDX-License-Identifier: Apache-2.0
 
-import json
-import os
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from tests.commands.command import ROOT
+from tests.virtual_devices import on_devices
 
 TWO = """
 import json, sys
@@ -34,31 +28,10 @@ print(json.dumps(found))
 """
 
 
-def on_two_devices(family: str) -> subprocess.CompletedProcess:
-    """TWO in a process of its own; begun again where XLA gave up waiting, and for nothing else.
-
-    On fewer cores than devices XLA's CPU backend may let one device wait in one sum and the other in another until it
-    aborts. This scheduler keeps one order of most sums; two devices have a core each on all machines but the smallest.
-    """
-    flags = (
-        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2 "
-        "--xla_cpu_enable_concurrency_optimized_scheduler=false --xla_cpu_collective_call_terminate_timeout_seconds=20"
-    )
-    surroundings = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", TWO, family]
-    for _ in range(3):
-        done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=300)
-        if done.returncode != -signal.SIGABRT or "Termination timeout for" not in done.stderr:
-            break
-    return done
-
-
 @pytest.mark.parametrize("family", ["rnn", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_a_cut_in_two_takes_the_steps_of_one_device_with_a_reward_and_without(family):
     """Law 2, with an eps that lets Adam enlarge no rounding."""
-    done = on_two_devices(family)
-    assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = on_devices(2, TWO, family)
     for (one, params), *others in (found[:3], found[3:]):
         for way, (many, moved) in zip(("fsdp", "tensor"), others, strict=True):
             for name in one:

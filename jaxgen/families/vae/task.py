@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from jaxgen.core.layout import DENSE_BLOCKS, WHOLE, Rule
 from jaxgen.core.mean import Mean
@@ -148,7 +149,7 @@ class Vae:
             "kl_nats": Mean.of(drawn.kl.sum(axis=0).mean(axis=0), weight),
         }
         if self.spectral:
-            norms = sum_of_spectral_norms(variables.params)
+            norms = sum_of_spectral_norms(nn.meta.unbox(variables.params))
             metrics["spectral_norms"] = Mean.of(jnp.broadcast_to(norms, weight.shape), weight)
             nats = nats + self.spectral * norms
         layers = None if past is None else Mean(drawn.kl.mean(axis=1) @ weight, jnp.sum(weight))  # [L]
