@@ -21,6 +21,7 @@ from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
 from jaxgen.training.folder import read_json
 
@@ -76,6 +77,7 @@ def budgeted(ablation: Ablation, experiment: Experiment) -> Experiment:
 
 def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop) -> None:
     """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again."""
+    shared = SharedPrograms()
     for member in members:
         before = outcome_of(workdir, member)
         if before is not None and before.failed is None:
@@ -83,19 +85,19 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
         if stop():
             return
         say(f"{member.name}: {_told(workdir, ablation)}")
-        outcome = _run(ablation, workdir, member, stop)
+        outcome = _run(ablation, workdir, member, stop, shared)
         if outcome is not None:
             _file(workdir, member).parent.mkdir(parents=True, exist_ok=True)
             write_whole(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
 
 
-def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> Outcome | None:
+def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: SharedPrograms) -> Outcome | None:
     """None where it was stopped."""
     began, folder = time.monotonic(), run_folder(workdir, member)
     try:
         experiment = budgeted(ablation, member.experiment)
-        steps = train_run(experiment, folder, stop)
+        steps = train_run(experiment, folder, stop, shared=shared)
         if stop():
             return None
         figures = evaluate_run(folder, config=experiment, stopped=stop)

@@ -20,6 +20,7 @@ from jaxgen.running.changed_data import as_begun, check_data, keep_changes
 from jaxgen.running.data_info import keep, to_train
 from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
+from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
 from jaxgen.running.trackers import refuse_unusable
 from jaxgen.running.trainer import Trainer
@@ -35,10 +36,11 @@ def train_run(
     stopped: Callable[[], bool],
     began: float | None = None,
     profile: int = 0,
+    shared: SharedPrograms | None = None,
 ) -> int:
     """Train `experiment` in `workdir` until its end or until `stopped()`, `profile` steps of it traced.
 
-    Returns the step reached.
+    Returns the step reached. Runs of one process that are given the same `shared` compile what they share once.
     """
     began = time.perf_counter() if began is None else began
     refuse_unusable(experiment.trackers)
@@ -67,7 +69,7 @@ def train_run(
         keep_new_leaves(folder, experiment)
         if assembly.placed:
             assembly = dataclasses.replace(assembly, placed=keep_parts(folder, assembly.placed, speak))
-        return Trainer(assembly, folder, speak, began, profile).run(stopped)
+        return Trainer(assembly, folder, speak, began, profile, shared).run(stopped)
     except UserError:
         if isinstance(folder, RunFolder):
             leave_as_found(folder)

@@ -23,6 +23,7 @@ from jaxgen.running.estimate import device_bytes, memory, shapes_of, warning
 from jaxgen.running.looks import Looks
 from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence, watched
 from jaxgen.running.run_log import RunLog
+from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.starting import Started, load_start
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
@@ -55,6 +56,7 @@ class Trainer:
         say: Callable[[str], None],
         began: float,
         profile: int = 0,
+        shared: SharedPrograms | None = None,
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began, self._goodput = began, Goodput(began)
@@ -67,6 +69,7 @@ class Trainer:
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Run | None = None
         self._compile_seconds = 0.0
+        self._shared = shared or SharedPrograms()
         self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
 
@@ -252,8 +255,11 @@ class Trainer:
         assembly = self.assembly
         began = time.perf_counter()
         with self._goodput.spending(Cause.COMPILE):
-            how = traced, assembly.loops, assembly.parts
-            program = assembly.devices.lower(assembly.game, state, batches, *how).compile()
+            program = self._shared.find(self.experiment, (state, batches))
+            if program is None:
+                how = traced, assembly.loops, assembly.parts
+                program = assembly.devices.lower(assembly.game, state, batches, *how).compile()
+                self._shared.keep(self.experiment, (state, batches), program)
         if (held := CompiledMemory.of(program)) is not None:
             self._warn_if_large(held.peak)
         now = time.perf_counter()

@@ -18,7 +18,7 @@ from optax import contrib
 from jaxgen.core.masks import Matching
 from jaxgen.errors import UserError
 from jaxgen.training.groups import DecayOn, Group, block_by_block, checked, decayed, each, is_matrix, rank, scaled
-from jaxgen.training.schedules import AnySchedule, bounded, rate_of
+from jaxgen.training.schedules import AnySchedule, bounded, scale_by_rate
 
 # The last layers of this package's networks, which Muon leaves to AdamW.
 HEADS = r"(^|/)(head|to_output|to_picture|final/out|likelihood)/kernel$"
@@ -60,7 +60,7 @@ class Common(abc.ABC):
             self.rule(),
             decayed(self.weight_decay, self.decay_on, self.groups),
             scaled(self.groups),
-            optax.scale_by_learning_rate(rate_of(self.learning_rate, updates)),
+            scale_by_rate(self.learning_rate, updates),
         )
         whole = optax.chain(optax.clip_by_global_norm(self.clip), whole) if self.clip else whole
         return checked(whole, self.groups) if self.groups else whole

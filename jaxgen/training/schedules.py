@@ -5,13 +5,16 @@ falls reaches `floor` * peak at the run's last update. A run that ends within it
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from jaxgen.errors import UserError
+from jaxgen.types import Params
 
 
 @runtime_checkable
@@ -111,11 +114,49 @@ class InverseSquareRoot:
 
 
 AnySchedule = Constant | Cosine | Linear | WarmupStableDecay | InverseSquareRoot | Schedule
+SHIPPED = Constant, Cosine, Linear, WarmupStableDecay, InverseSquareRoot
 
 
 def rate_of(rate: float | AnySchedule, updates: int) -> Any:
     """What optax takes as a learning rate: a number, or a function of the updates taken."""
     return rate.build(updates) if isinstance(rate, Schedule) else rate
+
+
+def peak_of(rate: float | AnySchedule) -> float | None:
+    """The number that all rates of a run are multiples of; None for a schedule of the user's own."""
+    if isinstance(rate, int | float):
+        return float(rate)
+    return rate.peak if type(rate) in SHIPPED else None
+
+
+def with_peak(rate: float | AnySchedule, peak: float) -> float | AnySchedule:
+    """The same rates times so much that `peak_of` is `peak`."""
+    return peak if isinstance(rate, int | float) else dataclasses.replace(rate, peak=peak)
+
+
+class RateState(NamedTuple):
+    """The state of `scale_by_rate`: the updates taken, and the peak."""
+
+    count: jax.Array  # int32
+    peak: jax.Array  # float32
+
+
+def scale_by_rate(rate: float | AnySchedule, updates: int) -> optax.GradientTransformation:
+    """`optax.scale_by_learning_rate` whose peak is a leaf of its state: runs that differ in it share one program."""
+    peak = peak_of(rate)
+    if peak is None:
+        return optax.scale_by_learning_rate(rate_of(rate, updates))
+    of_one = rate_of(with_peak(rate, 1.0), updates)
+
+    def init(params: Params) -> RateState:
+        return RateState(jnp.int32(0), jnp.float32(peak))
+
+    def update(gradient: Params, state: RateState, params: Params | None = None) -> tuple[Params, RateState]:
+        now = -state.peak * (of_one(state.count) if callable(of_one) else of_one)
+        scaled = jax.tree.map(lambda leaf: now.astype(leaf.dtype) * leaf, gradient)
+        return scaled, state._replace(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
 
 
 def _check(peak: float, warmup: int, floor: float = 0.0) -> None:
@@ -151,6 +192,6 @@ def bounded(rate: float | AnySchedule) -> bool:
     """Whether the rate is known to stay a number of the usual size: a given one, or a shipped schedule of such."""
     if isinstance(rate, int | float):
         return rate <= 1e3
-    if type(rate) not in (Constant, Cosine, Linear, WarmupStableDecay, InverseSquareRoot):
+    if type(rate) not in SHIPPED:
         return False
     return all(number <= 1e9 for number in vars(rate).values() if isinstance(number, int | float))
