@@ -39,6 +39,7 @@ from jaxgen.training.folder import STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
+from jaxgen.training.optimisers import with_rates
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run, given_parts
@@ -151,6 +152,7 @@ class Trainer:
             record, step = {}, 0
         else:
             state, record = restored
+            state = state.replace(opt_state=with_rates(state.opt_state, self.experiment.optimisers))
             step = self._saved = int(state.step)
             state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps

@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 
-from jaxgen.core.masks import by_path
+from jaxgen.core.masks import by_path, path_of
 from jaxgen.core.state import TrainState, with_keys
 from jaxgen.disk import passing, retried
 from jaxgen.errors import UserError
 from jaxgen.training.checkpoint_files import STATE, Damaged, read_content, written_by
 from jaxgen.training.checkpoint_writing import WRITER, RestoreArrays
 from jaxgen.training.digests import leaves_of, plain_shapes, type_of
+from jaxgen.training.schedules import RateState
 
 R = TypeVar("R")
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
@@ -71,6 +73,8 @@ def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> t
     saved, guarded = content["leaves"], like
     if not any(path.startswith("skipped/") for path in saved):  # from before there was a guard
         like = like.replace(skipped={})
+    if not any(path.endswith("/peak") for path in saved):  # from before a rate was a leaf
+        like = like.replace(opt_state=_as_before_rates(like.opt_state, set(saved)))
     shapes = plain_shapes(like)
     wanted = {path: type_of(leaf) for path, leaf in by_path(shapes).items()}
     _refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
@@ -80,7 +84,35 @@ def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> t
     plain = manager.restore(step, args=ocp.args.Composite(**{STATE: restored}))[STATE]
     _refuse_other_bytes(jax.device_get(plain), saved)
     state = with_keys(plain, like)
-    return state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped), content["record"]
+    state = state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped)
+    return state.replace(opt_state=_with_rates_of_zero(state.opt_state, guarded.opt_state)), content["record"]
+
+
+def _as_before_rates(opt_state: Any, saved: set[str]) -> Any:
+    """The optimisers' state as versions had it whose rates were no leaves: a schedule's count, or nothing."""
+
+    def before(keys: tuple, part: Any) -> Any:
+        if not isinstance(part, RateState):
+            return part
+        counts = f"opt_state/{path_of(keys)}/count" in saved
+        return optax.ScaleByScheduleState(part.count) if counts else optax.EmptyState()
+
+    return jax.tree_util.tree_map_with_path(before, opt_state, is_leaf=_is_rate)
+
+
+def _with_rates_of_zero(opt_state: Any, like: Any) -> Any:
+    """Undo it: who goes on with the run sets its rates."""
+
+    def after(kind: Any, part: Any) -> Any:
+        if not isinstance(kind, RateState) or isinstance(part, RateState):
+            return part
+        return RateState(getattr(part, "count", _zero(kind.count)), _zero(kind.peak))
+
+    return jax.tree.map(after, like, opt_state, is_leaf=_is_rate)
+
+
+def _is_rate(part: Any) -> bool:
+    return isinstance(part, RateState)
 
 
 def _place(manager: ocp.CheckpointManager, step: int) -> Path:

@@ -6,16 +6,20 @@ import json
 import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.checkpoint import Best, Checkpoints
+from jaxgen.training.optimisers import AdamW, with_rates
+from jaxgen.training.schedules import Cosine, RateState
 from jaxgen.training.step import init_state
 from tests.training.test_step import duel
 
@@ -67,6 +71,38 @@ def test_a_checkpoint_from_before_there_was_a_guard_is_read_with_nothing_skipped
     (state, _), said = restore(tmp_path)
     assert same(state, state_at(1)) and said == []
     assert {name: int(count) for name, count in state.skipped.items()} == {"left": 0, "right": 0}
+
+
+@pytest.mark.parametrize("rate", [3e-3, Cosine(3e-3, warmup=2)])
+def test_a_checkpoint_from_before_rates_were_leaves_goes_on_with_those_of_its_experiment(tmp_path, rate):
+    """Then a schedule's count, or nothing, stood in a rate's place (optax's own states)."""
+    optimisers = {name: AdamW(rate) for name in duel().optimisers}
+    game = replace(duel(), optimisers={name: one.build(9) for name, one in optimisers.items()})
+    state = jax.jit(lambda key: init_state(game, key, lambda moving: jax.random.key(5)))(jax.random.key(0))
+    counted = jax.tree.map(lambda leaf: leaf + 7 if leaf.dtype == np.int32 else leaf, state.opt_state)
+
+    def before(part):
+        if not isinstance(part, RateState):
+            return part
+        return optax.EmptyState() if isinstance(rate, float) else optax.ScaleByScheduleState(part.count)
+
+    old = jax.tree.map(before, counted, is_leaf=lambda part: isinstance(part, RateState))
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.save(1, state.replace(step=jax.numpy.int32(1), opt_state=old), RECORD)
+    checkpoints.close()
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    restored, _ = checkpoints.restore(jax.eval_shape(lambda: state), lambda sentence: None)
+    checkpoints.close()
+    found, wanted = with_rates(restored.opt_state, optimisers), counted
+    if isinstance(rate, float):  # whose count nothing reads
+        rates = jax.tree.leaves(wanted, is_leaf=lambda part: isinstance(part, RateState))
+        assert sum(isinstance(part, RateState) for part in rates) == len(optimisers)
+        wanted = jax.tree.map(
+            lambda part: part._replace(count=np.int32(0)) if isinstance(part, RateState) else part,
+            wanted,
+            is_leaf=lambda part: isinstance(part, RateState),
+        )
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_an_empty_folder_has_none(tmp_path):
