@@ -13,6 +13,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.document import to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
+from jaxgen.nn.precision import Precision
 
 FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 
@@ -26,6 +27,17 @@ def add_experiments(asked: argparse.ArgumentParser, sizes: bool = False) -> None
     if sizes:
         batch = "batch sizes, a row each (the experiment's own)"
         asked.add_argument("--batch", nargs="+", type=positive, default=[None], metavar="N", help=batch)
+
+
+def add_precisions(asked: argparse.ArgumentParser) -> None:
+    """The argument that names the precisions that are raced in, a row each; see `precisions`."""
+    choices = [precision.value for precision in Precision]
+    raced = "a row in each: bfloat16 is PyTorch's autocast beside ours (%(default)s)"
+    asked.add_argument("--precision", nargs="+", choices=choices, default=[Precision.FLOAT32.value], help=raced)
+
+
+def precisions(options: argparse.Namespace) -> list[Precision]:
+    return [Precision(name) for name in dict.fromkeys(options.precision)]
 
 
 def names(options: argparse.Namespace, which: str = "digits") -> list[str]:

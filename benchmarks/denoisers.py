@@ -20,7 +20,7 @@ from harness import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
-from training import begun, devices_told, most_devices
+from training import begun, devices_told, most_devices, training_does
 from training import contestant as training_contestant
 
 from jaxgen.experiment import Experiment
@@ -100,7 +100,8 @@ def training_row(network: str, steps: int, blocks: int) -> Row:
     ours = [our_training(network, count, steps if loops else 1, steps) for count in devices]
     made = functools.partial(torch_training, network)
     contestants = [*ours, *torch_contestants(made, steps)]
-    return race(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+    does = training_does(experiment(network))
+    return race(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4, does=does)
 
 
 def torch_training(network: str, compiled: bool):

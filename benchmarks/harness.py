@@ -38,13 +38,14 @@ class Work:
     """A contestant made ready: `block()` takes `steps` steps and returns what must be waited for.
 
     `results` are compared with the other contestants' before anything is timed: outputs, losses, gradients by name.
-    JAX's arrays are waited for here; a block of another library returns when its own device has finished. `before` runs
-    ahead of each block, untimed. `waited` tells the seconds that it has waited for data since it was made ready.
+    None are those of one that computes something else, or draws otherwise. JAX's arrays are waited for here; a block of
+    another library returns when its own device has finished. `before` runs ahead of each block, untimed. `waited` tells
+    the seconds that it has waited for data since it was made ready.
     """
 
     block: Callable[[], Any]
     steps: int
-    results: Mapping[str, Any]
+    results: Mapping[str, Any] | None
     before: Callable[[], Any] = lambda: None
     waited: Callable[[], float] | None = None
     does: Does = Does()
@@ -57,6 +58,13 @@ class Contestant:
     name: str
     prepare: Callable[[Compiling], Work]
     precision: str = "float32"  # of its arithmetic; like races against like alone
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A peer that cannot take part here: `why` becomes a note of the row, whose other contestants run."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class Row:
 
 def contest(
     name: str,
-    contestants: Iterable[Contestant],
+    contestants: Iterable[Contestant | Absent],
     blocks: int = 10,
     tolerance: float = 1e-5,
     warm_up: int = 1,
@@ -108,20 +116,24 @@ def contest(
 
     Every drift of the machine hits all of them alike that way, and `yardstick`, work that is the same in every file of
     results and is timed in every round, tells it. Refused when the contestants' precisions differ, or a result differs
-    from the first contestant's by more than `tolerance` of its largest element.
+    from the first one's that has results by more than `tolerance` of its largest element.
     """
-    contestants, load = tuple(contestants), os.getloadavg()[0]
+    asked, load = tuple(contestants), os.getloadavg()[0]
+    contestants = [one for one in asked if isinstance(one, Contestant)]
+    notes = (*notes, *dict.fromkeys(one.why for one in asked if isinstance(one, Absent)))
     precisions = dict.fromkeys(contestant.precision for contestant in contestants)
     if len(precisions) != 1:
         raise Refused(f"{name}: {' and '.join(precisions)} cannot race each other; give all contestants one precision")
-    works, compiling, peaks = [], [], []
+    works, compiling, first = [], [], None
     for contestant in contestants:
         stopwatch = _Stopwatch(clock)
-        works.append(contestant.prepare(stopwatch.running))
+        works.append(work := contestant.prepare(stopwatch.running))
         compiling.append(stopwatch.seconds)
-        check_parity(name, contestants[0].name, works[0].results, contestant.name, works[-1].results, tolerance)
+        if work.results is not None:
+            first = first or (contestant.name, work.results)
+            check_parity(name, *first, contestant.name, work.results, tolerance)
     peaks = [_peak(work) for work in works]
-    beside = () if yardstick is None else (Work(yardstick, 1, {}),)
+    beside = () if yardstick is None else (Work(yardstick, 1, None),)
     times = _timed([*works, *beside], blocks, warm_up, clock)
     lines = tuple(
         Line(one.name, times[place].seconds, compiling[place], peaks[place], works[place].does, times[place].wait_share)
@@ -133,7 +145,7 @@ def contest(
 
 def uncompared(one: Contestant) -> Contestant:
     """The contestant without results: others of its row compute something else, or draw otherwise."""
-    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
+    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results=None))
 
 
 def check_parity(

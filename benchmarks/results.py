@@ -6,13 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import comparison
 import jax
 import peaks
-from harness import Contestant, Line, Refused, Row, contest
+from harness import Absent, Contestant, Does, Line, Refused, Row, contest
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.environment import facts, set_up_jax
@@ -51,9 +52,22 @@ def set_up() -> None:
     jax.config.update("jax_enable_compilation_cache", False)
 
 
-def race(name: str, contestants: Iterable[Contestant], blocks: int, tolerance: float = 1e-5, **how: Any) -> Row:
-    """`harness.contest` with the yardstick that all files of results share."""
-    return contest(name, contestants, blocks, tolerance, yardstick=peaks.yardstick(), **how)
+def race(
+    name: str,
+    contestants: Iterable[Contestant | Absent],
+    blocks: int,
+    tolerance: float = 1e-5,
+    does: Does | None = None,
+    **how: Any,
+) -> Row:
+    """`harness.contest` with the yardstick that all files of results share; `does`: what every contestant's step does.
+
+    Its `devices` are each contestant's own.
+    """
+    row = contest(name, contestants, blocks, tolerance, yardstick=peaks.yardstick(), **how)
+    if does is None:
+        return row
+    return replace(row, lines=tuple(replace(one, does=replace(does, devices=one.does.devices)) for one in row.lines))
 
 
 def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> int:

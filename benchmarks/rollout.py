@@ -38,7 +38,7 @@ def rollout(assembly: Assembly, steps: int) -> Contestant:
         def block() -> list:
             return [program(state.source, variables, jnp.int32(number)) for number in range(steps)]
 
-        return Work(block, steps, {}, does=Does(examples=size))
+        return Work(block, steps, None, does=Does(examples=size))
 
     return Contestant("samples and rewards alone", prepare)
 

@@ -54,7 +54,7 @@ def contestant(assembly: Assembly, count: int, steps: int) -> Contestant:
         def block() -> list:
             return [program(variables, request, key) for key in keys]
 
-        return Work(block, steps, {}, does=_does(assembly, variables, count, flops))
+        return Work(block, steps, None, does=_does(assembly, variables, count, flops))
 
     return Contestant(f"{count} at a time", prepare)
 

@@ -87,7 +87,7 @@ def _nothing(assembly: Assembly) -> Work:
         )
 
     training = Training(assembly, compiled, 1)
-    return Work(lambda: training.steps(STEPS), STEPS, {})
+    return Work(lambda: training.steps(STEPS), STEPS, None)
 
 
 def _told(rounds: list[Overhead], empty: float, scanned: int) -> tuple[str, ...]:

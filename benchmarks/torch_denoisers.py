@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_layers import Linear, tensor
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion
@@ -16,23 +16,9 @@ from jaxgen.families.diffusion.unet import UNet
 _FREQUENCIES = 16
 
 
-def tensor(array: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(array))
-
-
 def one_hot(classes: np.ndarray) -> torch.Tensor:
     """[N, 11]: one of ten classes, not hidden."""
     return F.one_hot(tensor(classes).long(), 11).float()
-
-
-class Linear(nn.Linear):
-    """A Dense layer's copy."""
-
-    def __init__(self, params):
-        super().__init__(*params["kernel"].shape, bias="bias" in params)
-        self.weight.data = tensor(params["kernel"].T).contiguous()
-        if "bias" in params:
-            self.bias.data = tensor(params["bias"])
 
 
 class Conv(nn.Conv2d):

@@ -8,7 +8,7 @@ import torch
 from pytorch import First, Step
 from torch import nn
 from torch.nn import functional as F
-from torch_denoisers import Linear, tensor
+from torch_layers import Linear, tensor
 
 
 class DenseVae(nn.Module):

@@ -1,6 +1,6 @@
 """A VAE's training step beside PyTorch and Flax's own example: 784-500-20, 128 binarised pictures a step.
 
-    python benchmarks/vae.py [--steps 40] [--blocks 10] [--peer flax=CHECKOUT]
+    python benchmarks/vae.py [--steps 40] [--blocks 10] [--peer flax=FOLDER]
 
 The networks of configs/vae/mnist.py, which are those of google/flax's examples/vae. All sides have the same weights;
 the bound and the norm of its gradient are compared first on the same pictures and noise. Then each draws its own:
@@ -11,19 +11,19 @@ timed so, and inside jax.jit.
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import peers
 from harness import Contestant, Row, Work
+from peers import VAE, add_peers, folders, of_checkout
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 from training import contestant as training_contestant
-from training import devices_told, most_devices
+from training import devices_told, most_devices, training_does
 
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.data import Traced
@@ -37,6 +37,7 @@ from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.types import Batch, Image, Key, Params, Spec
 
 EXAMPLES, BATCH, BRIGHTEST = 12_800, 128, 255
+NEEDED = {"flax": (VAE,)}
 
 
 class GreyPictures:
@@ -121,32 +122,33 @@ def torch_training(compiled: bool) -> tuple:
     return peer.training(jax.device_get(weights(assemble(experiment()))), pictures(), Fixed(), BATCH, compiled)
 
 
-def flaxes(folders: dict[str, Path], steps: int) -> Iterator[Contestant]:
+def flaxes(steps: int, folder: Path) -> Iterator[Contestant]:
     """The example's step of a checkout, as its train.py takes it and compiled."""
-    if "flax" in folders:
-        import flax_vae
+    import flax_vae
 
-        params = jax.device_get(weights(assemble(experiment())))
-        for compiled in (False, True):
-            yield flax_vae.contestant(folders["flax"], params, pictures(), Fixed(), BATCH, steps, compiled)
+    params = jax.device_get(weights(assemble(experiment())))
+    for compiled in (False, True):
+        yield flax_vae.contestant(folder, params, pictures(), Fixed(), BATCH, steps, compiled)
 
 
-def row(steps: int, blocks: int, folders: dict[str, Path]) -> Row:
+def row(steps: int, blocks: int, named: Mapping[str, Path]) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
     contestants = [
         *(ours(count, steps, steps) for count in counts),
         *torch_contestants(torch_training, steps),
-        *flaxes(folders, steps),
+        *of_checkout(named, "flax", functools.partial(flaxes, steps)),
     ]
-    return race(f"vae 784-500-20, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+    does = training_does(experiment())
+    return race(f"vae 784-500-20, training step of {BATCH}", contestants, blocks, tolerance=1e-4, does=does)
 
 
 def main(arguments: list[str] | None = None) -> int:
     asked = parser(__doc__, 10, 40)
-    asked.add_argument("--peer", action="append", default=[], metavar="flax=CHECKOUT")
+    add_peers(asked, NEEDED)
     options = asked.parse_args(arguments)
+    named = folders(options.peer, NEEDED)
     set_up()
-    return report([functools.partial(row, options.steps, options.blocks, peers.folders(options.peer))], options)
+    return report([functools.partial(row, options.steps, options.blocks, named)], options)
 
 
 if __name__ == "__main__":
