@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from results import positive
 
 from jaxgen.config.changes import set_fields
@@ -14,6 +15,8 @@ from jaxgen.config.document import to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 from jaxgen.nn.precision import Precision
+from jaxgen.running.assembly import assemble
+from jaxgen.running.estimate import shapes_of
 
 FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 
@@ -51,8 +54,16 @@ def experiment_of(config: str, changes: Sequence[str] = (), batch: int | None = 
     return set_fields(load_experiment(config, Experiment), (*changes, *sized))
 
 
-def facts_of(config: str, changes: Sequence[str], experiment: Experiment) -> dict[str, Any]:
+def facts_of(config: str, changes: Sequence[str], experiment: Experiment, measured: str) -> dict[str, Any]:
     """What a file of results keeps of an experiment: its name, its changes, and the hash of the whole of it."""
     document = json.dumps(to_document(experiment), sort_keys=True)
     digest = hashlib.sha256(document.encode()).hexdigest()[:16]
-    return {"config": config, "set": list(changes), "config_sha256": digest, "batch": experiment.data.batch_size}
+    facts = {"config": config, "set": list(changes), "config_sha256": digest}
+    return facts | series_of(f"{config}, {measured}", experiment)
+
+
+def series_of(name: str, experiment: Experiment) -> dict[str, Any]:
+    """What a row is a point of where batch or parameters are varied: `jaxgen bench plot` joins rows of one series."""
+    params = shapes_of(assemble(experiment)).params
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return {"series": name, "batch": experiment.data.batch_size, "parameters": count}

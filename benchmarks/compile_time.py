@@ -66,7 +66,7 @@ def rows(changes: Sequence[str], blocks: int, config: str, folder: Path) -> Iter
 
     def row(name: str, lower: Lower) -> Row:
         done = race(f"{config}, {name}, to compile", contestants(lower, folder), blocks)
-        return replace(done, facts=facts_of(config, changes, experiment))
+        return replace(done, facts=facts_of(config, changes, experiment, f"{name}, to compile"))
 
     for name, lower in programs(assembly):
         yield functools.partial(row, name, lower)

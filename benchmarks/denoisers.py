@@ -16,7 +16,8 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Contestant, Row, Work
+from chosen import series_of
+from harness import Contestant, Does, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
@@ -147,8 +148,10 @@ def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
 
     ours = _ours(program, (begun(assembly).params, jnp.asarray(start)), steps)
     made = functools.partial(torch_sampler, network, start, np.asarray(sigmas).tolist())
-    contestants = [ours, *torch_contestants(made, steps)]
-    return race(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
+    contestants, does = [ours, *torch_contestants(made, steps)], Does(examples=size)
+    row = race(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3, does=does)
+    facts = series_of(f"{network}, 35 evaluations", experiment(network)) | {"batch": size}
+    return replace(row, facts=facts)
 
 
 def _denoised(task: Diffusion, params, batch, x: jax.Array, σ: jax.Array) -> jax.Array:

@@ -13,9 +13,11 @@ import itertools
 from dataclasses import replace
 
 import jax
+from chosen import series_of
 from harness import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import Training, begun, compile_program
+from roofline import intensity
+from training import Training, begun, compile_program, training_does
 
 from jaxgen.core.surgery import arranged
 from jaxgen.data.text import Text
@@ -72,13 +74,15 @@ def depth_row(depth: int, precision: Precision, steps: int, blocks: int) -> Row:
                 return program
 
             training = Training(assembly, compiled, steps, start)
-            return Work(lambda: training.steps(steps), steps, training.results())
+            found = intensity(training.program)
+            return Work(lambda: training.steps(steps), steps, training.results(), intensity=found)
 
         return Contestant(name, prepare, precision.value)
 
     ways = list(itertools.starmap(contestant, WAYS))
-    row = race(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision])
-    return replace(row, notes=tuple(notes))
+    plain = experiment(depth, precision, *WAYS[0])
+    row = race(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision], training_does(plain))
+    return replace(row, notes=tuple(notes), facts=series_of(f"blocks of width 128, {precision.value}", plain))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -40,7 +40,7 @@ class Work:
     `results` are compared with the other contestants' before anything is timed: outputs, losses, gradients by name.
     None are those of one that computes something else, or draws otherwise. JAX's arrays are waited for here; a block of
     another library returns when its own device has finished. `before` runs ahead of each block, untimed. `waited` tells
-    the seconds that it has waited for data since it was made ready.
+    the seconds that it has waited for data since it was made ready. `intensity`: arithmetic, FLOPs a byte of memory.
     """
 
     block: Callable[[], Any]
@@ -49,6 +49,7 @@ class Work:
     before: Callable[[], Any] = lambda: None
     waited: Callable[[], float] | None = None
     does: Does = Does()
+    intensity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Line:
     peak_bytes: int | None  # the highest in a block above what was held before it; None where that cannot be told
     does: Does = Does()
     wait_share: float | None = None  # of the blocks' time that was spent waiting for data
+    intensity: float | None = None  # FLOPs a byte of memory
 
     @property
     def median(self) -> float:
@@ -135,9 +137,10 @@ def contest(
     peaks = [_peak(work) for work in works]
     beside = () if yardstick is None else (Work(yardstick, 1, None),)
     times = _timed([*works, *beside], blocks, warm_up, clock)
+    every = zip(contestants, works, times, compiling, peaks, strict=False)  # the yardstick is in none but `times`
     lines = tuple(
-        Line(one.name, times[place].seconds, compiling[place], peaks[place], works[place].does, times[place].wait_share)
-        for place, one in enumerate(contestants)
+        Line(one.name, timed.seconds, compiled, peak, work.does, timed.wait_share, work.intensity)
+        for one, work, timed, compiled, peak in every
     )
     unit = () if yardstick is None else times[-1].seconds
     return Row(name, next(iter(precisions)), lines, load, notes, unit)

@@ -52,7 +52,7 @@ def row(changes: Sequence[str], steps: int, blocks: int, config: str) -> Row:
     whole = contestant("the whole step", experiment, 1, 1, steps, does=Does(examples=size))
     sides = [uncompared(whole), rollout(assembly, steps)]
     done = race(f"{config}, step toward a reward", sides, blocks)
-    return replace(done, facts=facts_of(config, changes, experiment))
+    return replace(done, facts=facts_of(config, changes, experiment, "step toward a reward"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def experiment_row(changes: Sequence[str], steps: int, blocks: int, config: str,
     if several == 1:
         notes.append("there is one device here, so nothing was spread")
     row = race(f"{config}, training step of {size}", contestants, blocks, notes=tuple(notes))
-    return replace(row, facts=facts_of(config, changes, experiment))
+    return replace(row, facts=facts_of(config, changes, experiment, "training step"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from harness import Compiling, Contestant, Does, Refused, Work
 from model_flops import step_flops
+from roofline import intensity
 
 from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
@@ -143,6 +144,7 @@ def contestant(
 
         training = Training(assembly, compiled, per_call)
         how = {"waited": training.waited, "does": replace(does, devices=devices)}
+        how["intensity"] = intensity(training.program)
         return Work(lambda: training.steps(steps), steps, training.results(), **how)
 
     return Contestant(name, prepare)
