@@ -18,6 +18,7 @@ from jaxgen.nn.precision import Precision
 from jaxgen.running.assembly import assemble
 from jaxgen.running.estimate import shapes_of
 
+IN = {Precision.FLOAT32: "", Precision.BFLOAT16: ", bfloat16"}  # how a row's name tells its precision
 FAMILIES = ("rnn", "transformer", "gan", "vae", "diffusion")
 
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from chosen import add_precisions, experiment_of, precisions
+from chosen import IN, add_precisions, experiment_of, precisions
 from harness import Absent, Contestant, Refused, Row
 from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of_torch
 from pytorch_ways import torch_contestants
@@ -43,7 +43,6 @@ PEERS = ("nanogpt", "flax")
 GPT, VOCABULARY = Sizes(), 96
 PAIRS, PAIR_VOCABULARY = Sizes(hidden=256, length=32, batch=64, b2=0.98, decay=0.0), 4000
 TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.BFLOAT16: 2e-2}
-IN = {Precision.FLOAT32: "", Precision.BFLOAT16: ", bfloat16"}
 Named = Mapping[str, Path]
 
 
