@@ -62,27 +62,23 @@ def _throughput(rows: Iterable[Told]) -> Iterator[str]:
         if "series" in row:
             named.setdefault(row["series"], []).append(row)
     for name, own in named.items():
-        for varied, other, axis in (("batch", "parameters", "batch"), ("parameters", "batch", "parameters")):
-            curves, unit = throughput_curves(own, varied, other)
-            if curves:
-                yield chart(f"{name}: {unit} over {axis}", curves, axis, logarithmic=True)
+        for varied, other in (("batch", "parameters"), ("parameters", "batch")):
+            for value in dict.fromkeys(row[other] for row in own):
+                curves, unit = throughput_curves([row for row in own if row[other] == value], varied)
+                if curves:
+                    yield chart(f"{name}, {other} {value:,}: {unit}", curves, varied, logarithmic=True)
 
 
-def throughput_curves(rows: Sequence[Told], varied: str, other: str) -> tuple[list[Curve], str]:
-    """A curve for each contestant with two points or more, at one value of `other`, and the unit of its values."""
+def throughput_curves(rows: Sequence[Told], varied: str) -> tuple[list[Curve], str]:
+    """A curve for each contestant with two points or more, and the unit of its values."""
     told = [one for row in rows for one in row["contestants"]]
     rate = next((rate for rate in RATES if any(rate in one for one in told)), None)
-    points: dict[tuple[str, int], dict[int, float]] = {}
+    points: dict[str, dict[int, float]] = {}
     for row in rows:
         for one in row["contestants"]:
             if rate in one:
-                points.setdefault((one["name"], row[other]), {})[row[varied]] = one[rate]
-    alone = len({value for _, value in points}) == 1
-    curves = [
-        Curve(name if alone else f"{name}, {value:,} {other}", sorted(own.items()), dots=True)
-        for (name, value), own in points.items()
-        if len(own) > 1
-    ]
+                points.setdefault(one["name"], {})[row[varied]] = one[rate]
+    curves = [Curve(name, sorted(own.items()), dots=True) for name, own in points.items() if len(own) > 1]
     return curves, RATES.get(rate, "")
 
 

@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 360, 190  # units of the viewBox; about pixels on a wide page
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 8, 34
 LEGEND_LINE = 18
 CHARACTER = 6.3  # mean width of a letter at the legend's size: SVG cannot measure text
+KEY = 30  # what stands before and behind a name
+LONGEST_NAME = int((WIDTH - LEFT - RIGHT - KEY) / CHARACTER)  # letters that a line of the legend has room for
 COLOURS = 6  # the page defines --series-1 to --series-6
 _LETTERS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BUCKETS = 180  # a curve shows at most two points a bucket: its least and its greatest
@@ -196,8 +198,8 @@ def _legend(curves: Sequence[Curve]) -> tuple[list[str], float]:
     """The legend's elements, in as many lines as the names need, and its height."""
     parts, x, y = [], float(LEFT), 14.0
     for index, curve in enumerate(curves):
-        name = curve.name if len(curve.name) <= 36 else curve.name[:35] + "…"
-        width = 30 + CHARACTER * len(name)
+        name = curve.name if len(curve.name) <= LONGEST_NAME else curve.name[: LONGEST_NAME - 1] + "…"
+        width = KEY + CHARACTER * len(name)
         if x > LEFT and x + width > WIDTH - RIGHT:
             x, y = float(LEFT), y + LEGEND_LINE
         colour = f"var(--series-{index % COLOURS + 1})"

@@ -34,29 +34,29 @@ def raced() -> dict:
     return {"row": "race", "contestants": contestants, **KEPT}
 
 
+def titles_of(page: str) -> list[str]:
+    """Of the charts, each well-formed."""
+    svgs = [f"<svg{part.partition('</svg>')[0]}</svg>" for part in page.split("<svg")[1:]]
+    return [ElementTree.fromstring(svg).get("aria-label") for svg in svgs]
+
+
 def test_a_contestant_s_rates_over_batch_are_one_curve_whatever_order_they_were_measured_in():
     rows = [row(64, a=300.0, b=200.0), row(16, a=100.0, b=150.0), row(256, a=400.0)]
-    curves, unit = plot.throughput_curves(rows, "batch", "parameters")
+    curves, unit = plot.throughput_curves(rows, "batch")
     assert unit == "examples/s"
     assert {curve.name: curve.points for curve in curves} == {
         "a": [(16, 100.0), (64, 300.0), (256, 400.0)],
         "b": [(16, 150.0), (64, 200.0)],
     }
-    assert plot.throughput_curves(rows, "parameters", "batch")[0] == []  # one size alone
+    assert plot.throughput_curves(rows, "parameters")[0] == []  # one size alone
 
 
-def test_two_sizes_at_two_batches_are_two_curves_either_way():
+def test_two_sizes_at_two_batches_are_four_charts():
     rows = [row(16, 100, a=1.0), row(16, 200, a=2.0), row(64, 100, a=3.0), row(64, 200, a=4.0)]
-    over_batch, _ = plot.throughput_curves(rows, "batch", "parameters")
-    over_size, _ = plot.throughput_curves(rows, "parameters", "batch")
-    assert {curve.name: curve.points for curve in over_batch} == {
-        "a, 100 parameters": [(16, 1.0), (64, 3.0)],
-        "a, 200 parameters": [(16, 2.0), (64, 4.0)],
-    }
-    assert {curve.name: curve.points for curve in over_size} == {
-        "a, 16 batch": [(100, 1.0), (200, 2.0)],
-        "a, 64 batch": [(100, 3.0), (200, 4.0)],
-    }
+    assert titles_of(plot.page(rows, "")) == [
+        f"gan/digits, training step, {kept}: examples/s"
+        for kept in ("parameters 100", "parameters 200", "batch 16", "batch 64")
+    ]
 
 
 def test_a_peer_without_bytes_stands_at_the_intensity_of_the_first_that_has_them():
@@ -84,10 +84,8 @@ def test_the_page_is_written_once(tmp_path):
     file.write_text("".join(json.dumps(one) + "\n" for one in (row(16, a=1.0), row(64, a=2.0), raced())))
     assert plot.main([str(file), "--out", str(out)]) == 0
     text = out.read_text()
-    svgs = [f"<svg{part.partition('</svg>')[0]}</svg>" for part in text.split("<svg")[1:]]
-    titles = [ElementTree.fromstring(svg).get("aria-label") for svg in svgs]
-    assert titles == [
-        "gan/digits, training step: examples/s over batch",
+    assert titles_of(text) == [
+        "gan/digits, training step, parameters 100: examples/s",
         "race, float32: FLOP/s over arithmetic intensity",
     ]
     assert "an abacus" in text and str(file) in text
