@@ -8,7 +8,7 @@ gradient norms over the first steps are compared before anything is timed. nanoG
 alike in size alone, ours having rotary positions and RMSNorm, so that nothing of them is compared; a checkout of each
 is named by the user.
 
-rnn         the LSTM of configs/rnn/digits.py without dropout, whose draws differ between libraries; float32
+rnn         the LSTM of configs/rnn/digits.py without dropout, whose draws differ between libraries
 gpt         nanoGPT's sizes for a CPU: 4 blocks of width 128, 12 rows of 64 tokens
 translator  the sizes of configs/transformer/multi30k.py: 4 blocks of width 128 a side, 4,000 tokens, 64 pairs of
             sentences padded to 32, label smoothing, AdamW
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from chosen import IN, add_precisions, experiment_of, precisions
-from harness import Absent, Contestant, Refused, Row
+from harness import Absent, Contestant, Row
 from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of_torch
 from pytorch_ways import torch_contestants
 from random_tokens import RandomPairs, RandomRows
@@ -46,8 +46,9 @@ TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.BFLOAT16: 2e-2}
 Named = Mapping[str, Path]
 
 
-def rnn() -> Experiment:
-    return experiment_of("rnn/digits", ("task.network.dropout=0", "task.condition_dropout=0"))
+def rnn(precision: Precision) -> Experiment:
+    settings = "task.network.dropout=0", "task.condition_dropout=0", f"task.network.precision={precision.name}"
+    return experiment_of("rnn/digits", settings)
 
 
 def gpt(precision: Precision) -> Experiment:
@@ -87,17 +88,17 @@ def torchs(experiment: Experiment, precision: Precision, steps: int) -> Iterable
 
 
 def rnn_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
-    if precision is not Precision.FLOAT32:
-        raise Refused("rnn: its peer is float32 alone; not timed")
+    experiment = rnn(precision)
 
     def made(compiled: bool) -> tuple:
         import torch_rnn
 
-        training = torch_rnn.steps(assemble(rnn()), compiled)
+        training = torch_rnn.steps(assemble(experiment), compiled, precision.value)
         return training.step, training.results
 
-    contestants = [*ours(rnn(), precision, steps), *torch_contestants(made, steps)]
-    return race("rnn without dropout, training step", contestants, blocks, does=training_does(rnn()))
+    contestants = [*ours(experiment, precision, steps), *torch_contestants(made, steps, precision=precision.value)]
+    does, name = training_does(experiment), f"rnn without dropout, training step{IN[precision]}"
+    return race(name, contestants, blocks, TOLERANCE[precision], does)
 
 
 def gpt_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:

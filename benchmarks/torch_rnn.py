@@ -38,13 +38,13 @@ class Network(nn.Module):
             shown = shown + table(past[:, furthest - back : furthest - back + length])
         states, _ = self.lstm(shown)
         hidden = torch.relu(self.hidden(torch.cat([states, shown], dim=-1)))
-        logits = self.head(hidden).flatten(0, 1)
+        logits = self.head(hidden).flatten(0, 1).float()
         return nn.functional.cross_entropy(logits, tokens.flatten(), reduction="sum"), tokens.numel()
 
 
-def steps(assembly: Assembly, compiled: bool) -> Steps:
+def steps(assembly: Assembly, compiled: bool, precision: str) -> Steps:
     """Of the pictures' levels as tokens, and their classes."""
     arrays = assembly.source.arrays
     levels, classes = (tensor(array).long() for array in (arrays["made"]["value"], arrays["given"]["class"]["value"]))
     network = Network(assembly.task.network, begun(assembly).params)
-    return Steps(assembly, network, (levels.flatten(1), classes), compiled)
+    return Steps(assembly, network, (levels.flatten(1), classes), compiled, precision)
