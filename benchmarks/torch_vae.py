@@ -11,26 +11,31 @@ from torch import nn
 from torch.nn import functional as F
 from torch_layers import Linear, tensor
 
-from jaxgen.families.vae.dense import Activation
+from jaxgen.families.vae.dense import Activation, DenseEncoder
+from jaxgen.nn.precision import Precision
 
 
 class DenseVae(nn.Module):
     """One stochastic layer and Bernoulli pixels; pictures [B, N] and noise [B, K, Z] to the negative bound [B], nats.
 
     Of one sample the evidence bound with the divergence in closed form; of more the importance-weighted one (arXiv
-    1509.00519, eq. 8).
+    1509.00519, eq. 8). Layers of a `network` in bfloat16 run under autocast.
     """
 
-    def __init__(self, params: Any, activation: Activation):
+    def __init__(self, params: Any, network: DenseEncoder):
         super().__init__()
         encoder, decoder = params["encoder"], params["decoder"]
-        self.encoder, self.decoder = (_hidden(side["hidden_0"], activation) for side in (encoder, decoder))
+        self.encoder, self.decoder = (_hidden(side["hidden_0"], network.activation) for side in (encoder, decoder))
+        self.half = network.precision is Precision.BFLOAT16
         self.posterior, self.likelihood = Linear(encoder["posterior_0"]), Linear(decoder["likelihood"])
 
     def forward(self, ink: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        mean, log_std = self.posterior(self.encoder(ink))[:, None].chunk(2, dim=-1)
+        with self.cast():
+            posterior = self.posterior(self.encoder(ink)).float()
+        mean, log_std = posterior[:, None].chunk(2, dim=-1)
         z = mean + log_std.exp() * noise
-        logits = self.likelihood(self.decoder(z))
+        with self.cast():
+            logits = self.likelihood(self.decoder(z)).float()
         each = F.binary_cross_entropy_with_logits(logits, ink[:, None].expand_as(logits), reduction="none")
         nats, samples = each.sum(dim=-1), noise.shape[1]  # [B, K]
         if samples == 1:
@@ -38,6 +43,9 @@ class DenseVae(nn.Module):
             return (kl.sum(dim=-1) + nats)[:, 0]
         log_p, log_q = -0.5 * z**2, -0.5 * noise**2 - log_std  # but for the same constant
         return math.log(samples) - torch.logsumexp((log_p - log_q).sum(dim=-1) - nats, dim=1)
+
+    def cast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.half)
 
 
 def _hidden(params: Any, activation: Activation) -> nn.Sequential:

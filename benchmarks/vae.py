@@ -1,6 +1,6 @@
 """Training steps of dense VAEs beside PyTorch and Flax's own example: 784-500-20, and an importance-weighted one.
 
-    jaxgen bench vae [--only vae iwae] [--steps 40] [--blocks 10] [--peer flax=FOLDER]
+    jaxgen bench vae [--only vae iwae] [--precision float32 bfloat16] [--steps 40] [--blocks 10] [--peer flax=FOLDER]
 
 vae   128 pictures a step through the networks of configs/vae/mnist.py, which are those of google/flax's examples/vae
 iwae  100 pictures a step and 50 samples of each, the networks and the bound of configs/vae/iwae.py (arXiv 1509.00519)
@@ -13,13 +13,15 @@ compiled by its train.py; it is timed so, and inside jax.jit.
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from chosen import IN, add_precisions, experiment_of, precisions
 from harness import Absent, Contestant, Row, Work
 from peers import VAE, add_peers, folders, of_checkout
 from pytorch_ways import torch_contestants
@@ -27,12 +29,12 @@ from results import ended, parser, race, report, set_up
 from training import contestant as training_contestant
 from training import devices_told, most_devices, training_does
 
-from jaxgen.config.reading import load_experiment
 from jaxgen.core.data import Traced
 from jaxgen.data.sources import ResidentExamples
 from jaxgen.experiment import Experiment
 from jaxgen.families.vae.bounds import Drawn
 from jaxgen.families.vae.latents import noise_of
+from jaxgen.nn.precision import Precision
 from jaxgen.ops.augmentation import binarised
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import row_keys
@@ -43,6 +45,7 @@ EXAMPLES, BRIGHTEST = 12_800, 255
 NEEDED = {"flax": (VAE,)}
 BATCHES = {"vae": 128, "iwae": 100}
 CONFIGS = {"vae": "vae/mnist", "iwae": "vae/iwae"}
+TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.BFLOAT16: 2e-2}
 TITLES = {"vae": "vae 784-500-20", "iwae": "iwae 784-200-200-50, 50 samples"}
 
 
@@ -74,9 +77,11 @@ def pictures() -> np.ndarray:
     )
 
 
-def experiment(name: str) -> Experiment:
+def experiment(name: str, precision: Precision) -> Experiment:
     """Without averages of the parameters, which the peers have none of."""
-    return replace(load_experiment(CONFIGS[name], Experiment), data=GreyPictures(BATCHES[name]), averages={})
+    settings = (f"task.{side}.precision={precision.name}" for side in ("encoder", "decoder"))
+    held = experiment_of(CONFIGS[name], tuple(settings))
+    return replace(held, data=GreyPictures(BATCHES[name]), averages={})
 
 
 class Fixed:
@@ -117,55 +122,58 @@ def our_results(assembly: Assembly) -> dict:
     return {"loss": value, "gradient norm": jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))}
 
 
-def ours(name: str, devices: int, per_call: int, steps: int) -> Contestant:
-    called = f"jaxgen, {devices_told(devices)}, {per_call} steps a call"
-    one = training_contestant(called, experiment(name), devices, per_call, steps)
+def ours(held: Experiment, precision: Precision, devices: int, steps: int) -> Contestant:
+    called = f"jaxgen, {devices_told(devices)}, {steps} steps a call"
+    one = training_contestant(called, held, devices, steps, steps)
 
     def prepare(compiling) -> Work:
-        return replace(one.prepare(compiling), results=our_results(assemble(experiment(name))))
+        return replace(one.prepare(compiling), results=our_results(assemble(held)))
 
-    return replace(one, prepare=prepare)
+    return replace(one, prepare=prepare, precision=precision.value)
 
 
-def torch_training(name: str, compiled: bool) -> tuple:
+def torch_training(held: Experiment, compiled: bool) -> tuple:
     """A step and its beginning."""
     import torch_vae as peer
 
-    assembly = assemble(experiment(name))
-    model = peer.DenseVae(jax.device_get(weights(assembly)), assembly.task.encoder.activation)
+    assembly = assemble(held)
+    model = peer.DenseVae(jax.device_get(weights(assembly)), assembly.task.encoder)
     return peer.training(model, pictures(), Fixed(assembly), compiled)
 
 
-def flaxes(steps: int, folder: Path) -> Iterator[Contestant]:
+def flaxes(held: Experiment, steps: int, folder: Path) -> Iterator[Contestant]:
     """The example's step of a checkout, as its train.py takes it and compiled."""
     import flax_vae
 
-    assembly = assemble(experiment("vae"))
+    assembly = assemble(held)
     params, fixed = jax.device_get(weights(assembly)), Fixed(assembly)
     for compiled in (False, True):
         yield flax_vae.contestant(folder, params, pictures(), fixed.value, fixed.noise[:, 0], steps, compiled)
 
 
-def row(name: str, steps: int, blocks: int, named: Mapping[str, Path]) -> Row:
-    batch = BATCHES[name]
-    contestants: Iterable[Contestant | Absent] = [
-        *(ours(name, count, steps, steps) for count in dict.fromkeys((1, most_devices(batch)))),
-        *torch_contestants(functools.partial(torch_training, name), steps),
-        *(of_checkout(named, "flax", functools.partial(flaxes, steps)) if name == "vae" else ()),
+def row(name: str, precision: Precision, steps: int, blocks: int, named: Mapping[str, Path]) -> Row:
+    held = experiment(name, precision)
+    contestants: list[Contestant | Absent] = [
+        *(ours(held, precision, count, steps) for count in dict.fromkeys((1, most_devices(BATCHES[name])))),
+        *torch_contestants(functools.partial(torch_training, held), steps, precision=precision.value),
     ]
-    does = training_does(experiment(name))
-    return race(f"{TITLES[name]}, training step of {batch}", contestants, blocks, tolerance=1e-4, does=does)
+    if (name, precision) == ("vae", Precision.FLOAT32):  # which is all that Flax's example computes
+        contestants += of_checkout(named, "flax", functools.partial(flaxes, held, steps))
+    title = f"{TITLES[name]}, training step of {BATCHES[name]}{IN[precision]}"
+    return race(title, contestants, blocks, TOLERANCE[precision], training_does(held))
 
 
 def main(arguments: list[str] | None = None) -> int:
     asked = parser(__doc__, 10, 40)
     asked.add_argument("--only", nargs="+", choices=CONFIGS, default=list(CONFIGS), help="which rows (all)")
+    add_precisions(asked)
     add_peers(asked, NEEDED)
     options = asked.parse_args(arguments)
     named = folders(options.peer, NEEDED)
     set_up()
     how = options.steps, options.blocks, named
-    return report([functools.partial(row, name, *how) for name in options.only], options)
+    ways = itertools.product(options.only, precisions(options))
+    return report([functools.partial(row, *way, *how) for way in ways], options)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from jaxgen.families.language_model import LanguageModel  # noqa: E402
 from jaxgen.families.sequence_to_sequence import SequenceToSequence  # noqa: E402
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder  # noqa: E402
 from jaxgen.families.transformer.network import Transformer  # noqa: E402
+from jaxgen.families.vae.dense import DenseEncoder  # noqa: E402
 from jaxgen.nn.precision import Precision  # noqa: E402
 from jaxgen.running.assembly import Assembly, assemble  # noqa: E402
 from jaxgen.training.optimisers import AdamW  # noqa: E402
@@ -58,8 +59,6 @@ def test_in_bfloat16_they_agree_as_far_as_it_goes(made):
 
 def test_the_importance_weighted_bound_of_equal_weights_is_each_of_them():
     """Its samples are alike, so that their mean is one of them: log p(x, z) - log q(z | x) by torch.distributions."""
-    from jaxgen.families.vae.dense import Activation
-
     torch.manual_seed(0)
     size, latent, samples = 6, 3, 5
     dense = lambda *shape: {"kernel": torch.randn(shape).numpy(), "bias": torch.randn(shape[1]).numpy()}  # noqa: E731
@@ -67,7 +66,7 @@ def test_the_importance_weighted_bound_of_equal_weights_is_each_of_them():
         "encoder": {"hidden_0": {"dense_0": dense(size, 4)}, "posterior_0": dense(4, 2 * latent)},
         "decoder": {"hidden_0": {"dense_0": dense(latent, 4)}, "likelihood": dense(4, size)},
     }
-    model = DenseVae(params, Activation.TANH)
+    model = DenseVae(params, DenseEncoder())
     ink, noise = torch.bernoulli(torch.full((2, size), 0.5)), torch.randn(2, 1, latent)
     mean, log_std = model.posterior(model.encoder(ink)).chunk(2, dim=-1)
     q, z = torch.distributions.Normal(mean, log_std.exp()), mean + log_std.exp() * noise[:, 0]
