@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from jaxgen.errors import UserError
 from jaxgen.timing.ratio import change
 
 ALLOWED = 1.05  # new over old
-_MACHINE = ("processor", "cores", "devices")
+REFERENCES = Path(__file__).with_name("references")  # a file a kind of machine
+MACHINE = ("processor", "cores", "devices")  # what a kind of machine is told by
 Results = list[dict[str, Any]]
 
 
@@ -32,14 +34,23 @@ def read(file: Path, schema: int) -> Results:
     return lines
 
 
+def reference(where: Mapping[str, Any]) -> Path:
+    """The results that are kept of this kind of machine; UserError where there are none."""
+    kind = "-".join(re.findall("[a-z0-9]+", " ".join(where[name] for name in MACHINE).lower()))
+    file = REFERENCES / f"{kind}.jsonl"
+    if not file.is_file():
+        raise UserError(f"no reference is kept of this kind of machine; put what --out wrote here there, as {file}")
+    return file
+
+
 def _is_row(line: Any, schema: int) -> bool:
-    named = ("row", "yardstick", "contestants", *_MACHINE)
+    named = ("row", "yardstick", "contestants", *MACHINE)
     return isinstance(line, dict) and line.get("schema") == schema and all(name in line for name in named)
 
 
 def refuse_another_machine(older: Results, where: Mapping[str, Any], file: Path) -> None:
     """UserError where the older results are of another kind of machine."""
-    for name in _MACHINE:
+    for name in MACHINE:
         other = next((line[name] for line in older if line[name] != where[name]), None)
         if other is not None:
             raise UserError(
@@ -49,15 +60,21 @@ def refuse_another_machine(older: Results, where: Mapping[str, Any], file: Path)
 
 
 def slower(older: Results, newer: Results) -> Iterator[str]:
-    """A sentence for each contestant that became slower; those that only one side has are left out."""
-    before = {(row["row"], one["name"]): (row, one) for row in older for one in row["contestants"]}
-    for row in newer:
-        for one in row["contestants"]:
-            if (found := before.get((row["row"], one["name"]))) is None:
-                continue
-            ratio, low, high = change(*_in_one_unit(found, (row, one)))
-            if ratio > ALLOWED and low > 1:
-                yield f"{row['row']}, {one['name']}: {ratio:.2f} times as slow as before ({low:.2f} to {high:.2f})"
+    """A sentence for each contestant that became slower; those that only one side has are left out.
+
+    Where no side has any of the other, a sentence that says so: nothing was found to be as fast as before.
+    """
+    before, after = (
+        {(row["row"], one["name"]): (row, one) for row in rows for one in row["contestants"]}
+        for rows in (older, newer)
+    )
+    shared = [key for key in after if key in before]
+    if not shared:
+        yield "nothing was compared: the older results hold none of these rows and contestants"
+    for row, name in shared:
+        ratio, low, high = change(*_in_one_unit(before[row, name], after[row, name]))
+        if ratio > ALLOWED and low > 1:
+            yield f"{row}, {name}: {ratio:.2f} times as slow as before ({low:.2f} to {high:.2f})"
 
 
 def _in_one_unit(*sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> list[np.ndarray]:

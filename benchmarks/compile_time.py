@@ -38,7 +38,7 @@ def programs(assembly: Assembly) -> Iterator[tuple[str, Lower]]:
 
 
 def contestants(lower: Lower, folder: Path) -> Iterator[Contestant]:
-    yield Contestant("traced and lowered", lambda _: Work(lambda: _anew(lower), 1, {}))
+    yield Contestant("traced and lowered", lambda _: Work(lambda: _anew(lower), 1, None))
     for name, cache in (("compiled, cold", None), ("compiled, from the cache", folder)):
         yield Contestant(name, functools.partial(_compiling, lower, cache))
 
@@ -52,7 +52,7 @@ def _compiling(lower: Lower, cache: Path | None, _) -> Work:
         jax.config.update("jax_compilation_cache_dir", None if cache is None else str(cache))
         compilation_cache.reset_cache()  # it looks at its settings once
 
-    return Work(lambda: held[0].compile() and None, 1, {}, before)
+    return Work(lambda: held[0].compile() and None, 1, None, before)
 
 
 def _anew(lower: Lower) -> jax.stages.Lowered:
@@ -66,7 +66,7 @@ def rows(changes: Sequence[str], blocks: int, config: str, folder: Path) -> Iter
 
     def row(name: str, lower: Lower) -> Row:
         done = race(f"{config}, {name}, to compile", contestants(lower, folder), blocks)
-        return replace(done, facts=facts_of(config, changes, experiment))
+        return replace(done, facts=facts_of(config, changes, experiment, f"{name}, to compile"))
 
     for name, lower in programs(assembly):
         yield functools.partial(row, name, lower)

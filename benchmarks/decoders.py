@@ -10,8 +10,7 @@ or an LSTM, with random weights that end no sentence before the last place, what
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from ctc_dictionaries import with_dictionaries
+from jaxgen.timing.contest import Absent, Contestant, Row, Work
+from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
@@ -26,7 +27,6 @@ from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecode
 from jaxgen.nn.conditions import Sequence
 from jaxgen.ops import ctc
 from jaxgen.ops.decoding import beam_search
-from jaxgen.timing.contest import Contestant, Row, Work
 
 PAD, TOKENS = -1, 64  # of CTC's strings, at most
 NETWORKS = {
@@ -55,23 +55,11 @@ def ours(name: str, program: Callable, arguments: tuple, steps: int, told: Calla
     return Contestant(name, prepare)
 
 
-def torchs(make: Callable[[bool], Callable[[], dict]], steps: int, compiles: bool = True) -> Iterator[Contestant]:
+def torchs(
+    make: Callable[[bool], Callable[[], dict]], steps: int, compiles: bool = True
+) -> Iterable[Contestant | Absent]:
     """PyTorch's ways; `make(compiled)` gives a function that decodes once and returns what is compared."""
-    import torch
-    from pytorch import contestant
-
-    cores = torch.get_num_threads()
-    ways = [(1, False), (cores, False)] + [(cores, True)] * compiles
-    for threads, compiled in dict.fromkeys(ways):
-
-        def made(compiled=compiled):
-            torch.compiler.reset()
-            step = make(compiled)
-            return step, step
-
-        where = "1 thread" if threads == 1 else f"{threads} threads"
-        name = f"PyTorch {torch.__version__}, {where}, {'compiled' if compiled else 'eager'}"
-        yield contestant(name, made, steps, threads, compiled)
+    return torch_contestants(lambda compiled: (make(compiled),) * 2, steps, compiles)
 
 
 def frames(rows: int, count: int, size: int) -> np.ndarray:
@@ -111,7 +99,7 @@ def greedy_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row
     steps *= 20
     arguments = jnp.asarray(log_probs), jnp.ones((rows, count), bool)
     contestants = [ours("jaxgen", program, arguments, steps, lambda found: _named(*found))]
-    contestants += torchs(make, steps) if _has_torch() else ()
+    contestants += torchs(make, steps)
     return race(f"CTC, best path, {rows} x {count} frames, V {size}", contestants, blocks)
 
 
@@ -136,8 +124,7 @@ def prefix_row(rows: int, count: int, size: int, width: int, steps: int, blocks:
 
     arguments = jnp.asarray(log_probs), jnp.ones((rows, count), bool)
     contestants = [ours("jaxgen", program, arguments, steps, lambda found: _named(*found))]
-    if _has_torch():
-        contestants += torchs(make, steps)
+    contestants += torchs(make, steps)
     if size <= 32:  # it takes seconds already
         contestants.append(dictionaries(log_probs, width, blank))
     return race(f"CTC, prefix beam of {width}, {rows} x {count} frames, V {size}", contestants, blocks)
@@ -201,7 +188,7 @@ def beam_row(name: str, steps: int, blocks: int) -> Row:
 
     contestants = [ours("jaxgen", program, (params, memory), steps, lambda found: _named(*found))]
     # a cache that grows has a new shape at every token: minutes of compiling
-    contestants += torchs(make, steps, compiles=name == "LSTM") if _has_torch() else ()
+    contestants += torchs(make, steps, compiles=name == "LSTM")
     return race(f"beam search of {WIDTH}, {name}, {SENTENCES} sentences of {LENGTH}", contestants, blocks)
 
 
@@ -236,17 +223,13 @@ def loss_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row:
 
     told = lambda found: {"loss": found[0], "gradient": found[1]}  # noqa: E731
     contestants = [ours("optax", program, (jnp.asarray(logits),), steps, told)]
-    contestants += torchs(make, steps, compiles=False) if _has_torch() else ()
+    contestants += torchs(make, steps, compiles=False)
     return race(f"CTC loss and gradient, {rows} x {count} frames, V {size}", contestants, blocks, tolerance=1e-3)
 
 
 def _named(tokens, log_prob, score=None) -> dict:
     found = {"tokens": tokens, "log_prob": log_prob}
     return found if score is None else found | {"score": score}
-
-
-def _has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Diffusion beside PyTorch: training steps of the transformer and the U-Net, and the whole sampler, on 28x28 pictures.
 
     python benchmarks/denoisers.py [--steps 5] [--blocks 6] [--only transformer unet] [--what training sampler]
+        [--precision float32 bfloat16]
 
 The networks have the same weights; D, the loss and the norm of its gradient are compared first on the same noise, and
 the sampler's pictures from the same start. Then both draw pictures and noise of their own. The transformer has width
@@ -11,15 +12,18 @@ method with 35 evaluations. PyTorch runs as it is written and compiled, on one c
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import itertools
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from chosen import IN, add_precisions, precisions, series_of
+from jaxgen.timing.contest import Contestant, Does, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
-from training import begun, devices_told, most_devices
+from training import begun, devices_told, most_devices, training_does
 from training import contestant as training_contestant
 
 from jaxgen.experiment import Experiment
@@ -29,9 +33,9 @@ from jaxgen.families.diffusion.samplers import follow
 from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.families.diffusion.unet import UNet
 from jaxgen.nn.conditions import condition_of
+from jaxgen.nn.precision import Precision
 from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 
@@ -41,11 +45,13 @@ NETWORKS = {
 }
 BATCH, SIGMAS = 64, (0.02, 80.0)
 DATA = RandomPictures((28, 28, 1), BATCH)
+TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.BFLOAT16: 2e-2}
 
 
-def experiment(network: str) -> Experiment:
+def experiment(network: str, precision: Precision) -> Experiment:
     low, high = SIGMAS
-    task = Diffusion(NETWORKS[network], sigma_min=low, sigma_max=high, condition_dropout=0.0, sampler=Heun(steps=18))
+    sized = NETWORKS[network].clone(precision=precision)
+    task = Diffusion(sized, sigma_min=low, sigma_max=high, condition_dropout=0.0, sampler=Heun(steps=18))
     optimisers = {"denoising": AdamW(learning_rate=1e-5, b2=0.99, clip=1.0)}
     return Experiment(task, DATA, optimisers, steps=1000, averages={"slow": EMA(half_life=50_000)})
 
@@ -83,31 +89,32 @@ def our_results(assembly: Assembly) -> dict:
     return {"D": clean, "loss": value, "gradient norm": norm}
 
 
-def our_training(network: str, devices: int, per_call: int, steps: int) -> Contestant:
+def our_training(network: str, precision: Precision, devices: int, per_call: int, steps: int) -> Contestant:
     name = f"jaxgen, {devices_told(devices)}, {'single steps' if per_call == 1 else f'{per_call} steps a call'}"
-    one = training_contestant(name, experiment(network), devices, per_call, steps)
+    one = training_contestant(name, experiment(network, precision), devices, per_call, steps)
 
     def prepare(compiling) -> Work:
-        return replace(one.prepare(compiling), results=our_results(assemble(experiment(network))))
+        return replace(one.prepare(compiling), results=our_results(assemble(experiment(network, precision))))
 
-    return replace(one, prepare=prepare)
+    return replace(one, prepare=prepare, precision=precision.value)
 
 
-def training_row(network: str, steps: int, blocks: int) -> Row:
+def training_row(network: str, precision: Precision, steps: int, blocks: int) -> Row:
     """A training step of 64 pictures."""
-    loops = assemble(experiment(network)).loops
+    loops = assemble(experiment(network, precision)).loops
     devices = dict.fromkeys((1, most_devices(BATCH)))
-    ours = [our_training(network, count, steps if loops else 1, steps) for count in devices]
-    made = functools.partial(torch_training, network)
-    contestants = [*ours, *torch_contestants(made, steps)]
-    return race(f"{network}, training step of {BATCH}", contestants, blocks, tolerance=1e-4)
+    ours = [our_training(network, precision, count, steps if loops else 1, steps) for count in devices]
+    made = functools.partial(torch_training, network, precision)
+    contestants = [*ours, *torch_contestants(made, steps, precision=precision.value)]
+    does = training_does(experiment(network, precision))
+    return race(f"{network}, training step of {BATCH}{IN[precision]}", contestants, blocks, TOLERANCE[precision], does)
 
 
-def torch_training(network: str, compiled: bool):
+def torch_training(network: str, precision: Precision, compiled: bool):
     import torch
     import torch_denoisers as peer
 
-    held = experiment(network)
+    held = experiment(network, precision)
     assembly = assemble(held)
     model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params))
     examples, fixed = DATA.arrays(), Fixed()
@@ -133,9 +140,9 @@ def torch_training(network: str, compiled: bool):
     return functools.partial(training.step, BATCH), first
 
 
-def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
+def sampler_row(network: str, precision: Precision, size: int, steps: int, blocks: int) -> Row:
     """Heun's 35 evaluations for `size` pictures, from the same start."""
-    assembly = assemble(experiment(network))
+    assembly = assemble(experiment(network, precision))
     task, fixed = assembly.task, Fixed()
     start = SIGMAS[1] * fixed.noise[:size]
     sigmas = task.sampler.sigmas(task.process, *SIGMAS)
@@ -144,10 +151,13 @@ def sampler_row(network: str, size: int, steps: int, blocks: int) -> Row:
         denoise = functools.partial(_denoised, task, params, fixed.batch(size))
         return follow(denoise, start, task.sampler.table(sigmas, {}), jax.random.key(0), jnp.arange(size))
 
-    ours = _ours(program, (begun(assembly).params, jnp.asarray(start)), steps)
-    made = functools.partial(torch_sampler, network, start, np.asarray(sigmas).tolist())
-    contestants = [ours, *torch_contestants(made, steps)]
-    return race(f"{network}, 35 evaluations, batch {size}", contestants, blocks, tolerance=1e-3)
+    ours = replace(_ours(program, (begun(assembly).params, jnp.asarray(start)), steps), precision=precision.value)
+    made = functools.partial(torch_sampler, network, precision, start, np.asarray(sigmas).tolist())
+    contestants = [ours, *torch_contestants(made, steps, precision=precision.value)]
+    name, does = f"{network}, 35 evaluations, batch {size}{IN[precision]}", Does(examples=size)
+    row = race(name, contestants, blocks, 10 * TOLERANCE[precision], does)
+    facts = series_of(f"{network}, 35 evaluations{IN[precision]}", experiment(network, precision)) | {"batch": size}
+    return replace(row, facts=facts)
 
 
 def _denoised(task: Diffusion, params, batch, x: jax.Array, σ: jax.Array) -> jax.Array:
@@ -169,11 +179,11 @@ def _ours(program, arguments: tuple, steps: int) -> Contestant:
     return Contestant("jaxgen, one program", prepare)
 
 
-def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled: bool):
+def torch_sampler(network: str, precision: Precision, start: np.ndarray, sigmas: list[float], compiled: bool):
     import torch
     import torch_denoisers as peer
 
-    assembly = assemble(experiment(network))
+    assembly = assemble(experiment(network, precision))
     model = peer.Denoiser(assembly.task, jax.device_get(begun(assembly).params)).eval()
     x, given = peer.tensor(start.transpose(0, 3, 1, 2)), peer.one_hot(Fixed().classes[: len(start)])
     if compiled:
@@ -189,15 +199,16 @@ def torch_sampler(network: str, start: np.ndarray, sigmas: list[float], compiled
 def main(arguments: list[str] | None = None) -> int:
     asked = parser(__doc__, 6, 5)
     asked.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
+    add_precisions(asked)
     asked.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
     options = asked.parse_args(arguments)
     set_up()
     rows = []
-    for network in options.only:
+    for way in itertools.product(options.only, precisions(options)):
         if "training" in options.what:
-            rows.append(functools.partial(training_row, network, options.steps, options.blocks))
+            rows.append(functools.partial(training_row, *way, options.steps, options.blocks))
         if "sampler" in options.what:
-            rows += [functools.partial(sampler_row, network, size, 1, options.blocks) for size in (BATCH, 1)]
+            rows += [functools.partial(sampler_row, *way, size, 1, options.blocks) for size in (BATCH, 1)]
     return report(rows, options)
 
 

@@ -13,8 +13,13 @@ import itertools
 from dataclasses import replace
 
 import jax
+from chosen import series_of
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import begun
+from roofline import intensity
+from training import begun, training_does
+from jaxgen.timing.timed_run import Training, compile_program
 
 from jaxgen.core.surgery import arranged
 from jaxgen.data.text import Text
@@ -24,9 +29,6 @@ from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.running.assembly import assemble
-from jaxgen.running.starting import Started
-from jaxgen.timing.contest import Contestant, Row, Work
-from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 
@@ -74,13 +76,15 @@ def depth_row(depth: int, precision: Precision, steps: int, blocks: int) -> Row:
                 return program
 
             training = Training(assembly, compiled, steps, Started(start))
-            return Work(lambda: training.steps(steps), steps, training.results())
+            found = intensity(training.program)
+            return Work(lambda: training.steps(steps), steps, training.results(), intensity=found)
 
         return Contestant(name, prepare, precision.value)
 
     ways = list(itertools.starmap(contestant, WAYS))
-    row = race(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision])
-    return replace(row, notes=tuple(notes))
+    plain = experiment(depth, precision, *WAYS[0])
+    row = race(f"{depth} blocks, {precision.value}", ways, blocks, TOLERANCE[precision], training_does(plain))
+    return replace(row, notes=tuple(notes), facts=series_of(f"blocks of width 128, {precision.value}", plain))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,11 +17,14 @@ from jaxgen.timing.contest import Compiling, Contestant, Work
 
 
 def contestant(
-    folder: Path, params: Any, pictures: np.ndarray, fixed: Any, batch: int, steps: int, compiled: bool
+    folder: Path, params: Any, pictures: np.ndarray, value: np.ndarray, noise: np.ndarray, steps: int, compiled: bool
 ) -> Contestant:
-    """A step a call, as its train.py takes it: op by op, or `compiled` by jax.jit with the state donated."""
-    models = module_of(folder / VAE)
-    network = models.model(fixed.noise.shape[1])
+    """A step a call, as its train.py takes it: op by op, or `compiled` by jax.jit with the state donated.
+
+    Compared are loss and gradient of the pictures `value` [B, 28, 28, 1] with the noise [B, Z].
+    """
+    models, batch = module_of(folder / VAE), len(value)
+    network = models.model(noise.shape[1])
     flat = (pictures.reshape(len(pictures), -1) > 127).astype(np.float32)
     draws = np.random.default_rng(0)
 
@@ -35,7 +38,7 @@ def contestant(
     def prepare(compiling: Compiling) -> Work:
         state = TrainState.create(apply_fn=network.apply, params=_theirs(params), tx=optax.adam(1e-3))
         taken, key = jax.jit(step, donate_argnums=0) if compiled else step, jax.random.key(0)
-        results = _results(models, state.params, fixed)
+        results = _results(models, state.params, value, noise)
         with compiling():
             state = jax.block_until_ready(taken(state, flat[:batch], key))
 
@@ -79,19 +82,19 @@ def _theirs(params: Any) -> dict:
     return jax.tree.map(jnp.asarray, renamed)
 
 
-def _results(models: Any, params: Any, fixed: Any) -> dict:
+def _results(models: Any, params: Any, value: np.ndarray, noise: np.ndarray) -> dict:
     """Loss and gradient's norm on what is fixed, in our weights' terms."""
-    ink = jnp.asarray(fixed.value.reshape(len(fixed.value), -1), jnp.float32)
-    encoder, decoder = models.Encoder(fixed.noise.shape[1]), models.Decoder()
+    ink = jnp.asarray(value.reshape(len(value), -1), jnp.float32)
+    encoder, decoder = models.Encoder(noise.shape[1]), models.Decoder()
 
     def loss(params: Any) -> jax.Array:
         mean, log_variance = encoder.apply({"params": params["encoder"]}, ink)
-        logits = decoder.apply({"params": params["decoder"]}, mean + jnp.exp(0.5 * log_variance) * fixed.noise)
+        logits = decoder.apply({"params": params["decoder"]}, mean + jnp.exp(0.5 * log_variance) * noise)
         return jnp.mean(_cross_entropy(logits, ink) + _divergence(mean, log_variance))
 
-    value, gradient = jax.value_and_grad(loss)(params)
+    nats, gradient = jax.value_and_grad(loss)(params)
     own = _of_ours(gradient)
-    return {"loss": value, "gradient norm": jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(own)))}
+    return {"loss": nats, "gradient norm": jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(own)))}
 
 
 def _of_ours(gradient: dict) -> list[jax.Array]:

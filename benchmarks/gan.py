@@ -18,7 +18,7 @@ import numpy as np
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
-from training import begun, devices_told, most_devices
+from training import begun, devices_told, most_devices, training_does
 from training import contestant as training_contestant
 
 from jaxgen.experiment import Experiment
@@ -113,7 +113,8 @@ def torch_players(compiled: bool) -> tuple:
 def row(steps: int, blocks: int) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
     contestants = [*(ours(count, steps) for count in counts), *torch_contestants(torch_players, steps, compiles=False)]
-    return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3)
+    does = training_does(experiment())
+    return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3, does=does)
 
 
 def main(arguments: list[str] | None = None) -> int:

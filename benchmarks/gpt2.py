@@ -17,7 +17,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from peers import Sizes, folders
+from jaxgen.timing.contest import Contestant, Row, uncompared
+from peers import NANOGPT, Sizes, add_peers, folders, of_checkout, of_torch
 from results import ended, parser, race, report, set_up
 from training import contestant, training_does
 
@@ -27,12 +28,12 @@ from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
-from jaxgen.timing.contest import Contestant, Row, uncompared
 from jaxgen.training.optimisers import AdamW
 from jaxgen.types import Framing, Spec, Tokens, Unit
 
 VOCABULARY = 50_304  # GPT-2's 50,257, rounded up to a multiple of 64 as nanoGPT does
-SIZES = Sizes(width=768, blocks=12, heads=12, length=1024, batch=12, rate=6e-4, b2=0.95)
+NEEDED = {"nanogpt": (NANOGPT,)}
+SIZES = Sizes(width=768, blocks=12, heads=12, hidden=3072, length=1024, batch=12, rate=6e-4, b2=0.95)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RandomTokens(Text):
 def experiment(scan: bool) -> Experiment:
     """Our network, its blocks compiled one by one or as one in a loop."""
     network = Transformer(
-        SIZES.width, SIZES.blocks, SIZES.heads, hidden=4 * SIZES.width, precision=Precision.BFLOAT16, scan=scan
+        SIZES.width, SIZES.blocks, SIZES.heads, hidden=SIZES.hidden, precision=Precision.BFLOAT16, scan=scan
     )
     return Experiment(
         task=LanguageModel(network),
@@ -64,29 +65,31 @@ def ours(steps: int, scan: bool) -> Contestant:
     return replace(uncompared(contestant(name, experiment(scan), 1, steps, steps)), precision="bfloat16")
 
 
-def row(peer: Mapping[str, Path], steps: int, blocks: int) -> Row:
+def row(named: Mapping[str, Path], steps: int, blocks: int) -> Row:
     """Both ways of ours and, where its checkout is named, nanoGPT as it is and compiled."""
-    contestants = [ours(steps, False), ours(steps, True)]
-    if "nanogpt" in peer:
+
+    def theirs(folder: Path) -> list[Contestant]:
         import nanogpt
 
         tokens = np.random.default_rng(0).integers(VOCABULARY, size=1_000_000)
-        contestants += nanogpt.contestants(peer["nanogpt"], tokens, VOCABULARY, SIZES, steps)
+        return nanogpt.contestants(folder, tokens, VOCABULARY, SIZES, steps, "bfloat16")
+
+    peers = of_torch(lambda: of_checkout(named, "nanogpt", theirs))
+    contestants = [ours(steps, False), ours(steps, True), *peers]
     alike = "the networks are alike in size alone (ours has rotary positions and RMSNorm), so no outputs were compared"
-    done = race("GPT-2 small, training step", contestants, blocks, notes=(alike,))
-    does = training_does(experiment(scan=False))  # what any of them has to do
-    return replace(done, lines=tuple(replace(line, does=does) for line in done.lines))
+    does = training_does(experiment(scan=False))
+    return race("GPT-2 small, training step", contestants, blocks, does=does, notes=(alike,))
 
 
 def main(arguments: list[str] | None = None) -> int:
     asked = parser(__doc__, 10, 10)
-    asked.add_argument("--peer", nargs="+", default=[], help="nanogpt=FOLDER, a checkout of it (needs PyTorch)")
+    add_peers(asked, NEEDED)
     options = asked.parse_args(arguments)
     set_up()
-    peer = folders(options.peer)
+    named = folders(options.peer, NEEDED)
     if jax.default_backend() == "cpu":
         raise UserError("GPT-2 small's step takes minutes on a CPU: run this where JAX sees an accelerator")
-    return report([functools.partial(row, peer, options.steps, options.blocks)], options)
+    return report([functools.partial(row, named, options.steps, options.blocks)], options)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@
 First whole `jaxgen train` processes: a small VAE on each set, its pictures in the device's memory, in the host's, and
 read from disk by Grain; told is the share of the loop's time that it waits for batches. Then a race: so many pictures
 of the set's training split, decoded and batched on the host, by our feed (threads, then two processes), by a bare Grain
-loop over the same reader, and by PyTorch's DataLoader with two workers where PyTorch is installed. Before it is timed
+loop over the same reader, and by PyTorch's DataLoader with two workers. Before it is timed
 each contestant reads the split once, and all must have found the same pictures and labels.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import importlib.util
 import itertools
 import json
 import os
@@ -24,13 +23,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxgen.timing.contest import Contestant, Row, Work
+from peers import of_torch
 from results import ended, here, parser, positive, race, report
 
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.environment import set_up_jax
-from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.goodput import Cause
 
 BATCH = 64
@@ -80,12 +80,9 @@ def reading_row(name: str, data_dir: str | None, blocks: int) -> Row:
         contestant("jaxgen, 2 processes", lambda: ours(2)),
         contestant("a bare Grain loop, threads", lambda: bare(examples)),
     ]
-    notes = [f"a step is a batch of {BATCH}, read, decoded and put together; nothing is sent to a device"]
-    if importlib.util.find_spec("torch") is None:
-        notes.append("PyTorch is not installed here (pip install 'jaxgen[peers]' does it)")
-    else:
-        contestants.append(contestant("PyTorch's DataLoader, 2 workers", lambda: by_torch(examples)))
-    return race(f"{name} from disk", contestants, blocks, notes=tuple(notes))
+    contestants += of_torch(lambda: [contestant("PyTorch's DataLoader, 2 workers", lambda: by_torch(examples))])
+    note = f"a step is a batch of {BATCH}, read, decoded and put together; nothing is sent to a device"
+    return race(f"{name} from disk", contestants, blocks, notes=(note,))
 
 
 def contestant(name: str, begin) -> Contestant:

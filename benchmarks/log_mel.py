@@ -4,20 +4,20 @@
 
 Both hear the same waves at 16 kHz through the same filters: windows of 25 ms every 10 ms, 512 points, 80 mels, ln. The
 features are compared before anything is timed. The waves are where the features are made, and PyTorch runs as it is
-written, on one core and on all; without PyTorch jaxgen is timed alone.
+written, on one core and on all.
 """
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import importlib.util
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxgen.timing.contest import Contestant, Row, Work
+from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
 from jaxgen.nn.sound import LogMel
-from jaxgen.timing.contest import Contestant, Row, Work
 
 HEARD = LogMel()
 
@@ -38,48 +38,31 @@ def ours(waves: np.ndarray, steps: int) -> Contestant:
     return Contestant("jaxgen", prepare)
 
 
-def torchs(waves: np.ndarray, steps: int, threads: int) -> Contestant:
-    """torch.stft, its power, the product with the filters, the logarithm."""
+def torch_features(waves: np.ndarray, compiled: bool) -> tuple:
+    """torch.stft, its power, the product with the filters, the logarithm: a step and its beginning."""
     import torch
 
-    def prepare(compiling) -> Work:
-        wave = torch.from_numpy(waves)
-        window = torch.hann_window(HEARD.samples)
-        filters = torch.tensor(HEARD.filters)
-        aside = (HEARD.points - HEARD.samples) // 2  # torch lays the window in the middle of the points
+    wave = torch.from_numpy(waves)
+    window = torch.hann_window(HEARD.samples)
+    filters = torch.tensor(HEARD.filters)
+    aside = (HEARD.points - HEARD.samples) // 2  # torch lays the window in the middle of the points
+    how = HEARD.points, HEARD.step, HEARD.samples, window
 
-        def features():
+    def once() -> dict:
+        with torch.inference_mode():
             padded = torch.nn.functional.pad(wave, (aside, aside))
-            spectrum = torch.stft(
-                padded, HEARD.points, HEARD.step, HEARD.samples, window, center=False, return_complex=True
-            )
+            spectrum = torch.stft(padded, *how, center=False, return_complex=True)
             power = spectrum.real**2 + spectrum.imag**2  # [B, K, F]
-            return torch.log(torch.clamp(filters @ power, min=HEARD.floor)).transpose(1, 2)
+            features = torch.log(torch.clamp(filters @ power, min=HEARD.floor)).transpose(1, 2)
+        return {"features": features.numpy()}
 
-        def block():
-            torch.set_num_threads(threads)
-            with torch.inference_mode():
-                for _ in range(steps):
-                    features()
-
-        return Work(block, steps, {"features": features().numpy()})
-
-    where = "1 thread" if threads == 1 else f"{threads} threads"
-    return Contestant(f"PyTorch {torch.__version__}, {where}", prepare)
+    return once, once
 
 
 def row(count: int, seconds: float, steps: int, blocks: int) -> Row:
     waves = (0.1 * np.random.default_rng(0).standard_normal((count, round(seconds * HEARD.rate)))).astype(np.float32)
-    contestants, notes = [ours(waves, steps)], ()
-    if importlib.util.find_spec("torch") is None:
-        notes = ("PyTorch is not installed here (pip install 'jaxgen[peers]' does it)",)
-    elif jax.default_backend() != "cpu":
-        notes = ("PyTorch's side is written for CPUs so far",)
-    else:
-        import torch
-
-        contestants += [torchs(waves, steps, threads) for threads in dict.fromkeys((1, torch.get_num_threads()))]
-    return race(f"log-mel, {count} waves of {seconds:g} s", contestants, blocks, notes=notes)
+    theirs = torch_contestants(functools.partial(torch_features, waves), steps, compiles=False)
+    return race(f"log-mel, {count} waves of {seconds:g} s", [ours(waves, steps), *theirs], blocks)
 
 
 def main(arguments: list[str] | None = None) -> int:

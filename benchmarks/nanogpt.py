@@ -1,6 +1,6 @@
 """nanoGPT's training step as its train.py takes it, from a checkout's own model.py, on batches like ours.
 
-On a CPU in float32; on a GPU in bfloat16 by autocast, its flash attention and its fused optimiser on.
+In bfloat16 by autocast; on a GPU with its flash attention and its fused optimiser.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -11,34 +11,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import Sizes, module_of
-from pytorch import DEVICE, contestant
-
 from jaxgen.timing.contest import Contestant
+from peers import NANOGPT, Sizes, module_of
+from pytorch import CORES, DEVICE, contestant
 
 
-def contestants(folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int) -> list[Contestant]:
+def contestants(
+    folder: Path, tokens: np.ndarray, vocabulary: int, sizes: Sizes, steps: int, precision: str
+) -> list[Contestant]:
     """nanoGPT as it is and compiled, on all cores."""
-    threads, model = torch.get_num_threads(), module_of(folder / "model.py")
+    model = module_of(folder / NANOGPT)
     text = torch.from_numpy(tokens.astype(np.int64)).to(DEVICE)
-    return [_contestant(model, text, vocabulary, sizes, steps, threads, compiled) for compiled in (False, True)]
+    return [_contestant(model, text, vocabulary, sizes, steps, precision, compiled) for compiled in (False, True)]
 
 
-def _contestant(model, text, vocabulary, sizes: Sizes, steps: int, threads: int, compiled: bool) -> Contestant:
+def _contestant(model, text, vocabulary, sizes: Sizes, steps: int, precision: str, compiled: bool) -> Contestant:
     def make():
-        step = _step(model, text, vocabulary, sizes, compiled)
+        step = _step(model, text, vocabulary, sizes, precision, compiled)
 
-        def first() -> dict[str, float]:
+        def first() -> None:
             step()
-            return {}
 
         return step, first
 
     name = f"nanoGPT, PyTorch {torch.__version__}, {'compiled' if compiled else 'eager'}"
-    return contestant(name, make, steps, threads, compiled, "float32" if DEVICE == "cpu" else "bfloat16")
+    return contestant(name, make, steps, CORES, compiled, precision)
 
 
-def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compiled: bool):
+def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, precision: str, compiled: bool):
     """The body of nanoGPT's training loop, its `get_batch` included."""
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")  # as its train.py: what autocast leaves in float32 may use TF32
@@ -50,7 +50,7 @@ def _step(model: Any, text: torch.Tensor, vocabulary: int, sizes: Sizes, compile
 
     def step() -> None:
         rows = torch.randint(len(text) - sizes.length, (sizes.batch, 1), device=DEVICE) + places
-        with torch.autocast(DEVICE, torch.bfloat16) if DEVICE == "cuda" else contextlib.nullcontext():
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bfloat16"):
             _, loss = gpt(text[rows], text[rows + 1])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(gpt.parameters(), sizes.clip)

@@ -9,9 +9,10 @@ import torch
 
 from jaxgen.timing.contest import Compiling, Contestant, Work
 
+CORES = torch.get_num_threads()  # before a contestant sets another number
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Step = Callable[[], Any]
-First = Callable[[], Mapping[str, Any]]  # takes the first step, which compiles, and gives what is compared
+First = Callable[[], Mapping[str, Any] | None]  # takes the first step, which compiles, and gives what is compared
 
 
 def contestant(

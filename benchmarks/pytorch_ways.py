@@ -1,28 +1,37 @@
-"""PyTorch's ways to run a step, each a contestant where PyTorch is installed: its best is the fastest of them."""
+"""PyTorch's ways to run a step, each a contestant where PyTorch can take part: its best is the fastest of them."""
 # SPDX-License-Identifier: Apache-2.0
 
-import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from jaxgen.timing.contest import Contestant
+import jax
+from jaxgen.timing.contest import Absent, Contestant
+from peers import of_torch
+
+Make = Callable[[bool], tuple]  # of whether it is compiled: a step and its beginning, as pytorch.py has them
 
 
-def torch_contestants(make: Callable[[bool], tuple], steps: int, compiles: bool = True) -> Iterator[Contestant]:
-    """Eager on one thread, on all, and, where it `compiles`, compiled on all; `make(compiled)` as pytorch.py has it."""
-    if importlib.util.find_spec("torch") is None:
-        return
+def torch_contestants(
+    make: Make, steps: int, compiles: bool = True, threads: int | None = None, precision: str = "float32"
+) -> Iterable[Contestant | Absent]:
+    """Eager on one thread, on all, and, where it `compiles`, compiled on all; with `threads` on so many alone."""
+    if jax.default_backend() != "cpu":
+        return [Absent("PyTorch's side of this row is written for CPUs")]
+    return of_torch(lambda: _ways(make, steps, compiles, threads, precision))
+
+
+def _ways(make: Make, steps: int, compiles: bool, threads: int | None, precision: str) -> Iterator[Contestant]:
     import torch
-    from pytorch import contestant
+    from pytorch import CORES, contestant
 
-    cores = torch.get_num_threads()
-    ways = [(1, False), (cores, False), *([(cores, True)] if compiles else [])]
-    for threads, compiled in dict.fromkeys(ways):
+    most = threads or CORES
+    ways = [(threads or 1, False), (most, False), *([(most, True)] if compiles else [])]
+    for count, compiled in dict.fromkeys(ways):
 
-        def made(compiled: bool = compiled) -> Any:
+        def made(compiled: bool = compiled) -> tuple:
             if compiles:
                 torch.compiler.reset()
             return make(compiled)
 
-        name = f"PyTorch {torch.__version__}, {threads} threads, {'compiled' if compiled else 'eager'}"
-        yield contestant(name, made, steps, threads, compiled)
+        where = "1 thread" if count == 1 else f"{count} threads"
+        name = f"PyTorch {torch.__version__}, {where}, {'compiled' if compiled else 'eager'}"
+        yield contestant(name, made, steps, count, compiled, precision)

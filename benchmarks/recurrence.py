@@ -3,8 +3,8 @@
     python benchmarks/recurrence.py [--row lstm lm ragged min_gru forms] [--steps 3] [--blocks 20] [--cpu-time]
 
 All contestants of a row start from the same numbers, and losses and gradients agree before anything is timed. PyTorch
-runs on all cores, eager and, but for layers that it does not compile (its LSTM alone, packed rows), compiled; where it
-is not installed the rows go without it. float32.
+runs as it is written on one core and on all, and, but for layers that it does not compile (its LSTM alone, packed
+rows), compiled. float32.
 
 lstm     a layer, width 650, 35 steps, 20 rows, with the gradient of its input
 lm       a training step of two such layers over 10,000 words, tied, clipped gradient descent (arXiv 1409.2329, medium)
@@ -15,7 +15,6 @@ forms    the linear recurrence alone in each of its forms, from which `linear_re
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,13 +25,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxgen.timing.contest import Clock, Contestant, Row, Work
+from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
 from jaxgen.families.rnn.encoder_decoder import BidirectionalLayer
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.ops.linear_recurrence import Form, linear_recurrence, min_gru
 from jaxgen.ops.sequences import token_log_prob
-from jaxgen.timing.contest import Clock, Contestant, Row, Work
 
 WIDTH, LENGTH, BATCH = 650, 35, 20  # of Zaremba et al. 2014, the medium model
 VOCABULARY, LAYERS, RATE, CLIP, LATER = 10_000, 2, 1.0, 5.0, 3
@@ -41,8 +41,6 @@ PLACES, MIN_WIDTH = 16_384, 512
 GATES = "ifgo"
 FLAX = "flax nn.RNN(OptimizedLSTMCell)"
 Function = Callable[..., Any]
-TORCH = importlib.util.find_spec("torch") is not None
-NOTES = () if TORCH else ("PyTorch is not installed here (pip install 'jaxgen[peers]' does it)",)
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class How:
 
     @property
     def threads(self) -> int | None:
-        """Of PyTorch: threads that wait for each other would count as work. None: one a core."""
+        """Of PyTorch: threads that wait for each other would count as work. None: one, and one a core."""
         return 1 if self.cpu else None
 
 
@@ -83,6 +81,13 @@ def _quiet() -> None:
 def drawn(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     draw = np.random.default_rng(0)
     return [draw.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def torch_side() -> Any:
+    """PyTorch's side, imported where PyTorch is there."""
+    import torch_recurrence
+
+    return torch_recurrence
 
 
 def flax_cell(params: Mapping) -> Mapping:
@@ -114,12 +119,10 @@ def lstm_row(how: How) -> Row:
         timed("jaxgen", mine, (params, x), how.steps, results(lambda grads: grads["recurrent"])),
         timed(FLAX, weighed(flaxs.apply), ({"cell": flax_cell(params)}, x), how.steps, results(packed)),
     ]
-    if TORCH:
-        import torch_recurrence as peer
-
-        sides += peer.contestants(peer.lstm_layer(params, x, weight), how.steps, how.threads, compiled=False)
+    made = lambda compiled: torch_side().lstm_layer(params, x, weight, compiled)  # noqa: E731
+    sides += torch_contestants(made, how.steps, compiles=False, threads=how.threads)
     name = f"LSTM layer, width {WIDTH}, {LENGTH} steps, {BATCH} rows"
-    return race(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, clock=how.clock)
 
 
 class LanguageModel(nn.Module):
@@ -185,13 +188,11 @@ def lm_row(how: How) -> Row:
         lm_side("jaxgen", ours, mine, params, tokens, how.steps),
         lm_side(FLAX, flaxs, theirs, for_flax, tokens, how.steps),
     ]
-    if TORCH:
-        import torch_recurrence as peer
-
-        make = peer.language_model(params, LAYERS, tokens, RATE, CLIP, LATER)
-        sides += peer.contestants(make, how.steps, how.threads)
+    learning = LAYERS, tokens, RATE, CLIP, LATER
+    made = lambda compiled: torch_side().language_model(params, *learning, compiled)  # noqa: E731
+    sides += torch_contestants(made, how.steps, threads=how.threads)
     name = f"language model, {LAYERS} x {WIDTH}, {VOCABULARY:,} words tied, {LENGTH} steps, {BATCH} rows"
-    return race(name, sides, how.blocks, 1e-4, notes=NOTES, clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, clock=how.clock)
 
 
 class Attentive(nn.Module):
@@ -247,14 +248,11 @@ def ragged_row(how: How) -> Row:
         return timed(name, jax.value_and_grad(loss, (0, 1, 2)), (params, given, target), how.steps, results)
 
     sides = [side("jaxgen, loops end with the longest row", True), side("jaxgen, all places", False)]
-    if TORCH:
-        import torch_recurrence as peer
-
-        make = peer.attentive(params, given, mask, target, weight)
-        sides += peer.contestants(make, how.steps, how.threads, compiled=False)
+    made = lambda compiled: torch_side().attentive(params, given, mask, target, weight, compiled)  # noqa: E731
+    sides += torch_contestants(made, how.steps, compiles=False, threads=how.threads)
     told = f"rows of {lengths.min()} to {lengths.max()} places, {lengths.mean():.1f} in the mean, padded to {LONGEST}"
     name = f"bidirectional GRU with attention, width {SIZE}, {SENTENCES} rows"
-    return race(name, sides, how.blocks, 1e-4, notes=(told, *NOTES), clock=how.clock)
+    return race(name, sides, how.blocks, 1e-4, notes=(told,), clock=how.clock)
 
 
 def min_gru_row(length: int, how: How) -> Row:
@@ -287,13 +285,11 @@ def min_gru_row(length: int, how: How) -> Row:
         side("jaxgen, the associative form", scanned),
         side("jax.lax.associative_scan", plain),
     ]
-    if TORCH:
-        import torch_recurrence as peer
-
-        sides += peer.contestants(peer.min_gru(params, x, weight), how.steps, how.threads)
+    made = lambda compiled: torch_side().min_gru(params, x, weight, compiled)  # noqa: E731
+    sides += torch_contestants(made, how.steps, threads=how.threads)
     notes = ("in log space float32 rounds sums of thousands of logarithms: losses and gradients agree to 5e-2 alone",)
     name = f"minGRU layer, width {MIN_WIDTH}, {length:,} steps, {shape[0]} rows"
-    return race(name, sides, how.blocks, 5e-2, notes=(*notes, *NOTES), clock=how.clock)
+    return race(name, sides, how.blocks, 5e-2, notes=notes, clock=how.clock)
 
 
 def forms_row(length: int, how: How) -> Row:

@@ -6,20 +6,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import comparison
 import jax
 import peaks
+from jaxgen.timing.contest import Absent, Contestant, Does, Line, Refused, Row, contest
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.environment import facts, set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.output_files import check_output
-from jaxgen.timing.contest import Contestant, Line, Refused, Row, contest
 
 SCHEMA = 1  # of a line of a results file
+REFERENCE = Path("reference")  # by this name, what is kept of this kind of machine
 
 
 def parser(about: str, blocks: int, steps: int | None = None) -> argparse.ArgumentParser:
@@ -33,7 +35,10 @@ def parser(about: str, blocks: int, steps: int | None = None) -> argparse.Argume
     timed = "timed blocks of each contestant (%(default)s)"
     made.add_argument("--blocks", type=positive, default=blocks, metavar="N", help=timed)
     made.add_argument("--out", type=Path, metavar="FILE.jsonl", help="keep the rows there, a JSON object a line")
-    older = "end with 1 where a contestant is slower than in these results by more than 5 %% and than the noise"
+    older = (
+        "end with 1 where a contestant is slower than in these results by more than 5 %% and than the noise; "
+        "`reference`: those kept of this kind of machine"
+    )
     made.add_argument("--compare", type=Path, metavar="OLD.jsonl", help=older)
     return made
 
@@ -51,9 +56,22 @@ def set_up() -> None:
     jax.config.update("jax_enable_compilation_cache", False)
 
 
-def race(name: str, contestants: Iterable[Contestant], blocks: int, tolerance: float = 1e-5, **how: Any) -> Row:
-    """`harness.contest` with the yardstick that all files of results share."""
-    return contest(name, contestants, blocks, tolerance, yardstick=peaks.yardstick(), **how)
+def race(
+    name: str,
+    contestants: Iterable[Contestant | Absent],
+    blocks: int,
+    tolerance: float = 1e-5,
+    does: Does | None = None,
+    **how: Any,
+) -> Row:
+    """`harness.contest` with the yardstick that all files of results share; `does`: what every contestant's step does.
+
+    Its `devices` are each contestant's own.
+    """
+    row = contest(name, contestants, blocks, tolerance, yardstick=peaks.yardstick(), **how)
+    if does is None:
+        return row
+    return replace(row, lines=tuple(replace(one, does=replace(does, devices=one.does.devices)) for one in row.lines))
 
 
 def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> int:
@@ -63,14 +81,10 @@ def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> in
     stderr. UserError before anything is measured where older results cannot be compared with, or there is no place for
     these: a file that is there already is never overwritten.
     """
-    older = None if options.compare is None else comparison.read(options.compare, SCHEMA)
     if options.out is not None:
-        check_output(options.out, (), "--out")
-        if options.out.exists():
-            raise UserError(f"{options.out} is there already, and results are never overwritten; give another --out")
+        check_new(options.out)
     where, done, kept, refused = here(), [], [], 0
-    if older is not None:
-        comparison.refuse_another_machine(older, where, options.compare)
+    older = None if options.compare is None else _older(options.compare, where)
     for measure in rows:
         try:
             row = measure()
@@ -89,6 +103,21 @@ def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> in
     for sentence in slower:
         print(sentence, file=sys.stderr)
     return int(bool(refused or slower))
+
+
+def _older(named: Path, where: Mapping[str, Any]) -> comparison.Results:
+    """The results to compare with: a file's, or those that are kept of this kind of machine."""
+    file = comparison.reference(where) if named == REFERENCE else named
+    older = comparison.read(file, SCHEMA)
+    comparison.refuse_another_machine(older, where, file)
+    return older
+
+
+def check_new(place: Path) -> None:
+    """UserError where --out cannot be a file, or is one already."""
+    check_output(place, (), "--out")
+    if place.exists():
+        raise UserError(f"{place} is there already, and results are never overwritten; give another --out")
 
 
 def ended(main: Callable[[], int]) -> None:
@@ -128,6 +157,7 @@ def _told(line: Line, precision: str) -> dict[str, Any]:
         "compile_seconds": line.compile_seconds,
         "peak_bytes": line.peak_bytes,
         "data_wait_share": line.wait_share,
+        "intensity": line.intensity,
         **dict(_rates(line)),
         **dict(_shares(line, precision)),
         "step": vars(line.does),
@@ -146,8 +176,9 @@ def _shares(line: Line, precision: str) -> Iterator[tuple[str, float]]:
     if line.does.flops is not None:
         yield "flops_peak", used * peaks.product(precision)
         yield "flops_share", line.does.flops / line.median / (used * peaks.product(precision))
-    if line.does.bytes is not None:
+    if line.does.bytes is not None or line.intensity is not None:
         yield "bandwidth_peak", used * peaks.bandwidth()
+    if line.does.bytes is not None:
         yield "bandwidth_share", line.does.bytes / line.median / (used * peaks.bandwidth())
 
 

@@ -38,7 +38,7 @@ def rollout(assembly: Assembly, steps: int) -> Contestant:
         def block() -> list:
             return [program(state.source, variables, jnp.int32(number)) for number in range(steps)]
 
-        return Work(block, steps, {}, does=Does(examples=size))
+        return Work(block, steps, None, does=Does(examples=size))
 
     return Contestant("samples and rewards alone", prepare)
 
@@ -52,7 +52,7 @@ def row(changes: Sequence[str], steps: int, blocks: int, config: str) -> Row:
     whole = contestant("the whole step", experiment, 1, 1, steps, does=Does(examples=size))
     sides = [uncompared(whole), rollout(assembly, steps)]
     done = race(f"{config}, step toward a reward", sides, blocks)
-    return replace(done, facts=facts_of(config, changes, experiment))
+    return replace(done, facts=facts_of(config, changes, experiment, "step toward a reward"))
 
 
 def main(arguments: list[str] | None = None) -> int:

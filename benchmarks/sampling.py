@@ -9,6 +9,7 @@ its line count that, and nothing of what it keeps of earlier tokens.
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from chosen import add_experiments, experiment_of, facts_of, names
 from model_flops import ModelCosts
 from results import ended, parser, positive, race, report, set_up
+from roofline import intensity
 from training import begun
 
 from jaxgen.core.data import Finite
@@ -54,9 +56,9 @@ def contestant(assembly: Assembly, count: int, steps: int) -> Contestant:
         def block() -> list:
             return [program(variables, request, key) for key in keys]
 
-        return Work(block, steps, {}, does=_does(assembly, variables, count, flops))
+        return Work(block, steps, None, does=_does(assembly, variables, count, flops), intensity=intensity(program))
 
-    return Contestant(f"{count} at a time", prepare)
+    return Contestant("jaxgen, one program", prepare)
 
 
 def _does(assembly: Assembly, variables: Variables, count: int, flops: float) -> Does:
@@ -67,22 +69,22 @@ def _does(assembly: Assembly, variables: Variables, count: int, flops: float) ->
     return Does(count, tokens, flops, reads)
 
 
-def row(changes: Sequence[str], counts: Sequence[int], steps: int, blocks: int, config: str) -> Row:
+def row(changes: Sequence[str], steps: int, blocks: int, config: str, count: int) -> Row:
     experiment = replace(experiment_of(config, changes), parallel=Parallel(data=1))
-    assembly = assemble(experiment)
-    done = race(f"{config}, sampling", [contestant(assembly, count, steps) for count in counts], blocks)
-    return replace(done, facts=facts_of(config, changes, experiment))
+    done = race(f"{config}, sampling of {count}", [contestant(assemble(experiment), count, steps)], blocks)
+    return replace(done, facts=facts_of(config, changes, experiment, "sampling") | {"batch": count})
 
 
 def main(arguments: list[str] | None = None) -> int:
     asked = parser(__doc__, 6, 2)
     add_experiments(asked)
-    together = "samples drawn together, each a contestant (%(default)s)"
+    together = "samples drawn together, a row each (%(default)s)"
     asked.add_argument("--count", nargs="+", type=positive, default=[1, 16, 64], metavar="N", help=together)
     options = asked.parse_args(arguments)
     set_up()
-    how = options.set, options.count, options.steps, options.blocks
-    return report([functools.partial(row, *how, config) for config in names(options)], options)
+    how = options.set, options.steps, options.blocks
+    ways = itertools.product(names(options), options.count)
+    return report([functools.partial(row, *how, *way) for way in ways], options)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 from chosen import experiment_of
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from training import begun
+from jaxgen.timing.timed_run import Training, compile_program
 
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.running.starting import Started
-from jaxgen.timing.contest import Contestant, Row, Work
-from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.parallel import Parallel
 
 PER_CALL = (1, 5, 25, 100)
@@ -89,7 +88,7 @@ def _nothing(assembly: Assembly) -> Work:
         )
 
     training = Training(assembly, compiled, 1, Started(begun(assembly)))
-    return Work(lambda: training.steps(STEPS), STEPS, {})
+    return Work(lambda: training.steps(STEPS), STEPS, None)
 
 
 def _told(rounds: list[Overhead], empty: float, scanned: int) -> tuple[str, ...]:

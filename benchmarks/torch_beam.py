@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_layers import Linear, RMSNorm, embedding, tensor
 
 Carry = Any  # tensors with the N = B * W rows leading
 Step = Callable[[torch.Tensor, Carry, int], tuple[torch.Tensor, Carry]]
@@ -68,7 +68,7 @@ class Cross(nn.Module):
 
     def __init__(self, params, attended, heads: int):
         super().__init__()
-        self.query, self.out, self.heads = linear(params["query"]), linear(params["out"]), heads
+        self.query, self.out, self.heads = Linear(params["query"]), Linear(params["out"]), heads
         self.key, self.value = (tensor(array).transpose(1, 2) for array in (attended.key, attended.value))
         self.mask = tensor(attended.mask)[:, None, None]
 
@@ -83,10 +83,10 @@ class Cross(nn.Module):
 class DecoderBlock(nn.Module):
     def __init__(self, params, attended, heads: int):
         super().__init__()
-        self.norms = nn.ModuleList(rms_norm(params[f"{name}_norm"]) for name in ("attention", "cross", "mlp"))
-        self.query_key_value, self.out = (linear(params["attention"][name]) for name in ("query_key_value", "out"))
+        self.norms = nn.ModuleList(RMSNorm(params[f"{name}_norm"]) for name in ("attention", "cross", "mlp"))
+        self.query_key_value, self.out = (Linear(params["attention"][name]) for name in ("query_key_value", "out"))
         self.cross = Cross(params["cross"], attended, heads)
-        self.into, self.outof = linear(params["mlp"]["in"]), linear(params["mlp"]["out"])
+        self.into, self.outof = Linear(params["mlp"]["in"]), Linear(params["mlp"]["out"])
         self.heads = heads
 
     def forward(self, x, cache, turn):
@@ -106,7 +106,7 @@ class TransformerDecoder(nn.Module):
         super().__init__()
         blocks = [DecoderBlock(params[f"block_{i}"], attended, network.heads) for i, attended in enumerate(memory)]
         self.blocks, self.token = nn.ModuleList(blocks), embedding(params["token"])
-        self.final_norm, self.head = rms_norm(params["final_norm"]), linear(params["head"])
+        self.final_norm, self.head = RMSNorm(params["final_norm"]), Linear(params["head"])
         self.heads, self.features = network.heads, network.width // network.heads
         half = self.features // 2
         self.rates = 10_000.0 ** (-torch.arange(half) / half)
@@ -138,7 +138,7 @@ class RecurrentDecoder(nn.Module):
         self.cells = nn.ModuleList(lstm_cell(params[f"layer_{i}"]) for i in range(network.layers))
         self.cross = Cross(params["cross"], memory.attended, network.heads)
         self.token = embedding(params["token"])
-        self.hidden, self.head = linear(params["hidden"]), linear(params["head"])
+        self.hidden, self.head = Linear(params["hidden"]), Linear(params["head"])
         self.states = [tuple(tensor(leaf) for leaf in state) for state in memory.states]
 
     def carry(self, count: int) -> Carry:
@@ -152,26 +152,6 @@ class RecurrentDecoder(nn.Module):
             context = self.cross(x) if context is None else context
             x = torch.cat([x, context], dim=-1)
         return self.head(torch.tanh(self.hidden(x))), after
-
-
-def tensor(array) -> torch.Tensor:
-    return torch.from_numpy(np.array(array))
-
-
-def linear(params) -> nn.Linear:
-    layer = nn.Linear(*params["kernel"].shape)
-    layer.weight.data, layer.bias.data = tensor(params["kernel"]).T.contiguous(), tensor(params["bias"])
-    return layer
-
-
-def embedding(params) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(tensor(params["embedding"]))
-
-
-def rms_norm(params) -> nn.RMSNorm:
-    norm = nn.RMSNorm(params["scale"].shape[0], eps=1e-6)
-    norm.weight.data = tensor(params["scale"])
-    return norm
 
 
 def lstm_cell(params) -> nn.LSTMCell:

@@ -2,37 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_layers import Linear, tensor
 
 from jaxgen.families.diffusion.network import DiffusionTransformer
 from jaxgen.families.diffusion.task import Diffusion
 from jaxgen.families.diffusion.unet import UNet
+from jaxgen.nn.precision import Precision
 
 _FREQUENCIES = 16
-
-
-def tensor(array: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(array))
 
 
 def one_hot(classes: np.ndarray) -> torch.Tensor:
     """[N, 11]: one of ten classes, not hidden."""
     return F.one_hot(tensor(classes).long(), 11).float()
-
-
-class Linear(nn.Linear):
-    """A Dense layer's copy."""
-
-    def __init__(self, params):
-        super().__init__(*params["kernel"].shape, bias="bias" in params)
-        self.weight.data = tensor(params["kernel"].T).contiguous()
-        if "bias" in params:
-            self.bias.data = tensor(params["bias"])
 
 
 class Conv(nn.Conv2d):
@@ -193,10 +180,11 @@ class Unet(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """D(x, σ) under EDM's preconditioning (table 1, arXiv 2206.00364)."""
+    """D(x, σ) under EDM's preconditioning (table 1, arXiv 2206.00364); of bfloat16 the network runs under autocast."""
 
     def __init__(self, task: Diffusion, params):
         super().__init__()
+        self.half = task.network.precision is Precision.BFLOAT16
         kind = Unet if isinstance(task.network, UNet) else Transformer
         self.network, self.sigma_data = kind(task.network, params), task.sigma_data
 
@@ -204,7 +192,8 @@ class Denoiser(nn.Module):
         total = σ**2 + self.sigma_data**2
         c_in, c_skip, c_out = total.rsqrt(), self.sigma_data**2 / total, σ * self.sigma_data * total.rsqrt()
         spread = (slice(None), None, None, None)
-        predicted = self.network(c_in[spread] * x, σ.log() / 4, given)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            predicted = self.network(c_in[spread] * x, σ.log() / 4, given).float()
         return c_skip[spread] * x + c_out[spread] * predicted
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch_denoisers import Conv, Linear, one_hot, tensor
+from torch_denoisers import Conv, one_hot
+from torch_layers import Linear, tensor
 
 from jaxgen.families.gan.task import Gan
 

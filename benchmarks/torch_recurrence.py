@@ -1,37 +1,12 @@
 """PyTorch's side of benchmarks/recurrence.py: its LSTM, its packed GRU and a minGRU in log space, weights copied."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 import torch
-from pytorch import contestant
+from pytorch import First, Step
 from torch import nn
 from torch.nn import functional
-
-from jaxgen.timing.contest import Contestant
-
-Make = Callable[[bool], tuple[Callable[[], Any], Callable[[], Mapping[str, Any]]]]
-
-
-def contestants(make: Make, steps: int, threads: int | None, compiled: bool = True) -> list[Contestant]:
-    """Eager on so many threads (None: one a core), and compiled too: the faster one of them is its best."""
-    threads = threads or torch.get_num_threads()
-    return [
-        contestant(
-            f"PyTorch {torch.__version__}, threads {threads}, {'compiled' if way else 'eager'}",
-            lambda way=way: make(way),
-            steps,
-            threads,
-            way,
-        )
-        for way in ((False, True) if compiled else (False,))
-    ]
-
-
-def tensor(array, gradient: bool = False) -> torch.Tensor:
-    return torch.from_numpy(np.array(array)).requires_grad_(gradient)
+from torch_layers import tensor
 
 
 def fill(layer: nn.LSTM | nn.GRU, params, suffix: str = "l0") -> None:
@@ -48,33 +23,29 @@ def fill(layer: nn.LSTM | nn.GRU, params, suffix: str = "l0") -> None:
         inner.requires_grad_(False)  # one too many
 
 
-def lstm_layer(params, x, weight) -> Make:
+def lstm_layer(params, x, weight, compiled: bool) -> tuple[Step, First]:
     """The layer forward and backward, to its input too, of the sum of `weight` times the outputs."""
+    layer = nn.LSTM(x.shape[-1], weight.shape[-1], batch_first=True)
+    fill(layer, params)
+    given, weighs = tensor(x).requires_grad_(), tensor(weight)
+    run = torch.compile(layer) if compiled else layer
 
-    def make(compiled: bool):
-        layer = nn.LSTM(x.shape[-1], weight.shape[-1], batch_first=True)
-        fill(layer, params)
-        given, weighs = tensor(x, True), tensor(weight)
-        run = torch.compile(layer) if compiled else layer
+    def step():
+        given.grad = None
+        layer.zero_grad()
+        loss = (run(given)[0] * weighs).sum()
+        loss.backward()
+        return loss
 
-        def step():
-            given.grad = None
-            layer.zero_grad()
-            loss = (run(given)[0] * weighs).sum()
-            loss.backward()
-            return loss
+    def first():
+        loss = step()
+        return {
+            "loss": float(loss.detach()),
+            "gradient of the input": given.grad.numpy(),
+            "gradient of the recurrent matrix": layer.weight_hh_l0.grad.numpy().T,
+        }
 
-        def first():
-            loss = step()
-            return {
-                "loss": float(loss.detach()),
-                "gradient of the input": given.grad.numpy(),
-                "gradient of the recurrent matrix": layer.weight_hh_l0.grad.numpy().T,
-            }
-
-        return step, first
-
-    return make
+    return step, first
 
 
 class LanguageModel(nn.Module):
@@ -94,30 +65,28 @@ class LanguageModel(nn.Module):
         return functional.cross_entropy(logits, tokens[:, 1:].flatten())
 
 
-def language_model(params, layers: int, tokens, rate: float, clip: float, later: int) -> Make:
+def language_model(
+    params, layers: int, tokens, rate: float, clip: float, later: int, compiled: bool
+) -> tuple[Step, First]:
     """Training steps by clipped gradient descent."""
+    network, shown = LanguageModel(params, layers), tensor(tokens).long()
+    leaves = [leaf for leaf in network.parameters() if leaf.requires_grad]
+    descent = torch.optim.SGD(leaves, rate)
+    run = torch.compile(network) if compiled else network
 
-    def make(compiled: bool):
-        network, shown = LanguageModel(params, layers), tensor(tokens).long()
-        leaves = [leaf for leaf in network.parameters() if leaf.requires_grad]
-        descent = torch.optim.SGD(leaves, rate)
-        run = torch.compile(network) if compiled else network
+    def step():
+        descent.zero_grad()
+        loss = run(shown)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(leaves, clip)
+        descent.step()
+        return loss.detach(), norm
 
-        def step():
-            descent.zero_grad()
-            loss = run(shown)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(leaves, clip)
-            descent.step()
-            return loss.detach(), norm
+    def first():
+        (loss, norm), *others = (step() for _ in range(1 + later))
+        return {"loss": float(loss), "norm": float(norm), "later": np.array([float(one) for one, _ in others])}
 
-        def first():
-            (loss, norm), *others = (step() for _ in range(1 + later))
-            return {"loss": float(loss), "norm": float(norm), "later": np.array([float(one) for one, _ in others])}
-
-        return step, first
-
-    return make
+    return step, first
 
 
 class Attentive(nn.Module):
@@ -140,60 +109,50 @@ class Attentive(nn.Module):
         return torch.softmax(scores.masked_fill(outside, -torch.inf), dim=-1) @ encoded
 
 
-def attentive(params, given, mask, target, weight) -> Make:
+def attentive(params, given, mask, target, weight, compiled: bool) -> tuple[Step, First]:
     """Forward and backward, the packing included."""
+    network = Attentive(params, given.shape[-1], weight.shape[-1] // 2)
+    shown, aimed, weighs = tensor(given).requires_grad_(), tensor(target).requires_grad_(), tensor(weight)
+    lengths, outside = tensor(mask.sum(axis=1)).long(), ~tensor(mask)[:, None]
+    run = torch.compile(network) if compiled else network
 
-    def make(compiled: bool):
-        network = Attentive(params, given.shape[-1], weight.shape[-1] // 2)
-        shown, aimed, weighs = tensor(given, True), tensor(target, True), tensor(weight)
-        lengths, outside = tensor(mask.sum(axis=1)).long(), ~tensor(mask)[:, None]
-        run = torch.compile(network) if compiled else network
+    def step():
+        shown.grad = aimed.grad = None
+        network.zero_grad()
+        loss = (run(shown, lengths, aimed, outside) * weighs).sum()
+        loss.backward()
+        return loss
 
-        def step():
-            shown.grad = aimed.grad = None
-            network.zero_grad()
-            loss = (run(shown, lengths, aimed, outside) * weighs).sum()
-            loss.backward()
-            return loss
+    def first():
+        loss = float(step().detach())
+        recurrent = network.encoder.weight_hh_l0_reverse.grad.numpy().T
+        return {"loss": loss, "gradient of the given": shown.grad.numpy(), "gradient of a matrix": recurrent}
 
-        def first():
-            loss = float(step().detach())
-            recurrent = network.encoder.weight_hh_l0_reverse.grad.numpy().T
-            return {"loss": loss, "gradient of the given": shown.grad.numpy(), "gradient of a matrix": recurrent}
-
-        return step, first
-
-    return make
+    return step, first
 
 
-def min_gru(params, x, weight) -> Make:
+def min_gru(params, x, weight, compiled: bool) -> tuple[Step, First]:
     """The layer in log space, as its paper has it (arXiv 2410.01201, appendix B), from a state of zeros."""
+    kernel, bias = tensor(params["kernel"]).requires_grad_(), tensor(params["bias"]).requires_grad_()
+    given, weighs = tensor(x).requires_grad_(), tensor(weight)
 
-    def make(compiled: bool):
-        kernel, bias = tensor(params["kernel"], True), tensor(params["bias"], True)
-        given, weighs = tensor(x, True), tensor(weight)
+    def layer(given):
+        update, candidate = (given @ kernel + bias).chunk(2, dim=-1)
+        log_g = torch.where(candidate >= 0, torch.log(torch.relu(candidate) + 0.5), -functional.softplus(-candidate))
+        decays = torch.cumsum(-functional.softplus(update), dim=1)
+        sums = torch.logcumsumexp(log_g - functional.softplus(-update) - decays, dim=1)
+        return torch.exp(decays + sums)
 
-        def layer(given):
-            update, candidate = (given @ kernel + bias).chunk(2, dim=-1)
-            log_g = torch.where(
-                candidate >= 0, torch.log(torch.relu(candidate) + 0.5), -functional.softplus(-candidate)
-            )
-            decays = torch.cumsum(-functional.softplus(update), dim=1)
-            sums = torch.logcumsumexp(log_g - functional.softplus(-update) - decays, dim=1)
-            return torch.exp(decays + sums)
+    run = torch.compile(layer) if compiled else layer
 
-        run = torch.compile(layer) if compiled else layer
+    def step():
+        given.grad = kernel.grad = bias.grad = None
+        loss = (run(given) * weighs).sum()
+        loss.backward()
+        return loss
 
-        def step():
-            given.grad = kernel.grad = bias.grad = None
-            loss = (run(given) * weighs).sum()
-            loss.backward()
-            return loss
+    def first():
+        loss = float(step().detach())
+        return {"loss": loss, "gradient of the input": given.grad.numpy(), "gradient of the kernel": kernel.grad}
 
-        def first():
-            loss = float(step().detach())
-            return {"loss": loss, "gradient of the input": given.grad.numpy(), "gradient of the kernel": kernel.grad}
-
-        return step, first
-
-    return make
+    return step, first

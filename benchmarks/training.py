@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 from model_flops import step_flops
+from roofline import intensity
 
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
@@ -48,6 +49,7 @@ def contestant(
 
         training = Training(assembly, compiled, per_call, Started(begun(assembly)))
         how = {"waited": training.waited, "does": replace(does, devices=devices)}
+        how["intensity"] = intensity(training.program)
         return Work(lambda: training.steps(steps), steps, training.results(), **how)
 
     return Contestant(name, prepare)

@@ -120,7 +120,8 @@ def test_folders_are_copied_as_they_are(tmp_path, capsys):
     configs("cluster", str(tmp_path))
     capsys.readouterr()
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    ships = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").iterdir() if path.is_file()}
+    files = [path for path in (ROOT / "benchmarks").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    ships = {path.relative_to(ROOT).as_posix() for path in files}
     assert found == ships | {"cluster/slurm.sh", "cluster/kubernetes.yaml"}
     home = "jaxgen/_configs/"
     assert {home + path for path in shipped_files("configs")} == {path for path in shipped_sources() if home in path}

@@ -11,7 +11,10 @@ WIDTH, HEIGHT = 360, 190  # units of the viewBox; about pixels on a wide page
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 8, 34
 LEGEND_LINE = 18
 CHARACTER = 6.3  # mean width of a letter at the legend's size: SVG cannot measure text
+KEY = 30  # what stands before and behind a name
+LONGEST_NAME = int((WIDTH - LEFT - RIGHT - KEY) / CHARACTER)  # letters that a line of the legend has room for
 COLOURS = 6  # the page defines --series-1 to --series-6
+_LETTERS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 BUCKETS = 180  # a curve shows at most two points a bucket: its least and its greatest
 
 
@@ -24,10 +27,11 @@ class Curve:
     dots: bool = False
 
 
-def curves_svg(curves: Sequence[Curve], title: str, axis: str = "step") -> str:
+def curves_svg(curves: Sequence[Curve], title: str, axis: str = "step", logarithmic: bool = False) -> str:
     """One chart as an `<svg>` element, whose horizontal axis is called `axis`.
 
-    Values that are not finite leave a gap and are counted in words below.
+    Values that are not finite leave a gap and are counted in words below. Where both axes are `logarithmic` all numbers
+    are above 0.
     """
     finite = [(x, y) for curve in curves for x, y in curve.points if number(y) is not None]
     lost = sum(len(curve.points) for curve in curves) - len(finite)
@@ -39,7 +43,7 @@ def curves_svg(curves: Sequence[Curve], title: str, axis: str = "step") -> str:
         *legend,
     ]
     if finite:
-        frame = Frame.around(finite, top + TOP, height - BOTTOM)
+        frame = Frame.around(finite, top + TOP, height - BOTTOM, logarithmic)
         parts += _axes(frame, axis)
         for index, curve in enumerate(curves):
             parts += _drawn(curve, frame, index % COLOURS + 1, axis)
@@ -61,6 +65,27 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten inside [low, high], with their halves and fifths where these are few; ordinary ticks in less."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [10.0**power for power in range(first, last + 1, max(1, (last - first) // 5))]
+    for factors in ((1,), (1, 2, 5)):
+        found = [factor * power for power in powers for factor in factors if low <= factor * power <= high]
+        if len(found) >= 3:
+            return found
+    return ticks(low, high)
+
+
+def log_labels(values: Sequence[float]) -> list[str]:
+    """Labels of numbers of any size: 0.02, 50, 2k, 10M, 5G, 1T."""
+    return [_with_letter(value) for value in values]
+
+
+def _with_letter(value: float) -> str:
+    divisor, letter = next(((size, letter) for size, letter in _LETTERS if value >= size), (1.0, ""))
+    return f"{value / divisor:g}{letter}"
+
+
 def tick_labels(values: Sequence[float]) -> list[str]:
     """Labels with just the decimals that the ticks' distance needs; k and M for large ones, e+12 for huge ones."""
     step = values[1] - values[0] if len(values) > 1 else abs(values[0]) or 1.0
@@ -75,7 +100,10 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """The plot's rectangle and the range of values it shows; steps count from 0, so that charts can be compared."""
+    """The plot's rectangle and the range of values it shows; steps count from 0, so that charts can be compared.
+
+    Of `logarithmic` axes the range is one of decimal logarithms.
+    """
 
     low_x: float
     high_x: float
@@ -83,18 +111,37 @@ class Frame:
     high_y: float
     top: float
     bottom: float
+    logarithmic: bool = False
 
     @staticmethod
-    def around(points: Sequence[tuple[float, float]], top: float, bottom: float) -> "Frame":
-        low_x, high_x = _widened(min(0.0, min(x for x, _ in points)), max(x for x, _ in points), 0.0)
+    def around(
+        points: Sequence[tuple[float, float]], top: float, bottom: float, logarithmic: bool = False
+    ) -> "Frame":
+        if logarithmic:
+            points = [(math.log10(x), math.log10(y)) for x, y in points]
+        begin = min(x for x, _ in points)
+        begin, air = (begin, 0.05) if logarithmic else (min(0.0, begin), 0.0)
+        low_x, high_x = _widened(begin, max(x for x, _ in points), air)
         low_y, high_y = _widened(min(y for _, y in points), max(y for _, y in points), 0.05)
-        return Frame(low_x, high_x, low_y, high_y, top, bottom)
+        return Frame(low_x, high_x, low_y, high_y, top, bottom, logarithmic)
 
     def x(self, value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.low_x) / (self.high_x - self.low_x)
+        return LEFT + (WIDTH - LEFT - RIGHT) * (self._shown(value) - self.low_x) / (self.high_x - self.low_x)
 
     def y(self, value: float) -> float:
-        return self.bottom - (self.bottom - self.top) * (value - self.low_y) / (self.high_y - self.low_y)
+        share = (self._shown(value) - self.low_y) / (self.high_y - self.low_y)
+        return self.bottom - (self.bottom - self.top) * share
+
+    def _shown(self, value: float) -> float:
+        return math.log10(value) if self.logarithmic else value
+
+    def ticks(self, low: float, high: float) -> list[tuple[float, str]]:
+        """The ticks of an axis that shows this range, and their labels."""
+        if self.logarithmic:
+            values = log_ticks(10.0**low, 10.0**high)
+            return list(zip(values, log_labels(values), strict=True))
+        values = ticks(low, high)
+        return list(zip(values, tick_labels(values), strict=True))
 
 
 def _widened(low: float, high: float, margin: float) -> tuple[float, float]:
@@ -107,13 +154,12 @@ def _widened(low: float, high: float, margin: float) -> tuple[float, float]:
 
 
 def _axes(frame: Frame, axis: str) -> Iterator[str]:
-    ys, xs = ticks(frame.low_y, frame.high_y), ticks(frame.low_x, frame.high_x)
-    for value, label in zip(ys, tick_labels(ys), strict=True):
+    for value, label in frame.ticks(frame.low_y, frame.high_y):
         y = frame.y(value)
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text x="{LEFT - 8}" y="{y + 3.5:.1f}" text-anchor="end">{label}</text>'
     yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{frame.bottom}" y2="{frame.bottom}"/>'
-    for value, label in zip(xs, tick_labels(xs), strict=True):
+    for value, label in frame.ticks(frame.low_x, frame.high_x):
         yield f'<text x="{frame.x(value):.1f}" y="{frame.bottom + 16}" text-anchor="middle">{label}</text>'
     yield f'<text x="{LEFT}" y="{frame.bottom + 31}">{escaped(axis)}</text>'
 
@@ -152,8 +198,8 @@ def _legend(curves: Sequence[Curve]) -> tuple[list[str], float]:
     """The legend's elements, in as many lines as the names need, and its height."""
     parts, x, y = [], float(LEFT), 14.0
     for index, curve in enumerate(curves):
-        name = curve.name if len(curve.name) <= 36 else curve.name[:35] + "…"
-        width = 30 + CHARACTER * len(name)
+        name = curve.name if len(curve.name) <= LONGEST_NAME else curve.name[: LONGEST_NAME - 1] + "…"
+        width = KEY + CHARACTER * len(name)
         if x > LEFT and x + width > WIDTH - RIGHT:
             x, y = float(LEFT), y + LEGEND_LINE
         colour = f"var(--series-{index % COLOURS + 1})"

@@ -225,9 +225,10 @@ def _speed(line: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in line.items() if name == "step" or name.endswith("_per_second")}
 
 
-def chart(words: str, curves: Sequence[Curve], axis: str = "step") -> str:
+def chart(words: str, curves: Sequence[Curve], axis: str = "step", logarithmic: bool = False) -> str:
     """A chart under its words, a figure of a page."""
-    return f"<figure><figcaption>{escaped(words)}</figcaption>{curves_svg(curves, words, axis)}</figure>"
+    svg = curves_svg(curves, words, axis, logarithmic)
+    return f"<figure><figcaption>{escaped(words)}</figcaption>{svg}</figure>"
 
 
 def _curves(lines: Sequence[Mapping[str, object]]) -> dict[str, list[Curve]]:

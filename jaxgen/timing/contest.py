@@ -39,16 +39,18 @@ class Work:
     """A contestant made ready: `block()` takes `steps` steps and returns what must be waited for.
 
     `results` are compared with the other contestants' before anything is timed: outputs, losses, gradients by name.
-    JAX's arrays are waited for here; a block of another library returns when its own device has finished. `before` runs
-    ahead of each block, untimed. `waited` tells the seconds that it has waited for data since it was made ready.
+    None are those of one that computes something else, or draws otherwise. JAX's arrays are waited for here; a block of
+    another library returns when its own device has finished. `before` runs ahead of each block, untimed. `waited` tells
+    the seconds that it has waited for data since it was made ready. `intensity`: arithmetic, FLOPs a byte of memory.
     """
 
     block: Callable[[], Any]
     steps: int
-    results: Mapping[str, Any]
+    results: Mapping[str, Any] | None
     before: Callable[[], Any] = lambda: None
     waited: Callable[[], float] | None = None
     does: Does = Does()
+    intensity: float | None = None
     elsewhere: bool = False  # in another process, whose memory cannot be seen from this one
 
 
@@ -62,6 +64,13 @@ class Contestant:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """A peer that cannot take part here: `why` becomes a note of the row, whose other contestants run."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Line:
     """What was measured of one contestant; `seconds` of a step, a mean over each block."""
 
@@ -71,6 +80,7 @@ class Line:
     peak_bytes: int | None  # the highest in a block above what was held before it; None where that cannot be told
     does: Does = Does()
     wait_share: float | None = None  # of the blocks' time that was spent waiting for data
+    intensity: float | None = None  # FLOPs a byte of memory
 
     @property
     def median(self) -> float:
@@ -98,7 +108,7 @@ class Row:
 
 def contest(
     name: str,
-    contestants: Iterable[Contestant],
+    contestants: Iterable[Contestant | Absent],
     blocks: int = 10,
     tolerance: float = 1e-5,
     warm_up: int = 1,
@@ -110,24 +120,29 @@ def contest(
 
     Every drift of the machine hits all of them alike that way, and `yardstick`, work that is the same in every file of
     results and is timed in every round, tells it. Refused when the contestants' precisions differ, or a result differs
-    from the first contestant's by more than `tolerance` of its largest element.
+    from the first one's that has results by more than `tolerance` of its largest element.
     """
-    contestants, load = tuple(contestants), os.getloadavg()[0]
+    asked, load = tuple(contestants), os.getloadavg()[0]
+    contestants = [one for one in asked if isinstance(one, Contestant)]
+    notes = (*notes, *dict.fromkeys(one.why for one in asked if isinstance(one, Absent)))
     precisions = dict.fromkeys(contestant.precision for contestant in contestants)
     if len(precisions) != 1:
         raise Refused(f"{name}: {' and '.join(precisions)} cannot race each other; give all contestants one precision")
-    works, compiling, peaks = [], [], []
+    works, compiling, first = [], [], None
     for contestant in contestants:
         stopwatch = _Stopwatch(clock)
-        works.append(contestant.prepare(stopwatch.running))
+        works.append(work := contestant.prepare(stopwatch.running))
         compiling.append(stopwatch.seconds)
-        check_parity(name, contestants[0].name, works[0].results, contestant.name, works[-1].results, tolerance)
+        if work.results is not None:
+            first = first or (contestant.name, work.results)
+            check_parity(name, *first, contestant.name, work.results, tolerance)
     peaks = [_peak(work) for work in works]
-    beside = () if yardstick is None else (Work(yardstick, 1, {}),)
+    beside = () if yardstick is None else (Work(yardstick, 1, None),)
     times = _timed([*works, *beside], blocks, warm_up, clock)
+    every = zip(contestants, works, times, compiling, peaks, strict=False)  # the yardstick is in none but `times`
     lines = tuple(
-        Line(one.name, times[place].seconds, compiling[place], peaks[place], works[place].does, times[place].wait_share)
-        for place, one in enumerate(contestants)
+        Line(one.name, timed.seconds, compiled, peak, work.does, timed.wait_share, work.intensity)
+        for one, work, timed, compiled, peak in every
     )
     unit = () if yardstick is None else times[-1].seconds
     return Row(name, next(iter(precisions)), lines, load, notes, unit)
@@ -135,7 +150,7 @@ def contest(
 
 def uncompared(one: Contestant) -> Contestant:
     """The contestant without results: others of its row compute something else, or draw otherwise."""
-    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results={}))
+    return replace(one, prepare=lambda compiling: replace(one.prepare(compiling), results=None))
 
 
 def check_parity(

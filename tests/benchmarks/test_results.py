@@ -4,6 +4,7 @@
 import json
 from functools import partial
 
+import comparison
 import numpy as np
 import peaks
 import pytest
@@ -83,7 +84,8 @@ def test_a_planted_slow_down_is_found_and_the_machine_s_is_not():
     assert not list(slower(before, as_read(measured(2.0, yardstick=1.7, seed=3))))  # a slower machine
     assert not list(slower(before, as_read(measured(2.06, seed=4))))  # 3 %: within what is allowed
     assert not list(slower(before, as_read(measured(2.3, noise=0.5, blocks=5, seed=5))))  # lost in the noise
-    assert not list(slower(before, as_read(measured(9.0, name="a row that was not there"))))
+    (told,) = slower(before, as_read(measured(9.0, name="a row that was not there")))
+    assert told.startswith("nothing was compared")
 
 
 def test_the_interval_covers_a_known_change():
@@ -144,6 +146,17 @@ def test_results_that_cannot_be_compared_with_are_told_before_anything_is_measur
 
     with pytest.raises(UserError, match=told):
         results.report([never], options(tmp_path, "--compare", old))
+
+
+def test_the_reference_of_this_kind_of_machine_is_found_by_its_name(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "REFERENCES", tmp_path)
+    kept = tmp_path / "an-abacus-2-2-of-cpu-cpu.jsonl"
+    with pytest.raises(UserError, match=r"no reference is kept of this kind of machine.*an-abacus-2-2-of-cpu-cpu"):
+        results.report([], options(tmp_path, "--compare", "reference"))
+    assert results.report([partial(measured, 2.0)], options(tmp_path, "--out", kept)) == 0
+    assert results.report([partial(measured, 2.0, seed=1)], options(tmp_path, "--compare", "reference")) == 0
+    assert results.report([partial(measured, 2.5, seed=1)], options(tmp_path, "--compare", "reference")) == 1
+    assert "race, jaxgen: 1.2" in capsys.readouterr().err
 
 
 def test_results_that_are_there_are_never_overwritten(here, tmp_path):

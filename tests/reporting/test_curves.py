@@ -10,7 +10,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from jaxgen.reporting.curves import BUCKETS, HEIGHT, WIDTH, Curve, curves_svg, thinned, tick_labels, ticks
+from jaxgen.reporting.curves import (
+    BUCKETS,
+    HEIGHT,
+    WIDTH,
+    Curve,
+    curves_svg,
+    log_labels,
+    log_ticks,
+    thinned,
+    tick_labels,
+    ticks,
+)
 
 CALM = settings(deadline=None)  # the machine may be busy
 ANY = st.floats(allow_nan=True, allow_infinity=True)
@@ -64,6 +75,25 @@ def test_tick_labels_read_as_a_person_writes_them():
     assert tick_labels([0.0, 0.05, 0.1]) == ["0", "0.05", "0.10"]
     assert tick_labels([-1.0, 0.0, 1.0]) == ["-1", "0", "1"]
     assert tick_labels([15500.0, 16000.0]) == ["15.5k", "16.0k"]
+
+
+@CALM
+@given(low=st.floats(1e-9, 1e12), ratio=st.floats(1.01, 1e12))
+def test_logarithmic_ticks_are_few_inside_and_told_apart(low, ratio):
+    values = log_ticks(low, low * ratio)
+    assert 2 <= len(values) <= 15 and values == sorted(values)
+    assert all(low * (1 - 1e-6) <= value <= low * ratio * (1 + 1e-6) for value in values)
+    assert len(set(log_labels(values))) == len(values)
+
+
+def test_equal_ratios_are_equally_far_apart_on_logarithmic_axes():
+    curve = Curve("peak", [(1, 10.0), (10, 100.0), (100, 1000.0), (10_000, 1e5)], dots=True)
+    root = ElementTree.fromstring(curves_svg([curve], "peak", logarithmic=True))
+    dots = [dot for dot in root.iter("circle") if dot.find("title") is not None]  # and none of the legend
+    a, b, c, d = ((float(dot.get("cx")), float(dot.get("cy"))) for dot in dots)
+    for axis in (0, 1):
+        assert b[axis] - a[axis] == pytest.approx(c[axis] - b[axis], abs=0.2)
+        assert d[axis] - c[axis] == pytest.approx(2 * (b[axis] - a[axis]), abs=0.3)
 
 
 def test_thinning_keeps_a_lone_spike_and_the_lowest_point():

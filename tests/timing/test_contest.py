@@ -4,9 +4,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from jaxgen.timing import memory
-from jaxgen.timing.contest import Contestant, Line, Refused, Work, contest
+from jaxgen.timing.contest import Contestant, Line, Refused, Work, contest, uncompared
 
 
 class World:
@@ -118,6 +117,15 @@ def test_both_must_name_the_same_results():
     world, silent = World(), Contestant("b", lambda compiles: Work(lambda: None, 1, {}))
     with pytest.raises(Refused, match="loss"):
         contest("race", [world.contestant("a", [1] * 9), silent], clock=world.clock)
+
+
+def test_those_alike_in_size_alone_are_compared_with_nobody():
+    world = World()
+    a, c = (uncompared(world.contestant(name, [1] * 9, result=float("nan"))) for name in "ac")
+    b, d = world.contestant("b", [1] * 9), world.contestant("d", [1] * 9, result=2.0)
+    with pytest.raises(Refused, match="loss by d is off b's"):
+        contest("race", [a, b, c, d], clock=world.clock)
+    assert len(contest("race", [a, c, b], blocks=1, clock=world.clock).lines) == 3
 
 
 def test_unlike_precisions_do_not_race():
