@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from ctc_dictionaries import with_dictionaries
-from jaxgen.timing.contest import Absent, Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
@@ -27,6 +26,7 @@ from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecode
 from jaxgen.nn.conditions import Sequence
 from jaxgen.ops import ctc
 from jaxgen.ops.decoding import beam_search
+from jaxgen.timing.contest import Absent, Contestant, Row, Work
 
 PAD, TOKENS = -1, 64  # of CTC's strings, at most
 NETWORKS = {

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from chosen import IN, add_precisions, precisions, series_of
-from jaxgen.timing.contest import Contestant, Does, Row, Work
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
@@ -36,6 +35,7 @@ from jaxgen.nn.conditions import condition_of
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Contestant, Does, Row, Work
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 

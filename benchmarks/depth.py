@@ -14,12 +14,9 @@ from dataclasses import replace
 
 import jax
 from chosen import series_of
-from jaxgen.running.starting import Started
-from jaxgen.timing.contest import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
 from roofline import intensity
 from training import begun, training_does
-from jaxgen.timing.timed_run import Training, compile_program
 
 from jaxgen.core.surgery import arranged
 from jaxgen.data.text import Text
@@ -29,6 +26,9 @@ from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.running.assembly import assemble
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
+from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxgen.timing.contest import Compiling, Contestant, Work
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from peers import LM1B, WMT, Sizes, module_of
 from training import devices_told, most_devices
+
+from jaxgen.timing.contest import Compiling, Contestant, Work
 
 Rows = tuple[np.ndarray, ...]  # arrays [N, ...]: tokens, 0 where a row is padded
 

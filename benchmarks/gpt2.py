@@ -17,7 +17,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxgen.timing.contest import Contestant, Row, uncompared
 from peers import NANOGPT, Sizes, add_peers, folders, of_checkout, of_torch
 from results import ended, parser, race, report, set_up
 from training import contestant, training_does
@@ -28,6 +27,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
+from jaxgen.timing.contest import Contestant, Row, uncompared
 from jaxgen.training.optimisers import AdamW
 from jaxgen.types import Framing, Spec, Tokens, Unit
 

@@ -23,7 +23,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxgen.timing.contest import Contestant, Row, Work
 from peers import of_torch
 from results import ended, here, parser, positive, race, report
 
@@ -31,6 +30,7 @@ from jaxgen.data.pictures import Pictures
 from jaxgen.data.residence import Residence
 from jaxgen.data.streams import StreamedExamples
 from jaxgen.environment import set_up_jax
+from jaxgen.timing.contest import Contestant, Row, Work
 from jaxgen.training.goodput import Cause
 
 BATCH = 64

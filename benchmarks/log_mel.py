@@ -13,11 +13,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxgen.timing.contest import Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
 from jaxgen.nn.sound import LogMel
+from jaxgen.timing.contest import Contestant, Row, Work
 
 HEARD = LogMel()
 

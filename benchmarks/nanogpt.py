@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxgen.timing.contest import Contestant
 from peers import NANOGPT, Sizes, module_of
 from pytorch import CORES, DEVICE, contestant
+
+from jaxgen.timing.contest import Contestant
 
 
 def contestants(

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgen.timing.contest import Absent, Contestant
-
 from jaxgen.errors import UserError, nearest
+from jaxgen.timing.contest import Absent, Contestant
 
 LM1B, VAE, WMT = (f"examples/{name}/models.py" for name in ("lm1b", "vae", "wmt"))
 NANOGPT = "model.py"

@@ -4,8 +4,9 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
-from jaxgen.timing.contest import Absent, Contestant
 from peers import of_torch
+
+from jaxgen.timing.contest import Absent, Contestant
 
 Make = Callable[[bool], tuple]  # of whether it is compiled: a step and its beginning, as pytorch.py has them
 

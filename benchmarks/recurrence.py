@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.timing.contest import Clock, Contestant, Row, Work
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
 
@@ -33,6 +32,7 @@ from jaxgen.families.rnn.encoder_decoder import BidirectionalLayer
 from jaxgen.families.rnn.network import Cell, RecurrentLayer
 from jaxgen.ops.linear_recurrence import Form, linear_recurrence, min_gru
 from jaxgen.ops.sequences import token_log_prob
+from jaxgen.timing.contest import Clock, Contestant, Row, Work
 
 WIDTH, LENGTH, BATCH = 650, 35, 20  # of Zaremba et al. 2014, the medium model
 VOCABULARY, LAYERS, RATE, CLIP, LATER = 10_000, 2, 1.0, 5.0, 3

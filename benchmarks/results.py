@@ -13,12 +13,12 @@ from typing import Any
 import comparison
 import jax
 import peaks
-from jaxgen.timing.contest import Absent, Contestant, Does, Line, Refused, Row, contest
 
 from jaxgen.atomic_write import write_whole
 from jaxgen.environment import facts, set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.output_files import check_output
+from jaxgen.timing.contest import Absent, Contestant, Does, Line, Refused, Row, contest
 
 SCHEMA = 1  # of a line of a results file
 REFERENCE = Path("reference")  # by this name, what is kept of this kind of machine

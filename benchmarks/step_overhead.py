@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 from chosen import experiment_of
-from jaxgen.running.starting import Started
-from jaxgen.timing.contest import Contestant, Row, Work
 from results import ended, parser, race, report, set_up
-from jaxgen.timing.timed_run import Training, compile_program
+from training import begun
 
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.starting import Started
+from jaxgen.timing.contest import Contestant, Row, Work
+from jaxgen.timing.timed_run import Training, compile_program
 from jaxgen.training.parallel import Parallel
 
 PER_CALL = (1, 5, 25, 100)

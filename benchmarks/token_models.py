@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 from chosen import IN, add_precisions, experiment_of, precisions
-from jaxgen.timing.contest import Absent, Contestant, Row
 from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of_torch
 from pytorch_ways import torch_contestants
 from random_tokens import RandomPairs, RandomRows
@@ -37,6 +36,7 @@ from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecode
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.precision import Precision
 from jaxgen.running.assembly import assemble
+from jaxgen.timing.contest import Absent, Contestant, Row
 from jaxgen.training.optimisers import AdamW
 
 PEERS = ("nanogpt", "flax")

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import nn
-from jaxgen.timing.timed_run import COMPARED
 
 from jaxgen.ops.permutation import epoch_positions
 from jaxgen.running.assembly import Assembly
+from jaxgen.timing.timed_run import COMPARED
 from jaxgen.training.groups import DecayOn
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.schedules import rate_of

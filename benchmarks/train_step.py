@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chosen import add_experiments, experiment_of, facts_of, names
-from jaxgen.timing.contest import Row
 from results import ended, parser, race, report, set_up
 from training import contestant, devices_told, most_devices, training_does
 
 from jaxgen.running.assembly import assemble
+from jaxgen.timing.contest import Row
 from jaxgen.training.parallel import Compiler
 
 

@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from chosen import IN, add_precisions, experiment_of, precisions
-from jaxgen.timing.contest import Absent, Contestant, Row, Work
 from peers import VAE, add_peers, folders, of_checkout
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
@@ -39,6 +38,7 @@ from jaxgen.ops.augmentation import binarised
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import row_keys
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.timing.contest import Absent, Contestant, Row, Work
 from jaxgen.types import Batch, Image, Key, Params, Spec
 
 EXAMPLES, BRIGHTEST = 12_800, 255

@@ -106,7 +106,8 @@ def _with_rates_of_zero(opt_state: Any, like: Any) -> Any:
     def after(kind: Any, part: Any) -> Any:
         if not isinstance(kind, RateState) or isinstance(part, RateState):
             return part
-        return RateState(getattr(part, "count", _zero(kind.count)), _zero(kind.peak))
+        count = part.count if isinstance(part, optax.ScaleByScheduleState) else _zero(kind.count)
+        return RateState(count, _zero(kind.peak))
 
     return jax.tree.map(after, like, opt_state, is_leaf=_is_rate)
 

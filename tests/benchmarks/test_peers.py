@@ -5,10 +5,10 @@ from pathlib import Path
 
 import peers
 import pytest
-from jaxgen.timing.contest import Contestant, Work, contest
 from pytorch_ways import torch_contestants
 
 from jaxgen.errors import UserError
+from jaxgen.timing.contest import Contestant, Work, contest
 
 NEEDED = {"nanogpt": (peers.NANOGPT,), "flax": (peers.LM1B,)}
 

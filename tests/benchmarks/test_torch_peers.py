@@ -8,8 +8,7 @@ torch = pytest.importorskip("torch", reason="pip install 'jaxgen[peers]'")
 from random_tokens import RandomPairs, RandomRows  # noqa: E402
 from torch_transformers import steps  # noqa: E402
 from torch_vae import DenseVae  # noqa: E402
-from training import compile_program  # noqa: E402
-from jaxgen.timing.timed_run import Training
+from training import begun  # noqa: E402
 
 from jaxgen.experiment import Experiment  # noqa: E402
 from jaxgen.families.language_model import LanguageModel  # noqa: E402
@@ -19,6 +18,8 @@ from jaxgen.families.transformer.network import Transformer  # noqa: E402
 from jaxgen.families.vae.dense import DenseEncoder  # noqa: E402
 from jaxgen.nn.precision import Precision  # noqa: E402
 from jaxgen.running.assembly import Assembly, assemble  # noqa: E402
+from jaxgen.running.starting import Started  # noqa: E402
+from jaxgen.timing.timed_run import Training, compile_program  # noqa: E402
 from jaxgen.training.optimisers import AdamW  # noqa: E402
 from jaxgen.training.parallel import Parallel  # noqa: E402
 
@@ -39,7 +40,7 @@ def experiment(task, data) -> Experiment:
 
 
 def ours(assembly: Assembly) -> dict:
-    return Training(assembly, lambda *what: compile_program(assembly, *what), 1).results()
+    return Training(assembly, lambda *what: compile_program(assembly, *what), 1, Started(begun(assembly))).results()
 
 
 @pytest.mark.parametrize("made", [decoder, encoder_decoder])

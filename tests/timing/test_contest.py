@@ -4,6 +4,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jaxgen.timing import memory
 from jaxgen.timing.contest import Contestant, Line, Refused, Work, contest, uncompared
 
