@@ -52,7 +52,18 @@ class Flops:
     flops: float
 
 
-Budget = Steps | Elements | Flops
+@dataclass(frozen=True)
+class Seconds:
+    """So many seconds of training steps for every run, compiling apart.
+
+    The steps of a configuration are counted from the pace of its first run's own first steps, which are taken before
+    and thrown away: choose `processes` so that runs do not slow each other down.
+    """
+
+    seconds: float
+
+
+Budget = Steps | Elements | Flops | Seconds
 Levels = Sequence[Any] | Mapping[str, Sequence[str]]
 
 
@@ -152,11 +163,15 @@ def _settings(axis: str, values: Levels, level: str) -> Sequence[str]:
     return values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
 
 
-def _name(levels: Mapping[str, str], seed: str) -> str:
-    """A folder's name: `width=64,norm=rms,seed=0`, of each field its last part."""
+def configuration_name(levels: Mapping[str, str]) -> str:
+    """A file's name: `width=64,norm=rms`, of each field its last part."""
     parts = [level if axis == "experiment" else f"{axis.rpartition('.')[2]}={level}" for axis, level in levels.items()]
-    parts += [f"{SEED}={seed}"] if seed else []
-    name = re.sub(r"[^\w.=,+-]+", "_", ",".join(parts)) or "run"
+    return re.sub(r"[^\w.=,+-]+", "_", ",".join(parts))
+
+
+def _name(levels: Mapping[str, str], seed: str) -> str:
+    """A folder's name: the configuration's, and the seed."""
+    name = ",".join(filter(None, (configuration_name(levels), f"{SEED}={seed}" if seed else ""))) or "run"
     if len(name) > _LONGEST:
         raise UserError(f"the member {name[:60]}... has a name of {len(name)} characters; name levels more shortly")
     return name

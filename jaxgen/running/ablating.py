@@ -1,9 +1,12 @@
 """The members of an ablation trained and measured: each once, failures told, whatever is killed gone on with."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgen.ablation import Ablation, Elements, Flops, Member, Steps
+from jaxgen.ablation import Ablation, Elements, Flops, Member, Seconds, Steps, configuration_name
 from jaxgen.atomic_write import write_whole
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError, nearest
-from jaxgen.experiment import Experiment
+from jaxgen.experiment import Every, Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
@@ -23,9 +26,10 @@ from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
-from jaxgen.training.folder import read_json
+from jaxgen.training.folder import SUMMARY, read_json
 
-RUNS, OUTCOMES, MEMBERS = "members", "outcomes", "members.json"
+RUNS, OUTCOMES, MEMBERS, PACES = "members", "outcomes", "members.json", "paces"
+_LONG_ENOUGH = 2.0  # seconds of steps that a pace is told by
 Stop = Callable[[], bool]
 
 
@@ -59,8 +63,12 @@ def _file(workdir: Path, member: Member) -> Path:
     return workdir / OUTCOMES / f"{member.name}.json"
 
 
-def budgeted(ablation: Ablation, experiment: Experiment) -> Experiment:
-    """The experiment in as many steps as the budget pays for, at least one; its other fields are its own."""
+def budgeted(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> Experiment:
+    """The member's experiment in as many steps as the budget pays for, at least one; its other fields are its own.
+
+    Stopped where that had to be measured, and was not.
+    """
+    experiment = member.experiment
     match ablation.budget:
         case None:
             return experiment
@@ -72,7 +80,36 @@ def budgeted(ablation: Ablation, experiment: Experiment) -> Experiment:
         case Flops(flops):
             assembly = assemble(experiment)
             count = flops / estimate(assembly, shapes_of(assembly)).flops
+        case Seconds(seconds):
+            count = seconds / _step_seconds(workdir, member, stop)
     return dataclasses.replace(experiment, steps=max(1, math.floor(count)))
+
+
+def _step_seconds(workdir: Path, member: Member, stop: Stop) -> float:
+    """Of the member's configuration, as its first run's first steps take them; kept, so that all seeds agree."""
+    kept = workdir / PACES / f"{configuration_name(member.levels)}.json"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            found = Path(folder) / "found.json"
+            found.write_text(json.dumps({"seconds_per_step": _measured_pace(member, Path(folder), stop)}) + "\n")
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.link(found, kept)
+    return read_json(kept)["seconds_per_step"]
+
+
+def _measured_pace(member: Member, folder: Path, stop: Stop) -> float:
+    """Seconds a step, of runs that are long enough to tell."""
+    steps, seconds = 2 * member.experiment.steps_per_call, 0.0
+    while seconds < _LONG_ENOUGH:
+        steps *= 4
+        often = Every(*(steps + 1,) * 4)
+        short = dataclasses.replace(member.experiment, steps=steps, every=often, best=None, stop=None)
+        train_run(short, folder / str(steps), stop)
+        if stop():
+            raise Stopped
+        seconds = read_json(folder / str(steps) / SUMMARY)["train_seconds"]
+    return seconds / steps
 
 
 def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop) -> None:
@@ -96,7 +133,7 @@ def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: 
     """None where it was stopped."""
     began, folder = time.monotonic(), run_folder(workdir, member)
     try:
-        experiment = budgeted(ablation, member.experiment)
+        experiment = budgeted(ablation, workdir, member, stop)
         steps = train_run(experiment, folder, stop, shared=shared)
         if stop():
             return None

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 from jaxgen.metrics.effects import effect
+from jaxgen.running import ablating
 from tests.commands.command import begin, here, jaxgen, told
 
 FILE = '''"""Does a wider network need fewer bits?"""
@@ -103,6 +105,19 @@ def test_a_metric_that_no_member_has_is_told_after_the_first(tmp_path):
     sentence = here("ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1").stderr
     assert "no member has a figure 'bits_per_charakter'; did you mean 'bits_per_character'?" in sentence
     assert len(list((tmp_path / "runs/outcomes").iterdir())) == 1
+
+
+def test_equal_time_is_as_many_steps_for_every_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablating, "_LONG_ENOUGH", 0.01)
+    file = written(tmp_path, '"task.network.width": (8, 64), "seed": range(2)')
+    file.write_text(file.read_text().replace("Steps(2)", "Seconds(0.05)").replace("Metric, Steps", "Metric, Seconds"))
+    asked = "ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1"
+    assert here(*asked).returncode == 0
+    for row in json.loads((tmp_path / "runs/results.json").read_text())["configurations"]:
+        pace = json.loads((tmp_path / f"runs/paces/width={row['levels']['task.network.width']}.json").read_text())
+        assert row["steps"] == max(1, math.floor(0.05 / pace["seconds_per_step"]))
+        assert row["figures"]["bits_per_character"]["count"] == 2
+    assert len(list((tmp_path / "runs/paces").iterdir())) == 2  # nothing of the measuring is left
 
 
 def test_a_slurm_array_has_a_job_for_each_member(tmp_path):
