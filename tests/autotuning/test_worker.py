@@ -18,7 +18,7 @@ def worker():
     return worker
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["scan", *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != "scan")])
 def test_losses_and_gradients_stay_as_they_are(worker, way):
     """With dropout: a row's draws depend on its number and its block's alone."""
     found = worker.prepare(way, WAYS[way])

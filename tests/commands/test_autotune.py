@@ -29,6 +29,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(search, "ROUNDS", 3)
 
 
+@pytest.mark.slow
 def test_what_is_found_is_trained_with_and_a_candidate_that_fails_is_a_row(tmp_path, quick):
     tuned, run = tmp_path / "tuned.json", tmp_path / "run"
     asked = ["--knobs", "steps_per_call", "--batch", "0", "--xla-flags=--xla_nonsense=3", "--seconds", "600"]

@@ -22,10 +22,10 @@ def test_benchmarks_are_listed_and_an_unknown_one_is_told():
 
 def test_a_training_step_is_measured_and_kept(tmp_path):
     """Every way to run it agrees, or it would not be timed."""
-    small = ["task.generator.width=16", "task.discriminator.width=16"]
+    small = ["task.network.width=8", "task.network.head=8", "task.network.cell=MIN_GRU"]
     how = ["--set", *small, "--batch", "16", "--steps", "2", "--blocks", "2", "--out", tmp_path / "rows.jsonl"]
     one_device = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=1"
-    process = jaxgen("bench", "train_step", "gan/digits", *how, env=os.environ | {"XLA_FLAGS": one_device})
+    process = jaxgen("bench", "train_step", "rnn/digits", *how, env=os.environ | {"XLA_FLAGS": one_device})
     assert process.returncode == 0, process.stderr
     (row,) = (json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines())
     assert row["batch"] == 16 and len(row["config_sha256"]) == 16 and len(row["yardstick"]) == 2

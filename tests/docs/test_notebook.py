@@ -3,6 +3,8 @@
 
 import json
 
+import pytest
+
 from tests.docs.blocks import Block
 from tests.docs.runner import ROOT, run_page
 
@@ -10,6 +12,7 @@ NOTEBOOK = ROOT / "docs" / "first_run.ipynb"
 FEWER = ('"steps": 300', '"steps": 20'), ('"steps": 400', '"steps": 25')  # of the same cells
 
 
+@pytest.mark.slow
 def test_its_cells_run_in_order(tmp_path):
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

@@ -24,6 +24,7 @@ from jaxgen.training.step import init_state, make_game, take_step
 from jaxgen.types import Variables
 from tests.families.cases import (
     BATCH,
+    BY_HAND,
     CASES,
     CLIPS,
     DIGITS,
@@ -78,6 +79,7 @@ def owned(trainable: Any, params: Any) -> set[str]:
     return {path for path, own in zip(paths(params), jax.tree.leaves(trainable(params)), strict=True) if own}
 
 
+FIVE = [case for case in DIGITS if case not in BY_HAND]
 every_family = pytest.mark.parametrize("family", DIGITS)
 
 
@@ -278,7 +280,7 @@ WAYS = {
     ("family", "rewarded"),
     [
         *(
-            pytest.param(family, False, id=f"{family}-data", marks=[pytest.mark.slow] * (family not in DIGITS))
+            pytest.param(family, False, id=f"{family}-data", marks=[pytest.mark.slow] * (family not in FIVE))
             for family in CASES
         ),
         *(pytest.param(family, True, id=f"{family}-reward") for family in ("rnn", "gan")),

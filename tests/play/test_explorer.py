@@ -29,7 +29,7 @@ def seen(case: str, view: View) -> np.ndarray:
     return pixels(kept(case).see(view).artefact.content)
 
 
-@pytest.mark.parametrize("case", MOVED)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case != "gan")) for case in MOVED])
 def test_all_that_is_moved_is_an_argument_of_one_program(case):
     """Sliders, knobs, seed and class; and each changes the picture."""
     one = explorer(case, FEW.get(case, ()))

@@ -26,7 +26,9 @@ def close(a, b, rows=slice(None)):
         np.testing.assert_allclose(np.asarray(one)[rows], other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("passes", "baseline"), [(1, "others"), (2, "others"), (2, "greedy")])
+@pytest.mark.parametrize(
+    ("passes", "baseline"), [pytest.param(1, "others", marks=pytest.mark.slow), (2, "others"), (2, "greedy")]
+)
 def test_it_makes_the_batches_of_the_same_reward_in_the_program(passes, baseline):
     (task, variables), (_, start) = translator(), translator(8)
     how = {"kl_coef": 0.3, "group": 4, "passes": passes, "baseline": Baseline(baseline)}

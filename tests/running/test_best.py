@@ -55,6 +55,7 @@ def test_a_metric_that_is_not_there_is_answered_with_the_nearest(tmp_path):
         train_run(choosing(Best("nats_per_exmple")), tmp_path, lambda: False)
 
 
+@pytest.mark.slow
 def test_a_measure_of_samples_can_choose(tmp_path):
     """Where samples are measured in training; the figures' names are known before."""
     metric, often, data = "kernel_distance[digits-cnn-a81e]", Every(log=10, evaluate=2, checkpoint=2), Pictures()

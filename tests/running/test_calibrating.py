@@ -131,6 +131,7 @@ def test_a_run_is_evaluated_and_then_scores_by_held_out_examples(tmp_path, capsy
     assert row.keys() == line.keys() and float(row["probability_real"]) == line["probability_real"]
 
 
+@pytest.mark.slow
 def test_samples_of_another_run_are_judged_where_it_makes_the_same_kind(trained, tmp_path):
     """Of runs whose tasks are shipped, since another run is read by its folder alone."""
     experiment = set_fields(load_experiment(str(ROOT / "configs/vae/digits.py"), Experiment), SMALL)

@@ -36,7 +36,7 @@ def compiled(monkeypatch):
     return count
 
 
-@pytest.mark.parametrize("family", RATES)
+@pytest.mark.parametrize("family", ["rnn", pytest.param("gan", marks=pytest.mark.slow)])
 def test_a_member_ends_as_it_does_alone(family, tmp_path, compiled):
     shared, runs = SharedPrograms(), list(members(family))
     for number, experiment in enumerate(runs):

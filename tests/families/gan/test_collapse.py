@@ -55,6 +55,7 @@ def test_a_collapsed_run_says_so_and_ends_where_that_is_asked_for(warnings, end,
     assert all("recall[digits-cnn-a81e]" in line and "frechet_distance[pixels]" in line for line in measured)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_counts_the_warnings_from_before(tmp_path):
     assert train_run(small(2), tmp_path / "whole", lambda: False) == 8
     calls = iter([False, True])
