@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ class Ablation:
         for axis, values in self.axes.items():
             if not len(values):
                 raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
-        self.members()  # UserError where a field or a value is none, or two members cannot be told apart
+        _ = self.members  # UserError where a field or a value is none, or two members cannot be told apart
 
     @property
     def varied(self) -> dict[str, list[str]]:
@@ -101,6 +102,7 @@ class Ablation:
         """As the axis names them; one nameless where there is none, which has each experiment's own seed."""
         return _names(self.axes[SEED]) if SEED in self.axes else [""]
 
+    @functools.cached_property
     def members(self) -> list["Member"]:
         """Every run, all configurations with the first seed first."""
         found: dict[str, Member] = {}
@@ -134,17 +136,16 @@ class Ablation:
             experiment = set_fields(base, settings)
         except UserError as error:
             raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
-        return Member(_name(levels, seed), dict(levels), seed, tuple(settings), experiment)
+        return Member(_name(levels, seed), levels, seed, experiment)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of an ablation: its level of each axis, its seed, and what was set in its experiment."""
+    """One run of an ablation: its level of each axis, and its seed."""
 
     name: str
     levels: Mapping[str, str]
     seed: str
-    settings: tuple[str, ...]
     experiment: Experiment
 
 

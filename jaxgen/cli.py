@@ -68,10 +68,11 @@ def _run(options) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         drop_output()
         return 141
-    except ModuleNotFoundError as error:
-        complain(f"jaxgen: this needs the package {error.name}, which is not installed here; run `pip install jaxgen`")
-        return 2
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "jaxgen").split(".")[0] != "jaxgen":
+            what = f"the package {error.name}, which is not installed here"
+            complain(f"jaxgen: this needs {what}; install it (`pip install jaxgen` brings what jaxgen itself needs)")
+            return 2
         if "RESOURCE_EXHAUSTED" in str(error):
             complain("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device")
         what = "an unexpected failure"

@@ -79,7 +79,12 @@ def _deterministic_on_gpus() -> None:
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_exclude_nondeterministic_ops" not in flags and "xla_gpu_deterministic_ops" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_exclude_nondeterministic_ops=true".strip()
+        os.environ["XLA_FLAGS"] = with_xla_flags("--xla_gpu_exclude_nondeterministic_ops=true")
+
+
+def with_xla_flags(more: str) -> str:
+    """The user's own XLA flags, and these after them: of two that set the same the last counts."""
+    return f"{os.environ.get('XLA_FLAGS', '')} {more}".strip()
 
 
 def facts() -> dict[str, Any]:

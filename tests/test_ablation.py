@@ -19,7 +19,7 @@ WIDTH, RATE = "task.network.width", "optimisers.likelihood.learning_rate.peak"
 
 
 def test_a_grid_is_every_combination_seed_after_seed():
-    found = Ablation(BASE, {WIDTH: (8, 16), "seed": range(2), RATE: (1e-3, 0.01)}, BITS).members()
+    found = Ablation(BASE, {WIDTH: (8, 16), "seed": range(2), RATE: (1e-3, 0.01)}, BITS).members
     assert [member.name for member in found] == [
         f"width={width},peak={rate},seed={seed}"
         for seed, width, rate in itertools.product((0, 1), (8, 16), ("0.001", "0.01"))
@@ -33,7 +33,7 @@ def test_a_grid_is_every_combination_seed_after_seed():
 def test_one_at_a_time_each_value_stands_beside_the_first_of_the_other_axes(sizes, seeds):
     axes = {f"axis{place}": {f"l{level}": () for level in range(size)} for place, size in enumerate(sizes)}
     made = Ablation(BASE, axes | {"seed": range(seeds)}, BITS, design=Design.ONE_AT_A_TIME)
-    found = made.members()
+    found = made.members
     assert len(found) == seeds * (1 + sum(size - 1 for size in sizes))
     assert all(sum(level != "l0" for level in member.levels.values()) <= 1 for member in found)
 
@@ -41,7 +41,7 @@ def test_one_at_a_time_each_value_stands_beside_the_first_of_the_other_axes(size
 def test_several_experiments_are_an_axis_and_levels_may_set_several_fields():
     other = load_experiment("transformer/digits", Experiment)
     axes = {"size": {"small": ["data.batch_size=8", "steps=5"], "own": []}}
-    found = Ablation({"rnn": BASE, "transformer": other}, axes, BITS).members()
+    found = Ablation({"rnn": BASE, "transformer": other}, axes, BITS).members
     assert [member.name for member in found] == [
         *("rnn,size=small", "rnn,size=own", "transformer,size=small", "transformer,size=own")
     ]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jaxgen.autotuning.knobs import Candidate
+from jaxgen.environment import with_xla_flags
 from jaxgen.running.command_line import Changes
 from jaxgen.timing.contest import Contestant, Does, Work
 
@@ -52,7 +53,7 @@ class Process:
     def __init__(self, config: str, changes: Changes, flags: str):
         # what it says on stderr, where the reason of a crash may stand
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        own = {"XLA_FLAGS": with_flags(flags), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # others share the device
+        own = {"XLA_FLAGS": with_xla_flags(flags), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # others share the device
         command = [sys.executable, "-m", "jaxgen.autotuning.worker"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said, "text": True}
         self._process = subprocess.Popen(command, env=os.environ | own, encoding="utf-8", **pipes)
@@ -94,11 +95,6 @@ class Process:
         how = f"its process ended with {signal.Signals(-code).name if code < 0 else f'code {code}'}"
         how += ", as when memory runs out" if code == -signal.SIGKILL else ""
         return f"{how}: {lines[-1]}" if lines else how
-
-
-def with_flags(flags: str) -> str:
-    """The user's own XLA flags and these; of two that set the same the last counts."""
-    return f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 
 
 class Pool:

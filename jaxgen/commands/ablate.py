@@ -14,7 +14,7 @@ from jaxgen.environment import backend, cores
 from jaxgen.errors import UserError, nearest
 from jaxgen.output_files import check_output
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import outcome_of, run_members, same_question
+from jaxgen.running.ablating import run_members, same_question
 from jaxgen.running.ablation_results import PAGE, markdown, results_of, tables, write_results
 from jaxgen.running.side_by_side import Job, side_by_side
 from jaxgen.running.slurm_array import array_of
@@ -29,7 +29,7 @@ def ablate(config: str, workdir: str, names: Sequence[str], processes: int | Non
     `names` those members alone are run, and no table is told.
     """
     ablation = load_experiment(config, Ablation, "ablation")
-    folder, members = Path(workdir), ablation.members()
+    folder, members = Path(workdir), ablation.members
     chosen = _named(members, names)
     if script is not None:
         return _write_script(config, workdir, Path(script), [member.name for member in chosen])
@@ -42,12 +42,7 @@ def ablate(config: str, workdir: str, names: Sequence[str], processes: int | Non
     if stop():
         say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
         return 128 + stop.signal
-    failed = [member.name for member in chosen if (of := outcome_of(folder, member)) is not None and of.failed]
-    if not names:
-        _show(ablation, folder, config)
-        for name in failed:
-            say(f"{name} failed: {outcome_of(folder, _named(members, [name])[0]).failed}")
-    return 1 if failed and not names else 0
+    return 0 if names else _show(ablation, folder, config)
 
 
 def _named(members: Sequence[Member], names: Sequence[str]) -> list[Member]:
@@ -83,14 +78,18 @@ def _write_script(config: str, workdir: str, script: Path, names: Sequence[str])
     return 0
 
 
-def _show(ablation: Ablation, folder: Path, config: str) -> None:
+def _show(ablation: Ablation, folder: Path, config: str) -> int:
+    """1 where a member has failed, which is told."""
     results = results_of(ablation, folder)
     for table in tables(ablation, results):
         put_out(markdown(table) + "\n")
     title = _question(Path(config)) or folder.resolve().name
     command = shlex.join(["jaxgen", "ablate", "--config", config, "--workdir", str(folder)])
     write_results(ablation, results, folder, title, command)
+    for sentence in results.failed:
+        say(sentence)
     say(f"the page is {folder / PAGE}")
+    return 1 if results.failed else 0
 
 
 def _question(config: Path) -> str:

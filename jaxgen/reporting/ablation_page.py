@@ -10,6 +10,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.reporting.curves import Curve, tick_labels, ticks
 from jaxgen.reporting.markup import escaped, rounded
 from jaxgen.reporting.page import chart, document, footer
+from jaxgen.reporting.table import text_table
 
 _WIDTH, _LEFT, _RIGHT, _ROW = 360, 150, 12, 22
 
@@ -47,22 +48,12 @@ def write_ablation(
         f'<header><p class="kicker">Ablation</p><h1>{escaped(title)}</h1>',
         *(f"<p>{escaped(sentence)}</p>" for sentence in told),
         "</header>",
-        *(f'<div class="scroll">{_table(table)}</div>' for table in tables),
+        *(f'<div class="scroll">{text_table(table)}</div>' for table in tables),
         *(f"<section><h2>{escaped(plot.metric)}</h2>{effects_svg(plot)}</section>" for plot in plots if plot.bars),
         f'<section><h2>While training</h2><div class="charts">{charts}</div></section>' if charts else "",
         footer(command),
     ]
     write_whole(out, document(title, "\n".join(body)))
-
-
-def _table(table: Sequence[Sequence[str]]) -> str:
-    heads, *rows = table
-    head = "".join(f'<th scope="col">{escaped(one)}</th>' for one in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
-        for name, *cells in rows
-    )
-    return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def effects_svg(plot: Plot) -> str:

@@ -49,6 +49,17 @@ def _table(
     return figures_table(caption, "Model", rows, below, shown)
 
 
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """A `<table>` of plain text: the heads first, in each row its own head first."""
+    heads, *others = rows
+    head = "".join(f'<th scope="col">{escaped(one)}</th>' for one in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
+        for name, *cells in others
+    )
+    return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
 Row = tuple[str, Mapping[str, object]]  # the HTML of its head, and its figures
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.markup import escaped
 from jaxgen.reporting.samples_figure import samples_figure
+from jaxgen.reporting.table import text_table
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,8 @@ class Trial:
 
 def trial_section(trial: Trial) -> str:
     """A section of the page."""
-    heads = "".join(f'<th scope="col">{escaped(head)}</th>' for head in trial.columns)
-    rows = "".join(
-        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
-        for name, *cells in trial.rows
-    )
-    table = f'<table class="figures"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     figure = samples_figure(Artefact("png", trial.picture), trial.caption, trial.title)
     return (
         f'<section><h2>{escaped(trial.title)}</h2><p class="facts">{escaped(trial.told)}</p>'
-        f'<div class="scroll">{table}</div>{figure}</section>'
+        f'<div class="scroll">{text_table([trial.columns, *trial.rows])}</div>{figure}</section>'
     )

@@ -63,6 +63,16 @@ def _file(workdir: Path, member: Member) -> Path:
     return workdir / OUTCOMES / f"{member.name}.json"
 
 
+def put(file: Path, content: str) -> None:
+    """Write a file of the ablation's folder, whole. UserError where it cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, content)
+    except OSError as error:
+        mend = "make room, or name another --workdir, and run the same command again"
+        raise UserError(f"{file} could not be written ({error.strerror}); {mend}") from None
+
+
 def budgeted(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> Experiment:
     """The member's experiment in as many steps as the budget pays for, at least one; its other fields are its own.
 
@@ -124,8 +134,7 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
         say(f"{member.name}: {_told(workdir, ablation)}")
         outcome = _run(ablation, workdir, member, stop, shared)
         if outcome is not None:
-            _file(workdir, member).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+            put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
 
 
@@ -144,7 +153,7 @@ def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: 
     except UserError as error:
         failure = str(error)
     except Exception as error:  # the other members are not to suffer from it
-        (folder if folder.is_dir() else workdir).joinpath("error.log").write_text(traceback.format_exc())
+        put((folder if folder.is_dir() else workdir) / "error.log", traceback.format_exc())
         failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     say(f"{member.name} failed: {failure}")
     return Outcome({}, 0, _since(began), failure)
@@ -156,7 +165,7 @@ def _since(began: float) -> float:
 
 def _told(workdir: Path, ablation: Ablation) -> str:
     """How many members are done, and about how long the others will take."""
-    members = ablation.members()
+    members = ablation.members
     ended = [outcome for member in members if (outcome := outcome_of(workdir, member)) is not None]
     left = len(members) - len(ended)
     words = f"{len(ended)} of {len(members)} done"
@@ -168,14 +177,13 @@ def _told(workdir: Path, ablation: Ablation) -> str:
 
 def same_question(workdir: Path, ablation: Ablation) -> None:
     """Keep in the folder what its members are; UserError where it holds a member of that name with other settings."""
-    asked = {member.name: [to_document(member.experiment), repr(ablation.budget)] for member in ablation.members()}
+    asked = {member.name: [to_document(member.experiment), repr(ablation.budget)] for member in ablation.members}
     kept = read_json(workdir / MEMBERS) or {}
     if changed := sorted(name for name in kept if name in asked and kept[name] != asked[name]):
         raise UserError(
             f"{workdir} holds another ablation, whose member {changed[0]} has other settings; give another --workdir"
         )
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_whole(workdir / MEMBERS, json.dumps(kept | asked, indent=1) + "\n")
+    put(workdir / MEMBERS, json.dumps(kept | asked, indent=1) + "\n")
 
 
 def refuse_unknown_metrics(ablation: Ablation, outcomes: Sequence[Outcome], all_of_them: bool) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from jaxgen.ablation import Ablation, Member, Metric
-from jaxgen.atomic_write import write_whole
 from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import duration, rounded
-from jaxgen.running.ablating import Outcome, outcome_of, refuse_unknown_metrics, run_folder
+from jaxgen.running.ablating import Outcome, outcome_of, put, refuse_unknown_metrics, run_folder
 from jaxgen.training.folder import METRICS
 
 BEST, PAGE, RESULTS = "best.py", "ablation.html", "results.json"
@@ -64,10 +63,14 @@ class Results:
     asked: int
     seconds: float
 
+    @property
+    def failed(self) -> list[str]:
+        return [sentence for one in self.configurations for sentence in one.failed]
+
 
 def results_of(ablation: Ablation, workdir: Path) -> Results:
     """UserError where every member has ended and none has one of the metrics."""
-    members = ablation.members()
+    members = ablation.members
     outcomes = {member.name: outcome_of(workdir, member) for member in members}
     ended = [outcome for outcome in outcomes.values() if outcome is not None]
     refuse_unknown_metrics(ablation, ended, len(ended) == len(members))
@@ -89,7 +92,7 @@ def _configuration(
         values = [value for outcome in ended if (value := _figure(outcome, metric)) is not None]
         if values:
             figures[metric.name] = interval(values)
-    failed = tuple(f"{member.name}: {one.failed}" for member, one in of if one is not None and one.failed is not None)
+    failed = tuple(f"{member.name} failed: {one.failed}" for member, one in of if one is not None and one.failed)
     steps, seconds = (np.mean([getattr(one, name) for one in ended] or [0]) for name in ("steps", "seconds"))
     return Configuration(levels, figures, float(steps), float(seconds), failed)
 
@@ -167,14 +170,14 @@ def write_results(ablation: Ablation, results: Results, workdir: Path, title: st
     """results.json, the page and, where a configuration is the best, an experiment file of it."""
     plain = {"configurations": [asdict(one) for one in results.configurations]}
     plain |= {"changes": [asdict(one) for one in results.changes], "seconds": results.seconds}
-    write_whole(workdir / RESULTS, json.dumps(_without_nan(plain), indent=2, allow_nan=False) + "\n")
+    put(workdir / RESULTS, json.dumps(_without_nan(plain), indent=2, allow_nan=False) + "\n")
     plots = [Plot(metric.name, _bars(results, metric)) for metric in ablation.metrics]
-    failed = [sentence for one in results.configurations for sentence in one.failed]
-    said = [f"{results.ended} of {results.asked} runs, {duration(results.seconds)} of computing in all.", *failed]
+    said = [f"{results.ended} of {results.asked} runs, {duration(results.seconds)} of computing in all."]
+    said += results.failed
     if (best := best_member(ablation, results)) is not None:
         metric = ablation.metrics[0].name
         said.append(f"The best {metric} has {best.name}: {told(best.figures[metric])}. Its experiment is {BEST}.")
-        write_whole(workdir / BEST, _best_file(ablation, best))
+        put(workdir / BEST, _best_file(ablation, best))
     curves = _curves(ablation, workdir)
     write_ablation(workdir / PAGE, title, said, tables(ablation, results), plots, curves, command)
 
@@ -188,7 +191,7 @@ def _curves(ablation: Ablation, workdir: Path) -> dict[str, list[Curve]]:
     """Each metric that training evaluates, and the loss, by step: a curve a configuration, the mean of its seeds."""
     names = ["loss", *(metric.name for metric in ablation.metrics)]
     found: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in names}
-    for member in ablation.members():
+    for member in ablation.members:
         path = run_folder(workdir, member) / METRICS
         configuration = Configuration(member.levels, {}, 0, 0).name
         for line in path.read_text().splitlines() if path.exists() else ():
@@ -206,7 +209,7 @@ def _mean_curve(name: str, points: Mapping[int, Sequence[float]], dots: bool) ->
 
 
 def _best_file(ablation: Ablation, best: Configuration) -> str:
-    member = next(member for member in ablation.members() if member.levels == best.levels)
+    member = next(member for member in ablation.members if member.levels == best.levels)
     metric = ablation.metrics[0]
     return f'''"""{best.name}: the best {metric.name} of this folder's ablation, {told(best.figures[metric.name])}."""
 

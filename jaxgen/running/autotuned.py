@@ -14,6 +14,7 @@ from typing import Any
 from jaxgen.config.changes import set_fields
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import to_document
+from jaxgen.environment import with_xla_flags
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 
@@ -52,7 +53,7 @@ def use_xla_flags(file: Path) -> None:
     """
     flags = read_autotuned(file)["xla_flags"]
     if flags:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+        os.environ["XLA_FLAGS"] = with_xla_flags(flags)
 
 
 def with_autotuned(experiment: Experiment, file: Path, here: Mapping[str, Any]) -> Experiment:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxgen.experiment import Experiment
-from jaxgen.training.optimisers import Common
+from jaxgen.training.optimisers import SHIPPED
 from jaxgen.training.schedules import peak_of, with_peak
 
 
@@ -32,7 +32,7 @@ def _alike(experiment: Experiment) -> Experiment:
 
 
 def _with_rate_of_one(optimiser: Any) -> Any:
-    if not isinstance(optimiser, Common) or not peak_of(optimiser.learning_rate):
+    if type(optimiser) not in SHIPPED or not peak_of(optimiser.learning_rate):  # one's own may use its rate otherwise
         return optimiser
     return dataclasses.replace(optimiser, learning_rate=with_peak(optimiser.learning_rate, 1.0))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxgen.core.data import Remarking, Transcribed
 from jaxgen.core.masks import by_path, size_of
@@ -39,10 +40,10 @@ from jaxgen.training.folder import STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
 from jaxgen.training.loop import Hook, Stopwatch, Window, fit
-from jaxgen.training.optimisers import with_rates
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run, given_parts
+from jaxgen.training.schedules import peaks_in, with_peaks
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics
 
@@ -152,7 +153,9 @@ class Trainer:
             record, step = {}, 0
         else:
             state, record = restored
-            state = state.replace(opt_state=with_rates(state.opt_state, self.experiment.optimisers))
+            if np.isnan(peaks_in(state.opt_state)).any():  # saved before they were leaves
+                first = jax.jit(lambda key: peaks_in(assembly.init(key).opt_state))(assembly.key)
+                state = state.replace(opt_state=with_peaks(state.opt_state, jax.device_get(first)))
             step = self._saved = int(state.step)
             state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps

@@ -17,7 +17,7 @@ from jaxgen.errors import UserError
 from jaxgen.training.checkpoint_files import STATE, Damaged, read_content, written_by
 from jaxgen.training.checkpoint_writing import WRITER, RestoreArrays
 from jaxgen.training.digests import leaves_of, plain_shapes, type_of
-from jaxgen.training.schedules import RateState
+from jaxgen.training.schedules import RateState, is_rate
 
 R = TypeVar("R")
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
@@ -67,7 +67,8 @@ def read_saved(manager: ocp.CheckpointManager, step: int) -> tuple[dict[str, Any
 def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> tuple[TrainState, Record]:
     """A checkpoint in the shapes of `like`, on the host, and its record.
 
-    Damaged where it is not what was saved; UserError where that has other shapes.
+    Damaged where it is not what was saved; UserError where that has other shapes. Peaks of learning rates that a
+    version before they were leaves has not saved are nan.
     """
     content = read_content(_place(manager, step))
     saved, guarded = content["leaves"], like
@@ -85,35 +86,31 @@ def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> t
     _refuse_other_bytes(jax.device_get(plain), saved)
     state = with_keys(plain, like)
     state = state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped)
-    return state.replace(opt_state=_with_rates_of_zero(state.opt_state, guarded.opt_state)), content["record"]
+    return state.replace(opt_state=_without_peaks(state.opt_state, guarded.opt_state)), content["record"]
 
 
 def _as_before_rates(opt_state: Any, saved: set[str]) -> Any:
     """The optimisers' state as versions had it whose rates were no leaves: a schedule's count, or nothing."""
 
     def before(keys: tuple, part: Any) -> Any:
-        if not isinstance(part, RateState):
+        if not is_rate(part):
             return part
         counts = f"opt_state/{path_of(keys)}/count" in saved
         return optax.ScaleByScheduleState(part.count) if counts else optax.EmptyState()
 
-    return jax.tree_util.tree_map_with_path(before, opt_state, is_leaf=_is_rate)
+    return jax.tree_util.tree_map_with_path(before, opt_state, is_leaf=is_rate)
 
 
-def _with_rates_of_zero(opt_state: Any, like: Any) -> Any:
-    """Undo it: who goes on with the run sets its rates."""
+def _without_peaks(opt_state: Any, like: Any) -> Any:
+    """Undo it; the peaks, which were not saved, are nan."""
 
     def after(kind: Any, part: Any) -> Any:
-        if not isinstance(kind, RateState) or isinstance(part, RateState):
+        if not is_rate(kind) or is_rate(part):
             return part
         count = part.count if isinstance(part, optax.ScaleByScheduleState) else _zero(kind.count)
-        return RateState(count, _zero(kind.peak))
+        return RateState(count, np.full_like(_zero(kind.peak), np.nan))
 
-    return jax.tree.map(after, like, opt_state, is_leaf=_is_rate)
-
-
-def _is_rate(part: Any) -> bool:
-    return isinstance(part, RateState)
+    return jax.tree.map(after, like, opt_state, is_leaf=is_rate)
 
 
 def _place(manager: ocp.CheckpointManager, step: int) -> Path:

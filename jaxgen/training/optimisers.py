@@ -8,19 +8,17 @@ Each update is -rate * (the rule's direction + weight_decay * parameter): decay 
 import abc
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import numpy as np
 import optax
 from optax import contrib
 
 from jaxgen.core.masks import Matching
 from jaxgen.errors import UserError
 from jaxgen.training.groups import DecayOn, Group, block_by_block, checked, decayed, each, is_matrix, rank, scaled
-from jaxgen.training.schedules import AnySchedule, RateState, bounded, peak_of, scale_by_rate
+from jaxgen.training.schedules import AnySchedule, bounded, scale_by_rate
 
 # The last layers of this package's networks, which Muon leaves to AdamW.
 HEADS = r"(^|/)(head|to_output|to_picture|final/out|likelihood)/kernel$"
@@ -211,22 +209,8 @@ class Adafactor(Common):
         return block_by_block(optax.chain(*parts))
 
 
+SHIPPED = AdamW, SGD, Lion, Muon, Adafactor
 AnyOptimiser = AdamW | SGD | Lion | Muon | Adafactor | Optimiser
-
-
-def with_rates(opt_state: Mapping[str, Any], optimisers: Mapping[str, AnyOptimiser]) -> dict[str, Any]:
-    """The optimisers' states with the peaks that their descriptions have, whatever they were saved with."""
-
-    def of(name: str, state: Any) -> Any:
-        peak = peak_of(getattr(optimisers[name], "learning_rate", None))
-
-        def set_in(part: Any) -> Any:
-            known = isinstance(part, RateState) and peak is not None
-            return part._replace(peak=np.float32(peak)) if known else part
-
-        return jax.tree.map(set_in, state, is_leaf=lambda part: isinstance(part, RateState))
-
-    return {name: of(name, state) for name, state in opt_state.items()}
 
 
 def _check_share(name: str, value: float) -> None:

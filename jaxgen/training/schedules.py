@@ -6,6 +6,7 @@ falls reaches `floor` * peak at the run's last update. A run that ends within it
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -157,6 +158,23 @@ def scale_by_rate(rate: float | AnySchedule, updates: int) -> optax.GradientTran
         return scaled, state._replace(count=optax.safe_increment(state.count))
 
     return optax.GradientTransformation(init, update)
+
+
+def is_rate(part: Any) -> bool:
+    return isinstance(part, RateState)
+
+
+def peaks_in(opt_state: Any) -> list[jax.Array]:
+    """The peaks of all rates in an optimiser's state, in the order of its tree."""
+    return [part.peak for part in jax.tree.leaves(opt_state, is_leaf=is_rate) if is_rate(part)]
+
+
+def with_peaks(opt_state: Any, peaks: Sequence[jax.Array]) -> Any:
+    """The state with these peaks, as `peaks_in` lists them."""
+    left = iter(peaks)
+    return jax.tree.map(
+        lambda part: part._replace(peak=next(left)) if is_rate(part) else part, opt_state, is_leaf=is_rate
+    )
 
 
 def _check(peak: float, warmup: int, floor: float = 0.0) -> None:

@@ -1,6 +1,9 @@
 """Runs that differ in seed and rate share one compilation, and each ends as it does alone, bit for bit."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+
+import optax
 import pytest
 
 from jaxgen.config.changes import set_fields
@@ -8,6 +11,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
+from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import JitDevices
 from tests.commands.command import NETWORKS
 from tests.commands.test_resume import end_of
@@ -46,6 +50,22 @@ def test_a_member_ends_as_it_does_alone(family, tmp_path, compiled):
     assert len({str(end[1]) for end in ends}) == len(runs)  # seed and rate tell
     train_run(runs[2], tmp_path / "alone", lambda: False)
     assert len(compiled) == 2 and end_of(tmp_path / "alone") == ends[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Halved(AdamW):
+    """Test-only: a user's own, whose program holds its rate."""
+
+    def build(self, updates):
+        return optax.adam(self.learning_rate / 2)
+
+
+def test_a_rate_that_is_no_leaf_is_not_shared(tmp_path, compiled):
+    shared, (first, *_) = SharedPrograms(), members("rnn")
+    for rate in (1e-3, 3e-3):
+        experiment = dataclasses.replace(first, optimisers={"likelihood": Halved(rate)})
+        train_run(experiment, tmp_path / f"{rate}", lambda: False, shared=shared)
+    assert len(compiled) == 2
 
 
 def test_what_changes_the_program_is_compiled_anew(tmp_path, compiled):

@@ -18,8 +18,8 @@ import pytest
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.checkpoint import Best, Checkpoints
-from jaxgen.training.optimisers import AdamW, with_rates
-from jaxgen.training.schedules import Cosine, RateState
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.schedules import Cosine, RateState, peaks_in, with_peaks
 from jaxgen.training.step import init_state
 from tests.training.test_step import duel
 
@@ -93,7 +93,8 @@ def test_a_checkpoint_from_before_rates_were_leaves_goes_on_with_those_of_its_ex
     checkpoints = Checkpoints(tmp_path, keep=3)
     restored, _ = checkpoints.restore(jax.eval_shape(lambda: state), lambda sentence: None)
     checkpoints.close()
-    found, wanted = with_rates(restored.opt_state, optimisers), counted
+    assert np.isnan(peaks_in(restored.opt_state)).all()
+    found, wanted = with_peaks(restored.opt_state, peaks_in(state.opt_state)), counted
     if isinstance(rate, float):  # whose count nothing reads
         rates = jax.tree.leaves(wanted, is_leaf=lambda part: isinstance(part, RateState))
         assert sum(isinstance(part, RateState) for part in rates) == len(optimisers)
