@@ -32,8 +32,9 @@ RATES = {"tokens_per_second": "tokens/s", "examples_per_second": "examples/s"}  
 HOW_TO_READ = (
     "Throughput is the median of the blocks. Under a roof, whose slope is the bandwidth of a large copy and whose top "
     "is a large product, a point is a contestant: the FLOP/s of its model's products over the FLOPs a byte that XLA's "
-    "cost analysis tells of its program. That counts what caches hold as memory, and each loop's body once. Where no "
-    "bytes are known, as of other libraries, a contestant stands at the intensity of the row's first that has one."
+    "cost analysis tells of its program. That counts what caches hold as memory, so that a point may stand above the "
+    "slope, and each loop's body once. Where no bytes are known, as of other libraries, a contestant stands at the "
+    "intensity of the row's first that has one."
 )
 
 
@@ -121,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = [row for file in options.results for row in comparison.read(file, SCHEMA)]
     command = f"jaxgen bench plot {' '.join(map(str, options.results))} --out {options.out}"
     write_whole(options.out, page(rows, command).encode())
+    print(options.out)
     return 0
 
 

@@ -28,6 +28,8 @@ def ablate(config: str, workdir: str, names: Sequence[str], processes: int | Non
     1 where a member failed, 128 + the signal's number where it was stopped: the same command goes on from there. With
     `names` those members alone are run, and no table is told.
     """
+    if not workdir:
+        raise UserError("--workdir is empty; name a folder")
     ablation = load_experiment(config, Ablation, "ablation")
     folder, members = Path(workdir), ablation.members
     chosen = _named(members, names)

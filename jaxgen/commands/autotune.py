@@ -34,6 +34,8 @@ def autotune(
 ) -> int:
     """Print the table of what was tried; what is best goes to `out`. 0, whether or not anything was faster."""
     began, load, names, place = time.monotonic(), os.getloadavg()[0], chosen_knobs(knobs), Path(out)
+    if not seconds > 0:
+        raise UserError(f"--seconds is {seconds:g}; give a number above 0")
     check_output(place, (), "--out")
     if place.exists():
         raise UserError(f"{place} is there already; give another --out")

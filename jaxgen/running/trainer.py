@@ -153,9 +153,7 @@ class Trainer:
             record, step = {}, 0
         else:
             state, record = restored
-            if np.isnan(peaks_in(state.opt_state)).any():  # saved before they were leaves
-                first = jax.jit(lambda key: peaks_in(assembly.init(key).opt_state))(assembly.key)
-                state = state.replace(opt_state=with_peaks(state.opt_state, jax.device_get(first)))
+            state = self._with_peaks(state)
             step = self._saved = int(state.step)
             state = assembly.devices.put_state(redrawn(state, rollback))
             done = step == self.experiment.steps
@@ -226,6 +224,13 @@ class Trainer:
         rate = {"examples_per_second": step * self.assembly.game.batch_size / seconds} if seconds else {}
         frozen = {} if moving == parameters else {"frozen_fraction": 1 - moving / parameters}
         self.folder.summarise(speed | rate | frozen)
+
+    def _with_peaks(self, state: TrainState) -> TrainState:
+        """The state with the peaks of its learning rates, where it was saved before they were leaves."""
+        if not np.isnan(peaks_in(state.opt_state)).any():
+            return state
+        first = jax.jit(lambda key: peaks_in(self.assembly.init(key).opt_state))(self.assembly.key)
+        return state.replace(opt_state=with_peaks(state.opt_state, jax.device_get(first)))
 
     def _calls(self, state: TrainState, step: int) -> Iterator[Span]:
         every, assembly = self.experiment.every, self.assembly

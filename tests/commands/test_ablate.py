@@ -140,6 +140,7 @@ def test_mistakes_are_told(tmp_path):
     asked = "ablate", "--config", file, "--workdir", tmp_path / "runs"
     assert "did you mean 'width=8,seed=0'" in told(here(*asked, "--member", "width=8,sed=0"))
     assert "--processes is 0; give at least 1" in told(here(*asked, "--processes", "0"))
+    assert "--workdir is empty; name a folder" in told(here("ablate", "--config", file, "--workdir", ""))
     file.write_text(file.read_text().replace("def ablation", "def ablations"))
     assert "has no function ablation() that returns an Ablation; did you mean 'ablations'?" in told(here(*asked))
 

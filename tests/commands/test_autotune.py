@@ -77,6 +77,7 @@ def test_a_process_that_dies_is_told_and_begun_again():
         (["--knobs", "remta"], "did you mean 'remat'"),
         (["--config", "configs/rnn/digts.py"], "configs/rnn/digits.py"),
         (["--set", "task.widht=3"], "has no field 'widht'"),
+        (["--seconds", "0"], "--seconds is 0; give a number above 0"),
         (["--out", os.devnull], "is there already; give another --out"),
         (["--out", "no/such/folder/tuned.json"], "there is no folder"),
     ],
