@@ -82,12 +82,12 @@ def estimate(assembly: Assembly, state: TrainState) -> Estimate:
 
 
 def _gathered(assembly: Assembly, state: TrainState, peak: int, costs: Costs) -> int:
-    """The bytes by which the peak of a step rises where parameters cut over fsdp are gathered as they are read."""
+    """The bytes by which a device's peak rises where parameters are gathered over fsdp, not over tensor, to be read."""
     devices = assembly.devices
     if not isinstance(devices, JitDevices) or devices.mesh.shape["fsdp"] == 1:
         return 0
     jaxpr = traced_step(assembly, state, devices).jaxpr.jaxpr
-    return max(0, peak_beside(state, jaxpr, costs) - peak)
+    return max(0, peak_beside(state, jaxpr, costs) - peak) // devices.mesh.shape["tensor"]
 
 
 def traced_step(assembly: Assembly, state: TrainState, devices: JitDevices | None = None) -> jax.stages.Traced:
@@ -109,14 +109,13 @@ def peak_beside(state: TrainState, jaxpr: Jaxpr, costs: Costs) -> int:
 def memory(assembly: Assembly, state: TrainState, peak: int | None = None, gathered: int = 0) -> Memory:
     """Of the state as it lies on the devices, and where `peak` of a step of the whole batch is known of that too.
 
-    `gathered` bytes of parameters are brought together at one time, over fsdp and not over tensor.
+    `gathered` bytes of parameters are brought together on each device at one time.
     """
     devices = assembly.devices
     moving, _ = split(state.params, assembly.game.moving(state.params))
     held = functools.partial(_bytes, devices=devices, state=state)
     gradients = held("params", moving)
-    activations = 0 if peak is None else max(0, peak - _all_bytes(moving)) // devices.parts
-    activations += gathered // (devices.mesh.shape["tensor"] if gathered else 1)
+    activations = gathered + (0 if peak is None else max(0, peak - _all_bytes(moving)) // devices.parts)
     parts = [held(name, getattr(state, name)) for name in ("params", "opt_state", "averages")]
     others = held("extra", state.extra) + held("source", state.source) + held("key", state.key)
     others += _all_bytes(assembly.part_shapes)  # whole on each device
