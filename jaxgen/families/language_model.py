@@ -32,13 +32,15 @@ Carry = Any  # what a network keeps of the tokens so far; every leaf with the ba
 class Network(Protocol):
     """A Linen module that gives the logits of the next token after each token of a sequence.
 
-    Two of its fields come from the data: `vocabulary` V, and `positions` (0: none). Token V is "start".
+    Token V of its `vocabulary` of V tokens is "start".
     """
 
     vocabulary: int
-    positions: int
     layout: ClassVar[tuple[Rule, ...]]  # how its parameters lie over a mesh
     streams: ClassVar[bool]  # whether what it keeps goes on from one training batch to the next
+
+    def sized(self, vocabulary: int, positions: int, length: int) -> "Network":
+        """For rows of `length` tokens, each of whose places has an embedding of its own if `positions` is not 0."""
 
     def carry(self, batch_size: int, length: int) -> Carry:
         """What is kept before the first token, with room for `length` tokens."""
@@ -92,15 +94,15 @@ class LanguageModel(OneNetwork):
         match spec.made:
             case Image() as image:
                 sizes = {"picture": image.shape, "unit": None, "end": None}
-                vocabulary, positions = image.levels, math.prod(image.shape)
+                vocabulary, positions, length = image.levels, math.prod(image.shape), math.prod(image.shape)
             case Tokens(framing=Framing.ROWS | Framing.STREAM | Framing.PACKED) as tokens:
-                vocabulary, positions = tokens.vocabulary, 0
+                vocabulary, positions, length = tokens.vocabulary, 0, tokens.length
                 end = vocabulary - 1 if tokens.framing is Framing.PACKED else None
                 sizes = {"picture": None, "unit": tokens.unit, "end": end}
             case _:
                 raise UserError("a LanguageModel learns pictures or running text; give data=Pictures(...) or Text(...)")
         self.sampler.check_vocabulary(vocabulary)
-        network = self.network.clone(vocabulary=vocabulary, positions=positions)
+        network = self.network.sized(vocabulary, positions, length)
         return replace(self, network=network, spec=spec, **sizes)
 
     @property

@@ -7,6 +7,7 @@ from flax import linen as nn
 from flax import struct
 
 from jaxgen.errors import UserError
+from jaxgen.nn.decoder_parts import out_init
 from jaxgen.nn.low_rank import LowRank
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import attend, attend_causally, attention_weights, causal_mask, rotate, same_segment
@@ -35,7 +36,8 @@ class SelfAttention(nn.Module):
     """Self-attention with `heads` heads over [B, T, D]; `heads` divides D, and D / heads is even where `rotary` is set.
 
     `causal` hides from each token those after it; `rotary` tells the heads how far apart two tokens are. With a
-    `low_rank` both layers learn an addition of that rank (core/low_rank_surgery.py); 0: none.
+    `low_rank` both layers learn an addition of that rank (core/low_rank_surgery.py); 0: none. `query_key_norm` and
+    `zero_out` are those of DecoderParts.
     """
 
     heads: int
@@ -43,6 +45,8 @@ class SelfAttention(nn.Module):
     rotary: bool = False
     precision: Precision = Precision.FLOAT32
     low_rank: int = 0
+    query_key_norm: bool = False
+    zero_out: bool = False
 
     @nn.compact
     def __call__(
@@ -62,6 +66,8 @@ class SelfAttention(nn.Module):
         flat = x.reshape(-1, width)  # on a CPU the gradient of [B, T, D] @ [D, E] takes longer
         qkv = self._dense(3 * width, "query_key_value", flat)
         q, k, v = jnp.split(qkv.reshape(size, length, 3 * self.heads, width // self.heads), 3, axis=2)
+        if self.query_key_norm:
+            q, k = nn.RMSNorm(name="query_norm")(q).astype(q.dtype), nn.RMSNorm(name="key_norm")(k).astype(k.dtype)
         place = jnp.arange(length, dtype=jnp.int32)[None]
         positions = place if cache is None else place + position[:, None]  # [B or 1, T]
         if self.rotary:
@@ -74,10 +80,13 @@ class SelfAttention(nn.Module):
             y = attend_causally(q, k, v)
         else:
             y = attend(q, k, v, self._mask(positions, k.shape[1], segment))
-        return self._dense(width, "out", y.reshape(-1, width)).reshape(x.shape), cache
+        y = self._dense(width, "out", y.reshape(-1, width), out_init(self.zero_out))
+        return y.reshape(x.shape), cache
 
-    def _dense(self, features: int, name: str, x: jax.Array) -> jax.Array:
-        y = self.precision.dense(features, name=name)(x)
+    def _dense(
+        self, features: int, name: str, x: jax.Array, init: nn.initializers.Initializer = out_init(zero=False)
+    ) -> jax.Array:
+        y = self.precision.dense(features, kernel_init=init, name=name)(x)
         if not self.low_rank:
             return y
         return y + LowRank(self.low_rank, features, self.precision, name=name + LOW_RANK)(x)

@@ -135,6 +135,10 @@ class RecurrentNetwork(nn.Module):
         super().__post_init__()
 
     @nn.nowrap
+    def sized(self, vocabulary: int, positions: int, length: int) -> "RecurrentNetwork":
+        return self.clone(vocabulary=vocabulary, positions=positions)
+
+    @nn.nowrap
     def carry(self, batch_size: int, length: int) -> Carry:
         """The state before a sequence's first token; what an RNN keeps needs no more room for more tokens."""
         layer = RecurrentLayer(self.cell, self.width, parent=None)

@@ -1,6 +1,7 @@
 """A decoder over tokens, with one set of parameters for whole sequences and for single steps from a cache."""
 # SPDX-License-Identifier: Apache-2.0
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,13 +11,14 @@ from flax import linen as nn
 from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.errors import UserError
 from jaxgen.nn.conditions import Condition, Conditioned
+from jaxgen.nn.decoder_parts import DecoderParts, Position
 from jaxgen.nn.dropout import dropped, numbered, numbered_each
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import Cache, SelfAttention, check_rotary_heads, empty_cache
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
-from jaxgen.ops.sequences import within_segment
+from jaxgen.ops.sequences import place_in_segment, within_segment
 
 # Every leaf with the batch leading: "blocks" (a cache each, or one of all L in it), "history" [B, n], "position" [B].
 Carry = dict[str, Any]
@@ -29,6 +31,7 @@ class Block(nn.Module):
     hidden: int
     dropout: float
     precision: Precision
+    parts: DecoderParts = DecoderParts()
 
     @nn.compact
     def __call__(
@@ -39,10 +42,20 @@ class Block(nn.Module):
         keys: jax.Array | None,
         segment: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache | None]:
-        attention = SelfAttention(self.heads, causal=True, rotary=True, precision=self.precision, name="attention")
-        y, cache = attention(nn.RMSNorm(name="attention_norm")(x), cache, position, segment)
+        parts = self.parts
+        attention = SelfAttention(
+            self.heads,
+            causal=True,
+            rotary=parts.position is Position.ROTARY,
+            precision=self.precision,
+            query_key_norm=parts.query_key_norm,
+            zero_out=parts.zero_out,
+            name="attention",
+        )
+        y, cache = attention(parts.norm.module(name="attention_norm")(x), cache, position, segment)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
-        y = MLP(self.hidden, self.precision, name="mlp")(nn.RMSNorm(name="mlp_norm")(x))
+        mlp = MLP(self.hidden, self.precision, parts.activation, parts.zero_out, name="mlp")
+        y = mlp(parts.norm.module(name="mlp_norm")(x))
         return x + dropped(y, self.dropout, numbered(keys, 1)), cache
 
 
@@ -54,8 +67,9 @@ class Transformer(nn.Module):
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
     axis, no mask can tell them apart, and a run that starts from one without `scan`, or the reverse, is rearranged.
-    Each token that is drawn takes about twice as long then, for the loop moves all caches. The last two fields come
-    from the data: `vocabulary` V and `positions` (a picture's pixels, each with an embedding of its own; 0: none).
+    Each token that is drawn takes about twice as long then, for the loop moves all caches. `parts` are what blocks are
+    built from. The last two fields come from the data: `vocabulary` V and `positions`, the places that have an
+    embedding of their own: a picture's pixels, and with Position.LEARNED a text's places too (0: none).
     """
 
     width: int = 64
@@ -67,14 +81,15 @@ class Transformer(nn.Module):
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
     scan: bool = False
+    parts: DecoderParts = DecoderParts()
     vocabulary: int = 0
     positions: int = 0
 
     layout = (
-        Rule(r"(query_key_value|mlp/in|head|condition)/kernel$", COLUMN),
-        Rule(r"(query_key_value|mlp/in|head)/bias$", ("tensor",)),
+        Rule(r"(query_key_value|mlp/in|mlp/gate|head|condition)/kernel$", COLUMN),
+        Rule(r"(query_key_value|mlp/in|mlp/gate|head)/bias$", ("tensor",)),
         Rule(r"(attention|mlp)/out/kernel$|embedding$", ROW),
-        Rule(r"(attention|mlp)/out/bias$|norm/scale$", WHOLE),
+        Rule(r"(attention|mlp)/out/bias$|norm/(scale|bias)$", WHOLE),
     )
     streams = False  # no state goes on from one training batch to the next
 
@@ -83,7 +98,14 @@ class Transformer(nn.Module):
         check_rotary_heads(self.width, self.heads)
         if not self.token_shifts or min(self.token_shifts) < 1:
             raise UserError(f"token_shifts is {self.token_shifts}; give the distances of earlier tokens, from 1 on")
+        if self.parts.tied_head and 1 not in self.token_shifts:
+            raise UserError(f"a tied head is the last token's table; give token_shifts a 1 besides {self.token_shifts}")
         super().__post_init__()
+
+    @nn.nowrap
+    def sized(self, vocabulary: int, positions: int, length: int) -> "Transformer":
+        places = {Position.ROTARY: positions, Position.LEARNED: length, Position.NONE: 0}
+        return self.clone(vocabulary=vocabulary, positions=places[self.parts.position])
 
     @nn.nowrap
     def carry(self, batch_size: int, length: int) -> Carry:
@@ -91,6 +113,8 @@ class Transformer(nn.Module):
 
         It has room for `length` tokens; writing more is undefined.
         """
+        if self.parts.position is Position.LEARNED and length > self.positions:
+            raise UserError(f"learned positions end at {self.positions} tokens; ask for no more, not for {length}")
         cache = empty_cache(batch_size, length, self.heads, self.width, self.precision.dtype)
         if self.scan:
             blocks = jax.tree.map(lambda leaf: jnp.stack([leaf] * self.blocks, axis=1), cache)
@@ -113,7 +137,8 @@ class Transformer(nn.Module):
         drops nothing. Where `segment` [B, T] changes a document begins that knows nothing of the last; it is read
         without a carry alone.
         """
-        x, after = self._shown(tokens, carry, segment)
+        tables = {back: self._table(self.vocabulary + 1, _name(back)) for back in self.token_shifts}
+        x, after = self._shown(tables, tokens, carry, segment)
         x = dropped(x, self.dropout, numbered(keys, self.blocks))
         if condition is not None:  # scaled as well as shifted (arXiv 1709.07871): a pixel's place depends on the class
             film = Conditioned(2 * self.width, name="condition")(condition).astype(x.dtype)[:, None]
@@ -122,10 +147,8 @@ class Transformer(nn.Module):
         caches, position = (None, None) if carry is None else (carry["blocks"], carry["position"])
         through = self._scanned if self.scan else self._one_by_one
         x, caches = through(x, caches, position, keys, segment)
-        x = nn.RMSNorm(name="final_norm")(x)
-        # zeros: an untrained network holds every token equally likely
-        zeros = nn.initializers.zeros
-        logits = self.precision.output(self.vocabulary, kernel_init=zeros, name="head")(x)
+        x = self.parts.norm.module(name="final_norm")(x)
+        logits = self.parts.capped(self._logits(x, tables))
         return logits, None if carry is None else after | {"blocks": caches}
 
     def step(self, token: jax.Array, carry: Carry, condition: Condition | None) -> tuple[jax.Array, Carry]:
@@ -144,7 +167,7 @@ class Transformer(nn.Module):
         """[B, T, D] through all blocks, each compiled for itself, and their caches."""
         block, after = self.remat.of(Block), []
         for number in range(self.blocks):
-            this = block(self.heads, self.hidden, self.dropout, self.precision, name=f"block_{number}")
+            this = block(*self._how, name=f"block_{number}")
             x, cache = this(x, caches and caches[number], position, numbered(keys, number), segment)
             after.append(cache)
         return x, tuple(after)
@@ -159,19 +182,37 @@ class Transformer(nn.Module):
     ) -> tuple[jax.Array, Cache | None]:
         """The same in one loop, with the caches of all blocks in one, [B, L, ...]."""
         loop = self.remat.scanned(Block, self.blocks, (1, nn.broadcast, 1, nn.broadcast), out_axes=1)
-        blocks = loop(self.heads, self.hidden, self.dropout, self.precision, name="blocks")
+        blocks = loop(*self._how, name="blocks")
         return blocks(x, caches, position, numbered_each(keys, self.blocks), segment)
 
-    def _embedded(self, ids: jax.Array, count: int, name: str) -> jax.Array:
+    @property
+    def _how(self) -> tuple[Any, ...]:
+        """A block's fields."""
+        return self.heads, self.hidden, self.dropout, self.precision, self.parts
+
+    def _table(self, count: int, name: str) -> nn.Embed:
+        return nn.Embed(count, self.width, name=name)
+
+    def _rows(self, table: nn.Embed, ids: jax.Array) -> jax.Array:
         """Rows of a table, rounded after they are looked up: their gradients are summed in float32."""
-        return nn.Embed(count, self.width, name=name)(ids).astype(self.precision.dtype)
+        return table(ids).astype(self.precision.dtype)
+
+    def _logits(self, x: jax.Array, tables: Mapping[int, nn.Embed]) -> jax.Array:
+        """[B, T, V] float32 of the last block's results [B, T, D]."""
+        if self.parts.tied_head:
+            kernel = tables[1].embedding[: self.vocabulary].T  # all but "start"
+            return self.precision.product(x.astype(kernel.dtype), kernel, (((2,), (0,)), ((), ())))
+        # zeros: an untrained network holds every token equally likely
+        return self.precision.output(self.vocabulary, kernel_init=nn.initializers.zeros, name="head")(x)
 
     def _past(self, batch_size: int) -> Carry:
         """The tokens before the first that `token_shifts` looks back on: none but starts."""
         further = max(self.token_shifts) - 1
         return {"history": jnp.full((batch_size, further), self.vocabulary, jnp.int32)} if further else {}
 
-    def _shown(self, tokens: jax.Array, carry: Carry | None, segment: jax.Array | None) -> tuple[jax.Array, Carry]:
+    def _shown(
+        self, tables: Mapping[int, nn.Embed], tokens: jax.Array, carry: Carry | None, segment: jax.Array | None
+    ) -> tuple[jax.Array, Carry]:
         """The sum of the embeddings [B, T, D] that each step is shown, and the part of the state that they move."""
         size, length = tokens.shape
         past = self._past(size) | {"position": jnp.zeros(1, jnp.int32)} if carry is None else carry
@@ -182,13 +223,17 @@ class Transformer(nn.Module):
             after["history"] = tokens[:, length:]
         x = 0.0
         for back in self.token_shifts:
-            name = "token" if back == 1 else f"token_{back}"
             looked_at = tokens[:, furthest - back : furthest - back + length]
             if segment is not None:
                 looked_at = within_segment(looked_at, segment, back, self.vocabulary)
-            x = x + self._embedded(looked_at, self.vocabulary + 1, name)
+            x = x + self._rows(tables[back], looked_at)
         if self.positions:
-            x = x + self._embedded(
-                past["position"][:, None] + jnp.arange(length, dtype=jnp.int32), self.positions, "position"
-            )
+            place = past["position"][:, None] + jnp.arange(length, dtype=jnp.int32)
+            place = place if segment is None else place_in_segment(segment)
+            x = x + self._rows(self._table(self.positions, "position"), place)
         return x, after
+
+
+def _name(back: int) -> str:
+    """Of the table of the tokens so far back."""
+    return "token" if back == 1 else f"token_{back}"

@@ -14,6 +14,7 @@ from jaxgen.core.surgery import BLOCK, numbered
 from jaxgen.errors import UserError
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.decoder_parts import DecoderParts
 from jaxgen.types import Key, Params
 
 
@@ -36,6 +37,8 @@ class Widen:
     def check(self, task: Any, before: Mapping[str, Any]) -> None:
         if not (isinstance(task, HasNetwork) and isinstance(task.network, Transformer | TransformerEncoderDecoder)):
             return
+        if isinstance(task.network, Transformer) and task.network.parts != DecoderParts():
+            raise UserError("start.surgery: Widen knows a decoder's default parts alone; leave task.network.parts out")
         match before:
             case {"fields": {"network": {"fields": {"heads": int(heads)}}}} if task.network.heads != self.times * heads:
                 raise UserError(
@@ -81,9 +84,7 @@ class _Multiplied:
 
     def params(self, params: Params) -> Params:
         blocks = numbered(params, BLOCK)
-        return {
-            name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()
-        }
+        return {name: self._block(part) if name in blocks else self._part(name, part) for name, part in params.items()}
 
     def _part(self, name: str, part: Params) -> Params:
         if name == "head":

@@ -14,6 +14,7 @@ from jaxgen.core.masks import Matching
 from jaxgen.errors import UserError
 from jaxgen.families.language_model import LanguageModel, TokenSampler
 from jaxgen.families.transformer.network import Transformer
+from jaxgen.nn.decoder_parts import Activation, DecoderParts, Norm, Position
 from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.types import Extra, Framing, Spec, Tokens, Variables
@@ -22,7 +23,15 @@ from tests.given import asked, cut, pictures, seen, values_of
 B, T, V = 3, 9, 5
 PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
 ALL = PLAIN.clone(token_shifts=(1, 2, 4), dropout=0.4, positions=T)
-NETWORKS = {"plain": PLAIN, "all": ALL, "scanned": ALL.clone(scan=True, remat=Remat.FULL)}
+SWIGLU = DecoderParts(Position.LEARNED, Norm.LAYER, Activation.SWIGLU, tied_head=True, soft_cap=4.0)
+SQUARED = DecoderParts(Position.NONE, Norm.RMS, Activation.RELU_SQUARED, query_key_norm=True, zero_out=True)
+NETWORKS = {
+    "plain": PLAIN,
+    "all": ALL,
+    "scanned": ALL.clone(scan=True, remat=Remat.FULL),
+    "swiglu": PLAIN.clone(parts=SWIGLU, scan=True).sized(V, 0, T + 3),
+    "squared": PLAIN.clone(parts=SQUARED).sized(V, 0, T + 3),
+}
 TOKENS = jax.random.randint(jax.random.key(2), (B, T), 0, V)
 PICTURES = pictures((2, 2, 1), levels=3, classes=2)
 TEXT = Spec(Tokens(4, 3, framing=Framing.STREAM))
@@ -114,6 +123,74 @@ def test_context_counts_back_from_the_predicted_token():
         assert np.flatnonzero(np.abs(other - logits).max((0, 2)) > 1e-6).tolist() == [changed]
 
 
+def in_numpy(params, parts, tokens, heads):
+    """Logits [T, V] of the first block of `tokens` [T], written down anew from the papers' equations."""
+    leaf = lambda path: np.asarray(functools.reduce(lambda tree, name: tree[name], path.split("/"), params), float)  # noqa: E731
+    rms = lambda x, scale: x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * scale  # noqa: E731
+
+    def norm(x, name):
+        if parts.norm is Norm.RMS:
+            return rms(x, leaf(f"{name}/scale"))
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * leaf(f"{name}/scale") + leaf(
+            f"{name}/bias"
+        )
+
+    def dense(x, name):
+        return x @ leaf(f"{name}/kernel") + leaf(f"{name}/bias")
+
+    x = leaf("token/embedding")[tokens]
+    if parts.position is Position.LEARNED:
+        x = x + leaf("position/embedding")[: len(tokens)]
+    q, k, v = np.split(dense(norm(x, "block_0/attention_norm"), "block_0/attention/query_key_value"), 3, axis=-1)
+    heard = []
+    for own in np.split(np.arange(x.shape[1]), heads):
+        queries, keys = q[:, own], k[:, own]
+        if parts.query_key_norm:
+            queries, keys = (
+                rms(which, leaf(f"block_0/attention/{name}_norm/scale"))
+                for which, name in ((queries, "query"), (keys, "key"))
+            )
+        scores = np.where(np.tri(len(tokens)) > 0, queries @ keys.T / np.sqrt(len(own)), -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        heard.append(weights / weights.sum(-1, keepdims=True) @ v[:, own])
+    x = x + dense(np.concatenate(heard, axis=-1), "block_0/attention/out")
+    read = norm(x, "block_0/mlp_norm")
+    hidden = dense(read, "block_0/mlp/in")
+    if parts.activation is Activation.SWIGLU:
+        hidden = hidden / (1 + np.exp(-hidden)) * dense(read, "block_0/mlp/gate")
+    else:
+        hidden = np.maximum(hidden, 0) ** 2
+    x = norm(x + dense(hidden, "block_0/mlp/out"), "final_norm")
+    logits = x @ leaf("token/embedding")[:V].T if parts.tied_head else dense(x, "head")
+    return parts.soft_cap * np.tanh(logits / parts.soft_cap) if parts.soft_cap else logits
+
+
+@pytest.mark.parametrize("parts", [SWIGLU, SQUARED])
+def test_parts_are_those_of_their_papers(parts):
+    network = PLAIN.clone(parts=parts, blocks=1).sized(V, 0, T)
+    variables = variables_of(network)
+    logits, _ = apply(network, variables, TOKENS, None, None)
+    for row, tokens in zip(logits, TOKENS, strict=True):
+        np.testing.assert_allclose(row, in_numpy(variables["params"], parts, tokens, network.heads), atol=2e-5)
+
+
+def test_blocks_whose_last_layers_are_zero_begin_as_the_identity():
+    parts = DecoderParts(zero_out=True, tied_head=True)
+    deep, flat = (PLAIN.clone(parts=parts, blocks=blocks) for blocks in (2, 0))
+    params = deep.init(KEY, TOKENS, None, None)["params"]
+    left = {name: part for name, part in params.items() if not name.startswith("block")}
+    close(apply(deep, {"params": params}, TOKENS, None, None)[0], apply(flat, {"params": left}, TOKENS, None, None)[0])
+
+
+def test_places_are_counted_anew_in_each_document():
+    network = PLAIN.clone(parts=SWIGLU).sized(V, 0, T)
+    variables, cut = variables_of(network), 4
+    packed, _ = apply(network, variables, TOKENS, None, None, None, jnp.tile((jnp.arange(T) >= cut).astype(int), (B, 1)))
+    for begin, stop in ((0, cut), (cut, T)):
+        close(packed[:, begin:stop], apply(network, variables, TOKENS[:, begin:stop], None, None)[0])
+
+
 def test_every_class_and_any_class_has_a_row_of_its_own():
     network = NETWORKS["all"]
     variables = variables_of(network)
@@ -198,8 +275,16 @@ def test_the_last_layers_are_a_question_of_paths():
         ({"heads": 0}, "heads"),
         ({"heads": 64}, "even"),
         ({"token_shifts": (0, 1)}, "token_shifts"),
+        ({"token_shifts": (2,), "parts": DecoderParts(tied_head=True)}, "token_shifts a 1"),
     ],
 )
 def test_a_users_mistake_is_told_in_a_sentence(fields, sentence):
     with pytest.raises(UserError, match=sentence):
         Transformer(**fields)
+
+
+def test_parts_that_cannot_be_are_told():
+    with pytest.raises(UserError, match="soft_cap is -1"):
+        DecoderParts(soft_cap=-1)
+    with pytest.raises(UserError, match="end at 9 tokens"):
+        PLAIN.clone(parts=SWIGLU).sized(V, 0, T).carry(B, T + 1)
