@@ -14,6 +14,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 
 SEED = "seed"  # the axis of repetitions
+EXPERIMENT = "experiment"  # the axis of several experiments
 _LONGEST = 120  # characters of a member's name: folders may have 255
 
 
@@ -94,7 +95,7 @@ class Ablation:
     @property
     def varied(self) -> dict[str, list[str]]:
         """Each axis but the seeds, and its levels' names, the one that others are compared with first."""
-        several = {"experiment": list(self.base)} if isinstance(self.base, Mapping) else {}
+        several = {EXPERIMENT: list(self.base)} if isinstance(self.base, Mapping) else {}
         return several | {axis: _names(values) for axis, values in self.axes.items() if axis != SEED}
 
     @property
@@ -129,22 +130,31 @@ class Ablation:
                 yield first | {axis: name}
 
     def _member(self, levels: Mapping[str, str], seed: str) -> "Member":
-        base = self.base[levels["experiment"]] if isinstance(self.base, Mapping) else self.base
+        base = self.base[levels[EXPERIMENT]] if isinstance(self.base, Mapping) else self.base
         named = {axis: level for axis, level in levels.items() if axis in self.axes} | ({SEED: seed} if seed else {})
         settings = [setting for axis, level in named.items() for setting in _settings(axis, self.axes[axis], level)]
         try:
             experiment = set_fields(base, settings)
         except UserError as error:
             raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
-        return Member(_name(levels, seed), levels, seed, experiment)
+        told = self._told(levels)
+        return Member(_name(told, seed), levels, told, seed, experiment)
+
+    def _told(self, levels: Mapping[str, str]) -> dict[str, str]:
+        """What a configuration is named by: every level, or of one change at a time the level that is not the first."""
+        if self.design is Design.GRID:
+            return dict(levels)
+        first = {axis: names[0] for axis, names in self.varied.items()}
+        return {axis: level for axis, level in levels.items() if axis == EXPERIMENT or level != first[axis]}
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of an ablation: its level of each axis, and its seed."""
+    """One run of an ablation: its level of each axis, those that it is told by, and its seed."""
 
     name: str
     levels: Mapping[str, str]
+    told: Mapping[str, str]
     seed: str
     experiment: Experiment
 
@@ -164,15 +174,20 @@ def _settings(axis: str, values: Levels, level: str) -> Sequence[str]:
     return values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
 
 
-def configuration_name(levels: Mapping[str, str]) -> str:
-    """A file's name: `width=64,norm=rms`, of each field its last part."""
-    parts = [level if axis == "experiment" else f"{axis.rpartition('.')[2]}={level}" for axis, level in levels.items()]
-    return re.sub(r"[^\w.=,+-]+", "_", ",".join(parts))
+def configuration_name(told: Mapping[str, str]) -> str:
+    """A file's name: `width=64,norm=rms`, of each field its last part; `base` where nothing is told."""
+    parts = [level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]}={level}" for axis, level in told.items()]
+    return re.sub(r"[^\w.=,+-]+", "_", ",".join(parts)) or "base"
 
 
-def _name(levels: Mapping[str, str], seed: str) -> str:
+def configuration_title(told: Mapping[str, str]) -> str:
+    """What a table calls it: `width 64, norm rms`."""
+    return ", ".join(f"{axis.rpartition('.')[2]} {level}" for axis, level in told.items()) or "base"
+
+
+def _name(told: Mapping[str, str], seed: str) -> str:
     """A folder's name: the configuration's, and the seed."""
-    name = ",".join(filter(None, (configuration_name(levels), f"{SEED}={seed}" if seed else ""))) or "run"
+    name = ",".join(filter(None, (configuration_name(told), f"{SEED}={seed}" if seed else "")))
     if len(name) > _LONGEST:
         raise UserError(f"the member {name[:60]}... has a name of {len(name)} characters; name levels more shortly")
     return name

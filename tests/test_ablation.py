@@ -36,6 +36,8 @@ def test_one_at_a_time_each_value_stands_beside_the_first_of_the_other_axes(size
     found = made.members
     assert len(found) == seeds * (1 + sum(size - 1 for size in sizes))
     assert all(sum(level != "l0" for level in member.levels.values()) <= 1 for member in found)
+    changed = [f"axis{place}=l{level}" for place, size in enumerate(sizes) for level in range(1, size)]
+    assert [member.name for member in found[: 1 + len(changed)]] == [f"{name},seed=0" for name in ("base", *changed)]
 
 
 def test_several_experiments_are_an_axis_and_levels_may_set_several_fields():

@@ -97,7 +97,7 @@ def budgeted(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> E
 
 def _step_seconds(workdir: Path, member: Member, stop: Stop) -> float:
     """Of the member's configuration, as its first run's first steps take them; kept, so that all seeds agree."""
-    kept = workdir / PACES / f"{configuration_name(member.levels)}.json"
+    kept = workdir / PACES / f"{configuration_name(member.told)}.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:

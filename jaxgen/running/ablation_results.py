@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.ablation import Ablation, Member, Metric
+from jaxgen.ablation import Ablation, Member, Metric, configuration_title
 from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
@@ -25,16 +25,12 @@ BEST, PAGE, RESULTS = "best.py", "ablation.html", "results.json"
 class Configuration:
     """One combination of levels: its figures over the seeds that have ended, and what each of its runs took."""
 
+    name: str
     levels: Mapping[str, str]
     figures: Mapping[str, Interval]
     steps: float
     seconds: float
     failed: tuple[str, ...] = ()  # sentences
-
-    @property
-    def name(self) -> str:
-        parts = [f"{axis.rpartition('.')[2]} {level}" for axis, level in self.levels.items()]
-        return ", ".join(parts) or "the experiment"
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,14 @@ def results_of(ablation: Ablation, workdir: Path) -> Results:
     found: dict[tuple, list[tuple[Member, Outcome | None]]] = {}
     for member in members:
         found.setdefault(tuple(member.levels.items()), []).append((member, outcomes[member.name]))
-    configurations = [_configuration(ablation, dict(levels), of) for levels, of in found.items()]
+    configurations = [_configuration(ablation, of) for of in found.values()]
     changes = [change for metric in ablation.metrics for change in _changes(ablation, metric, members, outcomes)]
     done = sum(outcome.failed is None for outcome in ended)
     return Results(configurations, changes, done, len(members), sum(outcome.seconds for outcome in ended))
 
 
-def _configuration(
-    ablation: Ablation, levels: Mapping[str, str], of: Sequence[tuple[Member, Outcome | None]]
-) -> Configuration:
+def _configuration(ablation: Ablation, of: Sequence[tuple[Member, Outcome | None]]) -> Configuration:
+    """Of its runs with all seeds, those that have ended."""
     ended = [outcome for _, outcome in of if outcome is not None and outcome.failed is None]
     figures = {}
     for metric in ablation.metrics:
@@ -94,7 +89,9 @@ def _configuration(
             figures[metric.name] = interval(values)
     failed = tuple(f"{member.name} failed: {one.failed}" for member, one in of if one is not None and one.failed)
     steps, seconds = (np.mean([getattr(one, name) for one in ended] or [0]) for name in ("steps", "seconds"))
-    return Configuration(levels, figures, float(steps), float(seconds), failed)
+    first = of[0][0]
+    title = configuration_title(first.told)
+    return Configuration(title, first.levels, figures, float(steps), float(seconds), failed)
 
 
 def _figure(outcome: Outcome | None, metric: Metric) -> float | None:
@@ -193,7 +190,7 @@ def _curves(ablation: Ablation, workdir: Path) -> dict[str, list[Curve]]:
     found: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in names}
     for member in ablation.members:
         path = run_folder(workdir, member) / METRICS
-        configuration = Configuration(member.levels, {}, 0, 0).name
+        configuration = configuration_title(member.told)
         for line in path.read_text().splitlines() if path.exists() else ():
             row = json.loads(line)
             for name in names:

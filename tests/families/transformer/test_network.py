@@ -186,7 +186,8 @@ def test_blocks_whose_last_layers_are_zero_begin_as_the_identity():
 def test_places_are_counted_anew_in_each_document():
     network = PLAIN.clone(parts=SWIGLU).sized(V, 0, T)
     variables, cut = variables_of(network), 4
-    packed, _ = apply(network, variables, TOKENS, None, None, None, jnp.tile((jnp.arange(T) >= cut).astype(int), (B, 1)))
+    segment = jnp.tile((jnp.arange(T) >= cut).astype(int), (B, 1))
+    packed, _ = apply(network, variables, TOKENS, None, None, None, segment)
     for begin, stop in ((0, cut), (cut, T)):
         close(packed[:, begin:stop], apply(network, variables, TOKENS[:, begin:stop], None, None)[0])
 
