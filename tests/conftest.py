@@ -1,6 +1,7 @@
 """Four virtual CPU devices for every test, and JAX's warm programs kept between them."""
 # SPDX-License-Identifier: Apache-2.0
 
+import gc
 import os
 from pathlib import Path
 
@@ -28,8 +29,15 @@ _MOST_MAPS = 20_000  # of a process's memory; Linux allows 65,530, and beyond th
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs_in_memory():
-    """Compiled programs are let go between modules where there are many: each takes several maps of memory."""
+    """Compiled programs are let go between modules where there are many: each takes several maps of memory.
+
+    What is kept is taken out of the garbage collector's sight: it would look through millions of objects, for seconds,
+    again and again.
+    """
     yield
     maps = Path("/proc/self/maps")
     if maps.exists() and len(maps.read_text().splitlines()) > _MOST_MAPS:
+        gc.unfreeze()
         jax.clear_caches()
+    gc.collect()
+    gc.freeze()

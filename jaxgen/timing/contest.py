@@ -108,13 +108,18 @@ class Row:
 
 @contextlib.contextmanager
 def _older_objects_frozen() -> Iterator[None]:
-    """What a process holds already is looked at by no collection inside: a large one would take a second for each."""
+    """What a process holds already is looked at by no collection inside: a large one would take a second for each.
+
+    What the caller had frozen before stays so.
+    """
+    own = not gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if own:
+            gc.unfreeze()
 
 
 @_older_objects_frozen()
