@@ -33,6 +33,7 @@ class Penalty(enum.Enum):
 
     REAL_AND_FAKE = "real_and_fake"  # |grad|^2 on both: R1 and R2 (arXiv 1801.04406, eq. 9 and 10)
     REAL = "real"  # |grad|^2 on reals alone: R1
+    FAKE = "fake"  # |grad|^2 on fakes alone: R2
     INTERPOLATES = "interpolates"  # (|grad| - 1)^2 between a real and a fake (arXiv 1704.00028, eq. 3; gamma = 20)
 
 
@@ -71,11 +72,16 @@ def judged(
         place = uniform(key, row, (1,) * (real.ndim - 1))
         _, squares = penalised(judge, place * real + (1 - place) * fake)
         return judge(real), judge(fake), {"interpolates": (jnp.sqrt(squares + _SMALLEST) - 1) ** 2}
-    real_output, r1 = penalised(judge, real)
+    found = {}
+    if penalty is Penalty.FAKE:
+        real_output = judge(real)
+    else:
+        real_output, found["r1"] = penalised(judge, real)
     if penalty is Penalty.REAL:
-        return real_output, judge(fake), {"r1": r1}
-    fake_output, r2 = penalised(judge, fake)
-    return real_output, fake_output, {"r1": r1, "r2": r2}
+        fake_output = judge(fake)
+    else:
+        fake_output, found["r2"] = penalised(judge, fake)
+    return real_output, fake_output, found
 
 
 def penalised(judge: Judge, pictures: Pictures) -> tuple[Outputs, Outputs]:

@@ -112,17 +112,19 @@ def test_penalties_between_pictures_are_taken_on_the_line_between_a_real_and_its
     np.testing.assert_allclose(half["interpolates"], paid["interpolates"][:9], rtol=1e-6)
 
 
-def test_r1_alone_is_the_first_of_both_penalties():
-    real, fake = jax.random.normal(jax.random.key(0), (2, 6, 1, 2, 1))
-    judge = lambda x: (x**3).sum(axis=(1, 2, 3))  # noqa: E731
-    both, one = (
-        judged(penalty, judge, real, fake, jax.random.key(1), jnp.arange(6))
-        for penalty in (Penalty.REAL_AND_FAKE, Penalty.REAL)
-    )
-    np.testing.assert_array_equal(one[0], both[0])
-    np.testing.assert_array_equal(one[1], both[1])
-    assert set(one[2]) == {"r1"} and set(both[2]) == {"r1", "r2"}
-    np.testing.assert_allclose(one[2]["r1"], 9 * (real**4).sum(axis=(1, 2, 3)), rtol=1e-5)
+def test_a_penalty_on_one_side_alone_is_that_sides_of_both():
+    real, fake = jax.random.normal(jax.random.key(0), (2, 5, 4, 4, 1))
+
+    def at(penalty):
+        return judged(penalty, lambda x: (x**3).sum(axis=(1, 2, 3)), real, fake, jax.random.key(1), jnp.arange(5))
+
+    *outputs, both = at(Penalty.REAL_AND_FAKE)
+    for penalty, name, pictures in ((Penalty.REAL, "r1", real), (Penalty.FAKE, "r2", fake)):
+        *same, paid = at(penalty)
+        np.testing.assert_allclose(same, outputs, rtol=1e-6)
+        assert list(paid) == [name]
+        np.testing.assert_allclose(paid[name], ((3 * pictures**2) ** 2).sum(axis=(1, 2, 3)), rtol=1e-5)
+        np.testing.assert_allclose(paid[name], both[name], rtol=1e-6)
 
 
 def test_each_picture_is_penalised_for_its_own_gradient():
