@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,10 +37,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def begin_both(arguments: list[str]) -> list[subprocess.Popen]:
-    """Two processes with two devices each."""
+def begin_both(arguments: list[str], each: int = 2) -> list[subprocess.Popen]:
+    """Two processes with two devices each, or as many as are said."""
     meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
-    return [begin(*arguments, *meeting, "--process", str(place), env=devices(2)) for place in (0, 1)]
+    return [begin(*arguments, *meeting, "--process", str(place), env=devices(each)) for place in (0, 1)]
 
 
 def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
@@ -132,6 +133,23 @@ def test_every_family_trains_in_two_processes(config, settings, tmp_path):
     assert "belongs to another experiment" in told(resumed)
     again = jaxgen(*arguments)  # one process reads what two have written
     assert again.returncode == 0 and "has ended at step 60" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_state_of_3_gb_cut_over_two_processes_is_saved_and_resumed_bit_for_bit(tmp_path):
+    """190 million parameters, their moments and average: messages and files of more than 2 GiB. Takes 14 GB of memory."""
+    sizes = ["task.network.width=1024", "task.network.blocks=15", "task.network.hidden=4096", "task.network.scan=true"]
+    often = ["every.log=1", "every.evaluate=9", "every.sample=9", "every.checkpoint=1", "evaluate.examples=2", "keep=2"]
+    settings = [*sizes, *often, "steps=3", "data.batch_size=2", "data.length=8", "parallel.data=1", "parallel.fsdp=2"]
+    arguments = train_small("configs/transformer/python_docs.py", tmp_path, *settings)
+    for code, said in ended(begin_both(arguments, each=1)):
+        assert code == 0, said
+    step, leaves, *rest = end_of(tmp_path)
+    assert step == 3 and sum(file.stat().st_size for file in (tmp_path / "checkpoints" / "3").rglob("*")) > 3e9
+    shutil.rmtree(tmp_path / "checkpoints" / "3")
+    for code, said in ended(begin_both(arguments, each=1)):
+        assert code == 0, said
+    assert end_of(tmp_path) == (step, leaves, *rest)
 
 
 SLURM = {
