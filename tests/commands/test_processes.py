@@ -137,7 +137,7 @@ def test_every_family_trains_in_two_processes(config, settings, tmp_path):
 
 @pytest.mark.slow
 def test_a_state_of_3_gb_cut_over_two_processes_is_saved_and_resumed_bit_for_bit(tmp_path):
-    """190 million parameters, their moments and average: messages and files of more than 2 GiB. Takes 14 GB of memory."""
+    """190 million parameters, their moments and average: more than a message or a file of 2 GiB. Takes 14 GB."""
     sizes = ["task.network.width=1024", "task.network.blocks=15", "task.network.hidden=4096", "task.network.scan=true"]
     often = ["every.log=1", "every.evaluate=9", "every.sample=9", "every.checkpoint=1", "evaluate.examples=2", "keep=2"]
     settings = [*sizes, *often, "steps=3", "data.batch_size=2", "data.length=8", "parallel.data=1", "parallel.fsdp=2"]
