@@ -138,7 +138,7 @@ class Ablation:
         except UserError as error:
             raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
         told = self._told(levels)
-        return Member(_name(told, seed), levels, told, seed, experiment)
+        return Member(_name(told, seed), levels, told, seed, settings, experiment)
 
     def _told(self, levels: Mapping[str, str]) -> dict[str, str]:
         """What a configuration is named by: every level, or of one change at a time the level that is not the first."""
@@ -156,6 +156,7 @@ class Member:
     levels: Mapping[str, str]
     told: Mapping[str, str]
     seed: str
+    settings: Sequence[str]  # of its base, as `--set` takes them
     experiment: Experiment
 
 

@@ -1,6 +1,7 @@
 """`jaxgen ablate`: the members of an ablation trained and measured, and what they show, with intervals."""
 # SPDX-License-Identifier: Apache-2.0
 
+import itertools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from jaxgen.environment import backend, cores
 from jaxgen.errors import UserError, nearest
 from jaxgen.output_files import check_output
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import run_members, same_question
+from jaxgen.running.ablating import run_members, same_question, trained_runs
 from jaxgen.running.ablation_results import PAGE, markdown, results_of, tables, write_results
 from jaxgen.running.side_by_side import Job, side_by_side
 from jaxgen.running.slurm_array import array_of
@@ -34,13 +35,14 @@ def ablate(config: str, workdir: str, names: Sequence[str], processes: int | Non
     folder, members = Path(workdir), ablation.members
     chosen = _named(members, names)
     if script is not None:
-        return _write_script(config, workdir, Path(script), [member.name for member in chosen])
+        return _write_script(config, workdir, Path(script), _by_run(chosen))
     same_question(folder, ablation)
     with Stop("after this member's step") as stop:
-        if names or (count := _processes(processes, len(members))) == 1:
+        groups = _by_run(members)
+        if names or (count := _processes(processes, len(groups))) == 1:
             run_members(ablation, folder, chosen, stop)
         else:
-            side_by_side(_jobs(config, folder, members, count), stop)
+            side_by_side(_jobs(config, folder, groups, count), stop)
     if stop():
         say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
         return 128 + stop.signal
@@ -62,20 +64,28 @@ def _processes(asked: int | None, members: int) -> int:
     return min(members, asked or (cores() if backend() == "cpu" else 1))
 
 
-def _jobs(config: str, folder: Path, members: Sequence[Member], count: int) -> list[Job]:
-    """All members dealt out to so many processes in turn."""
+def _by_run(members: Sequence[Member]) -> list[list[str]]:
+    """The members' names, those together that are measured on one run."""
+    runs = trained_runs(members)
+    groups: dict[str, list[str]] = {}
+    for member in members:
+        groups.setdefault(runs[member.name].name, []).append(member.name)
+    return list(groups.values())
+
+
+def _jobs(config: str, folder: Path, groups: Sequence[Sequence[str]], count: int) -> list[Job]:
+    """All groups of members dealt out to so many processes in turn."""
     command = (sys.executable, "-m", "jaxgen.cli", "ablate", "--config", config, "--workdir", str(folder), "--member")
     return [
-        Job(f"process {number + 1}", (*command, *(member.name for member in members[number::count])))
-        for number in range(count)
+        Job(f"process {number + 1}", (*command, *itertools.chain(*groups[number::count]))) for number in range(count)
     ]
 
 
-def _write_script(config: str, workdir: str, script: Path, names: Sequence[str]) -> int:
+def _write_script(config: str, workdir: str, script: Path, groups: Sequence[Sequence[str]]) -> int:
     check_output(script, (), "--script")
     if script.exists():
         raise UserError(f"{script} is there already; give another --script")
-    write_whole(script, array_of(config, workdir, names))
+    write_whole(script, array_of(config, workdir, groups))
     say(f"submit it by `sbatch {script}`; when it has ended, the same command without --script tells the tables")
     return 0
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from jaxgen.ablation import Ablation, Elements, Flops, Member, Seconds, Steps, configuration_name
 from jaxgen.atomic_write import write_whole
+from jaxgen.config.comparison import differences
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError, nearest
 from jaxgen.experiment import Every, Experiment
@@ -23,9 +24,10 @@ from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.estimate import estimate, shapes_of
-from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.evaluate_run import evaluate_trained
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
+from jaxgen.running.trained import CHANGEABLE, load_trained
 from jaxgen.training.folder import SUMMARY, read_json
 
 RUNS, OUTCOMES, MEMBERS, PACES = "members", "outcomes", "members.json", "paces"
@@ -44,8 +46,31 @@ class Outcome:
 
 
 def run_folder(workdir: Path, member: Member) -> Path:
-    """The member's run, an ordinary one."""
+    """The run of a member that has one of its own, an ordinary one."""
     return workdir / RUNS / member.name
+
+
+def trained_runs(members: Sequence[Member]) -> dict[str, Member]:
+    """By each member's name the one whose run it is measured on: itself, or the first one that is trained alike.
+
+    Such differ in what can be changed of a trained run alone, as task.sampler, where training does not depend on it: it
+    does under rewards, and where figures choose a checkpoint or the end.
+    """
+    found: dict[str, Member] = {}
+    first: list[tuple[Member, dict]] = []
+    for member in members:
+        experiment = member.experiment
+        document = to_document(experiment)
+        alone = experiment.rewards is not None or experiment.best is not None or experiment.stop is not None
+        alike = (of for of, other in first if not alone and _trained_alike(other, document))
+        found[member.name] = run = next(alike, member)
+        if run is member:
+            first.append((member, document))
+    return found
+
+
+def _trained_alike(one: dict, other: dict) -> bool:
+    return all(line.startswith(CHANGEABLE) for line in differences(one, other))
 
 
 def outcome_of(workdir: Path, member: Member) -> Outcome | None:
@@ -124,7 +149,7 @@ def _measured_pace(member: Member, folder: Path, stop: Stop) -> float:
 
 def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop) -> None:
     """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again."""
-    shared = SharedPrograms()
+    shared, runs = SharedPrograms(), trained_runs(ablation.members)
     for member in members:
         before = outcome_of(workdir, member)
         if before is not None and before.failed is None:
@@ -132,21 +157,25 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
         if stop():
             return
         say(f"{member.name}: {_told(workdir, ablation)}")
-        outcome = _run(ablation, workdir, member, stop, shared)
+        outcome = _run(ablation, workdir, member, runs[member.name], stop, shared)
         if outcome is not None:
             put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
 
 
-def _run(ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: SharedPrograms) -> Outcome | None:
-    """None where it was stopped."""
-    began, folder = time.monotonic(), run_folder(workdir, member)
+def _run(
+    ablation: Ablation, workdir: Path, member: Member, run: Member, stop: Stop, shared: SharedPrograms
+) -> Outcome | None:
+    """The member measured on the run of another, or its own, which is trained where it is not; None: stopped."""
+    began, folder = time.monotonic(), run_folder(workdir, run)
     try:
-        experiment = budgeted(ablation, workdir, member, stop)
+        experiment = budgeted(ablation, workdir, run, stop)
         steps = train_run(experiment, folder, stop, shared=shared)
         if stop():
             return None
-        figures = evaluate_run(folder, config=experiment, stopped=stop)
+        asked = dataclasses.replace(member.experiment, steps=experiment.steps)
+        trained = load_trained(folder, asked, say)
+        figures = evaluate_trained(trained, "test", stop, own=run is member)
         return Outcome({name: value for name, value in figures.items() if name != "split"}, steps, _since(began))
     except Stopped:
         return None

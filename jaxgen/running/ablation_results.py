@@ -15,7 +15,8 @@ from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import duration, rounded
-from jaxgen.running.ablating import Outcome, outcome_of, put, refuse_unknown_metrics, run_folder
+from jaxgen.running.ablating import Outcome, outcome_of, put, refuse_unknown_metrics, run_folder, trained_runs
+from jaxgen.running.trained import CHANGEABLE
 from jaxgen.training.folder import METRICS
 
 BEST, PAGE, RESULTS = "best.py", "ablation.html", "results.json"
@@ -206,7 +207,10 @@ def _mean_curve(name: str, points: Mapping[int, Sequence[float]], dots: bool) ->
 
 
 def _best_file(ablation: Ablation, best: Configuration) -> str:
-    member = next(member for member in ablation.members if member.levels == best.levels)
+    members = ablation.members
+    member = next(member for member in members if member.levels == best.levels)
+    run = trained_runs(members)[member.name]
+    settings = [] if run is member else [one for one in member.settings if one.startswith(CHANGEABLE)]
     metric = ablation.metrics[0]
     return f'''"""{best.name}: the best {metric.name} of this folder's ablation, {told(best.figures[metric.name])}."""
 
@@ -217,7 +221,7 @@ from jaxgen.running.trained import read_experiment
 
 
 def experiment() -> Experiment:
-    return read_experiment(Path(__file__).parent / "members" / {member.name!r}, None)
+    return read_experiment(Path(__file__).parent / "members" / {run.name!r}, None, {settings})
 '''
 
 

@@ -1,22 +1,22 @@
-"""A SLURM array with a job for each member of an ablation."""
+"""A SLURM array with a job for each run of an ablation."""
 # SPDX-License-Identifier: Apache-2.0
 
 import shlex
 from collections.abc import Sequence
 
 
-def array_of(config: str, workdir: str, names: Sequence[str]) -> str:
-    """The text of a batch script; whoever submits it adds what their cluster wants (time, partition, GPUs)."""
-    words = " ".join(map(shlex.quote, names))
+def array_of(config: str, workdir: str, groups: Sequence[Sequence[str]]) -> str:
+    """The text of a batch script, a job for each group of members; its user adds time, partition and GPUs."""
+    words = " ".join(shlex.quote(shlex.join(names)) for names in groups)
     command = shlex.join(["jaxgen", "ablate", "--config", config, "--workdir", workdir, "--member"])
     return f"""#!/usr/bin/env bash
 #SBATCH --job-name=ablation
-#SBATCH --array=0-{len(names) - 1}
+#SBATCH --array=0-{len(groups) - 1}
 #SBATCH --ntasks=1
 #SBATCH --requeue
 #SBATCH --signal=TERM@120
 
 # A job that is ended before it is done goes on from its last checkpoint when it is started again.
 MEMBERS=({words})
-exec {command} "${{MEMBERS[$SLURM_ARRAY_TASK_ID]}}"
+eval exec {shlex.quote(command)} "${{MEMBERS[$SLURM_ARRAY_TASK_ID]}}"
 """

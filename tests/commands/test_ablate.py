@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -13,10 +14,13 @@ import time
 
 import pytest
 
+from jaxgen.ablation import Ablation, Metric
+from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 from jaxgen.metrics.effects import effect
 from jaxgen.running import ablating
+from jaxgen.running.evaluate_run import evaluate_run
 from tests.commands.command import begin, here, jaxgen, told
 
 FILE = '''"""Does a wider network need fewer bits?"""
@@ -118,6 +122,32 @@ def test_equal_time_is_as_many_steps_for_every_seed(tmp_path, monkeypatch):
         assert row["steps"] == max(1, math.floor(0.05 / pace["seconds_per_step"]))
         assert row["figures"]["bits_per_character"]["count"] == 2
     assert len(list((tmp_path / "runs/paces").iterdir())) == 2  # nothing of the measuring is left
+
+
+def test_members_that_are_trained_alike_are_measured_on_one_run(tmp_path):
+    file = written(tmp_path, '"evaluate.examples": (8, 4), "seed": range(2)')
+    process = here("ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "2")
+    assert process.returncode == 0, process.stderr
+    folders = {folder.name for folder in (tmp_path / "runs" / "members").iterdir()}
+    assert folders == {"examples=8,seed=0", "examples=8,seed=1"}
+    for seed, examples in itertools.product((0, 1), (8, 4)):
+        outcome = json.loads((tmp_path / f"runs/outcomes/examples={examples},seed={seed}.json").read_text())
+        run = tmp_path / f"runs/members/examples=8,seed={seed}"
+        figures = evaluate_run(run, settings=[f"evaluate.examples={examples}"])
+        assert outcome["figures"]["bits_per_character"] == figures["bits_per_character"] and outcome["steps"] == 2
+    results = json.loads((tmp_path / "runs" / "results.json").read_text())
+    means = [row["figures"]["bits_per_character"]["mean"] for row in results["configurations"]]
+    assert means[0] != means[1]
+    best = load_experiment(tmp_path / "runs" / "best.py", Experiment)
+    assert best.evaluate.examples == (8, 4)[means.index(min(means))]
+
+
+@pytest.mark.parametrize(("field", "alike"), [("", True), ("best=Best best.metric=loss", False)])
+def test_a_run_that_its_figures_choose_is_trained_for_each_member(field, alike):
+    base = set_fields(load_experiment("rnn/python_docs", Experiment), field.split())
+    members = Ablation(base, {"evaluate.examples": (8, 4)}, (Metric("loss"),)).members
+    runs = ablating.trained_runs(members)
+    assert (len({run.name for run in runs.values()}) == 1) is alike
 
 
 def test_a_slurm_array_has_a_job_for_each_member(tmp_path):
