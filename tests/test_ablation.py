@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -65,3 +66,14 @@ def test_several_experiments_are_an_axis_and_levels_may_set_several_fields():
 def test_mistakes_are_told_in_a_sentence(axes, metrics, sentence):
     with pytest.raises(UserError, match=sentence):
         Ablation(BASE, axes, metrics)
+
+
+EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*/run.py"))
+SHIPPED = [path for path in EXPERIMENTS if "def ablation" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_shipped_ablation_sets_fields_that_there_are_and_says_its_command(path):
+    made = load_experiment(path, Ablation, "ablation")
+    assert len(made.seeds) >= 3 and len(made.members) == len({member.name for member in made.members})
+    assert f"jaxgen ablate --config experiments/{path.parent.name}/run.py" in path.read_text()
