@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxgen.config.changes import set_fields
+from jaxgen.early_stopping import EarlyStopping
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 
@@ -76,6 +77,7 @@ class Ablation:
     An axis is a field and its values ("task.network.width": (64, 128)), as `--set` takes them, or a name and for each
     of its levels what `--set` is given ("norm": {"layer": [], "rms": ["task.network.norm=RMS"]}). Others are compared
     with an axis's first value, seed by seed. Without a `budget` each run takes its experiment's own steps.
+    `early` ends runs that stand behind others.
     """
 
     base: Experiment | Mapping[str, Experiment]
@@ -83,6 +85,7 @@ class Ablation:
     metrics: Sequence[Metric]
     budget: Budget | None = None
     design: Design = Design.GRID
+    early: EarlyStopping | None = None  # by the first metric, as evaluations in training have it
 
     def __post_init__(self):
         if not self.metrics:

@@ -25,6 +25,7 @@ from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import evaluate_trained
+from jaxgen.running.judged_early import JudgedEarly
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import CHANGEABLE, load_trained
@@ -43,6 +44,7 @@ class Outcome:
     steps: int
     seconds: float
     failed: str | None = None
+    early: bool = False  # ended before its steps were done, for others stood better
 
 
 def run_folder(workdir: Path, member: Member) -> Path:
@@ -157,26 +159,34 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
         if stop():
             return
         say(f"{member.name}: {_told(workdir, ablation)}")
-        outcome = _run(ablation, workdir, member, runs[member.name], stop, shared)
+        run = runs[member.name]
+        others = [other for name, other in runs.items() if other.name == name and other is not run]
+        outcome = _run(ablation, workdir, member, (run, *others), stop, shared)
         if outcome is not None:
             put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
 
 
 def _run(
-    ablation: Ablation, workdir: Path, member: Member, run: Member, stop: Stop, shared: SharedPrograms
+    ablation: Ablation, workdir: Path, member: Member, runs: Sequence[Member], stop: Stop, shared: SharedPrograms
 ) -> Outcome | None:
-    """The member measured on the run of another, or its own, which is trained where it is not; None: stopped."""
-    began, folder = time.monotonic(), run_folder(workdir, run)
+    """The member measured on the first of `runs`, its own or another's, trained where it is not; None: stopped."""
+    run, began = runs[0], time.monotonic()
+    folder = run_folder(workdir, run)
     try:
         experiment = budgeted(ablation, workdir, run, stop)
-        steps = train_run(experiment, folder, stop, shared=shared)
+        others = [run_folder(workdir, other) for other in runs[1:]]
+        judged = JudgedEarly(stop, ablation.early, ablation.metrics[0], folder, others)
+        steps = train_run(experiment, folder, judged, shared=shared)
         if stop():
             return None
+        if judged.ended:
+            say(f"{run.name} stands behind the others at step {steps}; it is ended")
         asked = dataclasses.replace(member.experiment, steps=experiment.steps)
         trained = load_trained(folder, asked, say)
         figures = evaluate_trained(trained, "test", stop, own=run is member)
-        return Outcome({name: value for name, value in figures.items() if name != "split"}, steps, _since(began))
+        plain = {name: value for name, value in figures.items() if name != "split"}
+        return Outcome(plain, steps, _since(began), early=judged.ended)
     except Stopped:
         return None
     except UserError as error:
@@ -206,7 +216,8 @@ def _told(workdir: Path, ablation: Ablation) -> str:
 
 def same_question(workdir: Path, ablation: Ablation) -> None:
     """Keep in the folder what its members are; UserError where it holds a member of that name with other settings."""
-    asked = {member.name: [to_document(member.experiment), repr(ablation.budget)] for member in ablation.members}
+    ways = [repr(ablation.budget), *([repr(ablation.early)] if ablation.early else [])]
+    asked = {member.name: [to_document(member.experiment), *ways] for member in ablation.members}
     kept = read_json(workdir / MEMBERS) or {}
     if changed := sorted(name for name in kept if name in asked and kept[name] != asked[name]):
         raise UserError(

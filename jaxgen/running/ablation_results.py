@@ -32,6 +32,7 @@ class Configuration:
     steps: float
     seconds: float
     failed: tuple[str, ...] = ()  # sentences
+    early: int = 0  # runs that were ended early
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _configuration(ablation: Ablation, of: Sequence[tuple[Member, Outcome | None
     steps, seconds = (np.mean([getattr(one, name) for one in ended] or [0]) for name in ("steps", "seconds"))
     first = of[0][0]
     title = configuration_title(first.told)
-    return Configuration(title, first.levels, figures, float(steps), float(seconds), failed)
+    early = sum(one.early for one in ended)
+    return Configuration(title, first.levels, figures, float(steps), float(seconds), failed, early)
 
 
 def _figure(outcome: Outcome | None, metric: Metric) -> float | None:
@@ -151,7 +153,8 @@ def tables(ablation: Ablation, results: Results) -> list[list[list[str]]]:
     for one in results.configurations:
         cells = [told(one.figures[metric.name]) if metric.name in one.figures else "–" for metric in ablation.metrics]
         runs = max((figure.count for figure in one.figures.values()), default=0)
-        first.append([one.name, *cells, str(runs), f"{one.steps:,.0f}", duration(one.seconds)])
+        runs = f"{runs}, {one.early} ended early" if one.early else str(runs)
+        first.append([one.name, *cells, runs, f"{one.steps:,.0f}", duration(one.seconds)])
     second = [["change", "metric", "difference", "p, corrected"]]
     for change in results.changes:
         p = "–" if math.isnan(change.p) else f"{change.p:.2g}"

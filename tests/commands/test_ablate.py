@@ -150,6 +150,25 @@ def test_a_run_that_its_figures_choose_is_trained_for_each_member(field, alike):
     assert (len({run.name for run in runs.values()}) == 1) is alike
 
 
+def test_a_run_that_stands_behind_the_others_is_ended_and_told(tmp_path):
+    """With a rate of almost nothing the third network stays as it was drawn."""
+    rates = (0.01, 0.02, 1e-9)
+    file = written(tmp_path, f'"optimisers.likelihood.learning_rate.peak": {rates}')
+    text = file.read_text().replace("Steps(2))", "Steps(90), early=MedianStopping(among=2))")
+    text = text.replace(
+        "SMALL = [", 'SMALL = ["every.evaluate=30", "averages.slow.half_life=10", "task.network.width=16", '
+    )
+    file.write_text("from jaxgen.early_stopping import MedianStopping\n" + text)
+    asked = "ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1"
+    process = here(*asked)
+    assert process.returncode == 0, process.stderr
+    outcomes = [json.loads((tmp_path / f"runs/outcomes/peak={rate}.json").read_text()) for rate in rates]
+    assert [outcome["early"] for outcome in outcomes] == [False, False, True]
+    assert [outcome["steps"] for outcome in outcomes[:2]] == [90, 90] and 30 <= outcomes[2]["steps"] < 90
+    assert "peak=1e-09 stands behind the others" in process.stderr and "| 1, 1 ended early |" in process.stdout
+    assert here(*asked).stdout == process.stdout
+
+
 def test_a_slurm_array_has_a_job_for_each_member(tmp_path):
     """The script is run here as SLURM would run its job number 3, with a command that says what it was given."""
     script = tmp_path / "array.sh"

@@ -1,0 +1,54 @@
+"""A member of an ablation that is compared with the others while it trains, and ended where it stands behind."""
+# SPDX-License-Identifier: Apache-2.0
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxgen.ablation import Metric
+from jaxgen.early_stopping import Curve, EarlyStopping
+from jaxgen.errors import UserError, nearest
+from jaxgen.training.folder import METRICS, evaluations
+
+
+class JudgedEarly:
+    """Whether a run is to stop, to be asked often: where `stop` says so, or for good where its figures are behind.
+
+    `ended` tells which. The others' folders may be written by other processes meanwhile.
+    """
+
+    def __init__(
+        self, stop: Callable[[], bool], by: EarlyStopping | None, metric: Metric, run: Path, others: Sequence[Path]
+    ):
+        self._stop, self._by, self._metric, self._run, self._others = stop, by, metric, run, others
+        self._size = self._step = 0
+        self.ended = False
+
+    def __call__(self) -> bool:
+        if self._by is None:
+            return self._stop()
+        if not self.ended and (size := _size(self._run)) != self._size:
+            self._size, own = size, self._curve(self._run)
+            if own and max(own) > self._step:
+                self._step = max(own)
+                others = [curve for folder in self._others if _size(folder) and (curve := self._curve(folder))]
+                self.ended = self._by.ends(own, others)
+        return self.ended or self._stop()
+
+    def _curve(self, folder: Path) -> Curve:
+        """UserError where evaluations in training have no such figure."""
+        found = evaluations(folder)
+        name = self._metric.name
+        if found and not any(name in figures for figures in found.values()):
+            raise UserError(
+                f"runs are ended early by {name!r}, which evaluations in training do not have"
+                f"{nearest(name, set().union(*found.values()))}; put a figure first in metrics that they have"
+            )
+        sign = 1 if self._metric.lower else -1
+        return {step: sign * figures[name] for step, figures in found.items() if figures.get(name) is not None}
+
+
+def _size(folder: Path) -> int:
+    try:
+        return (folder / METRICS).stat().st_size
+    except FileNotFoundError:
+        return 0
