@@ -36,9 +36,10 @@ BELOW = {
     "environment": {"cgroups", "compile_cache"},
     "tracking": {"core"},
     "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
-    "ablation": {"errors", "experiment", "config"},
+    "early_stopping": {"errors"},
+    "ablation": {"errors", "experiment", "config", "early_stopping"},
     "running": {"core", "types", "errors", "experiment", "ablation", "config", "data", "training", "rewards"}
-    | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk"},
+    | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk", "early_stopping"},
     "timing": {"core", "types", "errors", "training", "running"},
     "autotuning": {"core", "types", "errors", "experiment", "config", "running", "timing", "training", "nn"}
     | {"environment", "atomic_write"},
