@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxgen.running.estimate import published_peaks
+from jaxgen.running.chips import chip_of
 
 _TIMES = 9
 _LARGE = {"cpu": (2048, 1 << 26), "gpu": (8192, 1 << 30), "tpu": (8192, 1 << 30)}  # width of a product; bytes of a copy
@@ -40,10 +40,11 @@ def told(precision: str) -> str:
     """What shares are shares of, in a sentence."""
     size, _ = _LARGE[jax.default_backend()]
     reached = f"A product of two {size:,}-wide {precision} matrices reaches {product(precision) / 1e12:.3g} TFLOP/s"
-    published = published_peaks(jax.devices()[0])
-    if published is None:
+    chip = chip_of(jax.devices()[0].device_kind)
+    if chip is None:
         return f"{reached}."
-    return f"{reached}; the maker's figure is {published[precision == 'bfloat16'] / 1e12:.3g}."
+    published = chip.half_flops if precision == "bfloat16" else chip.flops
+    return f"{reached}; the maker's figure is {published / 1e12:.3g}."
 
 
 def yardstick() -> Callable[[], Any]:

@@ -118,7 +118,11 @@ def _describe(options) -> int:
     _set_up_jax()
     from jaxgen.commands.describe import describe
 
-    return describe(options.config, _changes(options), options.workdir, options.compile)
+    if options.on is not None:
+        from jaxgen.running.virtual import stand_in
+
+        stand_in(options.on, options.mesh)
+    return describe(options.config, _changes(options), options.workdir, options.compile, options.on)
 
 
 def _autotune(options) -> int:

@@ -47,7 +47,10 @@ def _add_describe(verbs) -> None:
     _add_config(verb)
     _add_changes(verb)
     verb.add_argument("--workdir", metavar="RUN", help="an ended run like it, whose measured pace the time is told by")
-    verb.add_argument("--compile", action="store_true", help="compile it too, and tell XLA's own figures")
+    compiled = "compile it too, and tell XLA's own figures and what the devices send each other"
+    verb.add_argument("--compile", action="store_true", help=compiled)
+    kind = "devices that need not be here, as many as --mesh says: 'NVIDIA H100', 'TPU v5', ..."
+    verb.add_argument("--on", metavar="DEVICE", help=kind)
 
 
 def _add_autotune(verbs) -> None:

@@ -10,6 +10,7 @@ from jaxgen.core.data import Traced
 from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.running.assembly import Assembly
+from jaxgen.running.communication import Collective, collectives
 from jaxgen.training.parallel import JitDevices
 
 
@@ -49,6 +50,7 @@ class Compiled:
 
     memory: CompiledMemory
     flops: float
+    collectives: list[Collective]
 
 
 def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
@@ -60,7 +62,7 @@ def compile_for(assembly: Assembly, state: TrainState) -> Compiled:
     memory, cost = CompiledMemory.of(program), program.cost_analysis()
     if memory is None or not cost:
         raise UserError(f"XLA tells no figures on {jax.default_backend()}; leave --compile out")
-    return Compiled(memory, float(cost["flops"]))
+    return Compiled(memory, float(cost["flops"]), collectives(program.as_text()))
 
 
 def lower_for(assembly: Assembly, state: TrainState) -> jax.stages.Lowered:
