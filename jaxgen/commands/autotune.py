@@ -10,10 +10,10 @@ from pathlib import Path
 
 import jax
 
+from jaxgen.autotuning.coordinate_search import Search
 from jaxgen.autotuning.findings import table, write
 from jaxgen.autotuning.knobs import Candidate, Seen, chosen_knobs, planned
 from jaxgen.autotuning.pool import Failed, Pool
-from jaxgen.autotuning.search import Search
 from jaxgen.config.changes import set_fields
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment

@@ -41,11 +41,12 @@ def write_ablation(
     plots: Sequence[Plot],
     curves: Mapping[str, Sequence[Curve]],
     command: str,
+    kicker: str = "Ablation",
 ) -> None:
     """Write the page at `out` in one move; `tables` are text, their heads first, `told` plain paragraphs above them."""
     charts = "".join(chart(name, list(of)) for name, of in curves.items())
     body = [
-        f'<header><p class="kicker">Ablation</p><h1>{escaped(title)}</h1>',
+        f'<header><p class="kicker">{kicker}</p><h1>{escaped(title)}</h1>',
         *(f"<p>{escaped(sentence)}</p>" for sentence in told),
         "</header>",
         *(f'<div class="scroll">{text_table(table)}</div>' for table in tables),

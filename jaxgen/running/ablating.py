@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgen.ablation import Ablation, Elements, Flops, Member, Seconds, Steps, configuration_name
+from jaxgen.ablation import Ablation, Budget, Elements, Flops, Member, Seconds, Steps, configuration_name
 from jaxgen.atomic_write import write_whole
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import to_document
@@ -100,13 +100,13 @@ def put(file: Path, content: str) -> None:
         raise UserError(f"{file} could not be written ({error.strerror}); {mend}") from None
 
 
-def budgeted(ablation: Ablation, workdir: Path, member: Member, stop: Stop) -> Experiment:
+def budgeted(budget: Budget | None, workdir: Path, member: Member, stop: Stop) -> Experiment:
     """The member's experiment in as many steps as the budget pays for, at least one; its other fields are its own.
 
     Stopped where that had to be measured, and was not.
     """
     experiment = member.experiment
-    match ablation.budget:
+    match budget:
         case None:
             return experiment
         case Steps(steps):
@@ -174,7 +174,7 @@ def _run(
     run, began = runs[0], time.monotonic()
     folder = run_folder(workdir, run)
     try:
-        experiment = budgeted(ablation, workdir, run, stop)
+        experiment = budgeted(ablation.budget, workdir, run, stop)
         others = [run_folder(workdir, other) for other in runs[1:]]
         judged = JudgedEarly(stop, ablation.early, ablation.metrics[0], folder, others)
         steps = train_run(experiment, folder, judged, shared=shared)
@@ -189,13 +189,18 @@ def _run(
         return Outcome(plain, steps, _since(began), early=judged.ended)
     except Stopped:
         return None
-    except UserError as error:
-        failure = str(error)
     except Exception as error:  # the other members are not to suffer from it
-        put((folder if folder.is_dir() else workdir) / "error.log", traceback.format_exc())
-        failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        failure = failure_of(error, folder if folder.is_dir() else workdir)
     say(f"{member.name} failed: {failure}")
     return Outcome({}, 0, _since(began), failure)
+
+
+def failure_of(error: Exception, folder: Path) -> str:
+    """A sentence about what ended a run; what is no user's mistake leaves its traceback in the folder."""
+    if isinstance(error, UserError):
+        return str(error)
+    put(folder / "error.log", "".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def _since(began: float) -> float:

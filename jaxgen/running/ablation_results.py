@@ -16,10 +16,11 @@ from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import duration, rounded
 from jaxgen.running.ablating import Outcome, outcome_of, put, refuse_unknown_metrics, run_folder, trained_runs
+from jaxgen.running.best_experiment import BEST, best_file
 from jaxgen.running.trained import CHANGEABLE
 from jaxgen.training.folder import METRICS
 
-BEST, PAGE, RESULTS = "best.py", "ablation.html", "results.json"
+PAGE, RESULTS = "ablation.html", "results.json"
 
 
 @dataclass(frozen=True)
@@ -214,18 +215,9 @@ def _best_file(ablation: Ablation, best: Configuration) -> str:
     member = next(member for member in members if member.levels == best.levels)
     run = trained_runs(members)[member.name]
     settings = [] if run is member else [one for one in member.settings if one.startswith(CHANGEABLE)]
-    metric = ablation.metrics[0]
-    return f'''"""{best.name}: the best {metric.name} of this folder's ablation, {told(best.figures[metric.name])}."""
-
-from pathlib import Path
-
-from jaxgen.experiment import Experiment
-from jaxgen.running.trained import read_experiment
-
-
-def experiment() -> Experiment:
-    return read_experiment(Path(__file__).parent / "members" / {run.name!r}, None, {settings})
-'''
+    metric = ablation.metrics[0].name
+    sentence = f"{best.name}: the best {metric} of this folder's ablation, {told(best.figures[metric])}."
+    return best_file(sentence, run.name, settings)
 
 
 def _without_nan(value: Any) -> Any:

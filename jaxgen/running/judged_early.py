@@ -3,11 +3,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from jaxgen.ablation import Metric
-from jaxgen.early_stopping import Curve, EarlyStopping
+from jaxgen.early_stopping import Curve
 from jaxgen.errors import UserError, nearest
 from jaxgen.training.folder import METRICS, evaluations
+
+
+class Judge(Protocol):
+    """Says at a run's newest evaluation whether it ends there."""
+
+    def ends(self, own: Curve, others: Sequence[Curve]) -> bool: ...
 
 
 class JudgedEarly:
@@ -16,9 +23,7 @@ class JudgedEarly:
     `ended` tells which. The others' folders may be written by other processes meanwhile.
     """
 
-    def __init__(
-        self, stop: Callable[[], bool], by: EarlyStopping | None, metric: Metric, run: Path, others: Sequence[Path]
-    ):
+    def __init__(self, stop: Callable[[], bool], by: Judge | None, metric: Metric, run: Path, others: Sequence[Path]):
         self._stop, self._by, self._metric, self._run, self._others = stop, by, metric, run, others
         self._size = self._step = 0
         self.ended = False

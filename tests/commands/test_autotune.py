@@ -8,7 +8,7 @@ import statistics
 
 import pytest
 
-from jaxgen.autotuning import pool, search
+from jaxgen.autotuning import coordinate_search, pool
 from jaxgen.autotuning.knobs import Candidate
 from jaxgen.autotuning.pool import Failed, Pool
 from jaxgen.config.changes import set_fields
@@ -26,7 +26,7 @@ SMALL = ["task.network.width=8", "task.network.head=8", "task.network.cell=MIN_G
 def quick(monkeypatch):
     """Blocks of a call, and few of them: what is measured is not looked at here."""
     monkeypatch.setattr(pool, "_BLOCK", 0.0)
-    monkeypatch.setattr(search, "ROUNDS", 3)
+    monkeypatch.setattr(coordinate_search, "ROUNDS", 3)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The search: one knob after another, each value beside the best settings so far, in blocks that take turns."""
+"""A search along coordinates: one knob after another, each value beside the best settings so far, blocks in turn."""
 # SPDX-License-Identifier: Apache-2.0
 
 import statistics

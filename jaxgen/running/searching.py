@@ -1,0 +1,193 @@
+"""The trials of a search, one after another: each is drawn, trained and measured, and told to those that follow."""
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxgen.ablation import Member, Metric
+from jaxgen.config.document import to_document
+from jaxgen.errors import UserError, nearest
+from jaxgen.reporting.terminal import say
+from jaxgen.running.ablating import Stop, budgeted, failure_of, put, run_folder
+from jaxgen.running.bounded import Stopped
+from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.judged_early import JudgedEarly
+from jaxgen.running.shared_programs import SharedPrograms
+from jaxgen.running.train_run import train_run
+from jaxgen.search_space import Pruner, Range, Sampler, Search, word
+from jaxgen.training.folder import read_json
+
+TRIALS, QUESTION = "trials", "search.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is known of a trial: its values, and when it has ended its figure, or why it has none."""
+
+    values: Mapping[str, Any]
+    figure: float | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    pruned: bool = False
+    failed: str | None = None
+    reported: Mapping[str, float] = field(default_factory=dict)  # by steps: the evaluations in training
+
+    @property
+    def ended(self) -> bool:
+        return self.figure is not None or self.pruned or self.failed is not None
+
+
+def kept_trials(workdir: Path, search: Search) -> dict[int, Trial]:
+    """Those that the folder knows. UserError where a file says what this version cannot read."""
+    found = {}
+    for number in range(search.trials):
+        document = read_json(_file(workdir, number))
+        if document is not None:
+            try:
+                found[number] = Trial(**document)
+            except TypeError:
+                raise UserError(f"{_file(workdir, number)} is no trial; remove it to run it again") from None
+    return found
+
+
+def same_search(workdir: Path, search: Search) -> None:
+    """Keep in the folder what is searched; UserError where it holds another search. More trials are no other one."""
+    asked = {"base": to_document(search.base), "space": {name: repr(values) for name, values in search.space.items()}}
+    asked |= {name: repr(getattr(search, name)) for name in ("metric", "budget", "sampler", "pruner", "seed")}
+    kept = read_json(workdir / QUESTION)
+    if kept is not None and (other := next((name for name in asked if kept.get(name) != asked[name]), None)):
+        raise UserError(f"{workdir} holds another search, whose {other} is another; give another --workdir")
+    put(workdir / QUESTION, json.dumps(asked, indent=1) + "\n")
+
+
+def run_trials(search: Search, workdir: Path, stop: Stop) -> None:
+    """Run those that have not ended until `stop`; one that was stopped goes on with its own values."""
+    shared, study = SharedPrograms(), _Study(search)
+    kept = kept_trials(workdir, search)
+    for trial in kept.values():
+        study.add(trial)
+    for number in range(search.trials):
+        if stop() or (number in kept and kept[number].ended):
+            continue
+        asked = study.ask(kept[number].values if number in kept else None)
+        member = search.trial(number, asked.params)
+        put(_file(workdir, number), json.dumps(asdict(Trial(asked.params)), indent=2) + "\n")
+        say(
+            f"{member.name} of {search.trials}: " + ", ".join(f"{name}={value}" for name, value in asked.params.items())
+        )
+        trial = _run(search, workdir, member, asked, stop, shared)
+        if trial is None:
+            return
+        put(_file(workdir, number), json.dumps(asdict(trial), indent=2) + "\n")
+        study.tell(asked, trial)
+
+
+def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, shared: SharedPrograms) -> Trial | None:
+    """None where it was stopped."""
+    began, folder, reported = time.monotonic(), run_folder(workdir, member), {}
+    judged = JudgedEarly(stop, _Pruning(asked, search.metric, reported), search.metric, folder, ())
+
+    def ended(**what: Any) -> Trial:
+        seconds = round(time.monotonic() - began, 3)
+        return Trial(asked.params, seconds=seconds, reported={str(at): value for at, value in reported.items()}, **what)
+
+    try:
+        experiment = budgeted(search.budget, workdir, member, stop)
+        steps = train_run(experiment, folder, judged if search.pruner else stop, shared=shared)
+        if judged.ended:
+            say(f"{member.name} stands behind the others at step {steps}; it is ended")
+            return ended(steps=steps, pruned=True)
+        if stop():
+            return None
+        figures = evaluate_run(folder, config=experiment, stopped=stop)
+        return ended(figure=_figure(search.metric, figures), steps=steps)
+    except Stopped:
+        return None
+    except Exception as error:  # the other trials are not to suffer from it
+        failure = failure_of(error, folder if folder.is_dir() else workdir)
+    say(f"{member.name} failed: {failure}")
+    return ended(failed=failure)
+
+
+def _figure(metric: Metric, figures: Mapping[str, Any]) -> float:
+    value = figures.get(metric.name)
+    if value is None:
+        raise UserError(f"a run has no figure {metric.name!r}{nearest(metric.name, figures)}; name one that it has")
+    return float(value)
+
+
+def _file(workdir: Path, number: int) -> Path:
+    return workdir / TRIALS / f"{number:04}.json"
+
+
+class _Pruning:
+    """Optuna's pruner, asked at each evaluation in training."""
+
+    def __init__(self, asked: Any, metric: Metric, reported: dict[int, float]):
+        self._asked, self._sign, self._reported = asked, 1 if metric.lower else -1, reported
+
+    def ends(self, own: Mapping[int, float], others: object) -> bool:
+        for step, value in own.items():
+            if step not in self._reported:
+                self._reported[step] = self._sign * value
+                self._asked.report(self._sign * value, step)
+        return self._asked.should_prune()
+
+
+class _Study:
+    """Optuna's memory of the trials; it lives in this process, and is made anew from the folder's files."""
+
+    def __init__(self, search: Search):
+        try:
+            import optuna
+        except ModuleNotFoundError as error:
+            raise UserError(f"a search needs the package {error.name}; run `pip install 'jaxgen[optuna]'`") from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna = optuna
+        samplers = {Sampler.TPE: optuna.samplers.TPESampler, Sampler.RANDOM: optuna.samplers.RandomSampler}
+        pruners = {Pruner.MEDIAN: optuna.pruners.MedianPruner, Pruner.HYPERBAND: optuna.pruners.HyperbandPruner}
+        self._study = optuna.create_study(
+            direction="minimize" if search.metric.lower else "maximize",
+            sampler=samplers[search.sampler](seed=search.seed),
+            pruner=optuna.pruners.NopPruner() if search.pruner is None else pruners[search.pruner](),
+        )
+        self._space = {name: self._distribution(values) for name, values in search.space.items()}
+
+    def _distribution(self, values: Any) -> Any:
+        distributions = self._optuna.distributions
+        if not isinstance(values, Range):
+            return distributions.CategoricalDistribution([word(value) for value in values])
+        whole = isinstance(values.low, int) and isinstance(values.high, int)
+        kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+        return kind(values.low, values.high, log=values.log)
+
+    def add(self, trial: Trial) -> None:
+        """One that has ended before."""
+        if trial.ended:
+            reported = {int(step): value for step, value in trial.reported.items()}
+            self._study.add_trial(
+                self._optuna.trial.create_trial(
+                    state=self._state(trial),
+                    value=trial.figure,
+                    params=dict(trial.values),
+                    distributions=self._space,
+                    intermediate_values=reported,
+                )
+            )
+
+    def ask(self, values: Mapping[str, Any] | None) -> Any:
+        """The next trial of Optuna's, with these values where they are given."""
+        if values is not None:
+            self._study.enqueue_trial(dict(values))
+        return self._study.ask(fixed_distributions=self._space)
+
+    def tell(self, asked: Any, trial: Trial) -> None:
+        self._study.tell(asked, trial.figure, state=self._state(trial))
+
+    def _state(self, trial: Trial) -> Any:
+        states = self._optuna.trial.TrialState
+        return states.PRUNED if trial.pruned else states.COMPLETE if trial.failed is None else states.FAIL
