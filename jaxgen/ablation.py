@@ -186,7 +186,12 @@ def configuration_name(told: Mapping[str, str]) -> str:
 
 def configuration_title(told: Mapping[str, str]) -> str:
     """What a table calls it: `width 64, norm rms`."""
-    return ", ".join(f"{axis.rpartition('.')[2]} {level}" for axis, level in told.items()) or "base"
+    return ", ".join(level_title(axis, level) for axis, level in told.items()) or "base"
+
+
+def level_title(axis: str, level: str) -> str:
+    """`width 64`; of an experiment its name alone."""
+    return level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]} {level}"
 
 
 def _name(told: Mapping[str, str], seed: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.ablation import Ablation, Member, Metric, configuration_title
+from jaxgen.ablation import Ablation, Member, Metric, configuration_title, level_title
 from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
@@ -49,7 +49,7 @@ class Change:
 
     @property
     def name(self) -> str:
-        return f"{self.axis.rpartition('.')[2]} {self.level} over {self.first}"
+        return f"{level_title(self.axis, self.level)} over {self.first}"
 
 
 @dataclass(frozen=True)
