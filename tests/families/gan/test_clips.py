@@ -129,17 +129,19 @@ def test_one_draw_changes_all_frames_of_a_clip_alike():
 
 @pytest.mark.parametrize("penalty", Penalty)
 def test_a_penalty_is_of_a_whole_clips_gradient(task, variables, penalty):
-    """R1 is the squared norm over all frames: that of finite differences along the gradient's own direction."""
+    """R1 and R2 are the squared norm over all frames: that of finite differences along the gradient's own direction."""
     batch = {"row": ROW, "given": {}, "made": {"value": jnp.full((6, FRAMES, 8, 8, 1), 9, jnp.uint8)}}
     _, aux = jax.jit(replace(task, penalty=penalty).discriminator_loss)(variables, batch, KEY)
-    real, _ = task._pair(variables.params, batch, KEY)
     judge = jax.jit(lambda clip: task.judge(variables.params, clip, batch))
-    slope = jax.grad(lambda clip: judge(clip).sum())(real)
-    norms = np.sum(np.asarray(slope) ** 2, axis=(1, 2, 3, 4))
-    along = (judge(real + 1e-2 * slope) - judge(real - 1e-2 * slope)) / 2e-2
-    np.testing.assert_allclose(along, norms, rtol=0.05)
-    if penalty is not Penalty.INTERPOLATES:
-        np.testing.assert_allclose(aux.metrics["r1"].value, norms.mean(), rtol=1e-3)
+    for name, clip in zip(("r1", "r2"), task._pair(variables.params, batch, KEY), strict=True):
+        slope = jax.grad(lambda clip: judge(clip).sum())(clip)
+        norms = np.sum(np.asarray(slope) ** 2, axis=(1, 2, 3, 4))
+        along = (judge(clip + 1e-2 * slope) - judge(clip - 1e-2 * slope)) / 2e-2
+        np.testing.assert_allclose(along, norms, rtol=0.05)
+        if name in aux.metrics:
+            np.testing.assert_allclose(aux.metrics[name].value, norms.mean(), rtol=1e-3)
+    names = {Penalty.REAL: {"r1"}, Penalty.FAKE: {"r2"}, Penalty.REAL_AND_FAKE: {"r1", "r2"}}
+    assert {"r1", "r2"} & set(aux.metrics) == names.get(penalty, set())
 
 
 def test_a_class_conditions_both_critics_and_every_frame():
