@@ -6,7 +6,9 @@ English names; `--set data.pictures.language=de` takes the German ones. Split as
     jaxgen train --config configs/gan/emoji.py --workdir runs/gan_emoji
     jaxgen sample --workdir runs/gan_emoji --given "red heart" "waving hand: dark skin tone" --count 9
 
-Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
+Expect the prompt of 45 % of the samples for test prompts to be found first among a hundred (of real pictures 95 %), and
+of 79 % among the first five, after 85 minutes of computing on one of two cores of an AMD EPYC: colours and kinds are right,
+shapes are rough, and the samples of one prompt are alike (docs/gan.md).
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -36,8 +38,8 @@ def experiment() -> Experiment:
         data=PromptedPictures(EmojiCaptions(size=32), batch_size=64, shift=1),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": EMA(half_life=50_000)},
-        steps=9_000,
+        steps=6_000,
         steps_per_call=20,
-        every=Every(log=100, evaluate=3_500, sample=1_000, checkpoint=500),
+        every=Every(log=100, evaluate=2_000, sample=1_000, checkpoint=500),
         evaluate=Evaluated(examples=256),
     )
