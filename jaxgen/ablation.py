@@ -140,10 +140,10 @@ class Ablation:
             experiment = set_fields(base, settings)
         except UserError as error:
             raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
-        told = self._told(levels)
-        return Member(_name(told, seed), levels, told, seed, settings, experiment)
+        named_by = self._named_by(levels)
+        return Member(_name(named_by, seed), levels, named_by, seed, settings, experiment)
 
-    def _told(self, levels: Mapping[str, str]) -> dict[str, str]:
+    def _named_by(self, levels: Mapping[str, str]) -> dict[str, str]:
         """What a configuration is named by: every level, or of one change at a time the level that is not the first."""
         if self.design is Design.GRID:
             return dict(levels)
@@ -153,11 +153,11 @@ class Ablation:
 
 @dataclass(frozen=True)
 class Member:
-    """One run of an ablation: its level of each axis, those that it is told by, and its seed."""
+    """One run of an ablation: its level of each axis, those that its name is made of, and its seed."""
 
     name: str
     levels: Mapping[str, str]
-    told: Mapping[str, str]
+    named_by: Mapping[str, str]
     seed: str
     settings: Sequence[str]  # of its base, as `--set` takes them
     experiment: Experiment
@@ -178,15 +178,15 @@ def _settings(axis: str, values: Levels, level: str) -> Sequence[str]:
     return values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
 
 
-def configuration_name(told: Mapping[str, str]) -> str:
-    """A file's name: `width=64,norm=rms`, of each field its last part; `base` where nothing is told."""
-    parts = [level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]}={level}" for axis, level in told.items()]
+def configuration_name(named_by: Mapping[str, str]) -> str:
+    """A file's name: `width=64,norm=rms`, of each field its last part; `base` of none."""
+    parts = [level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]}={level}" for axis, level in named_by.items()]
     return re.sub(r"[^\w.=,+-]+", "_", ",".join(parts)) or "base"
 
 
-def configuration_title(told: Mapping[str, str]) -> str:
+def configuration_title(named_by: Mapping[str, str]) -> str:
     """What a table calls it: `width 64, norm rms`."""
-    return ", ".join(level_title(axis, level) for axis, level in told.items()) or "base"
+    return ", ".join(level_title(axis, level) for axis, level in named_by.items()) or "base"
 
 
 def level_title(axis: str, level: str) -> str:
@@ -194,9 +194,9 @@ def level_title(axis: str, level: str) -> str:
     return level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]} {level}"
 
 
-def _name(told: Mapping[str, str], seed: str) -> str:
+def _name(named_by: Mapping[str, str], seed: str) -> str:
     """A folder's name: the configuration's, and the seed."""
-    name = ",".join(filter(None, (configuration_name(told), f"{SEED}={seed}" if seed else "")))
+    name = ",".join(filter(None, (configuration_name(named_by), f"{SEED}={seed}" if seed else "")))
     if len(name) > _LONGEST:
         raise UserError(f"the member {name[:60]}... has a name of {len(name)} characters; name levels more shortly")
     return name

@@ -119,9 +119,9 @@ def _describe(options) -> int:
     from jaxgen.commands.describe import describe
 
     if options.on is not None:
-        from jaxgen.running.virtual import stand_in
+        from jaxgen.running.virtual import use_virtual_devices
 
-        stand_in(options.on, options.mesh)
+        use_virtual_devices(options.on, options.mesh)
     return describe(options.config, _changes(options), options.workdir, options.compile, options.on)
 
 

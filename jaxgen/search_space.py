@@ -74,8 +74,13 @@ class Search:
             experiment = set_fields(self.base, settings)
         except UserError as error:
             raise UserError(str(error).replace("--set ", "the space's ", 1)) from None
-        told = {field: str(value) for field, value in values.items()}
-        return Member(f"trial-{number:04}", told, {"trial": str(number)}, "", settings, experiment)
+        levels = {field: str(value) for field, value in values.items()}
+        return Member(trial_name(number), levels, {"trial": str(number)}, "", settings, experiment)
+
+
+def trial_name(number: int) -> str:
+    """Its run's folder."""
+    return f"trial-{number:04}"
 
 
 def _end(values: Range | Sequence[Any], first: bool) -> Any:

@@ -32,7 +32,7 @@ def ablation() -> Ablation:
                 "swiglu": ["task.network.parts.activation=SWIGLU", "task.network.hidden=341"],
             },
             "query_key_norm": {"without": [], "with": ["task.network.parts.query_key_norm=true"]},
-            "last_layers": {"drawn": [], "zero": ["task.network.parts.zero_out=true"]},
+            "last_layers": {"drawn": [], "zero": ["task.network.parts.zero_init=true"]},
             "head": {"own": [], "tied": ["task.network.parts.tied_head=true"]},
             "optimiser": {
                 "adamw": [],

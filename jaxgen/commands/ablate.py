@@ -10,7 +10,7 @@ from pathlib import Path
 from jaxgen.ablation import Ablation, Member
 from jaxgen.atomic_write import write_whole
 from jaxgen.config.reading import load_experiment
-from jaxgen.config.shipped import headline
+from jaxgen.config.shipped import question
 from jaxgen.environment import backend, cores
 from jaxgen.errors import UserError, nearest
 from jaxgen.output_files import check_output
@@ -21,6 +21,7 @@ from jaxgen.running.side_by_side import Job, side_by_side
 from jaxgen.running.slurm_array import array_of
 from jaxgen.running.stopping import Stop
 from jaxgen.standard_streams import put_out
+from jaxgen.training.folder import named_folder
 
 
 def ablate(config: str, workdir: str, names: Sequence[str], processes: int | None, script: str | None) -> int:
@@ -29,10 +30,9 @@ def ablate(config: str, workdir: str, names: Sequence[str], processes: int | Non
     1 where a member failed, 128 + the signal's number where it was stopped: the same command goes on from there. With
     `names` those members alone are run, and no table is told.
     """
-    if not workdir:
-        raise UserError("--workdir is empty; name a folder")
+    folder = named_folder(workdir)
     ablation = load_experiment(config, Ablation, "ablation")
-    folder, members = Path(workdir), ablation.members
+    members = ablation.members
     chosen = _named(members, names)
     if script is not None:
         return _write_script(config, workdir, Path(script), _by_run(chosen))
@@ -95,15 +95,10 @@ def _show(ablation: Ablation, folder: Path, config: str) -> int:
     results = results_of(ablation, folder)
     for table in tables(ablation, results):
         put_out(markdown(table) + "\n")
-    title = _question(Path(config)) or folder.resolve().name
+    title = question(config, folder.resolve().name)
     command = shlex.join(["jaxgen", "ablate", "--config", config, "--workdir", str(folder)])
     write_results(ablation, results, folder, title, command)
     for sentence in results.failed:
         say(sentence)
     say(f"the page is {folder / PAGE}")
     return 1 if results.failed else 0
-
-
-def _question(config: Path) -> str:
-    """The first line of the file's docstring."""
-    return headline(config) if config.is_file() else ""

@@ -8,20 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jaxgen.config.reading import load_experiment
-from jaxgen.config.shipped import headline
-from jaxgen.errors import UserError
+from jaxgen.config.shipped import question
 from jaxgen.reporting.ablation_page import write_ablation
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import duration, rounded
 from jaxgen.reporting.terminal import say
 from jaxgen.running.ablating import put
-from jaxgen.running.ablation_results import PAGE, RESULTS, markdown
+from jaxgen.running.ablation_results import RESULTS, markdown
 from jaxgen.running.best_experiment import BEST, best_file
 from jaxgen.running.searching import Trial, kept_trials, run_trials, same_search
 from jaxgen.running.stopping import Stop
-from jaxgen.search_space import Search
+from jaxgen.search_space import Search, trial_name
 from jaxgen.standard_streams import put_out
+from jaxgen.training.folder import named_folder
 
+PAGE = "search.html"
 _SHOWN = 6  # curves on the page, of the best trials
 
 
@@ -30,9 +31,8 @@ def search(config: str, workdir: str) -> int:
 
     1 where a trial failed, 128 + the signal's number where it was stopped: the same command goes on from there.
     """
-    if not workdir:
-        raise UserError("--workdir is empty; name a folder")
-    asked, folder = load_experiment(config, Search, "search"), Path(workdir)
+    folder = named_folder(workdir)
+    asked = load_experiment(config, Search, "search")
     same_search(folder, asked)
     with Stop("after this trial's step") as stop:
         run_trials(asked, folder, stop)
@@ -43,7 +43,7 @@ def search(config: str, workdir: str) -> int:
     _write(asked, trials, folder, config)
     for number, trial in trials.items():
         if trial.failed:
-            say(f"trial-{number:04} failed: {trial.failed}")
+            say(f"{trial_name(number)} failed: {trial.failed}")
     say(f"the page is {folder / PAGE}")
     return 1 if any(trial.failed for trial in trials.values()) else 0
 
@@ -51,23 +51,25 @@ def search(config: str, workdir: str) -> int:
 def _write(asked: Search, trials: Mapping[int, Trial], folder: Path, config: str) -> None:
     """Everything that a search tells, the best first."""
     sign = 1 if asked.metric.lower else -1
-    measured = sorted((sign * one.figure, number) for number, one in trials.items() if one.figure is not None)
+    measured = [number for number, one in trials.items() if one.figure is not None]
+    measured.sort(key=lambda number: sign * trials[number].figure)
     others = [number for number, one in trials.items() if one.figure is None]
-    table = _table(asked, {number: trials[number] for number in (*(number for _, number in measured), *others)})
+    table = _table(asked, {number: trials[number] for number in (*measured, *others)})
     put_out(markdown(table) + "\n")
-    put(folder / RESULTS, json.dumps({f"trial-{n:04}": asdict(one) for n, one in trials.items()}, indent=2) + "\n")
+    plain = {trial_name(number): asdict(one) for number, one in trials.items()}
+    put(folder / RESULTS, json.dumps(plain, indent=2, allow_nan=False) + "\n")
     said = [f"{len(measured)} of {len(trials)} trials measured, {_ended(trials)}."]
     if measured:
-        number = measured[0][1]
-        sentence = f"trial-{number:04}: the best {asked.metric.name} of this search, {rounded(trials[number].figure)}."
-        put(folder / BEST, best_file(sentence, f"trial-{number:04}"))
+        best, figure = trial_name(measured[0]), rounded(trials[measured[0]].figure)
+        sentence = f"{best}: the best {asked.metric.name} of this search, {figure}."
+        put(folder / BEST, best_file(sentence, best))
         said.append(f"{sentence} Its experiment is {BEST}.")
     curves = [
-        Curve(f"trial-{number:04}", sorted((int(step), value) for step, value in one.reported.items()), True)
-        for _, number in measured[:_SHOWN]
+        Curve(trial_name(number), sorted((int(step), value) for step, value in one.reported.items()), True)
+        for number in measured[:_SHOWN]
         if (one := trials[number]).reported
     ]
-    title = (headline(Path(config)) if Path(config).is_file() else "") or folder.resolve().name
+    title = question(config, folder.resolve().name)
     command = shlex.join(["jaxgen", "search", "--config", config, "--workdir", str(folder)])
     shown = {asked.metric.name: curves} if curves else {}
     write_ablation(folder / PAGE, title, said, [table], [], shown, command, "Search")

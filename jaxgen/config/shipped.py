@@ -51,6 +51,12 @@ def _has_main(file: Path) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
 
 
+def question(file: str, otherwise: str) -> str:
+    """The first line of a Python file's docstring, or else this."""
+    path = Path(file)
+    return (headline(path) if path.is_file() else "") or otherwise
+
+
 def listed(files: Mapping[str, Path]) -> Iterator[str]:
     """A line for each: its name and the first line of its docstring, in two columns."""
     width = max(map(len, files), default=0)

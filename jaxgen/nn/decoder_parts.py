@@ -55,7 +55,7 @@ class DecoderParts:
     """The parts of a Transformer decoder.
 
     `query_key_norm` divides each head's queries and keys by their root mean square (arXiv 2302.05442, there by layer
-    norm), before they are turned. `zero_out` begins with zeros in the last layer of each attention and MLP, so that
+    norm), before they are turned. `zero_init` begins with zeros in the last layer of each attention and MLP, so that
     blocks begin as the identity (arXiv 2203.03466, appendix D.2). `tied_head` takes the logits by the table of token
     embeddings, without a bias (arXiv 1608.05859); an untrained network's tokens are then not equally likely.
     `soft_cap` c keeps logits within (-c, c), as c tanh(logits / c) (arXiv 2408.00118); 0: does not.
@@ -65,7 +65,7 @@ class DecoderParts:
     norm: Norm = Norm.RMS
     activation: Activation = Activation.GELU
     query_key_norm: bool = False
-    zero_out: bool = False
+    zero_init: bool = False
     tied_head: bool = False
     soft_cap: float = 0.0
 

@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
 
     `causal` hides from each token those after it; `rotary` tells the heads how far apart two tokens are. With a
     `low_rank` both layers learn an addition of that rank (core/low_rank_surgery.py); 0: none. `query_key_norm` and
-    `zero_out` are those of DecoderParts.
+    `zero_init` are those of DecoderParts.
     """
 
     heads: int
@@ -46,7 +46,7 @@ class SelfAttention(nn.Module):
     precision: Precision = Precision.FLOAT32
     low_rank: int = 0
     query_key_norm: bool = False
-    zero_out: bool = False
+    zero_init: bool = False
 
     @nn.compact
     def __call__(
@@ -80,7 +80,7 @@ class SelfAttention(nn.Module):
             y = attend_causally(q, k, v)
         else:
             y = attend(q, k, v, self._mask(positions, k.shape[1], segment))
-        y = self._dense(width, "out", y.reshape(-1, width), out_init(self.zero_out))
+        y = self._dense(width, "out", y.reshape(-1, width), out_init(self.zero_init))
         return y.reshape(x.shape), cache
 
     def _dense(

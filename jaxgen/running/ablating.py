@@ -23,9 +23,9 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
+from jaxgen.running.early_stop import EarlyStop
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import evaluate_trained
-from jaxgen.running.judged_early import JudgedEarly
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import CHANGEABLE, load_trained
@@ -124,7 +124,7 @@ def budgeted(budget: Budget | None, workdir: Path, member: Member, stop: Stop) -
 
 def _step_seconds(workdir: Path, member: Member, stop: Stop) -> float:
     """Of the member's configuration, as its first run's first steps take them; kept, so that all seeds agree."""
-    kept = workdir / PACES / f"{configuration_name(member.told)}.json"
+    kept = workdir / PACES / f"{configuration_name(member.named_by)}.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
@@ -160,39 +160,49 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
             return
         say(f"{member.name}: {_told(workdir, ablation)}")
         run = runs[member.name]
-        others = [other for name, other in runs.items() if other.name == name and other is not run]
-        outcome = _run(ablation, workdir, member, (run, *others), stop, shared)
+        others = [run_folder(workdir, other) for name, other in runs.items() if other.name == name and other is not run]
+        early = EarlyStop(stop, ablation.early, ablation.metrics[0], run_folder(workdir, run), others)
+        outcome = _run(ablation, workdir, member, run, early, shared)
         if outcome is not None:
             put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
 
 
 def _run(
-    ablation: Ablation, workdir: Path, member: Member, runs: Sequence[Member], stop: Stop, shared: SharedPrograms
+    ablation: Ablation, workdir: Path, member: Member, run: Member, early: EarlyStop, shared: SharedPrograms
 ) -> Outcome | None:
-    """The member measured on the first of `runs`, its own or another's, trained where it is not; None: stopped."""
-    run, began = runs[0], time.monotonic()
-    folder = run_folder(workdir, run)
+    """The member measured on `run`, its own or another's, trained where it has not ended; None: stopped."""
+    began, folder = time.monotonic(), run_folder(workdir, run)
     try:
-        experiment = budgeted(ablation.budget, workdir, run, stop)
-        others = [run_folder(workdir, other) for other in runs[1:]]
-        judged = JudgedEarly(stop, ablation.early, ablation.metrics[0], folder, others)
-        steps = train_run(experiment, folder, judged, shared=shared)
-        if stop():
-            return None
-        if judged.ended:
-            say(f"{run.name} stands behind the others at step {steps}; it is ended")
+        experiment = budgeted(ablation.budget, workdir, run, early.stopped)
+        before = outcome_of(workdir, run) if run is not member else None
+        if before is None or before.failed is not None:
+            steps, ended = trained_steps(experiment, workdir, run, early, shared), early.ended
+        else:  # not judged once more, by others that have come further
+            steps, ended = before.steps, before.early
         asked = dataclasses.replace(member.experiment, steps=experiment.steps)
         trained = load_trained(folder, asked, say)
-        figures = evaluate_trained(trained, "test", stop, own=run is member)
+        figures = evaluate_trained(trained, "test", early.stopped, own=run is member)
         plain = {name: value for name, value in figures.items() if name != "split"}
-        return Outcome(plain, steps, _since(began), early=judged.ended)
+        return Outcome(plain, steps, _since(began), early=ended)
     except Stopped:
         return None
     except Exception as error:  # the other members are not to suffer from it
         failure = failure_of(error, folder if folder.is_dir() else workdir)
     say(f"{member.name} failed: {failure}")
     return Outcome({}, 0, _since(began), failure)
+
+
+def trained_steps(
+    experiment: Experiment, workdir: Path, member: Member, early: EarlyStop, shared: SharedPrograms
+) -> int:
+    """The step that a member was trained to: its last, or where it was ended early. Stopped where it was stopped."""
+    steps = train_run(experiment, run_folder(workdir, member), early, shared=shared)
+    if early.stopped():
+        raise Stopped
+    if early.ended:
+        say(f"{member.name} stands behind the others at step {steps}; it is ended")
+    return steps
 
 
 def failure_of(error: Exception, folder: Path) -> str:

@@ -93,7 +93,7 @@ def _configuration(ablation: Ablation, of: Sequence[tuple[Member, Outcome | None
     failed = tuple(f"{member.name} failed: {one.failed}" for member, one in of if one is not None and one.failed)
     steps, seconds = (np.mean([getattr(one, name) for one in ended] or [0]) for name in ("steps", "seconds"))
     first = of[0][0]
-    title = configuration_title(first.told)
+    title = configuration_title(first.named_by)
     early = sum(one.early for one in ended)
     return Configuration(title, first.levels, figures, float(steps), float(seconds), failed, early)
 
@@ -195,7 +195,7 @@ def _curves(ablation: Ablation, workdir: Path) -> dict[str, list[Curve]]:
     found: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in names}
     for member in ablation.members:
         path = run_folder(workdir, member) / METRICS
-        configuration = configuration_title(member.told)
+        configuration = configuration_title(member.named_by)
         for line in path.read_text().splitlines() if path.exists() else ():
             row = json.loads(line)
             for name in names:

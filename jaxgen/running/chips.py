@@ -41,5 +41,5 @@ def chip_of(kind: str) -> Chip | None:
 def named_chip(name: str) -> Chip:
     """UserError for a name that none has."""
     if name not in CHIPS:
-        raise UserError(f"--on {name}: no such device is known{nearest(name, CHIPS)}; known are {', '.join(CHIPS)}")
+        raise UserError(f"--on {name}: no such device is known{nearest(name, CHIPS)}")
     return CHIPS[name]

@@ -16,6 +16,8 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]*)\}")  # {{0,1},{2,3}}
 _IOTA = re.compile(r"replica_groups=\[(\d+),(\d+)\]<=")  # [groups,size]<=[devices]
 _MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")  # mesh['a'=2,'b'=4] {'a'}
+_EVERY = re.compile(r"replica_groups=\{\}")
+_PARTITIONS = re.compile(r"num_partitions=(\d+)")
 _PAIRS = re.compile(r"source_target_pairs=\{")
 
 
@@ -48,11 +50,13 @@ class Collective:
 def collectives(text: str) -> list[Collective]:
     """Of a compiled program, by its text; operations of a device with itself alone are left out."""
     computations, entry = _computations(text)
+    devices = _PARTITIONS.search(text)
+    every = int(devices[1]) if devices else 1
     found: list[Collective] = []
 
     def walk(name: str, times: int) -> None:
         for line in computations.get(name, ()):
-            if (one := _collective(line, times)) is not None and one.group > 1:
+            if (one := _collective(line, times, every)) is not None and one.group > 1:
                 found.append(one)
             for called, trips in _calls(line):
                 walk(called, times * trips)
@@ -85,12 +89,12 @@ def _calls(line: str) -> Iterator[tuple[str, int]]:
             yield name.strip().lstrip("%"), 1
 
 
-def _collective(line: str, times: int) -> Collective | None:
+def _collective(line: str, times: int, every: int) -> Collective | None:
     operation = _OPERATION.match(line)
     if operation is None:
         return None
     shapes, kind, begun = operation.groups()
-    size, group = sum(map(_bytes, _SHAPE.findall(shapes))), _group(line)
+    size, group = sum(map(_bytes, _SHAPE.findall(shapes))), _group(line, every)
     if begun and kind == "all-gather":  # its result stands beside its operand
         size = size * group // (group + 1)
     elif begun and kind == "collective-permute":
@@ -104,8 +108,10 @@ def _bytes(shape: tuple[str, str]) -> int:
     return math.prod(int(size) for size in sizes.split(",") if size) * bits // 8
 
 
-def _group(line: str) -> int:
-    """How many devices take part together."""
+def _group(line: str, every: int) -> int:
+    """How many devices take part together, of `every` one that runs the program."""
+    if _EVERY.search(line) is not None:
+        return every
     if (listed := _LISTED.search(line)) is not None:
         return listed[1].count(",") + 1
     if (iota := _IOTA.search(line)) is not None:

@@ -17,27 +17,29 @@ class Judge(Protocol):
     def ends(self, own: Curve, others: Sequence[Curve]) -> bool: ...
 
 
-class JudgedEarly:
-    """Whether a run is to stop, to be asked often: where `stop` says so, or for good where its figures are behind.
+class EarlyStop:
+    """Whether a run is to stop, to be asked often: where `stopped` says so, or for good where its figures are behind.
 
     `ended` tells which. The others' folders may be written by other processes meanwhile.
     """
 
-    def __init__(self, stop: Callable[[], bool], by: Judge | None, metric: Metric, run: Path, others: Sequence[Path]):
-        self._stop, self._by, self._metric, self._run, self._others = stop, by, metric, run, others
+    def __init__(
+        self, stopped: Callable[[], bool], by: Judge | None, metric: Metric, run: Path, others: Sequence[Path]
+    ):
+        self.stopped, self._by, self._metric, self._run, self._others = stopped, by, metric, run, others
         self._size = self._step = 0
         self.ended = False
 
     def __call__(self) -> bool:
         if self._by is None:
-            return self._stop()
+            return self.stopped()
         if not self.ended and (size := _size(self._run)) != self._size:
             self._size, own = size, self._curve(self._run)
             if own and max(own) > self._step:
                 self._step = max(own)
                 others = [curve for folder in self._others if _size(folder) and (curve := self._curve(folder))]
                 self.ended = self._by.ends(own, others)
-        return self.ended or self._stop()
+        return self.ended or self.stopped()
 
     def _curve(self, folder: Path) -> Curve:
         """UserError where evaluations in training have no such figure."""

@@ -12,12 +12,11 @@ from jaxgen.ablation import Member, Metric
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import Stop, budgeted, failure_of, put, run_folder
+from jaxgen.running.ablating import Stop, budgeted, failure_of, put, run_folder, trained_steps
 from jaxgen.running.bounded import Stopped
+from jaxgen.running.early_stop import EarlyStop
 from jaxgen.running.evaluate_run import evaluate_run
-from jaxgen.running.judged_early import JudgedEarly
 from jaxgen.running.shared_programs import SharedPrograms
-from jaxgen.running.train_run import train_run
 from jaxgen.search_space import Pruner, Range, Sampler, Search, word
 from jaxgen.training.folder import read_json
 
@@ -89,7 +88,8 @@ def run_trials(search: Search, workdir: Path, stop: Stop) -> None:
 def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, shared: SharedPrograms) -> Trial | None:
     """None where it was stopped."""
     began, folder, reported = time.monotonic(), run_folder(workdir, member), {}
-    judged = JudgedEarly(stop, _Pruning(asked, search.metric, reported), search.metric, folder, ())
+    pruning = None if search.pruner is None else _Pruning(asked, search.metric, reported)
+    early = EarlyStop(stop, pruning, search.metric, folder, ())
 
     def ended(**what: Any) -> Trial:
         seconds = round(time.monotonic() - began, 3)
@@ -97,14 +97,13 @@ def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, 
 
     try:
         experiment = budgeted(search.budget, workdir, member, stop)
-        steps = train_run(experiment, folder, judged if search.pruner else stop, shared=shared)
-        if judged.ended:
-            say(f"{member.name} stands behind the others at step {steps}; it is ended")
+        steps = trained_steps(experiment, workdir, member, early, shared)
+        if early.ended:
             return ended(steps=steps, pruned=True)
-        if stop():
-            return None
         figures = evaluate_run(folder, config=experiment, stopped=stop)
         return ended(figure=_figure(search.metric, figures), steps=steps)
+    except _UnknownMetric:
+        raise
     except Stopped:
         return None
     except Exception as error:  # the other trials are not to suffer from it
@@ -113,11 +112,20 @@ def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, 
     return ended(failed=failure)
 
 
+class _UnknownMetric(UserError):
+    """No trial has it: another one would not either."""
+
+
 def _figure(metric: Metric, figures: Mapping[str, Any]) -> float:
-    value = figures.get(metric.name)
-    if value is None:
-        raise UserError(f"a run has no figure {metric.name!r}{nearest(metric.name, figures)}; name one that it has")
-    return float(value)
+    """UserError where it could not be measured."""
+    if metric.name not in figures:
+        raise _UnknownMetric(
+            f"a trial has no figure {metric.name!r}{nearest(metric.name, figures)}; name in metric what "
+            "`jaxgen evaluate` prints"
+        )
+    if figures[metric.name] is None:
+        raise UserError(f"{metric.name} could not be measured")
+    return float(figures[metric.name])
 
 
 def _file(workdir: Path, number: int) -> Path:

@@ -11,7 +11,7 @@ from jaxgen.running.command_line import chosen_parallel
 from jaxgen.training.parallel import Parallel
 
 
-def stand_in(kind: str, mesh: str | None) -> None:
+def use_virtual_devices(kind: str, mesh: str | None) -> None:
     """Give JAX as many CPU devices as the mesh has; before JAX makes its devices.
 
     UserError for a kind that is not known, and where no mesh says how many there are.

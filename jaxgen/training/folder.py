@@ -26,13 +26,18 @@ METRICS, TIMING, EXPERIMENT, ENVIRONMENT, SUMMARY, LOCK, STOPPED = (
 )
 
 
+def named_folder(path: str | os.PathLike) -> Path:
+    """What --workdir names. UserError for nothing, which would be the folder that the command is given in."""
+    if not os.fspath(path):
+        raise UserError("--workdir is empty; name a folder")
+    return Path(path)
+
+
 class RunFolder:
     """Opened for writing by one process at a time."""
 
     def __init__(self, path: str | os.PathLike):
-        if not os.fspath(path):
-            raise UserError("--workdir is empty; name a folder")
-        self.path = Path(path)
+        self.path = named_folder(path)
         self.made = [place for place in (self.path, *self.path.parents) if not place.exists()]  # innermost first
         try:
             self.found = set() if self.made else set(os.listdir(self.path))

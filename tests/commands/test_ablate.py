@@ -141,6 +141,16 @@ def test_members_that_are_trained_alike_are_measured_on_one_run(tmp_path):
     best = load_experiment(tmp_path / "runs" / "best.py", Experiment)
     assert best.evaluate.examples == (8, 4)[means.index(min(means))]
 
+    # a run that was ended early is not trained further by those that are measured on it later
+    first, second = (tmp_path / f"runs/outcomes/examples={examples},seed=0.json" for examples in (8, 4))
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"steps": 1, "early": True}))
+    second.unlink()
+    log = tmp_path / "runs/members/examples=8,seed=0/metrics.jsonl"
+    before = log.stat().st_mtime_ns
+    assert here("ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1").returncode == 0
+    again = json.loads(second.read_text())
+    assert (again["steps"], again["early"]) == (1, True) and log.stat().st_mtime_ns == before
+
 
 @pytest.mark.parametrize(("field", "alike"), [("", True), ("best=Best best.metric=loss", False)])
 def test_a_run_that_its_figures_choose_is_trained_for_each_member(field, alike):

@@ -65,7 +65,7 @@ def test_each_trial_s_figure_is_its_run_s_and_the_best_is_kept(ended):
     assert kept.optimisers["likelihood"].learning_rate.peak == best["values"][PEAK]
     first = process.stdout.splitlines()[2].split("|")
     assert int(first[1]) == trials.index(best)
-    assert "Which rate is best?" in (folder / "runs" / "ablation.html").read_text()
+    assert "Which rate is best?" in (folder / "runs" / "search.html").read_text()
 
 
 def test_more_trials_go_on_and_the_first_are_not_run_again(ended):
@@ -89,10 +89,15 @@ def test_a_trial_that_was_stopped_goes_on_with_its_values(ended, tmp_path):
 
 def test_a_trial_that_fails_is_told_and_the_others_end(tmp_path):
     pytest.importorskip("optuna")
-    file = written(tmp_path, trials=3, space='"data.batch_size": (4, 100_000_000)')
+    file = written(tmp_path, trials=2, space='"data.batch_size": (4, 100_000_000)')
+    (tmp_path / "runs" / "trials").mkdir(parents=True)
+    for number, size in enumerate((100_000_000, 4)):  # begun before, so that no luck decides what is drawn
+        begun = {"values": {"data.batch_size": size}}
+        (tmp_path / "runs" / "trials" / f"000{number}.json").write_text(json.dumps(begun))
     process = here("search", "--config", file, "--workdir", tmp_path / "runs")
     failed = [trial["failed"] for trial in trials_of(tmp_path)]
     assert process.returncode == 1 and any(failed) and not all(failed)
+    assert [one is not None for one in failed] == [True, False]
     assert " failed: " in process.stderr and "| failed |" in process.stdout
 
 
@@ -143,3 +148,12 @@ def test_mistakes_are_told(tmp_path, monkeypatch):
     assert "needs the package optuna; run `pip install 'jaxgen[optuna]'`" in told(here(*asked))
     written(tmp_path, metric="bits")
     assert "holds another search, whose metric is another" in told(here(*asked))
+
+
+def test_a_figure_that_no_trial_has_ends_the_search_at_its_first(tmp_path):
+    pytest.importorskip("optuna")
+    file = written(tmp_path, metric="bits_per_charcter")
+    file.write_text(file.read_text().replace(", pruner=Pruner.MEDIAN", ""))
+    process = here("search", "--config", file, "--workdir", tmp_path / "runs")
+    assert process.returncode == 2 and "did you mean 'bits_per_character'" in process.stderr
+    assert [trial["failed"] for trial in trials_of(tmp_path)] == [None]

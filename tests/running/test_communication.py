@@ -17,7 +17,7 @@ from jaxgen.running.estimate import shapes_of
 from jaxgen.training.parallel import Parallel
 from tests.commands.command import jaxgen, told
 
-PROGRAM = """HloModule jit_run, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
+PROGRAM = """HloModule jit_run, num_partitions=8, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
 
 %add (x: f32[], y: f32[]) -> f32[] {
   ROOT %sum = f32[] add(%x, %y)
@@ -39,7 +39,8 @@ ENTRY %main (p: f32[8]) -> f32[8] {
   %own = f32[9] all-reduce(%a), replica_groups={{0},{1}}, to_apply=%add
   %rs = f32[7]{0} reduce-scatter(%x), replica_groups=[2,4]<=[8], to_apply=%add, dimensions={0}
   %begun = (bf16[4]{0}, bf16[16]{0}) all-gather-start(%x), replica_groups=[2,4]<=[8], dimensions={0}
-  ROOT %done = bf16[16]{0} all-gather-done(%begun)
+  %done = bf16[16]{0} all-gather-done(%begun)
+  ROOT %every = f32[5]{0} all-reduce(%x), replica_groups={}, to_apply=%add
 }
 """
 
@@ -51,6 +52,7 @@ def test_operations_are_counted_as_often_as_their_loops_run():
         Collective("all-reduce", 4 + 400 + 6, group=2, times=1),
         Collective("reduce-scatter", 28, group=4, times=1),
         Collective("all-gather", 32, group=4, times=1),
+        Collective("all-reduce", 20, group=8, times=1),
     ]
 
 

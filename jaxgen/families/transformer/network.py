@@ -49,12 +49,12 @@ class Block(nn.Module):
             rotary=parts.position is Position.ROTARY,
             precision=self.precision,
             query_key_norm=parts.query_key_norm,
-            zero_out=parts.zero_out,
+            zero_init=parts.zero_init,
             name="attention",
         )
         y, cache = attention(parts.norm.module(name="attention_norm")(x), cache, position, segment)
         x = x + dropped(y, self.dropout, numbered(keys, 0))
-        mlp = MLP(self.hidden, self.precision, parts.activation, parts.zero_out, name="mlp")
+        mlp = MLP(self.hidden, self.precision, parts.activation, parts.zero_init, name="mlp")
         y = mlp(parts.norm.module(name="mlp_norm")(x))
         return x + dropped(y, self.dropout, numbered(keys, 1)), cache
 

@@ -24,7 +24,7 @@ B, T, V = 3, 9, 5
 PLAIN = Transformer(width=8, blocks=2, heads=2, hidden=12, vocabulary=V)
 ALL = PLAIN.clone(token_shifts=(1, 2, 4), dropout=0.4, positions=T)
 SWIGLU = DecoderParts(Position.LEARNED, Norm.LAYER, Activation.SWIGLU, tied_head=True, soft_cap=4.0)
-SQUARED = DecoderParts(Position.NONE, Norm.RMS, Activation.RELU_SQUARED, query_key_norm=True, zero_out=True)
+SQUARED = DecoderParts(Position.NONE, Norm.RMS, Activation.RELU_SQUARED, query_key_norm=True, zero_init=True)
 NETWORKS = {
     "plain": PLAIN,
     "all": ALL,
@@ -176,7 +176,7 @@ def test_parts_are_those_of_their_papers(parts):
 
 
 def test_blocks_whose_last_layers_are_zero_begin_as_the_identity():
-    parts = DecoderParts(zero_out=True, tied_head=True)
+    parts = DecoderParts(zero_init=True, tied_head=True)
     deep, flat = (PLAIN.clone(parts=parts, blocks=blocks) for blocks in (2, 0))
     params = deep.init(KEY, TOKENS, None, None)["params"]
     left = {name: part for name, part in params.items() if not name.startswith("block")}
