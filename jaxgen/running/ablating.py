@@ -23,7 +23,7 @@ from jaxgen.experiment import Every, Experiment
 from jaxgen.reporting.terminal import say
 from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
-from jaxgen.running.early_stop import EarlyStop
+from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import evaluate_trained
 from jaxgen.running.shared_programs import SharedPrograms
@@ -185,6 +185,8 @@ def _run(
         figures = evaluate_trained(trained, "test", early.stopped, own=run is member)
         plain = {name: value for name, value in figures.items() if name != "split"}
         return Outcome(plain, steps, _since(began), early=ended)
+    except UnknownMetric:
+        raise
     except Stopped:
         return None
     except Exception as error:  # the other members are not to suffer from it

@@ -11,6 +11,10 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.training.folder import METRICS, evaluations
 
 
+class UnknownMetric(UserError):
+    """A figure that no run of the same kind has: the others need not be tried."""
+
+
 class Judge(Protocol):
     """Says at a run's newest evaluation whether it ends there."""
 
@@ -42,13 +46,13 @@ class EarlyStop:
         return self.ended or self.stopped()
 
     def _curve(self, folder: Path) -> Curve:
-        """UserError where evaluations in training have no such figure."""
+        """UnknownMetric where evaluations in training have no such figure."""
         found = evaluations(folder)
         name = self._metric.name
         if found and not any(name in figures for figures in found.values()):
-            raise UserError(
+            raise UnknownMetric(
                 f"runs are ended early by {name!r}, which evaluations in training do not have"
-                f"{nearest(name, set().union(*found.values()))}; put a figure first in metrics that they have"
+                f"{nearest(name, set().union(*found.values()))}; name first a figure that they have"
             )
         sign = 1 if self._metric.lower else -1
         return {step: sign * figures[name] for step, figures in found.items() if figures.get(name) is not None}

@@ -14,7 +14,7 @@ from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import say
 from jaxgen.running.ablating import Stop, budgeted, failure_of, put, run_folder, trained_steps
 from jaxgen.running.bounded import Stopped
-from jaxgen.running.early_stop import EarlyStop
+from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.search_space import Pruner, Range, Sampler, Search, word
@@ -102,7 +102,7 @@ def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, 
             return ended(steps=steps, pruned=True)
         figures = evaluate_run(folder, config=experiment, stopped=stop)
         return ended(figure=_figure(search.metric, figures), steps=steps)
-    except _UnknownMetric:
+    except UnknownMetric:
         raise
     except Stopped:
         return None
@@ -112,14 +112,10 @@ def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, 
     return ended(failed=failure)
 
 
-class _UnknownMetric(UserError):
-    """No trial has it: another one would not either."""
-
-
 def _figure(metric: Metric, figures: Mapping[str, Any]) -> float:
-    """UserError where it could not be measured."""
+    """UserError where it could not be measured, UnknownMetric where there is none of that name."""
     if metric.name not in figures:
-        raise _UnknownMetric(
+        raise UnknownMetric(
             f"a trial has no figure {metric.name!r}{nearest(metric.name, figures)}; name in metric what "
             "`jaxgen evaluate` prints"
         )

@@ -150,10 +150,11 @@ def test_mistakes_are_told(tmp_path, monkeypatch):
     assert "holds another search, whose metric is another" in told(here(*asked))
 
 
-def test_a_figure_that_no_trial_has_ends_the_search_at_its_first(tmp_path):
+@pytest.mark.parametrize("pruner", [", pruner=Pruner.MEDIAN", ""])
+def test_a_figure_that_no_trial_has_ends_the_search_at_its_first(pruner, tmp_path):
     pytest.importorskip("optuna")
     file = written(tmp_path, metric="bits_per_charcter")
-    file.write_text(file.read_text().replace(", pruner=Pruner.MEDIAN", ""))
+    file.write_text(file.read_text().replace(", pruner=Pruner.MEDIAN", pruner))
     process = here("search", "--config", file, "--workdir", tmp_path / "runs")
     assert process.returncode == 2 and "did you mean 'bits_per_character'" in process.stderr
     assert [trial["failed"] for trial in trials_of(tmp_path)] == [None]
