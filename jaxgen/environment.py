@@ -23,7 +23,7 @@ def set_up_jax() -> list[str]:
     import jax
     from absl import logging
 
-    _deterministic_on_gpus()
+    _one_order_of_sums()
     logging.set_verbosity(logging.FATAL)  # Orbax logs its every step, and a failed save twice that is raised as well
     remarks: list[str] = []
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -72,14 +72,19 @@ def _fixed_devices(count: int) -> list[str]:
     ]
 
 
-def _deterministic_on_gpus() -> None:
-    """Has XLA sum in one order on GPUs, unless XLA_FLAGS says otherwise, so that a resumed run ends in the same bytes.
+def _one_order_of_sums() -> None:
+    """Has XLA sum in one order, unless XLA_FLAGS says otherwise.
 
-    Without it an embedding's gradient, which is scattered, differed in its last bits from run to run (an H200).
+    On GPUs within a sum, so that a resumed run ends in the same bytes: an embedding's gradient, which is scattered,
+    differed in its last bits from run to run without it (an H200).
+    On CPUs over the sums between devices: XLA's default there lets each device take independent ones as they come, and
+    two devices that wait in different ones wait until XLA aborts (a mesh of 2 x 2 with 8 threads, within seconds).
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_exclude_nondeterministic_ops" not in flags and "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = with_xla_flags("--xla_gpu_exclude_nondeterministic_ops=true")
+    if "xla_cpu_enable_concurrency_optimized_scheduler" not in flags:
+        os.environ["XLA_FLAGS"] = with_xla_flags("--xla_cpu_enable_concurrency_optimized_scheduler=false")
 
 
 def with_xla_flags(more: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from tests.commands.command import ROOT
 
 # On fewer cores than devices XLA's CPU backend may let one device wait in one sum and another in another until it
-# aborts. This scheduler keeps one order of most sums, which makes that rare; accelerators keep one order of all.
+# aborts. The scheduler that jaxgen.environment asks for keeps one order of most sums, which makes that rare;
+# accelerators keep one order of all.
 _FLAGS = "--xla_cpu_enable_concurrency_optimized_scheduler=false --xla_cpu_collective_call_terminate_timeout_seconds=40"
 
 
