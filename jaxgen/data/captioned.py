@@ -64,7 +64,7 @@ class CaptionedPictures(FittedToTexts):
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of "train" is set aside
     kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
-    sizes: tuple[int, int, int] | None = field(init=False, repr=False, default=None)  # H, W, T that a run has kept
+    sizes: tuple[int, int, int | None] | None = field(init=False, repr=False, default=None)  # H, W, T that a run kept
 
     def __post_init__(self):
         if self.batch_size < 1 or self.workers < 0 or self.shift < 0:
@@ -128,7 +128,7 @@ class CaptionedPictures(FittedToTexts):
     def with_spec(self, spec: Spec) -> "CaptionedPictures":
         """These data in the sizes that a run has kept, whatever the pictures and captions have become."""
         image, tokens = parts_of(spec)
-        return copy_with(self, "_folder", "_listed", "longest", sizes=(*image.shape[:2], tokens.length))
+        return copy_with(self, "_folder", "_listed", "longest", sizes=(*image.shape[:2], tokens and tokens.length))
 
     def _fitted_to(self) -> tuple[list[str], list[str]]:
         others = [found.captions for split, found in self._listed.items() if split != "train"]
@@ -138,9 +138,8 @@ class CaptionedPictures(FittedToTexts):
     @functools.cached_property
     def longest(self) -> int:
         """T: the most tokens of a caption of any split, the end counted."""
-        if self.sizes is not None:
-            return self.sizes[2]
-        return 1 + self.most_tokens
+        kept = self.sizes and self.sizes[2]
+        return kept or 1 + self.most_tokens
 
     @property
     def most_tokens(self) -> int:
@@ -153,6 +152,11 @@ class CaptionedPictures(FittedToTexts):
         return Image(height, width, 3, 256)
 
     def spec(self) -> Spec:
+        return self.whole_spec
+
+    @property
+    def whole_spec(self) -> Spec:
+        """Of the pictures with their captions."""
         made = Tokens(self.longest, self.vocabulary.size + 1, self.vocabulary.unit, Framing.TARGET)
         return Spec(made, (("picture", self.image),))
 
@@ -200,7 +204,7 @@ class CaptionedPictures(FittedToTexts):
 
     def source(self) -> ResidentExamples | HostExamples | StreamedExamples:
         examples, spec = self.examples("train"), self.spec()
-        residence = self.residence.settled(len(examples) * int(np.prod(parts_of(spec)[0].shape)))
+        residence = self.residence.settled(len(examples) * int(np.prod(self.image.shape)))
         if residence is Residence.DISK:
             return StreamedExamples(examples, spec, self.batch_size, self.workers)
         kind = ResidentExamples if residence is Residence.DEVICE else HostExamples
@@ -209,7 +213,7 @@ class CaptionedPictures(FittedToTexts):
     def remarks(self, source: Any) -> Iterator[str]:
         """How many pictures there are, how long their captions are, and how many bad ones were met."""
         count = len(source.examples) if isinstance(source, StreamedExamples) else size_of(source.arrays)
-        image, tokens = parts_of(self.spec())
+        image, tokens = parts_of(self.whole_spec)
         told = f"captions of up to {tokens.length} tokens out of {tokens.vocabulary:,}"
         yield f"data: {self.name}, {count:,} pictures of {'x'.join(map(str, image.shape[:2]))}, {told}"
         if self.bad.count:
@@ -286,8 +290,11 @@ class _ForMeasures:
         return self.add(self.parts[number])
 
 
-def parts_of(spec: Spec) -> tuple[Image, Tokens]:
-    """The picture and its text, whichever of the two is given for the other."""
+def parts_of(spec: Spec) -> tuple[Image, Tokens | None]:
+    """The picture and its text, whichever of the two is given for the other; None where a picture is made of nothing.
+    """
+    if not spec.given:
+        return spec.made, None
     ((_, given),) = spec.given
     return (given, spec.made) if isinstance(given, Image) else (spec.made, given)
 

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jaxgen.data.captioned import CaptionedExamples, CaptionedPictures
 from jaxgen.data.examples import BadExample, Tolerant
+from jaxgen.data.picture_views import Ungiven
 from jaxgen.ops.augmentation import shifted
 from jaxgen.types import Batch, Framing, Key, Spec, Tokens
 
@@ -20,18 +21,30 @@ class PromptedPictures(CaptionedPictures):
     Sources, splits and held-out pairs are those of the captions. A prompt has neither start nor end.
     """
 
+    given: bool = True  # whether prompts are; else pictures are made of nothing
+
     @functools.cached_property
     def longest(self) -> int:
         """S: the most tokens of a caption of any split."""
-        return self.sizes[2] if self.sizes is not None else self.most_tokens
+        kept = self.sizes and self.sizes[2]
+        return kept or self.most_tokens
 
     def spec(self) -> Spec:
+        return self.whole_spec if self.given else Spec(self.image)
+
+    @property
+    def whole_spec(self) -> Spec:
+        """Of the pictures with their prompts."""
         prompt = Tokens(self.longest, self.vocabulary.size, self.vocabulary.unit, Framing.SOURCE)
         return Spec(self.image, (("prompt", prompt),))
 
+    def labelled(self) -> "PromptedPictures":
+        return replace(self, given=True)
+
     def examples(self, split: str) -> Tolerant:
         """The prompts of a split and their pictures, decoded as they are asked for."""
-        return Tolerant(_Examples(self.of(split), self.spec(), self.vocabulary), self.bad)
+        examples = _Examples(self.of(split), self.whole_spec, self.vocabulary)
+        return Tolerant(examples if self.given else Ungiven(examples), self.bad)
 
     def augment(self, batch: Batch, key: Key) -> Batch:
         """The batch with each picture moved by up to `shift` pixels; called inside the compiled step."""

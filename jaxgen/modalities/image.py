@@ -119,6 +119,14 @@ class ImagePresents:
         net = None if "known" in arrays else self._net
         return None if net is None else net.probabilities(np.asarray(arrays["value"])).argmax(axis=1)
 
+    def features(self, arrays: Arrays) -> np.ndarray:
+        pictures, captioned = np.asarray(arrays["value"]), picture_text.load(self.meaning.data)
+        if captioned is not None:
+            return captioned.pictures(pictures)
+        if self._net is not None:
+            return self._net.features(pictures)
+        return pictures.reshape(len(pictures), -1) / np.float32(self.image.levels - 1)
+
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         if self._stacked is not None:
             return self._modes(drawn, real)

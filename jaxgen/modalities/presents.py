@@ -110,6 +110,9 @@ class Recognises(Protocol):
         """[N] the likeliest class of each example; None where no classifier ships for the data, or a part is unknown.
         """
 
+    def features(self, arrays: Arrays) -> np.ndarray:
+        """[N, D] float32, by the net that ships for the data; where none does, the examples themselves."""
+
 
 @runtime_checkable
 class OnePerLine(Protocol):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+import re
 from collections.abc import Sequence
 
 import jax
@@ -77,8 +78,8 @@ def _by_words(trained: Trained, having: Sequence[str], lacking: Sequence[str]) -
     info = DataInfo.of(told)
     examples, labelled = (one.first("train", _SEARCHED) for one in (data, told))
     captions = Presentation.of(told.spec(), info.meanings(told)).captions(labelled)
-    has = np.array([_names(caption, having) for caption in captions])
-    lacks = np.array([_names(caption, lacking) for caption in captions]) if lacking else ~has
+    has = np.array([named_by(caption, having) for caption in captions])
+    lacks = np.array([named_by(caption, lacking) for caption in captions]) if lacking else ~has
     for option, words, found in (("--with", having, has), ("--without", lacking, lacks)):
         if not found.any():
             known = ", ".join(sorted(set(captions))[:8])
@@ -86,9 +87,14 @@ def _by_words(trained: Trained, having: Sequence[str], lacking: Sequence[str]) -
     return tuple(_request(examples, np.flatnonzero(found)[:_MOST]) for found in (has, lacks))
 
 
-def _names(caption: str, words: Sequence[str]) -> bool:
-    """Whether a class is one of the words, or a caption has one of them in it."""
-    return any(word == caption or (" " in caption and word.casefold() in caption.casefold()) for word in words)
+def named_by(caption: str, words: Sequence[str]) -> bool:
+    """Whether a class is one of the words, or a caption has one of them in it, whole: no "dark" is in "medium-dark"."""
+    said = caption.casefold()
+    return any(
+        word == caption
+        or (" " in caption and re.search(rf"(?<![\w-]){re.escape(word.casefold())}(?![\w-])", said) is not None)
+        for word in words
+    )
 
 
 def _finite(data: Data) -> Finite:

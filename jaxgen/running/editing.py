@@ -78,3 +78,8 @@ class LatentEditor:
         """[N] the class of each by the net that ships for the data; None where none does, or a part is unknown."""
         made = self.presentation.made
         return made.recognised(examples["made"]) if isinstance(made, Recognises) else None
+
+    def features(self, examples: Batch) -> np.ndarray | None:
+        """[N, D] features by a frozen net, or pixels; None for a modality of which no net ships."""
+        made = self.presentation.made
+        return made.features(examples["made"]) if isinstance(made, Recognises) else None

@@ -12,6 +12,8 @@ import numpy as np
 
 from jaxgen.core.interpolation import spherical
 from jaxgen.errors import UserError
+from jaxgen.metrics.attribute_classifier import attribute_classifier
+from jaxgen.metrics.unmeasured import TooFew
 from jaxgen.running.editing import LatentEditor, Noise
 from jaxgen.types import Batch
 
@@ -102,9 +104,11 @@ def with_attribute(
 ) -> Edit:
     """Each row's noise plus each strength times the mean difference between the noise of two sets of examples.
 
-    At each strength, 0 first, `recognised_as_attribute` is the share that the data's classifier takes for the commonest
-    class of `having`; `rest_kept` the share of outputs that, less the mean change of all, are nearer to their own
-    input's unedited output than to any other's.
+    At each strength, 0 first, `classified_as_attribute` is the share of outputs that a classifier of the two sets takes
+    for the first, and `attribute_classifier_accuracy` that classifier's own on examples that it has not seen;
+    `recognised_as_attribute` the share that the data's classifier takes for the commonest class of `having`;
+    `rest_kept` the share of outputs that, less the mean change of all, are nearer to their own input's unedited output
+    than to any other's.
     """
     noise, count = editor.noise(request), len(request["row"])
     means = [[level.mean(axis=0) for level in editor.noise(examples)] for examples in (having, lacking)]
@@ -122,8 +126,24 @@ def with_attribute(
     if target is not None and seen is not None:
         of_target = seen.reshape(count, -1) == np.bincount(target).argmax()
         figures["recognised_as_attribute"] = of_target.mean(axis=0).tolist()
+    figures |= _classified(editor, samples, having, lacking, count)
     shown = np.concatenate([editor.pixels(request)[:, None], pixels], axis=1)
     return Edit(shown[:_SHOWN], ["input", *_heads([0.0, *strengths])], figures)
+
+
+def _classified(
+    editor: LatentEditor, samples: Batch, having: Batch, lacking: Batch, count: int
+) -> dict[str, float | list[float]]:
+    """The share of samples at each strength that a classifier takes for `having`; nothing of too few examples."""
+    has, lacks = editor.features(having), editor.features(lacking)
+    if has is None:
+        return {}
+    try:
+        classifier, accuracy = attribute_classifier(has, lacks)
+    except TooFew:
+        return {}
+    seen = classifier.predict(editor.features(samples)).reshape(count, -1)
+    return {"classified_as_attribute": seen.mean(axis=0).tolist(), "attribute_classifier_accuracy": accuracy}
 
 
 def _kept_class(editor: LatentEditor, request: Batch, samples: Batch, each: int) -> dict[str, float]:

@@ -101,6 +101,8 @@ def test_a_word_of_the_classes_is_an_attribute_that_the_frozen_net_sees(free, tm
         figures = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert figures["strengths"] == [0, strength] and figures["rest_kept"][0] == 1
         seen.append(figures["recognised_as_attribute"])
+        assert figures["attribute_classifier_accuracy"] > 0.95
+        assert figures["classified_as_attribute"] == pytest.approx(seen[-1], abs=0.1)  # two classifiers, one class
     assert figures["with"] > 100 and figures["without"] > 800
     assert seen[0][0] == seen[1][0] < 0.2  # a tenth of the digits are zeros
     assert seen[1][1] > seen[0][1] + 0.2 and seen[1][1] > 0.5

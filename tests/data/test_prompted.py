@@ -12,7 +12,7 @@ from jaxgen.data.captioned import CaptionedPictures
 from jaxgen.data.prompted import PromptedPictures
 from jaxgen.data.tokenizers import BytePairs
 from jaxgen.errors import UserError
-from jaxgen.types import Framing
+from jaxgen.types import Framing, Spec
 from tests.families.user_files import captioned
 
 
@@ -58,3 +58,13 @@ def test_pictures_are_moved_and_prompts_are_not():
     shifts = [wide[:, down : down + 8, across : across + 8] for down in range(3) for across in range(3)]
     assert all(any(np.array_equal(after[row], one[row]) for one in shifts) for row in range(8))
     assert not np.array_equal(before, after)
+
+
+def test_without_prompts_the_same_pictures_are_made_of_nothing_and_are_still_known_by_their_words():
+    asked, free = (PromptedPictures(captioned(), batch_size=8, given=given) for given in (True, False))
+    assert free.spec() == Spec(asked.spec().made) and free.labelled() == asked
+    batch, other = (data.evaluation("test") for data in (asked, free))
+    assert not other["given"] and np.array_equal(other["made"]["value"], batch["made"]["value"])
+    kept = free.with_vocabulary(free.vocabulary_document()).with_spec(free.spec())
+    assert kept.spec() == free.spec() and kept.labelled().spec() == asked.spec()
+    assert np.array_equal(kept.first("train", 3)["made"]["value"], asked.first("train", 3)["made"]["value"])
