@@ -7,7 +7,7 @@ for. `modes_of_1000` and `reverse_kl_nats` stand beside those of as many real pi
     jaxgen evaluate --workdir runs/stacked_mnist --set evaluate.examples=26000
 
 Expect of 26,000 samples all 1,000 modes and a reverse KL of 0.064 nats (real pictures: 0.023). A step takes 0.41 s on
-two cores of an AMD EPYC, which makes 41 minutes; this was trained on one beside other work, in 81. The evaluation asks
+two cores of an AMD EPYC, which makes 41 minutes; this was trained on one beside other work, in 80. The evaluation asks
 the net about 390,000 digits and takes 15 to 20 minutes of one core.
 """
 # SPDX-License-Identifier: Apache-2.0

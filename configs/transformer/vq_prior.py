@@ -9,7 +9,7 @@ a frozen part of this one: it turns pictures into 8x8 codes, and the codes that 
 
 Over a first stage of MNIST, whose grid is 7x7: `--set data.name=mnist data.flip=false task.pictures.path=RUN
 "task.network.token_shifts=(1,2,6,7,8)"`. Expect a Fréchet distance of 107 in cifar10-cnn, 32 % recognised and 4.50
-nats a code after 33 minutes of one of two cores of an AMD EPYC (docs/vae.md).
+nats a code after 44 minutes on one of two cores of an AMD EPYC beside other work (docs/vae.md).
 """
 # SPDX-License-Identifier: Apache-2.0
 

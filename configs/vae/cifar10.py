@@ -8,7 +8,8 @@ of affine couplings (arXiv 1605.08803) for the prior of each class.
     jaxgen evaluate --workdir runs/vae_cifar10
 
 Expect 23.3 dB of pixels kept, a Fréchet distance of samples of 124 in cifar10-cnn-5e20, 24 % recognised and 6.02
-bits/dim (2,000 pictures of the test, JPEG; docs/vae.md) after about 47 minutes of one of two cores of an AMD EPYC.
+bits/dim (2,000 pictures of the test, JPEG; docs/vae.md) after 132 minutes on one of two cores of an AMD EPYC beside
+other work.
 """
 # SPDX-License-Identifier: Apache-2.0
 

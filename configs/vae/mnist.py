@@ -10,7 +10,7 @@ falls from 2e-3 along a cosine; that example's constant 1e-3 gives 102.0 nats he
 
 `elbo_nats_per_example` is the negative evidence bound, `nats_per_example` the importance-weighted one; another number
 of samples: `jaxgen evaluate --workdir runs/vae_mnist --set task.importance_samples=5000`. Expect 100.6 and 96.7 nats
-(64 samples), 20 active units, after 27 s of training on two cores of an AMD EPYC with AVX-512.
+(64 samples), 20 active units, after 47 s of training on two cores of an AMD EPYC with AVX-512 beside other work.
 """
 # SPDX-License-Identifier: Apache-2.0
 
