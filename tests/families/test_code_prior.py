@@ -42,7 +42,7 @@ from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
-from jaxgen.types import NO_PARTS, Spec, Tokens
+from jaxgen.types import NO_PARTS, Framing, Spec, Tokens, Unit
 from tests.commands.command import OF_RUNS, ROOT
 from tests.commands.test_resume import end_of
 from tests.core.test_layout import lowers_for_accelerators
@@ -232,6 +232,9 @@ def test_what_cannot_be_the_first_stage_is_told_in_a_sentence():
         CodePrior(network, part).sized(pictures((8, 8, 1), levels=2))
     with pytest.raises(UserError, match=r"runs/vq was trained on .* give both the same data"):
         CodePrior(network, part).sized(Spec(Tokens(16, 30)))
+    read = Spec(TINY.made, (("prompt", Tokens(3, 7, Unit.WORD, Framing.SOURCE)),))
+    with pytest.raises(UserError, match="a CodePrior cannot be conditioned on prompt"):
+        CodePrior(network, Part("pictures", "task.pictures.path=runs/vq", VQ.sized(read), read)).sized(read)
     task, variables = tiny()
     with pytest.raises(UserError, match="goes on from no picture"):
         task.sample(variables, every_picture(1), KEY)
