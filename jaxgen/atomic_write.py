@@ -1,7 +1,8 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and under names that are new."""
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -26,6 +27,22 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def new_file(folder: Path, stem: str, suffix: str) -> Path:
+    """An empty file STEM-N.SUFFIX, N the first for which it and STEM-N.txt are not there: no other process gets it too.
+
+    Raises OSError as the system gives it.
+    """
+    for number in itertools.count(1):
+        place = folder / f"{stem}-{number}.{suffix}"
+        if place.with_suffix(".txt").exists():
+            continue
+        try:
+            place.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return place
 
 
 def _umask() -> int:

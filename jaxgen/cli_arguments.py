@@ -222,7 +222,7 @@ def _add_edit(verbs) -> None:
     lacking = "attribute: the same of those that lack it (all that have no word of --with)"
     verb.add_argument("--without", dest="lacking", nargs="+", default=[], metavar="WORD_OR_FILE", help=lacking)
     verb.add_argument("--coarse", type=int, metavar="N", help="mix: levels that count as coarse (half of them)")
-    where = "where to write it: a table of pictures, an animation or a page with both (RUN/edits/KIND.png)"
+    where = "where to write it: a table of pictures, an animation or a page with both (RUN/edits/KIND-N.png)"
     verb.add_argument("--out", metavar="FILE.png|.gif|.html", help=where)
     verb.add_argument("--seed", type=int, default=0, help="the same seed gives the same edit (%(default)s)")
 

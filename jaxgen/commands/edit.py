@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgen.atomic_write import write_whole
+from jaxgen.atomic_write import new_file, write_whole
 from jaxgen.errors import UserError
 from jaxgen.output_files import check_output
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.edit_page import edit_page
 from jaxgen.reporting.grids import image_grid
+from jaxgen.reporting.kept_edits import EDITS
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.edit_examples import attribute_of, pictures_of, samples_or_pictures
@@ -52,8 +53,9 @@ class Asked(NamedTuple):
 def edit(
     workdir: str, config: str | None, settings: Sequence[str], which: str | None, asked: Asked, out: str | None
 ) -> int:
-    """A table as PNG, in motion as GIF, or both on a page, by the name of `out` (RUN/edits/KIND.png).
+    """A table as PNG, in motion as GIF, or both on a page, by the name of `out`.
 
+    Without `out` the table goes to RUN/edits/KIND-N.png, N the first that is free, and the command beside it.
     Its path goes to stdout, and where there are figures, a last line that is a JSON object of them.
     """
     words = (*asked.pictures, *asked.having, *asked.lacking, *asked.given)
@@ -68,10 +70,11 @@ def edit(
     except Stopped:
         say("stopped; nothing was written")
         return 128 + stop.signal
-    path = trained.folder / "edits" / f"{asked.kind}.png" if out is None else Path(out)
     command = _command(workdir, config, settings, which, asked)
-    _write(path, _content(path.suffix.lower(), trained, found, asked, command))
-    put_out(path)
+    suffix = ".png" if out is None else Path(out).suffix.lower()
+    content = _content(suffix, trained, found, asked, command)
+    kept = out is None
+    put_out(_kept(trained.folder / EDITS, asked.kind, content, command) if kept else _written(Path(out), content))
     if found.figures:
         put_out(json.dumps({"step": trained.step, "edit": asked.kind, **found.figures}))
     return 0
@@ -125,9 +128,24 @@ def _command(
     return shlex.join([*told, "--frames", str(asked.frames), "--seed", str(asked.seed)])
 
 
-def _write(path: Path, content: bytes) -> None:
+def _kept(folder: Path, kind: str, content: bytes, command: str) -> Path:
+    """A new file in the run's folder, and beside it the command as a .txt, for the report."""
     try:
-        path.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        path = new_file(folder, kind, "png")
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    _written(path.with_suffix(".txt"), f"{command}\n".encode())
+    return _written(path, content)
+
+
+def _written(path: Path, content: bytes) -> Path:
+    try:
         write_whole(path, content)
     except OSError as error:
-        raise UserError(f"{path} could not be written ({error.strerror}); give another --out") from None
+        raise _unwritable(path, error) from None
+    return path
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} could not be written ({error.strerror}); give another --out")

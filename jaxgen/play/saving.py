@@ -1,11 +1,10 @@
 """What is seen as a file in the run's folder, and beside it the command that makes it again."""
 # SPDX-License-Identifier: Apache-2.0
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxgen.atomic_write import write_whole
+from jaxgen.atomic_write import new_file, write_whole
 from jaxgen.errors import UserError
 from jaxgen.play.explorer import Explorer
 from jaxgen.play.view import View
@@ -25,7 +24,7 @@ def save(explorer: Explorer, view: View) -> Saved:
     folder = explorer.trained.folder.resolve() / "samples"
     try:
         folder.mkdir(exist_ok=True)
-        picture = _reserved(folder, artefact.suffix)
+        picture = new_file(folder, "play", artefact.suffix)
         command = explorer.command(view, picture)
         write_whole(picture, artefact.content)
         write_whole(picture.with_suffix(".txt"), f"{command}\n")
@@ -33,16 +32,3 @@ def save(explorer: Explorer, view: View) -> Saved:
         why = f"nothing could be saved in {folder} ({error.strerror})"
         raise UserError(f"{why}; make room there, or make it writable") from None
     return Saved(picture, command)
-
-
-def _reserved(folder: Path, suffix: str) -> Path:
-    """An empty file of a new name: no other process gets it too."""
-    for number in itertools.count(1):
-        place = folder / f"play-{number}.{suffix}"
-        if place.with_suffix(".txt").exists():
-            continue
-        try:
-            place.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return place

@@ -11,6 +11,7 @@ from jaxgen.atomic_write import write_whole
 from jaxgen.errors import UserError
 from jaxgen.reporting.curves import Curve, curves_svg
 from jaxgen.reporting.fields import rows
+from jaxgen.reporting.kept_edits import edits_section
 from jaxgen.reporting.markup import counted, duration, escaped, number, percent, rounded
 from jaxgen.reporting.prose import family_title, headline, lede, passages, titles
 from jaxgen.reporting.reasons import REASONS, by_reason
@@ -130,6 +131,7 @@ def _tuned(run: RunView, index: int) -> str:
         samples_figure(run.samples, "After", f"Samples of {run.name}"),
         charts.get(chosen, ""),
         "</div>",
+        edits_section(run.edits, run.name),
         _details(run, more),
         "</div>",
     ]
@@ -169,6 +171,7 @@ def _run_section(run: RunView, title: str, index: int, below: str) -> str:
         samples_figure(run.samples, "Newest samples", f"Samples of {run.name}"),
         f'<div class="charts{"" if run.samples else " lone"}">{"".join(shown)}</div>' if shown else "",
         "</div>",
+        edits_section(run.edits, run.name),
         _details(run, more),
         below,
         "</section>",

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jaxgen.errors import UserError
-from jaxgen.reporting.artefacts import MEDIA, RECORDING, Artefact
+from jaxgen.reporting.artefacts import MEDIA, RECORDING, Artefact, read_artefact
+from jaxgen.reporting.kept_edits import KeptEdit, read_edits
 from jaxgen.reporting.markup import number
 from jaxgen.reporting.reasons import REASONS, reasons
 
 FILES = ("experiment.json", "environment.json", "metrics.jsonl", "timing.jsonl", "summary.json")
-SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "gif": b"GIF8", "wav": b"RIFF", "txt": b""}  # how such files begin
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class RunView:
     samples_before: Artefact | None = None  # from before the first step of a run that starts from another
     data_name: str = ""  # as people call the data
     calibration: Mapping = field(default_factory=dict)  # of the probability of being real
+    edits: tuple[KeptEdit, ...] = ()
 
     @property
     def start(self) -> str:
@@ -91,13 +92,14 @@ def read_run(path: str | os.PathLike) -> RunView:
         summary=_json_object(folder / "summary.json"),
         data_name=str(_json_object(folder / "data.json").get("name", "")),
         calibration=_json_object(folder / "calibration.json"),
+        edits=read_edits(folder),
     )
     shown = _shown(folder / "samples")
     first = shown.get(0)
     if not view.start:
         return replace(view, samples=_with_recordings(shown[max(shown)] if shown else None))
     newest = shown[max(shown)] if shown and max(shown) else None
-    return replace(view, samples=_with_recordings(newest), samples_before=_artefact(first))
+    return replace(view, samples=_with_recordings(newest), samples_before=first and read_artefact(first))
 
 
 def labels(runs: Sequence[RunView]) -> list[str]:
@@ -230,18 +232,11 @@ def _shown(folder: Path) -> dict[int, Path]:
 
 def _with_recordings(path: Path | None) -> Artefact | None:
     """A run's newest samples; where they are texts, with the recordings that these were made for."""
-    artefact = _artefact(path)
-    if artefact is None or not artefact.is_text:
+    if path is None:
+        return None
+    artefact = read_artefact(path)
+    if not artefact.is_text:
         return artefact
     files = {file.stem.removeprefix(RECORDING): file for file in path.parent.glob(f"{RECORDING}*.wav")}
     numbers = sorted((number for number in files if number.isdecimal()), key=int)
-    return replace(artefact, recordings=tuple(_artefact(files[number]).content for number in numbers))
-
-
-def _artefact(path: Path | None) -> Artefact | None:
-    if path is None:
-        return None
-    artefact = Artefact(path.suffix[1:], path.read_bytes())
-    if not artefact.content.startswith(SIGNATURES[artefact.suffix]):
-        raise UserError(f"{path} is no {artefact.suffix.upper()} file; delete it")
-    return artefact
+    return replace(artefact, recordings=tuple(read_artefact(files[number]).content for number in numbers))

@@ -14,6 +14,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
+from jaxgen.reporting.run_view import read_run
 from jaxgen.running.editing import LatentEditor
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
@@ -63,8 +64,20 @@ def test_each_edit_is_a_table_an_animation_or_a_page_of_both(free, files, tmp_pa
         assert moving.n_frames == 5
     page = (tmp_path / "out.html").read_text()
     assert page.count("<img") == 2 and "jaxgen edit interpolate" in page and "http://" not in page
-    assert edit(str(free), None, [], None, Asked("temperature", [], [], count=3, values=(0, 1)), None) == 0
-    assert pixels(free / "edits" / "temperature.png").shape[1] == 2 * 51 - 3
+
+
+def test_without_out_an_edit_is_kept_in_the_run_over_nothing_and_shown_in_its_report(free, capsys):
+    for count in (3, 2):
+        asked = Asked("temperature", [], [], count=count, values=(0, 1))
+        assert edit(str(free), None, [], None, asked, None) == 0
+    kept = [free / "edits" / f"temperature-{number}.png" for number in (1, 2)]
+    assert capsys.readouterr().out.split() == [str(path) for path in kept]
+    assert [pixels(path).shape[:2] for path in kept] == [(18 + rows * 51 - 3, 2 * 51 - 3) for rows in (3, 2)]
+    shown = read_run(free).edits
+    assert [edit.picture.content for edit in shown] == [path.read_bytes() for path in kept]
+    for one, count in zip(shown, (3, 2), strict=True):
+        assert one.command.startswith(f"jaxgen edit temperature --workdir {free}")
+        assert f"--count {count} " in one.command and "--values 0 1 " in one.command
 
 
 def test_an_interpolation_begins_and_ends_at_the_reconstructions_and_lower_temperatures_vary_less(free, files):

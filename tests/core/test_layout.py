@@ -20,8 +20,9 @@ from jaxgen.running.estimate import shapes_of, traced_step
 from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state, make_game
+from jaxgen.types import NO_PARTS
 from tests.commands.command import CONFIGS, ROOT
-from tests.families.cases import BATCH, DIGITS, KEY, every_case, request_of, source_of, task_of
+from tests.families.cases import BATCH, DIGITS, KEY, every_case, parts_of, request_of, source_of, task_of
 from tests.families.test_contract import optimisers_of
 from tests.virtual_devices import on_devices
 
@@ -105,15 +106,19 @@ def test_a_mesh_of_all_three_axes_takes_the_steps_of_one_device(wanted):
 
 @every_case
 def test_the_step_and_the_sampler_lower_for_every_platform(family):
-    lowers_everywhere(task_of(family), source_of(family), request_of(family, 4))
+    lowers_everywhere(task_of(family), source_of(family), request_of(family, 4), parts_of(family))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_step_and_the_sampler_of_every_config_lower_for_gpus_and_tpus(config):
     """As large as they are, from shapes alone."""
-    assembly = assemble(replace(load_experiment(ROOT / config, Experiment), start=None, parallel=Parallel(data=1)))
-    variables = jax.eval_shape(assembly.task.init, assembly.key)
+    experiment = load_experiment(ROOT / config, Experiment)
+    lowers_for_accelerators(assemble(replace(experiment, start=None, parallel=Parallel(data=1))))
+
+
+def lowers_for_accelerators(assembly):
+    variables = jax.eval_shape(assembly.task.init, assembly.key).replace(parts=assembly.part_shapes)
     for platform in ("cuda", "tpu"):
         step = traced_step(assembly, shapes_of(assembly)).lower(lowering_platforms=(platform,))
         drawn = make_sampler(assembly.sample).trace(variables, sampling.request_of(assembly, 4), assembly.key)
@@ -121,14 +126,14 @@ def test_the_step_and_the_sampler_of_every_config_lower_for_gpus_and_tpus(config
             assert len(lowered.as_text()) > 10_000
 
 
-def lowers_everywhere(task, source, request):
+def lowers_everywhere(task, source, request, parts=NO_PARTS):
     """jax.export needs none of the hardware."""
-    variables = jax.eval_shape(task.init, KEY)
+    variables = jax.eval_shape(task.init, KEY).replace(parts=parts)
     game = make_game(task, variables.params, optimisers_of(task), {}, 4, BATCH)
     state = jax.eval_shape(lambda key: init_state(game, key, functools.partial(source.init, KEY)), KEY)
     platforms = ["cpu", "cuda", "tpu"]
     program = Parallel(data=1).place(BATCH, task.layout()).program(game, state, traced=True, loops=True)
-    step = export.export(program, platforms=platforms)(state, source, jax.numpy.int32(1))
+    step = export.export(program, platforms=platforms)(state, source, jax.numpy.int32(1), parts)
     draw = export.export(jax.jit(task.sample), platforms=platforms)(variables, request, KEY)
     for exported in (step, draw):
         assert exported.platforms == tuple(platforms) and len(exported.mlir_module_serialized) > 10_000

@@ -14,6 +14,7 @@ from training import lively as livened
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.data import Traced
+from jaxgen.core.part import Part, with_parts
 from jaxgen.core.task import Policy, Task
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.sources import ResidentExamples
@@ -22,7 +23,7 @@ from jaxgen.experiment import Experiment
 from jaxgen.rewards.functions import ClassProbability
 from jaxgen.rewards.pathwise import Pathwise
 from jaxgen.rewards.score_function import ScoreFunction
-from jaxgen.types import Variables
+from jaxgen.types import NO_PARTS, Key, Parts, Variables
 from tests.commands.command import ROOT
 from tests.families.user_files import captioned, recordings
 from tests.given import asked
@@ -95,6 +96,7 @@ MORE_DIFFUSION = {
     ),
 }
 # the other nets of a VAE
+_NARROW = ("task.encoder.width=12", "task.decoder.width=12", "task.encoder.inner=6", "task.decoder.inner=6")
 _DIGITS = ("data.name=digits", "data.binarise=false", "data.given=true", "task.decoder.likelihood=CategoricalLevels")
 MORE_VAES = {
     "vae-two-layers": Case(
@@ -108,15 +110,23 @@ MORE_VAES = {
     "vae-hierarchy": Case(
         "vae/hierarchical",
         (
-            *("task.encoder.width=12", "task.decoder.width=12", "task.encoder.inner=6", "task.decoder.inner=6"),
+            *_NARROW,
             *("task.encoder.grid_blocks=(1,1)", "task.decoder.grid_blocks=(1,2)", "task.decoder.latent=2", *_DIGITS),
+        ),
+        "^decoder/",
+    ),
+    "vae-one-grid": Case(  # one stochastic layer, with convolutions
+        "vae/hierarchical",
+        (
+            *_NARROW,
+            *("task.encoder.grid_blocks=(1,)", "task.decoder.grid_blocks=(1,)", "task.decoder.latent=2", *_DIGITS),
         ),
         "^decoder/",
     ),
     "vae-vq": Case(
         "vae/vq",
         (
-            *("task.encoder.width=12", "task.decoder.width=12", "task.encoder.inner=6", "task.decoder.inner=6"),
+            *_NARROW,
             *("task.encoder.grid_blocks=(1,1)", "task.decoder.grid_blocks=(1,1)", "task.decoder.patch=1"),
             *("task.codebook.codes=32", "task.codebook.size=4", "task.decoder.likelihood=CategoricalLevels"),
             *("data.name=digits", "data.flip=false"),
@@ -124,7 +134,30 @@ MORE_VAES = {
         "^decoder/",
     ),
 }
-PICTURES = DIGITS | MORE_DIFFUSION | MORE_VAES
+MORE_GANS = {
+    "gan-stages": Case(
+        "gan/cifar10",
+        (
+            *("data.name=digits", "data.flip=false", "task.generator.width=16", "task.discriminator.width=16"),
+            *("task.generator.channels=(8,6)", "task.discriminator.channels=(8,6)"),
+        ),
+        "^discriminator/|^generator/(Block_1|to_picture)/",
+    ),
+}
+# priors over the codes of "vae-vq", whose task is their part
+FIRST_STAGE = "vae-vq"
+_CODES = ("data.name=digits", "data.flip=false", "task.network.dropout=0.0", "task.network.token_shifts=(1,4)")
+PRIORS = {
+    "rnn-codes": Case(
+        "rnn/vq_prior", ("task.network.width=16", "task.network.head=16", "task.network.embedding=8", *_CODES), "^head/"
+    ),
+    "transformer-codes": Case(
+        "transformer/vq_prior",
+        ("task.network.width=16", "task.network.heads=2", "task.network.blocks=2", "task.network.hidden=16", *_CODES),
+        "^block_1/|^head/",
+    ),
+}
+PICTURES = DIGITS | MORE_DIFFUSION | MORE_VAES | MORE_GANS | PRIORS
 TRANSLATION = {
     "rnn-translation": Case(
         "rnn/emoji_names",
@@ -167,15 +200,35 @@ CAPTIONS = {
         "^block_1/|^head/",
     ),
 }
+_TEXT = ("width=16", "blocks=1", "heads=2")  # of the encoder of a prompt
+_PROMPTED = (f"data.pictures={captioned()}", "data.shift=0")
 PROMPTS = {
     "diffusion-prompts": Case(
         "diffusion/emoji_prompt",
         (
-            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2", "task.network.text.blocks=1"),
-            *("task.network.text.width=16", "task.network.text.heads=2", "task.sampler.steps=4", "task.actions=4"),
-            *(f"data.pictures={captioned()}", "data.shift=0"),
+            *("task.network.width=16", "task.network.heads=2", "task.network.blocks=2"),
+            *("task.sampler.steps=4", "task.actions=4"),
+            *(*_PROMPTED, *(f"task.network.text.{field}" for field in _TEXT)),
         ),
         "^block_1/|^final",
+    ),
+    "gan-prompts": Case(
+        "gan/emoji",
+        (
+            *("task.generator.width=16", "task.discriminator.width=16"),
+            *("task.generator.channels=(8,6)", "task.discriminator.channels=(8,6)", *_PROMPTED),
+            *(f"task.{player}.text.{field}" for player in ("generator", "discriminator") for field in _TEXT),
+        ),
+        "^discriminator/|^generator/(Block_1|to_picture)/",
+    ),
+    "vae-prompts": Case(
+        "vae/emoji",
+        (
+            *("task.encoder.width=16", "task.decoder.width=16", "task.encoder.dropout=0.0", "task.decoder.dropout=0.0"),
+            *("task.prior.layers=2", "task.prior.width=16", "task.condition_dropout=0.3", *_PROMPTED),
+            *(f"task.{network}.text.{field}" for network in ("encoder", "decoder") for field in _TEXT),
+        ),
+        "^decoder/",
     ),
 }
 _OF_CLIPS = {"width": 16, "channels": "(6,)", "patch": 4, "blocks": 1}
@@ -194,13 +247,16 @@ CLIPS = {
 }
 CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS | CLIPS
 
-# the encoder and decoder of one family stand for the other's by default, and so do one process of diffusion and a GAN's
-# pictures for its clips; by hand all are tried
+# the encoder and decoder of one family stand for the other's by default, and so do one process of diffusion, a GAN's
+# dense pictures for its convolutional stages and its clips, and diffusion's prompts for others'; by hand all are tried
 BY_HAND = (
     *("rnn-translation", "rnn-speech", "transformer-speech", "rnn-captions", "transformer-captions"),
     *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
-    *("vae-two-layers", "vae-hierarchy", "gan-clips"),
+    *("vae-two-layers", "vae-hierarchy", "vae-one-grid", "vae-prompts", "gan-stages", "gan-prompts", "gan-clips"),
+    "rnn-codes",
 )
+# leaves that nothing moves: what is embedded where a prompt is hidden, of a task that hides none
+IDLE = {"gan-prompts": {"generator/condition/kernel", "discriminator/condition/kernel"}}
 every_case = pytest.mark.parametrize(
     "family", [pytest.param(case, marks=[pytest.mark.slow] * (case in BY_HAND)) for case in CASES]
 )
@@ -209,7 +265,11 @@ every_case = pytest.mark.parametrize(
 @functools.cache
 def experiment_of(case: str) -> Experiment:
     experiment = load_experiment(ROOT / f"configs/{CASES[case].config}.py", Experiment)
-    return set_fields(experiment, CASES[case].small)
+    experiment = set_fields(experiment, CASES[case].small)
+    if case not in PRIORS:
+        return experiment
+    stage = task_of(FIRST_STAGE)
+    return with_parts(experiment, {"task.pictures": Part("pictures", "task.pictures", stage, stage.spec)})
 
 
 @functools.cache
@@ -218,11 +278,25 @@ def task_of(case: str) -> Task:
     return experiment.task.sized(experiment.data.spec())
 
 
+def fresh(case: str, key: Key = KEY) -> Variables:
+    """The variables before the first step, with those of its parts."""
+    return jax.jit(task_of(case).init)(key).replace(parts=parts_of(case))
+
+
+def parts_of(case: str) -> Parts:
+    """The variables of a prior's first stage; its decoder's are enlarged, so that its pictures differ."""
+    if case not in PRIORS:
+        return NO_PARTS
+    params = lively(FIRST_STAGE).params
+    enlarged = jax.tree.map(lambda leaf: 4 * leaf, params["decoder"])
+    return {"pictures": lively(FIRST_STAGE).replace(params=params | {"decoder": enlarged})}
+
+
 @functools.cache
 def lively(case: str) -> Variables:
     """Parameters none of which is zero, as after some training: fresh ones hide what follows from them."""
     with jax.ensure_compile_time_eval():  # what is kept must be arrays, wherever it is asked for first
-        return livened(jax.jit(task_of(case).init)(KEY))
+        return livened(fresh(case))
 
 
 @functools.cache

@@ -24,7 +24,6 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Evaluated, Every, Experiment
 from jaxgen.families.code_prior import CodePrior
 from jaxgen.families.rnn.network import RecurrentNetwork
-from jaxgen.families.token_samplers import TokenSampler
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.families.vae.codebook import Codebook
 from jaxgen.families.vae.likelihoods import CategoricalLevels
@@ -42,12 +41,12 @@ from jaxgen.running.scoring import Scoring
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import load_trained
 from jaxgen.training.optimisers import AdamW
-from jaxgen.training.parallel import Compiler, Parallel
-from jaxgen.types import NO_PARTS, Spec, Tokens
+from jaxgen.training.parallel import Parallel
+from jaxgen.types import NO_PARTS, Framing, Spec, Tokens, Unit
 from tests.commands.command import OF_RUNS, ROOT
 from tests.commands.test_resume import end_of
+from tests.core.test_layout import lowers_for_accelerators
 from tests.given import asked, cut, labels_of, pictures, values_of
-from tests.one_step import one_step
 from tests.rewards.judged import silent
 from tests.running.test_rollback import stop_after
 
@@ -125,16 +124,6 @@ def test_codes_drawn_follow_the_prior_and_are_decoded_by_the_part(network):
     np.testing.assert_array_equal(values_of(sampled), values_of(drawn.example))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_a_score_is_the_rollouts(network):
-    task, variables = tiny(network, sampler=TokenSampler(temperature=0.7))
-    task.check_policy()
-    for request in (asked(np.arange(12, dtype=np.int32) % 2), {"row": jnp.arange(12)}):
-        trajectory = jax.jit(task.rollout)(variables, request, KEY)
-        score = jax.jit(task.score)(variables, trajectory)
-        np.testing.assert_allclose(score, trajectory.log_prob, rtol=1e-5, atol=1e-5)
-
-
 def test_more_codes_than_a_pictures_levels_are_drawn_as_they_are():
     """Beyond 256 codes no number is cut to eight bits."""
     vq = dataclasses.replace(VQ, codebook=Codebook(codes=600, size=3)).sized(TINY)
@@ -208,25 +197,28 @@ def test_it_is_tuned_toward_a_reward_code_by_code_and_its_part_stays(first, whol
     assert np.abs(np.subtract(*heads)).max() > 1e-3
 
 
-@pytest.mark.parametrize("path", OF_RUNS, ids=lambda path: path.parent.name)
+def of_digits(first) -> tuple[str, ...]:
+    return "data.name=digits", "data.flip=false", f"task.pictures.path={first}"
+
+
+every_config = pytest.mark.parametrize("path", OF_RUNS, ids=lambda path: path.parent.name)
+
+
+@every_config
 def test_a_config_can_be_described_once_there_is_a_first_stage(path, first, capsys):
     docstring, config = path.read_text().split('"""')[1], str(path.relative_to(ROOT))
     assert all(word in docstring for word in (f"jaxgen train --config {config}", "Expect", "cores"))
-    of_digits = ("data.name=digits", "data.flip=false", f"task.pictures.path={first}")
-    assert describe(str(path), Changes(settings=of_digits)) == 0
+    assert describe(str(path), Changes(settings=of_digits(first))) == 0
     assert "parameters" in capsys.readouterr().out
-    assembly = assemble(set_fields(load_experiment(path, Experiment), of_digits))
+    assembly = assemble(set_fields(load_experiment(path, Experiment), of_digits(first)))
     check_layout(assembly.task.layout(), jax.eval_shape(assembly.task.init, KEY).params)
 
 
-WAYS = {"jit": Parallel(data=1), "jit on two": Parallel(data=2), "pmap": Parallel(Compiler.PMAP, data=2)}
-
-
-@pytest.mark.slow  # a part on several devices is tests/running/test_other_runs.py's
-def test_one_device_two_and_pmap_agree_and_leave_the_part_as_it_was(first, whole):
-    ends = {name: one_step(prior_of(first), whole, parallel, "loss") for name, parallel in WAYS.items()}
-    for end in ends.values():
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), end, ends["jit"])
+@pytest.mark.slow
+@every_config
+def test_the_step_and_the_sampler_of_a_config_lower_for_gpus_and_tpus(path, first):
+    settings = (*of_digits(first), "parallel.data=1")
+    lowers_for_accelerators(assemble(set_fields(load_experiment(path, Experiment), settings)))
 
 
 def test_what_cannot_be_the_first_stage_is_told_in_a_sentence():
@@ -240,6 +232,9 @@ def test_what_cannot_be_the_first_stage_is_told_in_a_sentence():
         CodePrior(network, part).sized(pictures((8, 8, 1), levels=2))
     with pytest.raises(UserError, match=r"runs/vq was trained on .* give both the same data"):
         CodePrior(network, part).sized(Spec(Tokens(16, 30)))
+    read = Spec(TINY.made, (("prompt", Tokens(3, 7, Unit.WORD, Framing.SOURCE)),))
+    with pytest.raises(UserError, match="a CodePrior cannot be conditioned on prompt"):
+        CodePrior(network, Part("pictures", "task.pictures.path=runs/vq", VQ.sized(read), read)).sized(read)
     task, variables = tiny()
     with pytest.raises(UserError, match="goes on from no picture"):
         task.sample(variables, every_picture(1), KEY)

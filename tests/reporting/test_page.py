@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.errors import UserError
-from jaxgen.reporting import samples_figure
+from jaxgen.reporting import kept_edits, samples_figure
 from jaxgen.reporting.artefacts import PARTED, RECORDING
 from jaxgen.reporting.columns import KNOWN, columns
 from jaxgen.reporting.markup import DASH, duration, escaped, number, rounded
@@ -146,6 +146,32 @@ def test_hostile_strings_stay_text(tmp_path, images):
 
 def recording(samples: bytes) -> bytes:
     return b"RIFF" + samples
+
+
+def test_edits_that_a_run_keeps_are_on_its_page_in_their_order_within_a_bound(tmp_path, images, monkeypatch):
+    runs = [run_folder(tmp_path, family, images) for family in ("gan", "vae")]
+    folder, grid = runs[1] / "edits", (runs[1] / "samples" / "3000.png").read_bytes()
+    assert "Edits" not in page([read_run(run) for run in runs], tmp_path).texts
+    folder.mkdir()
+    for name in ("mix-2.png", "mix-10.png", "<b>&.png"):
+        (folder / name).write_bytes(grid + name.encode())
+    (folder / "mix-2.txt").write_text("jaxgen edit mix --given '<script>'\n")
+    (folder / "mix-3.png").touch()  # a kill has left it
+    (folder / "<i>.html").write_text("<script></script>")
+    shown = page([read_run(run) for run in runs], tmp_path)
+    pictures = [attributes for tag, attributes in shown.tags if tag == "img"][2:]
+    found = [base64.b64decode(one["src"].partition(",")[2]).removeprefix(grid).decode() for one in pictures]
+    assert found == ["<b>&.png", "mix-2.png", "mix-10.png"]
+    assert pictures[0]["alt"] == "<b>&.png, an edit by vae-digits" and shown.texts.count("Edits") == 1
+    assert "mix-2.png: jaxgen edit mix --given '<script>'" in shown.texts and "mix-10.png" in shown.texts
+    assert "Not on this page, in the run's folder edits: <i>.html" in shown.texts
+    assert not {"script", "i"} & {tag for tag, _ in shown.tags}
+    monkeypatch.setattr(kept_edits, "SHOWN", 2 * len(grid) + 20)
+    shown = page([read_run(runs[1])], tmp_path)
+    assert "Not on this page, in the run's folder edits: <i>.html, mix-10.png" in shown.texts
+    (folder / "mix-2.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"edits/mix-2\.png is no PNG file"):
+        read_run(runs[1])
 
 
 def test_recordings_stand_beside_the_texts_made_for_them_within_a_bound(tmp_path, images, monkeypatch):

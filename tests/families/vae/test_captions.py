@@ -15,6 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.network import Decoder, Encoder, Prior
 from jaxgen.families.vae.task import Vae
+from jaxgen.families.vae.top_down import BottomUp, TopDown
 from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.types import Framing, Image, Spec, Tokens, Unit
 from tests.given import cut, values_of
@@ -81,6 +82,7 @@ def test_samples_follow_the_sentence_and_without_one_are_of_any_kind_or_refused(
 
 
 def test_networks_that_cannot_read_are_told():
-    task = Vae(DenseEncoder((4,)), DenseDecoder((4,), latent=(2,)), None)
-    with pytest.raises(UserError, match="cannot be conditioned on prompt"):
-        task.sized(SPEC)
+    dense, hierarchy = (DenseEncoder((4,)), DenseDecoder((4,), latent=(2,))), (BottomUp(), TopDown())
+    for networks in (dense, hierarchy):
+        with pytest.raises(UserError, match="cannot be conditioned on prompt"):
+            Vae(*networks, None).sized(SPEC)

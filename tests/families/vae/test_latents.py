@@ -121,6 +121,7 @@ def test_the_bounds_of_a_linear_gaussian_model(layers):
 TINY = {
     "one layer": (Encoder(width=8, blocks=1), Decoder(width=8, blocks=1, latent=2), Prior(layers=2, width=4)),
     "two layers": (DenseEncoder((6, 5), 1), DenseDecoder((6, 5), 1, latent=(3, 2)), Prior(layers=2, width=4)),
+    "one layer of convolutions": (BottomUp(6, 4, (1,)), TopDown(6, 4, (1,), latent=2, patch=1), None),
     "hierarchy": (BottomUp(6, 4, (1, 1)), TopDown(6, 4, (1, 1), latent=1, patch=1), None),
 }
 
