@@ -110,7 +110,10 @@ class TrainedRun:
             return self._trained.assembly.presentation.results(samples)
 
     def evaluate(self, split: str = "test") -> dict[str, int | float | str | None]:
-        """The step, the split and the figures on it, as `jaxgen evaluate` prints them. Raises UserError."""
+        """The step, the split, the seed, the count of examples and the figures, as `jaxgen evaluate` prints them.
+
+        Raises UserError.
+        """
         with _as_called(), Stop("after this batch") as stop:
             return evaluate_trained(self._trained, split, stop, self._own)
 

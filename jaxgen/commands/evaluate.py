@@ -11,7 +11,7 @@ from jaxgen.output_files import check_output
 from jaxgen.reporting.sweep_page import write_sweep
 from jaxgen.reporting.terminal import say
 from jaxgen.running.bounded import Stopped
-from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.evaluate_run import CONTEXT, evaluate_run
 from jaxgen.running.stopping import Stop
 from jaxgen.running.trained import CHANGEABLE, read_experiment
 from jaxgen.standard_streams import put_out
@@ -54,7 +54,7 @@ def sweep(
                 say(f"{field}={value}, {number} of {len(each)}")
                 figures = evaluate_run(Path(workdir), split, config, [*settings, f"{field}={value}"], which, stop)
                 put_out(json.dumps({field: _number(value), **figures}))
-                rows[value] = {name: figure for name, figure in figures.items() if name != "step"}
+                rows[value] = {name: figure for name, figure in figures.items() if name not in CONTEXT}
     except Stopped:
         say(f"stopped; {len(rows)} of {len(each)} were measured")
         code = 128 + stop.signal

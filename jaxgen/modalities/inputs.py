@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from jaxgen.data.decoder import opened
+from jaxgen.data.examples import BadExample
 from jaxgen.data.files import in_utf8, with_plain_breaks
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
@@ -16,21 +18,42 @@ from jaxgen.reporting.terminal import say
 _OF_TEXTS = (".txt", ".md", ".gz", ".tsv", ".csv", ".json", ".jsonl")
 
 
+class PictureForText(UserError):
+    """A picture was given where a class or a text is read."""
+
+    def __init__(self, name: str, mend: str = "give one in its place"):
+        super().__init__(f"{name} is a picture, and a class or a text is asked for; {mend}")
+        self.name = name
+
+
 def text_of(word: str) -> str:
     """The text of a file or of standard input, without the line break at its end; else the word itself.
 
     It is read as a training text is: UTF-8 whatever the locale, without a byte order mark, lines ending in `\\n`.
+    PictureForText where it is a picture.
     """
     if word != "-" and not _is_file(word):
         return word
     name = name_of(word)
     try:
         raw = sys.stdin.buffer.read() if word == "-" else Path(word).read_bytes()
-        return with_plain_breaks(in_utf8(raw, name).decode("utf-8")).removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name} is no text in UTF-8 (byte {error.start + 1} is none); give another file") from None
     except OSError as error:
         raise UserError(f"{name} cannot be read ({error.strerror}); give another file") from None
+    try:
+        return with_plain_breaks(in_utf8(raw, name).decode("utf-8")).removesuffix("\n")
+    except (UserError, UnicodeDecodeError) as error:
+        if _is_picture(raw):
+            raise PictureForText(name) from None
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name} is no text in UTF-8 (byte {error.start + 1} is none); give another file") from None
+
+
+def _is_picture(raw: bytes) -> bool:
+    """Whether a file's bytes can be decoded as a picture; false where Pillow is missing."""
+    with contextlib.suppress(BadExample, ModuleNotFoundError), opened(io.BytesIO(raw), None):
+        return True
+    return False
 
 
 def lines_of(word: str) -> list[tuple[str, str]]:

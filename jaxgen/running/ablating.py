@@ -25,7 +25,7 @@ from jaxgen.running.assembly import assemble
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.estimate import estimate, shapes_of
-from jaxgen.running.evaluate_run import evaluate_trained
+from jaxgen.running.evaluate_run import CONTEXT, evaluate_trained
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import CHANGEABLE, load_trained
@@ -183,7 +183,7 @@ def _run(
         asked = dataclasses.replace(member.experiment, steps=experiment.steps)
         trained = load_trained(folder, asked, say)
         figures = evaluate_trained(trained, "test", early.stopped, own=run is member)
-        plain = {name: value for name, value in figures.items() if name != "split"}
+        plain = {name: value for name, value in figures.items() if name not in CONTEXT}
         return Outcome(plain, steps, _since(began), early=ended)
     except UnknownMetric:
         raise

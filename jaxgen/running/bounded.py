@@ -35,11 +35,13 @@ def never() -> bool:
 class Evaluation:
     """Sums over a split under any variables; what is compiled and what fits the devices is kept.
 
-    `examples`: the first so many alone. A batch that would not fit the memory is taken in halves of halves.
+    `examples`: the first so many alone. A batch that would not fit the memory is taken in halves of halves. `weighed`
+    is how many examples the newest sums are over.
     """
 
     def __init__(self, assembly: Assembly, split: str, examples: int | None = None):
         self._assembly, self._split, self._examples = assembly, split, examples
+        self.weighed = 0
         self._program: Callable | None = None
         self._halvings = 1  # parts that each batch is taken in
 
@@ -48,7 +50,7 @@ class Evaluation:
     ) -> dict[str, Mean]:
         """Stopped where that is asked for, between two batches."""
         key, rows, total = jax.random.fold_in(self._assembly.key, 3), None, None
-        size, whole = self._assembly.game.batch_size, self.count()
+        size, whole, self.weighed = self._assembly.game.batch_size, self.count(), 0
         with work(whole, f"evaluating {self._split}") as progress:
             for batches in self._parts():
                 count, in_batch = jax.tree.leaves(batches)[0].shape[:2]
@@ -61,6 +63,7 @@ class Evaluation:
                     rows, sums = self._program(variables, rows, batches, place, key)
                     total = added(total, sums)
                     progress.done(min(whole, progress.count + max(1, size // self._halvings)))
+                self.weighed += int(np.count_nonzero(jax.device_get(gathered(batches["weight"]))))
         return total
 
     def figures(self, variables: Variables, *how: Any) -> dict[str, float]:

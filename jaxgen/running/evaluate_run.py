@@ -20,6 +20,8 @@ from jaxgen.running.figures import figures_of, in_json
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
 from jaxgen.training.folder import merge_summary
 
+CONTEXT = "step", "split", "seed", "examples"  # what figures are of, as it stands before them
+
 
 def evaluate_run(
     workdir: Path,
@@ -29,10 +31,12 @@ def evaluate_run(
     which: str | None = None,
     stopped: Callable[[], bool] = never,
 ) -> dict[str, Any]:
-    """The step, the split and the figures of a checkpoint; the newest one's on the test split go into summary.json.
+    """The figures of a checkpoint behind their CONTEXT; the newest one's on the test split go into summary.json.
 
-    Not those of other settings than the run's own: another sampler, or some of the examples. A figure that cannot be
-    had is null, its reason stands in "unmeasured" by its name and is told.
+    `seed` is the run's, from which all draws of the evaluation follow; losses, bounds and the task's other figures are
+    means over so many `examples`. Figures under other settings than the run's own (another sampler, or some of the
+    examples) stay out of summary.json. A figure that cannot be had is null, its reason stands in "unmeasured" by its
+    name and is told.
     """
     trained = load_trained(workdir, config, say, settings, which)
     looked_at_otherwise = any(setting.startswith(CHANGEABLE) for setting in settings)
@@ -48,7 +52,8 @@ def evaluate_trained(trained: Trained, split: str, stopped: Callable[[], bool], 
             raise Stopped
     found = calibrated(trained, split, stopped)
     told = {} if found is None else {"calibration_error": found} if isinstance(found, Unmeasured) else found.figures
-    figures = in_json(figures_of(trained, split, stopped) | told)
+    measured, examples = figures_of(trained, split, stopped)
+    figures = in_json(measured | told)
     for sentence in by_reason(figures):
         say(sentence)
     if split == "test" and own:
@@ -58,7 +63,8 @@ def evaluate_trained(trained: Trained, split: str, stopped: Callable[[], bool], 
                 keep(trained.folder, found)
         except UserError as error:  # a run that may only be read has been evaluated all the same
             say(str(error))
-    return {"step": trained.step, "split": split, **figures}
+    context = trained.step, split, trained.assembly.experiment.seed, examples
+    return {**dict(zip(CONTEXT, context, strict=True)), **figures}
 
 
 def _on_its_own_data(trained: Trained) -> Trained:

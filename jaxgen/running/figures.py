@@ -25,8 +25,8 @@ _REWARDED = 512  # samples that a reward is measured on
 MEASURED = 2000  # held-out examples of a large set that samples are measured against
 
 
-def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never) -> Figures:
-    """Every figure of a run on a split, under names that carry their unit."""
+def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never) -> tuple[Figures, int]:
+    """Every figure of a run on a split, under names that carry their unit; of how many examples the task's own are."""
     assembly = trained.assembly
     evaluation = Evaluation(assembly, split, assembly.experiment.evaluate.examples)
     figures: dict[str, Any] = evaluation.figures(assembly.devices.put_evaluated(trained.variables), stopped)
@@ -36,7 +36,7 @@ def figures_of(trained: Trained, split: str, stopped: Callable[[], bool] = never
         figures |= _reward_figures(trained, split)
     if assembly.experiment.rewards is None or assembly.prompted:
         figures |= _sample_figures(trained, split, stopped)
-    return figures
+    return figures, evaluation.weighed
 
 
 def _draws_as_tuned(assembly: Assembly) -> bool:

@@ -7,6 +7,7 @@ import jax
 
 from jaxgen.core.task import Completing, Gradual
 from jaxgen.errors import UserError
+from jaxgen.modalities.inputs import PictureForText
 from jaxgen.running.bounded import Sampling
 from jaxgen.running.trained import Trained
 from jaxgen.types import Batch
@@ -28,8 +29,14 @@ def samples_of(
     """
     if not 0 <= seed < 2**32:
         raise UserError(f"--seed is {seed}; give a number from 0 to {2**32 - 1}")
-    if begun and not isinstance(trained.assembly.task, Gradual | Completing):
-        kind = type(trained.assembly.task).__name__
-        raise UserError(f"--begin: a {kind} makes its samples from nothing else; leave it out")
-    request = trained.assembly.presentation.request(given, count, begun)
+    task, presentation = trained.assembly.task, trained.assembly.presentation
+    begins = isinstance(task, Gradual | Completing)
+    if begun and not begins:
+        raise UserError(f"--begin: a {type(task).__name__} makes its samples from nothing else; leave it out")
+    try:
+        request = presentation.request(given, count, begun)
+    except PictureForText as error:
+        if begins and presentation.makes_pictures:
+            raise PictureForText(error.name, "give the picture by --begin, and samples begin from it") from None
+        raise
     return sampling(trained.variables, request, jax.random.key(seed), stopped)

@@ -104,10 +104,9 @@ def load_start(assembly: Assembly, say: Callable[[str], None]) -> Started:
         start.fresh(shapes.params)  # it must match something
     fresh = {path for path in wanted if _is_fresh(start, path, dropped)}
     shared, wanted_shared = by_path(saved.get("extra", {}).get("shared")), by_path(shapes.extra.shared)
-    if not wanted_shared:
-        shared = {}  # such as a warm-up's count, where nothing is warmed up
-    elif not shared:
-        shared = _first_shared(assembly)
+    # such as a warm-up's count: left out where nothing is warmed up, begun where the start has none
+    first = {} if wanted_shared.keys() <= shared.keys() else _first_shared(assembly)
+    shared = {path: shared.get(path, first.get(path)) for path in wanted_shared}
     here = {path: leaf for path, leaf in wanted.items() if path not in fresh}
     _refuse_misfits(start, types_of(here, wanted_shared), types_of(found, shared))
     if fresh:

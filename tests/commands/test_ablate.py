@@ -20,7 +20,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 from jaxgen.metrics.effects import effect
 from jaxgen.running import ablating
-from jaxgen.running.evaluate_run import evaluate_run
+from jaxgen.running.evaluate_run import CONTEXT, evaluate_run
 from tests.commands.command import begin, here, jaxgen, told
 
 FILE = '''"""Does a wider network need fewer bits?"""
@@ -134,6 +134,7 @@ def test_members_that_are_trained_alike_are_measured_on_one_run(tmp_path):
         outcome = json.loads((tmp_path / f"runs/outcomes/examples={examples},seed={seed}.json").read_text())
         run = tmp_path / f"runs/members/examples=8,seed={seed}"
         figures = evaluate_run(run, settings=[f"evaluate.examples={examples}"])
+        assert figures["examples"] == examples and not set(CONTEXT) & outcome["figures"].keys()
         assert outcome["figures"]["bits_per_character"] == figures["bits_per_character"] and outcome["steps"] == 2
     results = json.loads((tmp_path / "runs" / "results.json").read_text())
     means = [row["figures"]["bits_per_character"]["mean"] for row in results["configurations"]]

@@ -10,15 +10,21 @@ from sklearn.datasets import load_digits
 
 from jaxgen.commands.edit import Asked, edit, edited
 from jaxgen.commands.sample import sample
+from jaxgen.commands.score import scores_of
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.task import Critic, LatentSpace, Likelihood
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.reporting.run_view import read_run
+from jaxgen.running.assembly import assemble
+from jaxgen.running.bounded import Sampling
 from jaxgen.running.editing import LatentEditor
+from jaxgen.running.sample_run import samples_of
 from jaxgen.running.train_run import train_run
-from jaxgen.running.trained import load_trained
+from jaxgen.running.trained import Trained, load_trained
 from tests.commands.command import ROOT
+from tests.families.cases import experiment_of
 from tests.play.explorers import explorer, kept
 
 SMALL = ["task.encoder.width=96", "task.decoder.width=96", "task.encoder.blocks=1", "task.decoder.blocks=1"]
@@ -175,6 +181,23 @@ def test_a_picture_that_is_given_where_nothing_else_is_given_is_what_samples_beg
     np.testing.assert_array_equal(pixels(tmp_path / "given.png"), pixels(tmp_path / "begun.png"))
     with pytest.raises(UserError, match="no file"):
         sample(str(free), None, [], None, given=["7"], count=1, out=str(tmp_path / "seven.png"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("case", "mend"),
+    [*((case, "give the picture by --begin") for case in ("vae", "gan", "diffusion-prompts")), ("rnn", "give one in")],
+)
+def test_a_picture_where_a_class_or_a_prompt_is_given_is_told_with_the_mend(case, mend, files):
+    """A model that makes its samples from nothing else, as an RNN does, has no --begin."""
+    trained, three = Trained(files, assemble(experiment_of(case)), None, None, 0), str(files / "3.png")
+    with pytest.raises(UserError, match=rf"3\.png is a picture, and a class or a text is asked for; {mend}"):
+        samples_of(trained, Sampling(trained.assembly), [three], 16, 0, lambda: False)
+    if isinstance(trained.assembly.task, Likelihood | Critic):
+        with pytest.raises(UserError, match=r"3\.png is a picture, and a class or a text is asked for; give one"):
+            list(scores_of(trained, [three], [three]))
+    if isinstance(trained.assembly.task, LatentSpace):
+        with pytest.raises(UserError, match=r"3\.png is a picture, and a class or a text is asked for; give one"):
+            edited(LatentEditor(trained, 0), Asked("temperature", [], [three]))
 
 
 def test_a_run_of_clips_is_refused_in_a_sentence():

@@ -157,7 +157,8 @@ def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     process = jaxgen("evaluate", "--workdir", run)
     assert process.returncode == 0, process.stderr
     figures = json.loads(process.stdout.splitlines()[-1])
-    assert figures["split"] == "test" and 0 <= figures["recognised_fraction"] <= 1
+    assert (figures["split"], figures["seed"], figures["examples"]) == ("test", 0, 60)
+    assert 0 <= figures["recognised_fraction"] <= 1
     same = {name: value for name, value in figures.items() if name != "samples_per_second"}
     assert {"task.sampler.truncation": 1.0, **same}.items() <= whole.items()
     assert half["frechet_distance[pixels]"] != whole["frechet_distance[pixels]"]

@@ -54,7 +54,10 @@ DIGITS = {
     ),
     "gan": Case(
         "gan/digits",
-        ("task.generator.width=16", "task.discriminator.width=16"),
+        (
+            *("task.generator.width=16", "task.discriminator.width=16"),
+            *("task.augment=DiffAugment", "task.augment.ramp=64"),
+        ),
         "^discriminator/|^generator/(Block_1|to_picture)/",
     ),
     "vae": Case(

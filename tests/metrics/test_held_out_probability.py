@@ -4,14 +4,16 @@
 import numpy as np
 import pytest
 
+from jaxgen.metrics import held_out_probability
 from jaxgen.metrics.held_out_probability import (
     Calibration,
     auc,
     brier_score,
     calibration_error,
-    chance_of_error,
+    errors_by_chance,
     fitted,
     interval,
+    interval_of_error,
     reliability,
     told_of,
 )
@@ -21,8 +23,8 @@ REAL, FAKE = 3.0, 1.5  # means of outputs, of deviation 1 both
 GENERATOR = np.random.default_rng(0)
 
 
-def outputs(count: int) -> tuple[np.ndarray, np.ndarray]:
-    noise = GENERATOR.normal(size=(2, count))
+def outputs(count: int, generator: np.random.Generator = GENERATOR) -> tuple[np.ndarray, np.ndarray]:
+    noise = generator.normal(size=(2, count))
     return REAL + noise[0], FAKE + noise[1]
 
 
@@ -54,7 +56,7 @@ def test_the_calibration_error_of_right_probabilities_is_chances_own_and_falls_w
     for count in (200, 20_000):
         probability = GENERATOR.random(count)
         real = (GENERATOR.random(count) < probability).astype(float)
-        errors[count] = chance_of_error(probability)
+        errors[count] = errors_by_chance(probability).mean()
         assert calibration_error(probability, real) < 2 * errors[count]
     assert errors[20_000] < 0.2 * errors[200] < 0.02
     # who always says 0.9 where the half is real errs by 0.4
@@ -88,10 +90,29 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_each_way():
     assert (high - low) == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15) and low < values.mean() < high
 
 
+@pytest.mark.parametrize(("slope", "error"), [(1.5, 0.0), (2.25, 0.059)])
+def test_the_interval_of_a_calibration_error_holds_the_true_one(slope, error, monkeypatch):
+    """Of sets of 180 reals and fakes, whose own error is 0.05 and 0.015 too large on average."""
+    generator = np.random.default_rng(1)
+    whole = [Calibration(slope, 2.25).probability(one) for one in outputs(100_000, generator)]
+    true = calibration_error(np.concatenate(whole), np.repeat([1.0, 0.0], 100_000))
+    assert true == pytest.approx(error, abs=5e-3)
+    monkeypatch.setattr(held_out_probability, "_RESAMPLES", 100)
+    found = []
+    for _ in range(20):
+        of_real, of_fake = (Calibration(slope, 2.25).probability(one) for one in outputs(180, generator))
+        chance = errors_by_chance(np.concatenate([of_real, of_fake]), draws=50)
+        low, high = interval_of_error(of_real, of_fake, chance)
+        assert 0 <= low < high < 0.25
+        found.append(low <= true <= high)
+    assert np.mean(found) >= 0.8
+
+
 def test_a_right_calibration_tells_of_itself_what_theory_says():
     figures = told_of(Calibration(1.5, 2.25), *outputs(2000), {"noised": outputs(2000)[1] - 10})
     assert figures["auc_real_against_fake/low"] < 0.8556 < figures["auc_real_against_fake/high"]  # Phi(1.5 / sqrt 2)
     assert figures["brier_score/high"] < 0.2
     assert figures["calibration_error"] < 2 * figures["calibration_error/by_chance"]
+    assert figures["calibration_error/low"] == 0 < figures["calibration_error/high"] < 0.05
     assert figures["auc_real_against_noised"] > 0.999
     assert figures["calibrated_p_real"] + figures["calibrated_p_fake"] == pytest.approx(1, abs=0.03)

@@ -66,6 +66,28 @@ def test_samples_begin_from_every_picture_for_every_word_and_what_is_transparent
         letters().request([], None, files)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "ppm"])
+def test_a_picture_where_a_class_or_a_text_is_read_is_told(suffix, tmp_path, monkeypatch):
+    file = tmp_path / f"three.{suffix}"
+    PillowImage.fromarray(np.random.default_rng(0).integers(128, 256, (16, 16, 3), np.uint8)).save(file)
+    word = str(file)
+    reads = (
+        lambda: zoo().request([word], None),
+        lambda: zoo().alternatives([word]),
+        lambda: letters().example(word),
+        lambda: letters().request([word], None),
+    )
+    for read in reads:
+        with pytest.raises(UserError, match=rf"{suffix} is a picture, and a class or a text is asked for; give one"):
+            read()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    with pytest.raises(UserError, match="standard input is a picture"):
+        zoo().request(["-"], None)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\0\0 cut off")
+    with pytest.raises(UserError, match="is no text"):
+        zoo().request([word], None)
+
+
 def test_the_states_of_pictures_are_one_animation():
     value = np.random.default_rng(0).integers(0, 17, (6, 5, 4, 4, 1), np.uint8)
     shown = zoo().show_states({"given": {}, "made": {"value": value}})

@@ -65,10 +65,11 @@ def test_rows_carried_from_batch_to_batch_are_carried_in_their_order():
 def test_the_first_examples_alone_are_evaluated_where_so_many_are_asked_for():
     assembly = of(Histogram(), Pictures(batch_size=40))
     variables = assembly.devices.put_evaluated(assembly.task.init(jax.random.key(0)))
-    found = bounded.Evaluation(assembly, "test", 50)(variables)["nats"]
+    evaluation = bounded.Evaluation(assembly, "test", 50)
+    found = evaluation(variables)["nats"]
     batch = Pictures().first("test", 50) | {"row": np.arange(50)}
     expected = -assembly.task.log_prob(variables, batch, None).sum()
-    assert found.weight == 50
+    assert found.weight == evaluation.weighed == 50
     np.testing.assert_allclose(found.total, expected, rtol=1e-6)
 
 
@@ -101,7 +102,7 @@ def test_a_split_that_is_too_large_is_measured_in_parts(parallel, tmp_path, monk
     assert len(data.evaluation_parts("test")) == 3
     evaluation = bounded.Evaluation(assembly, "test")
     found = evaluation(variables)
-    assert float(found["nats"].weight) == float(whole["nats"].weight) == 20
+    assert float(found["nats"].weight) == float(whole["nats"].weight) == evaluation.weighed == 20
     np.testing.assert_allclose(found["nats"].total, whole["nats"].total, rtol=1e-6)
     assert evaluation.names() == ["bits_per_dim"]
 

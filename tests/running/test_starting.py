@@ -167,6 +167,19 @@ def test_a_warm_up_s_count_is_left_behind_where_there_is_none_and_begins_where_t
         assert [leaf.sum() for leaf in jax.tree.leaves(start.variables.extra.shared)][:1] == count
 
 
+def test_shared_state_is_kept_where_the_start_has_it_and_begins_where_it_has_none(tmp_path):
+    """Of a GAN: the sums of D's outputs are always there, the count of pictures with a ramp of DiffAugment alone."""
+    small = ["task.generator.width=8", "task.discriminator.width=8", "task.gamma=0", "steps=1", "parallel.data=1"]
+    small += ["data.batch_size=8", "task.augment=DiffAugment", "task.augment.strength=0"]
+    plain = dataclasses.replace(set_fields(load_experiment("gan/digits", Experiment), small), every=Every())
+    train_run(plain, tmp_path / "run", lambda: False)
+    ramped = dataclasses.replace(set_fields(plain, ["task.augment.ramp=100"]), start=Start(str(tmp_path / "run")))
+    trained, started = load_trained(tmp_path / "run", None, silent), load_start(assemble(ramped), silent)
+    before, after = (one.variables.extra.shared for one in (trained, started))
+    assert before.seen is None and after.seen == 0
+    jax.tree.map(np.testing.assert_array_equal, after.replace(seen=None), before)
+
+
 def test_a_vocabulary_that_grows_by_what_a_new_text_has(begun, tmp_path):
     """Characters stand in code order, so that the start's move; the run keeps both texts' characters."""
     path = tmp_path / "other.txt"

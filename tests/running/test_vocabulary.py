@@ -80,7 +80,7 @@ def test_without_its_text_a_run_is_sampled_and_scored(trained, capsys):
 
 
 def test_with_its_text_it_is_measured_in_bits_per_byte(trained, text):
-    figures = figures_of(load_trained(trained[1], None, silent), "test")
+    figures, _ = figures_of(load_trained(trained[1], None, silent), "test")
     assert 0 < figures["bits_per_byte"] < figures["nats_per_token"] / np.log(2)  # a token is more than a byte
 
 
@@ -88,6 +88,9 @@ def test_what_experiments_are_made_of_measures_a_finished_run(trained, text, cap
     assert measured(trained[0], trained[1], lambda: False) == trained[1]
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["step"] == 4 and line["split"] == "test" and line["bits_per_byte"] > 0
+    weight = trained[0].data.evaluation("test")["weight"]
+    assert line["seed"] == trained[0].seed and line["examples"] == np.count_nonzero(weight)
+    assert not {"seed", "examples"} & json.loads((trained[1] / "summary.json").read_text()).keys()
 
 
 def test_a_resumed_run_trains_no_byte_pairs_again(trained, text):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgen.errors import UserError
+from jaxgen.families.gan.calibration import MOST_SEEN
 from jaxgen.ops.rows import draw, integers, uniform
 from jaxgen.types import Key
 
@@ -20,11 +21,13 @@ class DiffAugment:
 
     Each row is changed with `probability`, by all three at once. Of `strength` 1 they are those of the paper's section
     4: brightness, saturation and contrast, a translation by up to an eighth of each side, a blank square of half of
-    each. At 0 nothing is changed.
+    each. At 0 nothing is changed. The probability rises linearly from 0 over the first `ramp` real pictures that D is
+    trained on: a linear schedule, where arXiv 2006.06676 (section 3) moves it by what it sees of overfitting.
     """
 
     strength: float = 1.0
     probability: float = 0.5  # below 1, so that whole pictures, which are judged after training, are seen too
+    ramp: int = 0  # real pictures; 0: the probability is constant
 
     def __post_init__(self):
         if not 0 <= self.strength <= 1 or not 0 <= self.probability <= 1:
@@ -32,18 +35,27 @@ class DiffAugment:
                 f"augment.strength is {self.strength} and augment.probability {self.probability}; give numbers from 0 "
                 "to 1"
             )
+        if not 0 <= self.ramp <= MOST_SEEN:
+            raise UserError(f"augment.ramp is {self.ramp}; give a number of pictures from 0 to {MOST_SEEN:,}")
 
-    def __call__(self, picture: Float[Array, "B ..."], key: Key, row: Int[Array, "B"]) -> Float[Array, "B ..."]:
+    def probability_after(self, seen: Int[Array, ""] | None) -> Float[Array, ""] | float:
+        """The probability once D has been trained on so many real pictures; `seen` is asked for with a ramp alone."""
+        return self.probability * jnp.minimum(seen / self.ramp, 1.0) if self.ramp else self.probability
+
+    def __call__(
+        self, picture: Float[Array, "B ..."], key: Key, row: Int[Array, "B"], seen: Int[Array, ""] | None = None
+    ) -> Float[Array, "B ..."]:
         """Pictures [B, H, W, C] around [-1, 1] changed by draws of each row's own: the same ones under the same key.
 
-        All frames of a clip [B, T, H, W, C] are changed by one draw.
+        All frames of a clip [B, T, H, W, C] are changed by one draw. `seen` is as in `probability_after`.
         """
         if not self.strength:
             return picture
         if picture.ndim == 5:
-            return jax.vmap(self, (1, None, None), 1)(picture, key, row)
+            return jax.vmap(self, (1, None, None, None), 1)(picture, key, row, seen)
         chosen_key, *keys = jax.random.split(key, 4)
-        chosen, changed = draw(lambda one: jax.random.bernoulli(one, self.probability), chosen_key, row), picture
+        probability = self.probability_after(seen)
+        chosen, changed = draw(lambda one: jax.random.bernoulli(one, probability), chosen_key, row), picture
         for change, one in zip((coloured, moved, cut), keys, strict=True):
             changed = change(changed, one, row, self.strength)
         return jnp.where(chosen[:, None, None, None], changed, picture)

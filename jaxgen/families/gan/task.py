@@ -109,7 +109,8 @@ class Gan:
             "generator": self.generator.init(generator_key, latent, condition)["params"],
             "discriminator": self.discriminator.init(discriminator_key, picture, condition)["params"],
         }
-        return Variables(params, Extra(shared=OutputSums.at_first()))
+        ramped = self.augment is not None and self.augment.ramp > 0
+        return Variables(params, Extra(shared=OutputSums.at_first(counted=ramped)))
 
     def rows(self, batch_size: int) -> None:
         return None
@@ -134,7 +135,7 @@ class Gan:
     def discriminator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats and penalties of [B] pairs; R2 needs the gradient to the fakes' pixels, and none goes on to G."""
         real, fake = self._pair(variables.params, batch, key)
-        judge = functools.partial(self._judge_changed, variables.params, batch, key)
+        judge = functools.partial(self._judge_changed, variables, batch, key)
         between = jax.random.fold_in(key, _BETWEEN)
         real_output, fake_output, penalties = judged(self.penalty, judge, real, fake, between, batch["row"])
         nats = discriminator_nats(self.loss, real_output, fake_output)
@@ -151,8 +152,8 @@ class Gan:
     def generator_loss(self, variables: Variables, batch: Batch, key: Key) -> tuple[Mean, Aux]:
         """Nats of [B] pairs; D's outputs on the reals are constants here."""
         real, fake = self._pair(variables.params, batch, key)
-        real_output = self._judge_changed(variables.params, batch, key, real)
-        fake_output = self._judge_changed(variables.params, batch, key, fake)
+        real_output = self._judge_changed(variables, batch, key, real)
+        fake_output = self._judge_changed(variables, batch, key, fake)
         nats, weight = generator_nats(self.loss, real_output, fake_output), batch.get("weight")
         return Mean.of(nats, weight), Aux({"margin": Mean.of(real_output - fake_output, weight)})
 
@@ -161,11 +162,12 @@ class Gan:
         condition = condition_of(self.spec, batch)
         return self.discriminator.apply({"params": params["discriminator"]}, picture, condition)
 
-    def _judge_changed(self, params: Params, batch: Batch, key: Key, picture: jax.Array) -> jax.Array:
+    def _judge_changed(self, variables: Variables, batch: Batch, key: Key, picture: jax.Array) -> jax.Array:
         """[B] outputs of D on pictures as training shows them: a real and the fake of its row are changed alike."""
         if self.augment is not None:
-            picture = self.augment(picture, jax.random.fold_in(key, _AUGMENT), batch["row"])
-        return self.judge(params, picture, batch)
+            seen = variables.extra.shared.seen
+            picture = self.augment(picture, jax.random.fold_in(key, _AUGMENT), batch["row"], seen)
+        return self.judge(variables.params, picture, batch)
 
     def generate(self, params: Params, batch: Batch, key: Key, truncation: jax.Array | float = 1.0) -> jax.Array:
         """[B, H, W, C] of G for the batch's rows under what is given, not yet rounded to levels."""

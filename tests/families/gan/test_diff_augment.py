@@ -1,15 +1,34 @@
 """What D sees in training: changes against their definitions, drawn by row, the same for a real and its fake."""
 # SPDX-License-Identifier: Apache-2.0
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.data.pictures import Pictures
 from jaxgen.errors import UserError
+from jaxgen.experiment import Every, Experiment
 from jaxgen.families.gan.diff_augment import DiffAugment, coloured, cut, moved
+from jaxgen.families.gan.network import Discriminator, Generator
+from jaxgen.families.gan.task import Gan
+from jaxgen.running.train_run import train_run
+from jaxgen.training.optimisers import AdamW
+from jaxgen.training.parallel import Parallel
+from jaxgen.training.step import init_state, make_game, take_step
+from tests.commands.test_resume import end_of
+from tests.given import pictures
+from tests.running.test_rollback import stop_after
 
 KEY, ROW = jax.random.key(4), jnp.arange(300)
+SMALL = Gan(
+    Generator(width=8, blocks=1, latent=4),
+    Discriminator(width=8, blocks=1, features=4),
+    critic_turns=2,
+    augment=DiffAugment(probability=0.8, ramp=40),
+)
 PICTURES = jax.random.uniform(jax.random.key(1), (300, 8, 16, 3), minval=-1.0)
 
 
@@ -90,3 +109,58 @@ def test_strengths_that_cannot_be_are_refused():
         DiffAugment(strength=1.5)
     with pytest.raises(UserError, match=r"augment\.probability"):
         DiffAugment(probability=-0.1)
+    for ramp in (-1, 2**31):
+        with pytest.raises(UserError, match=rf"augment\.ramp is {ramp}; give a number of pictures from 0"):
+            DiffAugment(ramp=ramp)
+
+
+@pytest.mark.parametrize(("seen", "share"), [(0, 0.0), (25, 0.2), (75, 0.6), (100, 0.8), (10**9, 0.8)])
+def test_the_probability_rises_linearly_with_the_pictures_seen(seen, share):
+    augment = DiffAugment(probability=0.8, ramp=100)
+    assert float(augment.probability_after(jnp.int32(seen))) == pytest.approx(share)
+    changed = np.any(augment(PICTURES, KEY, ROW, jnp.int32(seen)) != PICTURES, axis=(1, 2, 3))
+    drawn = jax.vmap(lambda row: jax.random.uniform(jax.random.fold_in(jax.random.split(KEY, 4)[0], row)))(ROW)
+    np.testing.assert_array_equal(changed, drawn < np.float32(share))  # of one draw a row more and more are below
+
+
+def test_a_ramp_at_its_end_and_no_ramp_are_the_same_to_the_bit():
+    plain = DiffAugment(probability=0.3)(PICTURES, KEY, ROW)
+    np.testing.assert_array_equal(DiffAugment(probability=0.3, ramp=7)(PICTURES, KEY, ROW, jnp.int32(7)), plain)
+    assert Gan(augment=DiffAugment()).sized(pictures((8, 8, 1), levels=17)).init(KEY).extra.shared.seen is None
+
+
+def test_the_reals_of_the_discriminators_turns_that_are_taken_are_counted():
+    """Of a batch in parts, too; not those of weight 0, nor the generator's."""
+    unchanging = replace(SMALL, gamma=0.0, augment=replace(SMALL.augment, strength=0.0))  # compiled sooner
+    task = unchanging.sized(pictures((8, 8, 1), levels=17))
+    value = jax.random.randint(KEY, (6, 8, 8, 1), 0, 17).astype(jnp.uint8)
+    batch = {"row": jnp.arange(6), "given": {}, "made": {"value": value}, "weight": jnp.array([1.0, 1, 0, 2, 1, 1])}
+    adam = {turn.name: AdamW(1e-3) for turn in task.turns()}
+    game = make_game(task, jax.eval_shape(task.init, KEY).params, adam, {}, 9, 6, accumulate=2)
+    step = jax.jit(lambda state: take_step(game, state, lambda source, *_: (batch, source), lambda tree: tree)[0])
+    states = [init_state(game, KEY)]
+    for _ in range(4):
+        states.append(step(states[-1]))
+    assert [int(state.extra.shared.seen) for state in states] == [0, 10, 20, 30, 40]
+    spoilt = states[1].replace(params=jax.tree.map(lambda leaf: leaf * jnp.nan, states[1].params))
+    assert int(step(spoilt).extra.shared.seen) == 10
+
+
+def test_a_count_stops_where_int32_has_room():
+    shared = SMALL.sized(pictures((8, 8, 1), levels=17)).init(KEY).extra.shared.replace(seen=jnp.int32(2**30 - 3))
+    for _ in range(3):
+        shared = shared.absorb(type(shared).of(jnp.ones(4), jnp.ones(4), jnp.ones(4)))
+    assert int(shared.seen) == 2**30
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_on_the_ramp_ends_as_one_that_was_not(tmp_path):
+    """Its calls are cut otherwise, too. By default the contract's GAN, which has a ramp, stands for it."""
+    adam, every = {name: AdamW(1e-3) for name in ("discriminator", "generator")}, Every(log=3, checkpoint=3)
+    data, parallel = Pictures(batch_size=4, given=False), Parallel(data=1)
+    whole = Experiment(SMALL, data, adam, 8, steps_per_call=4, every=every, parallel=parallel)
+    cut_otherwise = replace(whole, steps_per_call=1)
+    assert train_run(whole, tmp_path / "whole", lambda: False) == 8
+    assert 0 < train_run(cut_otherwise, tmp_path / "run", stop_after(2)) < 5  # 40 pictures are seen after five steps
+    assert train_run(cut_otherwise, tmp_path / "run", lambda: False) == 8
+    assert end_of(tmp_path / "run")[:2] == end_of(tmp_path / "whole")[:2]
