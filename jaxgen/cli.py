@@ -74,7 +74,8 @@ def _run(options) -> int:
             complain(f"jaxgen: this needs {what}; install it (`pip install jaxgen` brings what jaxgen itself needs)")
             return 2
         if "RESOURCE_EXHAUSTED" in str(error):
-            complain("jaxgen: the device's memory is exhausted; lower data.batch_size or free the device")
+            mend = "lower data.batch_size, raise accumulate (the same batch in parts) or free the device"
+            complain(f"jaxgen: the device's memory is exhausted; {mend}")
         what = "an unexpected failure"
         if _beside_others() and type(error).__name__ == "JaxRuntimeError":
             what = (

@@ -23,8 +23,8 @@ def test_angles_are_in_proportion_and_lengths_stay():
 
 
 def test_without_an_angle_it_is_the_straight_line():
-    a = jnp.array([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]])
-    b = jnp.array([[3.0, 6.0], [-1.0, -2.0], [2.0, 0.0]])
-    half = spherical(a, b, jnp.full(3, 0.5))
-    np.testing.assert_allclose(half[:2], (a + b)[:2] / 2, atol=1e-6)
-    assert bool(jnp.isfinite(half).all())
+    """Of parallel vectors, opposite ones, and where one of both or both are zero, as at a truncation of 0."""
+    a = jnp.array([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0], [2.0, 1.0], [0.0, 0.0]])
+    b = jnp.array([[3.0, 6.0], [-1.0, -2.0], [2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    for share in (0.0, 0.25, 0.5, 1.0):
+        np.testing.assert_allclose(spherical(a, b, jnp.full(5, share)), (1 - share) * a + share * b, atol=1e-6)

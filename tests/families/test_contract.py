@@ -206,6 +206,35 @@ def test_a_ragged_batch_weighs_its_rows(family):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * float(np.abs(a).max()) + 1e-6, err_msg=path)
 
 
+@pytest.mark.parametrize(
+    "family",
+    [
+        *("gan", "vae", "vae-vq"),
+        *(pytest.param(case, marks=pytest.mark.slow) for case in ("gan-clips", "vae-two-layers", "vae-hierarchy")),
+    ],
+)
+def test_a_batch_of_one_is_a_larger_batch_of_the_same_example(family):
+    """Loss, metrics and gradient of every turn, all of them finite: draws are by row, and a row's are the same ones."""
+    task, variables = task_of(family), lively(family)
+    one = batch_of(family, 1)
+    three = jax.tree.map(lambda array: np.repeat(array, 3, axis=0), one)
+    for turn in task.turns():
+
+        @jax.jit
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def gradient(params, batch, turn=turn):
+            mean, aux = turn.loss(Variables(params, variables.extra), batch, KEY)
+            return mean.value, {name: metric.value for name, metric in aux.metrics.items()}
+
+        (loss, metrics), alone = gradient(variables.params, one)
+        (same, other), together = gradient(variables.params, three)
+        assert np.isfinite(loss) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(alone))
+        np.testing.assert_allclose(loss, same, rtol=1e-4)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), metrics, other)
+        for path, a, b in zip(paths(alone), jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * float(np.abs(a).max()) + 1e-6, err_msg=path)
+
+
 @every_case
 def test_frozen_is_frozen_in_a_fine_tuning(family):
     task, trainable = task_of(family), Matching(CASES[family].last)

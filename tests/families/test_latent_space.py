@@ -80,6 +80,23 @@ def test_a_vaes_noise_decodes_to_the_samples_under_its_key_where_no_pixel_is_in_
     assert (calm != made).any()
 
 
+@pytest.mark.parametrize(("case", "knob"), [("gan", "truncation"), ("vae", "temperature")])
+def test_noise_scaled_by_zero_is_the_one_picture_of_no_noise(case, knob):
+    """Of a class: whatever the row and the key are."""
+    task, variables = task_of(case), lively(case)
+    request = {"row": np.arange(ROWS, dtype=np.int32), "given": {"class": {"value": np.full(ROWS, 3, np.int32)}}}
+
+    @jax.jit
+    def made(scale, noise):
+        return values_of(task.decode(variables, request | {"knobs": {knob: scale}}, noise))
+
+    noise = noise_of(task, request["row"])
+    found = np.asarray(made(1.0, jax.tree.map(jnp.zeros_like, noise)))
+    assert (found == found[:1]).all()
+    np.testing.assert_array_equal(made(0.0, noise), found)
+    assert (np.asarray(made(1.0, noise)) != found).any()
+
+
 @pytest.mark.parametrize("case", VAES)
 def test_a_vae_reconstructs_by_the_noise_that_it_infers(case):
     task, variables, batch = task_of(case), lively(case), batch_of(case, ROWS)

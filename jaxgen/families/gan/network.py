@@ -36,9 +36,10 @@ def resolutions(image: tuple[int, int, int], stages: int, patch: int = 1) -> lis
     height, width = image[0] // patch, image[1] // patch
     halvings = 2 ** max(stages - 1, 0)
     if height % halvings or width % halvings:
+        times = "once" if stages == 2 else f"{stages - 1} times"
         raise UserError(
-            f"channels names {stages} resolutions, and a grid of {height}x{width} cannot be halved "
-            f"{stages - 1} times; leave numbers out of channels, one for each resolution"
+            f"channels names {stages} resolutions, and a grid of {height}x{width} cannot be halved {times}; leave "
+            "numbers out of channels, one for each resolution"
         )
     return [(height * 2**stage // halvings, width * 2**stage // halvings) for stage in range(stages)]
 

@@ -135,7 +135,7 @@ def test_sizes_come_from_the_data(image, patch, classes):
 
 
 def test_data_that_do_not_suit_are_refused_in_a_sentence():
-    with pytest.raises(UserError, match="9x8 cannot be halved"):
+    with pytest.raises(UserError, match="9x8 cannot be halved once; leave"):
         CONVOLVING.sized(pictures((9, 8, 1), levels=17))
     with pytest.raises(UserError, match="patch is 3, which does not divide a picture of 8x8"):
         replace(SMALL, generator=Generator(patch=3)).sized(DIGITS)
