@@ -46,10 +46,10 @@ def ablate(
     left = [member for member in chosen if not is_measured(folder, member)]
     # Ray takes SIGTERM for itself when it connects: Stop comes after it
     with ray_cluster() if on and left else contextlib.nullcontext() as ray, Stop("after this member's step") as stop:
-        groups = _by_run(ablation.members)
+        groups = _by_run(left)
         if ray is not None:
-            run_on_ray(ray, config, folder, _by_run(left), stop)
-        elif names or (count := _processes(processes, len(groups))) == 1:
+            run_on_ray(ray, config, folder, groups, stop)
+        elif names or not left or (count := _processes(processes, len(groups))) == 1:
             run_members(ablation, folder, left, stop)
         else:
             side_by_side(_jobs(config, folder, groups, count), stop)
