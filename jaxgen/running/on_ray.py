@@ -46,11 +46,12 @@ def ray_cluster() -> Iterator[Any]:
     except ModuleNotFoundError as error:
         raise UserError(f"--on ray needs the package {error.name}; run `pip install 'jaxgen[ray]'`") from None
     _refuse_unreachable()
-    ray.init("auto", logging_level="warning")
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with contextlib.redirect_stdout(sys.stderr):  # Ray tells of a lost node on stdout, which is for results
+        ray.init("auto", logging_level="warning")
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _refuse_unreachable() -> None:

@@ -104,7 +104,7 @@ def check_ended(process: subprocess.Popen, runs: Path, alone: list[dict]) -> str
     """Every member has ended, once, with the local figures; each step is logged once. What was said."""
     out, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert figures(runs) == alone and out.count("| width 8 |") == 1
+    assert figures(runs) == alone and out.startswith("| configuration |") and out.count("| width 8 |") == 1
     assert sorted(file.stem for file in (runs / "outcomes").iterdir()) == sorted(NAMES)
     for name in NAMES:
         lines = (runs / "members" / name / "metrics.jsonl").read_text().splitlines()
