@@ -24,7 +24,7 @@ from jaxgen.running.stopping import Stop
 from jaxgen.training.folder import LOCK
 from jaxgen.training.lock import Lock
 
-_SECONDS_TO_ANSWER = 20.0  # of a cluster; Ray itself gives up after two minutes
+_SECONDS_TO_ANSWER = 60.0  # of a cluster, which takes two on an idle machine; Ray itself gives up after 120
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_LET_GO = 180.0  # of a lost node that still runs, and of a network disk's locks of one that does not
 _RETRIES = 10  # of a run whose node or worker is lost
@@ -38,7 +38,7 @@ class _Interrupted(Exception):
 def ray_cluster() -> Iterator[Any]:
     """The module `ray`, connected to the cluster of $RAY_ADDRESS, or else to the one of this machine.
 
-    UserError where Ray is not installed, or within seconds where the cluster cannot be reached.
+    UserError where Ray is not installed, or within a minute where the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # it would take the progress of two runs for one line said twice
     try:
