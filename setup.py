@@ -62,6 +62,7 @@ setup(
         "speech": ["espeakng-loader>=0.2.4", "num2words>=0.5.14"],  # the set "spoken-numbers"; espeak-ng is GPL
         "tensorflow": ["tensorflow-cpu>=2.20"],  # TFDS prepares a set that is not prepared yet with it
         "optuna": ["optuna>=4"],  # draws and prunes the trials of a search
+        "ray": ["ray>=2.60,<3"],  # an ablation's runs on a cluster
         "wandb": ["wandb>=0.31,<1"],  # the trackers of these names
         "trackio": ["trackio>=0.43,<1"],
         "gpu": ["jax[cuda12]>=0.10,<0.12"],

@@ -206,7 +206,8 @@ def _ablate(options) -> int:
     _set_up_jax()
     from jaxgen.commands.ablate import ablate
 
-    return ablate(options.config, options.workdir, options.member, options.processes, options.script)
+    how = options.processes, options.script, options.on
+    return ablate(options.config, options.workdir, options.member, *how)
 
 
 def _search(options) -> int:

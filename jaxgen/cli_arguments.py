@@ -131,6 +131,8 @@ def _add_ablate(verbs) -> None:
     verb.add_argument("--member", nargs="+", default=[], metavar="NAME", help=alone)
     script = "run nothing, but write a SLURM array of a job a member there"
     verb.add_argument("--script", metavar="FILE.sh", help=script)
+    cluster = "run them on the nodes of the Ray cluster at RAY_ADDRESS, one a CPU or GPU (on this machine)"
+    verb.add_argument("--on", choices=("ray",), help=cluster)
 
 
 def _add_search(verbs) -> None:

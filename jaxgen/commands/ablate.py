@@ -1,6 +1,7 @@
 """`jaxgen ablate`: the members of an ablation trained and measured, and what they show, with intervals."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import itertools
 import shlex
 import sys
@@ -15,8 +16,9 @@ from jaxgen.environment import backend, cores
 from jaxgen.errors import UserError, nearest
 from jaxgen.output_files import check_output
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import run_members, same_question, trained_runs
+from jaxgen.running.ablating import is_measured, run_members, same_question, trained_runs
 from jaxgen.running.ablation_results import PAGE, markdown, results_of, tables, write_results
+from jaxgen.running.on_ray import ray_cluster, run_on_ray
 from jaxgen.running.side_by_side import Job, side_by_side
 from jaxgen.running.slurm_array import array_of
 from jaxgen.running.stopping import Stop
@@ -24,23 +26,31 @@ from jaxgen.standard_streams import put_out
 from jaxgen.training.folder import named_folder
 
 
-def ablate(config: str, workdir: str, names: Sequence[str], processes: int | None, script: str | None) -> int:
+def ablate(
+    config: str, workdir: str, names: Sequence[str], processes: int | None, script: str | None, on: str | None
+) -> int:
     """The tables on stdout, the page and results.json in the folder; the exit code.
 
     1 where a member failed, 128 + the signal's number where it was stopped: the same command goes on from there. With
     `names` those members alone are run, and no table is told.
     """
     folder = named_folder(workdir)
+    if on is not None and (processes is not None or script is not None):
+        option = "--processes" if script is None else "--script"
+        raise UserError(f"{option} is not for --on ray, where each run has a CPU or GPU of the cluster; leave it out")
     ablation = load_experiment(config, Ablation, "ablation")
-    members = ablation.members
-    chosen = _named(members, names)
+    chosen = _named(ablation.members, names)
     if script is not None:
         return _write_script(config, workdir, Path(script), _by_run(chosen))
     same_question(folder, ablation)
-    with Stop("after this member's step") as stop:
-        groups = _by_run(members)
-        if names or (count := _processes(processes, len(groups))) == 1:
-            run_members(ablation, folder, chosen, stop)
+    left = [member for member in chosen if not is_measured(folder, member)]
+    # Ray takes SIGTERM for itself when it connects: Stop comes after it
+    with ray_cluster() if on and left else contextlib.nullcontext() as ray, Stop("after this member's step") as stop:
+        groups = _by_run(left)
+        if ray is not None:
+            run_on_ray(ray, config, folder, groups, stop)
+        elif names or not left or (count := _processes(processes, len(groups))) == 1:
+            run_members(ablation, folder, left, stop)
         else:
             side_by_side(_jobs(config, folder, groups, count), stop)
     if stop():

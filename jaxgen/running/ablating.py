@@ -86,6 +86,12 @@ def outcome_of(workdir: Path, member: Member) -> Outcome | None:
         raise UserError(f"{_file(workdir, member)} is no outcome of a member; remove it to measure it again") from None
 
 
+def is_measured(workdir: Path, member: Member) -> bool:
+    """Whether it has figures; what has failed has none."""
+    outcome = outcome_of(workdir, member)
+    return outcome is not None and outcome.failed is None
+
+
 def _file(workdir: Path, member: Member) -> Path:
     return workdir / OUTCOMES / f"{member.name}.json"
 
@@ -153,8 +159,7 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
     """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again."""
     shared, runs = SharedPrograms(), trained_runs(ablation.members)
     for member in members:
-        before = outcome_of(workdir, member)
-        if before is not None and before.failed is None:
+        if is_measured(workdir, member):
             continue
         if stop():
             return
@@ -175,10 +180,10 @@ def _run(
     began, folder = time.monotonic(), run_folder(workdir, run)
     try:
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
-        before = outcome_of(workdir, run) if run is not member else None
-        if before is None or before.failed is not None:
+        if run is member or not is_measured(workdir, run):
             steps, ended = trained_steps(experiment, workdir, run, early, shared), early.ended
         else:  # not judged once more, by others that have come further
+            before = outcome_of(workdir, run)
             steps, ended = before.steps, before.early
         asked = dataclasses.replace(member.experiment, steps=experiment.steps)
         trained = load_trained(folder, asked, say)
