@@ -1,4 +1,4 @@
-"""A generator and a discriminator on CIFAR-10, given the class: what an hour of two cores makes of R3GAN's game.
+"""A generator and a discriminator on CIFAR-10, given the class: what an hour of one core makes of R3GAN's game.
 
 Relativistic loss, both penalties (arXiv 2501.05441), DiffAugment (arXiv 2006.10738), dense stages at 4x4, 8x8 and 16x16
 for squares of 2x2 pixels. A network of the paper's size (768 channels in each of four stages) is not for a CPU.
@@ -6,7 +6,10 @@ for squares of 2x2 pixels. A network of the paper's size (768 channels in each o
     jaxgen train --config configs/gan/cifar10.py --workdir runs/gan_cifar10
     jaxgen evaluate --workdir runs/gan_cifar10
 
-Expect nothing that is told here: not run, neither what it reaches nor its time a step on two cores was measured.
+Expect, after 4,500 steps in 73 minutes of one of two cores of an AMD EPYC beside other work (a step on both cores was
+not timed): a Frechet distance of 66 in cifar10-cnn-5e20 to 2,000 test pictures kept as JPEG, 44 % recognised, recall
+0.35; colours and outlines, rarely a whole thing (docs/gan.md). The long training, of the paper's 20 million pictures,
+is `--set steps=312_500`: about 85 hours at the same rate; not run.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -33,8 +36,8 @@ def experiment() -> Experiment:
         data=Pictures(name="cifar10", batch_size=64, flip=True),
         optimisers={"discriminator": adam, "generator": adam},
         averages={"slow": EMA(half_life=50_000)},
-        steps=9_000,
+        steps=4_500,
         steps_per_call=20,
-        every=Every(log=100, evaluate=3_500, sample=1_000, checkpoint=500),
+        every=Every(log=100, evaluate=4_500, sample=1_500, checkpoint=500),
         evaluate=Evaluated(examples=2_000),
     )
