@@ -12,10 +12,10 @@ Two stochastic layers, 784-200-200-100-100-100-50, in both trainings with: `--se
 "task.decoder.widths=(200,100)" "task.decoder.latent=(100,50)"`, and in the first `task.objective.warmup=60_000`.
 
 Expect 86.74 nats of 5,000 samples on the 10,000 test pictures (88.60 of 64 after the first training, 87.71 after the
-second) in 27 and 28 minutes on one of two cores of an AMD EPYC beside other work; of two layers 86.29 after half as
-many steps, in 13 and 16 minutes, 85.98 after 25 more epochs from there in 81, and 86.24 after all steps, in 43 and 36,
-when the top layer carried nothing (docs/vae.md). The PyTorch code xqding/Importance_Weighted_Autoencoders reports 84.59 and 83.29 after far more epochs,
-on another draw of pixels.
+second) in 27 and 28 minutes on one of two cores of an AMD EPYC beside other work. Two layers: 86.29 after half as many
+steps, in 13 and 16 minutes, and 85.98 after 25 more epochs from there, in 81; 86.24 after all steps, in 43 and 36, when
+the top layer carried nothing (docs/vae.md). The PyTorch code xqding/Importance_Weighted_Autoencoders reports 84.59 and
+83.29 after far more epochs, on another draw of pixels.
 """
 # SPDX-License-Identifier: Apache-2.0
 
