@@ -71,10 +71,11 @@ def edit(
         say("stopped; nothing was written")
         return 128 + stop.signal
     command = _command(workdir, config, settings, which, asked)
-    suffix = ".png" if out is None else Path(out).suffix.lower()
-    content = _content(suffix, trained, found, asked, command)
-    kept = out is None
-    put_out(_kept(trained.folder / EDITS, asked.kind, content, command) if kept else _written(Path(out), content))
+    if out is None:
+        path = _kept(trained.folder / EDITS, asked.kind, _content(".png", trained, found, asked, command), command)
+    else:
+        path = _written(Path(out), _content(Path(out).suffix.lower(), trained, found, asked, command))
+    put_out(path)
     if found.figures:
         put_out(json.dumps({"step": trained.step, "edit": asked.kind, **found.figures}))
     return 0

@@ -61,6 +61,7 @@ class CaptionedPictures(FittedToTexts):
     workers: int = 0  # processes that decode what is read from disk; 0: threads of this one
     skip_bad: int = 0
     places: ClassVar[tuple[str, ...]] = ("pictures",)  # where the pictures lie
+    ended: ClassVar[bool] = True  # whether a caption's tokens have an end
     bad: BadExamples = field(init=False, repr=False, compare=False)  # met in the reading so far
     holds_out: bool = field(init=False, repr=False, default=False)  # whether a tenth of "train" is set aside
     kept: Vocabulary | None = field(init=False, repr=False, compare=False, default=None)  # a vocabulary that is given
@@ -137,14 +138,10 @@ class CaptionedPictures(FittedToTexts):
 
     @functools.cached_property
     def longest(self) -> int:
-        """T: the most tokens of a caption of any split, the end counted."""
+        """The most tokens of a caption of any split, the end counted where captions have one."""
         kept = self.sizes and self.sizes[2]
-        return kept or 1 + self.most_tokens
-
-    @property
-    def most_tokens(self) -> int:
-        """The most tokens of a caption of any split, without an end."""
-        return max(len(self.vocabulary.encode(one)) for found in self._listed.values() for one in found.captions)
+        captions = itertools.chain(*(found.captions for found in self._listed.values()))
+        return kept or self.ended + max(len(self.vocabulary.encode(one)) for one in captions)
 
     @property
     def image(self) -> Image:

@@ -1,9 +1,8 @@
 """Texts that are given and pictures that are made for them: the same examples as pictures and their captions."""
 # SPDX-License-Identifier: Apache-2.0
 
-import functools
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,12 +21,7 @@ class PromptedPictures(CaptionedPictures):
     """
 
     given: bool = True  # whether prompts are; else pictures are made of nothing
-
-    @functools.cached_property
-    def longest(self) -> int:
-        """S: the most tokens of a caption of any split."""
-        kept = self.sizes and self.sizes[2]
-        return kept or self.most_tokens
+    ended: ClassVar[bool] = False
 
     def spec(self) -> Spec:
         return self.whole_spec if self.given else Spec(self.image)

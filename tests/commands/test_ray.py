@@ -114,12 +114,18 @@ def check_ended(process: subprocess.Popen, runs: Path, alone: list[dict]) -> str
     return said
 
 
+def begun_on_ray(folder: Path, surroundings: dict) -> tuple[subprocess.Popen, tuple[str, ...]]:
+    """The ablation in the folder's `runs`, both of whose runs have logged steps, and its command."""
+    asked = "ablate", "--config", str(small(folder)), "--workdir", str(folder / "runs"), "--on", "ray"
+    process = begin(*asked, env=surroundings)
+    wait_for_steps(folder / "runs", process)
+    return process, asked
+
+
 @pytest.mark.slow
 def test_stopped_and_gone_on_with_it_tells_the_figures_of_local_processes(nodes, alone, tmp_path):
     _, surroundings = nodes
-    asked = "ablate", "--config", str(small(tmp_path)), "--workdir", str(tmp_path / "runs"), "--on", "ray"
-    stopped = begin(*asked, env=surroundings)
-    wait_for_steps(tmp_path / "runs", stopped)
+    stopped, asked = begun_on_ray(tmp_path, surroundings)
     stopped.terminate()
     _, said = stopped.communicate(timeout=300)
     assert stopped.returncode == 128 + signal.SIGTERM, said
@@ -134,9 +140,7 @@ def test_stopped_and_gone_on_with_it_tells_the_figures_of_local_processes(nodes,
 @pytest.mark.slow
 def test_a_node_lost_in_the_middle_is_made_up_for(nodes, alone, tmp_path):
     host, surroundings = nodes
-    asked = "ablate", "--config", str(small(tmp_path)), "--workdir", str(tmp_path / "runs"), "--on", "ray"
-    process = begin(*asked, env=surroundings)
-    wait_for_steps(tmp_path / "runs", process)
+    process, _ = begun_on_ray(tmp_path, surroundings)
     host.stdin.write("kill\n")
     host.stdin.flush()
     said = check_ended(process, tmp_path / "runs", alone)
