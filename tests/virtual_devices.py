@@ -11,9 +11,9 @@ from typing import Any
 from tests.commands.command import ROOT
 
 # On fewer cores than devices XLA's CPU backend may let one device wait in one sum and another in another until it
-# aborts. The scheduler that jaxgen.environment asks for keeps one order of most sums, which makes that rare;
-# accelerators keep one order of all.
-_FLAGS = "--xla_cpu_enable_concurrency_optimized_scheduler=false --xla_cpu_collective_call_terminate_timeout_seconds=40"
+# aborts. The scheduler that jaxgen.environment has put into XLA_FLAGS keeps one order of most sums, which makes that
+# rare; accelerators keep one order of all.
+_FLAGS = "--xla_cpu_collective_call_terminate_timeout_seconds=40"
 
 
 def on_devices(count: int, code: str, *arguments: str) -> Any:

@@ -23,12 +23,9 @@ STREAM = "configs/rnn/python_docs.py"  # its state runs along the batch, so each
 
 
 def devices(count: int) -> dict[str, str]:
-    """The environment of a process with so many virtual devices.
-
-    With this scheduler sums over different axes seldom wait for each other where devices outnumber cores.
-    """
-    flags = f"--xla_force_host_platform_device_count={count} --xla_cpu_enable_concurrency_optimized_scheduler=false"
-    return os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flags}"}
+    """The environment of a process with so many virtual devices."""
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"
+    return os.environ | {"XLA_FLAGS": flags}
 
 
 def free_port() -> int:
