@@ -7,8 +7,8 @@ OpenMoji's drawings (extra `emoji`) and their English names. Split as configs/di
     jaxgen sample --workdir runs/vae_emoji --given "red heart" "waving hand: dark skin tone" --count 9
 
 Not run under prompts. With `--set data.given=false steps=3000 every.evaluate=3000 every.sample=3000` pictures are made
-of nothing: 15 minutes of one of two cores of an AMD EPYC beside other work, 2.29 bits/dim by 16 importance samples on
-the held-out emoji; `jaxgen edit attribute` then changes skin tones (docs/vae.md).
+of nothing. Expect 2.29 bits/dim by 16 importance samples on the held-out emoji after 15 minutes of one of two cores of
+an AMD EPYC beside other work; `jaxgen edit attribute` then changes skin tones (docs/vae.md).
 """
 # SPDX-License-Identifier: Apache-2.0
 
