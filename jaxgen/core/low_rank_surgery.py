@@ -2,7 +2,8 @@
 
     h = x (W + A B) + b        W [D, E] frozen, A [D, rank] and B [rank, E] trained                                (1)
 
-The network has fields of its own for the layers that are adapted (`DiffusionTransformer.low_rank`).
+The network has fields of its own for the layers that are adapted (`Transformer.low_rank` and
+`DiffusionTransformer.low_rank`).
 """
 # SPDX-License-Identifier: Apache-2.0
 

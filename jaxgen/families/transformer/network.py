@@ -32,6 +32,7 @@ class Block(nn.Module):
     dropout: float
     precision: Precision
     parts: DecoderParts = DecoderParts()
+    low_rank: int = 0
 
     @nn.compact
     def __call__(
@@ -48,6 +49,7 @@ class Block(nn.Module):
             causal=True,
             rotary=parts.position is Position.ROTARY,
             precision=self.precision,
+            low_rank=self.low_rank,
             query_key_norm=parts.query_key_norm,
             zero_init=parts.zero_init,
             name="attention",
@@ -68,8 +70,9 @@ class Transformer(nn.Module):
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
     axis, no mask can tell them apart, and a run that starts from one without `scan`, or the reverse, is rearranged.
     Each token that is drawn takes about twice as long then, for the loop moves all caches. `parts` are what blocks are
-    built from. The last two fields come from the data: `vocabulary` V and `positions`, the places that have an
-    embedding of their own: a picture's pixels, and with Position.LEARNED a text's places too (0: none).
+    built from; with a `low_rank` attention learns an addition of that rank (core/low_rank_surgery.py). The last two
+    fields come from the data: `vocabulary` V and `positions`, the places that have an embedding of their own: a
+    picture's pixels, and with Position.LEARNED a text's places too (0: none).
     """
 
     width: int = 64
@@ -82,6 +85,7 @@ class Transformer(nn.Module):
     remat: Remat = Remat.NONE
     scan: bool = False
     parts: DecoderParts = DecoderParts()
+    low_rank: int = 0
     vocabulary: int = 0
     positions: int = 0
 
@@ -188,7 +192,7 @@ class Transformer(nn.Module):
     @property
     def _how(self) -> tuple[Any, ...]:
         """A block's fields."""
-        return self.heads, self.hidden, self.dropout, self.precision, self.parts
+        return self.heads, self.hidden, self.dropout, self.precision, self.parts, self.low_rank
 
     def _table(self, count: int, name: str) -> nn.Embed:
         return nn.Embed(count, self.width, name=name)

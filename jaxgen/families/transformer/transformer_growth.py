@@ -15,7 +15,7 @@ from jaxgen.errors import UserError
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
 from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.decoder_parts import DecoderParts
-from jaxgen.types import Key, Params
+from jaxgen.types import LOW_RANK, Key, Params
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Widen:
                 )
 
     def __call__(self, params: Params, key: Key) -> Params:
+        if any(f"{LOW_RANK}/" in path for path in paths(params)):
+            raise UserError(
+                "start.surgery: the start has additions of low rank, which would be lost; put MergeLowRank before Widen"
+            )
         hiding, widening = jax.random.split(key)
         if self.hidden is not None:
             for number, name in enumerate(parts_of(params, BLOCK)):
