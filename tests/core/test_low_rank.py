@@ -24,8 +24,7 @@ NOISY = jax.random.normal(KEY, (2, 4, 4, 1)), np.array([0.1, -0.4], np.float32),
 TOKENS = np.array([[5, 0, 4, 2], [1, 5, 3, 0]], np.int32), None, None
 NETWORKS = {  # and what they are given
     "diffusion": (DiffusionTransformer(width=8, heads=2, blocks=2, patch=2), NOISY),
-    "decoder": (Transformer(width=8, heads=2, blocks=2, hidden=8, vocabulary=5), TOKENS),
-    "scanned decoder": (Transformer(width=8, heads=2, blocks=2, hidden=8, scan=True, vocabulary=5), TOKENS),
+    "decoder": (Transformer(width=8, heads=2, blocks=2, hidden=8, scan=True, vocabulary=5), TOKENS),
 }
 
 
@@ -79,7 +78,7 @@ def test_merged_after_training_it_computes_the_same(trained):
 
 def test_a_wider_decoder_does_not_lose_what_was_added():
     decoder, given = NETWORKS["decoder"]
-    params = decoder.clone(low_rank=3).init(KEY, *given)["params"]
+    params = unstacked(decoder.clone(low_rank=3).init(KEY, *given)["params"])
     for widen in (Widen(hidden=16), Widen(times=2)):
         with pytest.raises(UserError, match="put MergeLowRank before Widen"):
             widen(params, KEY)
