@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from jaxgen.reporting.markup import escaped, rounded
 from jaxgen.reporting.page import chart, document, footer
 from jaxgen.reporting.table import text_table
 
-_WIDTH, _LEFT, _RIGHT, _ROW = 360, 150, 12, 22
+_LETTER, _GAP, _LINES, _RIGHT, _ROW = 6.4, 12, 200, 12, 22  # of the viewBox; letters are not wider than that
 
 
 @dataclass(frozen=True)
@@ -63,29 +63,31 @@ def effects_svg(plot: Plot) -> str:
     low, high = min(ends), max(ends)
     air = 0.05 * (high - low) or 1.0
     low, high = low - air, high + air
+    left = _GAP + _LETTER * max(len(bar.name) for bar in plot.bars)
 
     def x(value: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - low) / (high - low)
+        return left + _LINES * (value - low) / (high - low)
 
     bottom = 10 + _ROW * len(plot.bars)
     title = f"Differences of {plot.metric} with their 95 % intervals"
     parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {bottom + 30}" role="img" aria-label="{escaped(title)}">',
+        f'<svg class="chart" viewBox="0 0 {left + _LINES + _RIGHT:.0f} {bottom + 30}" role="img" '
+        f'aria-label="{escaped(title)}">',
         f"<title>{escaped(title)}</title>",
         f'<line class="axis" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{bottom}"/>',
     ]
     for number, bar in enumerate(plot.bars):
-        parts += _row(bar, x, 10 + _ROW * (number + 0.5))
+        parts += _row(bar, left - _GAP, x, 10 + _ROW * (number + 0.5))
     places = ticks(low, high)
     for value, label in zip(places, tick_labels(places), strict=True):
         parts.append(f'<text x="{x(value):.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
     return "".join([*parts, "</svg>"])
 
 
-def _row(bar: Bar, x, y: float) -> Iterator[str]:
+def _row(bar: Bar, left: float, x: Callable[[float], float], y: float) -> Iterator[str]:
     known = math.isfinite(bar.low)
     words = f"{bar.name}: {rounded(bar.mean)}" + (f" ({rounded(bar.low)} to {rounded(bar.high)})" if known else "")
-    yield f'<text x="{_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escaped(bar.name)}</text>'
+    yield f'<text x="{left:.1f}" y="{y + 4:.1f}" text-anchor="end">{escaped(bar.name)}</text>'
     if known:
         ends = f'x1="{x(bar.low):.1f}" x2="{x(bar.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"'
         yield f'<line style="stroke:var(--series-1);stroke-width:2" {ends}/>'
