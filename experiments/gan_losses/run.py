@@ -9,7 +9,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 
-# A quarter of gan/mnist's channels, so that 24 runs fit an hour of two cores.
+# Half of gan/mnist's channels and widths, so that 24 runs fit an hour of two cores.
 SMALLER = (
     *("task.generator.channels=(64,32)", "task.discriminator.channels=(64,32)"),
     *("task.generator.width=128", "task.discriminator.width=128"),
