@@ -9,7 +9,7 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.experiment import Experiment
 
-# Half of diffusion/mnist's pictures a step, 0.3 of its computing for each, no guidance: four seeds fit an hour of two cores.
+# Half of diffusion/mnist's pictures a step, 0.3 of its computing for each; four seeds fit an hour of two cores.
 SMALLER = (
     *("task.network.width=128", "task.network.blocks=4", "task.network.heads=4", "data.batch_size=64"),
     "task.sampler.guidance=none",
