@@ -12,7 +12,7 @@ from jaxgen.reporting.markup import escaped, rounded
 from jaxgen.reporting.page import chart, document, footer
 from jaxgen.reporting.table import text_table
 
-_LETTER, _GAP, _LINES, _RIGHT, _ROW = 6.4, 12, 200, 12, 22  # of the viewBox; letters are not wider than that
+_LETTER, _GAP, _LINES, _RIGHT, _ROW = 6.4, 12, 200, 12, 22  # of the viewBox; a name's letters are narrower on average
 
 
 @dataclass(frozen=True)

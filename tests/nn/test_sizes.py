@@ -34,6 +34,12 @@ def test_a_dropout_that_is_no_rate(network, rate):
         network(dropout=rate)
 
 
+@pytest.mark.parametrize("network", [Transformer, DiffusionTransformer])
+def test_a_rank_below_none(network):
+    with pytest.raises(UserError, match="low_rank is -1; give at least 0"):
+        network(low_rank=-1)
+
+
 @pytest.mark.parametrize("network", [Generator, Discriminator, Encoder, Decoder, DiffusionTransformer, *ATTENDING])
 def test_fewer_blocks_than_none(network):
     with pytest.raises(UserError, match="blocks is -1; give at least 0"):

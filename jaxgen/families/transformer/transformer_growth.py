@@ -49,7 +49,7 @@ class Widen:
     def __call__(self, params: Params, key: Key) -> Params:
         if any(f"{LOW_RANK}/" in path for path in paths(params)):
             raise UserError(
-                "start.surgery: the start has additions of low rank, which would be lost; put MergeLowRank before Widen"
+                "start.surgery: Widen cannot widen additions of low rank; put MergeLowRank before Widen"
             )
         hiding, widening = jax.random.split(key)
         if self.hidden is not None:
