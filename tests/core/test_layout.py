@@ -10,6 +10,7 @@ import pytest
 import sampling
 from jax import export
 
+from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.layout import Rule, check_layout, cut, rule_of
 from jaxgen.core.masks import paths
@@ -20,7 +21,7 @@ from jaxgen.running.estimate import shapes_of, traced_step
 from jaxgen.training.evaluation import make_sampler
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.step import init_state, make_game
-from jaxgen.types import NO_PARTS
+from jaxgen.types import LOW_RANK, NO_PARTS
 from tests.commands.command import CONFIGS, ROOT
 from tests.families.cases import BATCH, DIGITS, KEY, every_case, parts_of, request_of, source_of, task_of
 from tests.families.test_contract import optimisers_of
@@ -55,6 +56,14 @@ def test_every_parameter_is_covered_and_its_moments_and_averages_lie_as_it_does(
 def test_a_parameter_that_no_rule_covers_is_named():
     with pytest.raises(UserError, match="covers the parameter block/scale; add one to its `layout`"):
         check_layout((Rule("kernel$", ("fsdp", "tensor")),), {"block": {"kernel": 0, "scale": 0}})
+
+
+@pytest.mark.parametrize("config", ["transformer/digits", "diffusion/digits"])
+def test_additions_of_low_rank_are_covered(config):
+    assembly = assemble(set_fields(load_experiment(config, Experiment), ["task.network.low_rank=2"]))
+    params = shapes_of(assembly).params
+    assert any(LOW_RANK in path for path in paths(params))
+    check_layout(assembly.task.layout(), params)
 
 
 @pytest.mark.parametrize(

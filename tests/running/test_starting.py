@@ -13,8 +13,10 @@ from jaxgen.config.changes import set_fields
 from jaxgen.config.document import from_document, to_document
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.growth import GrowVocabulary, NewHead
+from jaxgen.core.low_rank_surgery import AddLowRank, MergeLowRank
 from jaxgen.core.masks import Matching, paths
 from jaxgen.core.start import OnlyNew, Start
+from jaxgen.core.surgery import unstacked
 from jaxgen.data.documents import Separated
 from jaxgen.data.pictures import Pictures
 from jaxgen.data.text import Text
@@ -36,6 +38,7 @@ from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.optimisers import AdamW
 from jaxgen.training.parallel import Parallel
 from jaxgen.training.schedules import Cosine
+from jaxgen.types import LOW_RANK
 from tests.commands.test_resume import end_of
 from tests.running.test_rollback import experiment, stop_after
 from tests.worlds import Duel
@@ -132,6 +135,24 @@ def test_moments_go_on_with_the_leaves_that_are_as_they_were(begun, tmp_path):
         load_start(
             assemble(to_train(dataclasses.replace(tuned, optimisers={"likelihood": AdamW(1e-3)}), tmp_path)), silent
         )
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_additions_of_low_rank_move_alone_and_are_merged_into_the_network_of_before(scan, begun, tmp_path):
+    before = NETWORK.clone(scan=scan)
+    added = started(begun, before.clone(low_rank=2), trainable=OnlyNew(), surgery=(AddLowRank(2),))
+    assert train_run(added, tmp_path / "added", lambda: False) == 4
+    old = leaves(unstacked(load_trained(begun[1], None, silent).variables.params))
+    new = leaves(unstacked(load_trained(tmp_path / "added", None, silent).variables.params))
+    assert all((new[path] == old[path]).all() for path in old)
+    learned = [path for path in new if path not in old]
+    assert len(learned) == 4 and all(LOW_RANK in path and new[path].any() for path in learned)
+    merged = started((begun[0], tmp_path / "added"), before, surgery=(MergeLowRank(),))
+    _, start = first_of(begun, merged, tmp_path)
+    found = leaves(unstacked(start.variables.params))
+    assert {path for path in old if (found[path] != old[path]).any()} == {
+        f"block_0/attention/{layer}/kernel" for layer in ("query_key_value", "out")
+    }
 
 
 def test_a_new_head_comes_from_init(begun, tmp_path):

@@ -19,6 +19,7 @@ from jaxgen.nn.precision import Precision
 from jaxgen.nn.remat import Remat
 from jaxgen.nn.sizes import check_sizes
 from jaxgen.ops.sequences import place_in_segment, within_segment
+from jaxgen.types import LOW_RANK
 
 # Every leaf with the batch leading: "blocks" (a cache each, or one of all L in it), "history" [B, n], "position" [B].
 Carry = dict[str, Any]
@@ -93,7 +94,7 @@ class Transformer(nn.Module):
         Rule(r"(query_key_value|mlp/in|mlp/gate|head|condition)/kernel$", COLUMN),
         Rule(r"(query_key_value|mlp/in|mlp/gate|head)/bias$", ("tensor",)),
         Rule(r"(attention|mlp)/out/kernel$|embedding$", ROW),
-        Rule(r"(attention|mlp)/out/bias$|norm/(scale|bias)$", WHOLE),
+        Rule(rf"(attention|mlp)/out/bias$|norm/(scale|bias)$|{LOW_RANK}/(in|out)/kernel$", WHOLE),
     )
     streams = False  # no state goes on from one training batch to the next
 
