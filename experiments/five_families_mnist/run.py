@@ -1,4 +1,4 @@
-"""Five minutes of one core for each of five families on MNIST: whose samples, likelihoods and speed are best?
+"""Three minutes of one core for each of five families on MNIST: whose samples, likelihoods and speed are best?
 
 jaxgen ablate --config experiments/five_families_mnist/run.py --workdir runs/five_families_mnist
 """
@@ -60,5 +60,5 @@ def ablation() -> Ablation:
             Metric("recognised_fraction", lower=False),
             Metric("samples_per_second", lower=False),
         ),
-        budget=Seconds(300),
+        budget=Seconds(180),
     )
