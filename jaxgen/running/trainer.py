@@ -44,6 +44,7 @@ from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run, given_parts
 from jaxgen.training.schedules import peaks_in, with_peaks
+from jaxgen.training.sharded_checkpoints import ShardedCheckpoints
 from jaxgen.training.shared_checkpoints import SharedCheckpoints
 from jaxgen.types import Metrics
 
@@ -62,10 +63,9 @@ class Trainer:
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
         self._began, self._goodput = began, Goodput(began)
-        kind, experiment = SharedCheckpoints if several() else Checkpoints, self.experiment
-        self._checkpoints = kind(folder.path, experiment.keep, experiment.best)
+        self._checkpoints = self._opened()
         self._stopped: Callable[[], bool] = lambda: False
-        self._log = RunLog(folder, experiment.trackers, say)
+        self._log = RunLog(folder, self.experiment.trackers, say)
         self._looks = Looks(assembly, self._log, self._goodput, self._evaluated, lambda: self._stopped(), say)
         self._saved: int | None = None
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
@@ -74,6 +74,15 @@ class Trainer:
         self._shared = shared or SharedPrograms()
         self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
+
+    def _opened(self) -> Checkpoints | SharedCheckpoints:
+        experiment, parallel = self.experiment, self.experiment.parallel
+        how = self.folder.path, experiment.keep, experiment.best
+        if not several():
+            return Checkpoints(*how)
+        if parallel.fsdp * parallel.tensor > 1:
+            return ShardedCheckpoints(*how, self.assembly.devices.layout)
+        return SharedCheckpoints(*how)
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Train until the last step, or until `stopped`. Returns the step reached, which has a checkpoint."""

@@ -54,12 +54,15 @@ class Checkpoints:
         self._damaged = folder / "damaged"
         self._keep, self._writable, self._best = keep, keep is not None, best
         try:
-            self._manager = retried(lambda: open_manager(self.folder, self._kept if self._writable else None))
+            self._manager = retried(self._opened)
         except OSError as error:
             raise unreadable(self.folder, error) from None
         self._values = self._saved_values() if best else {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
+
+    def _opened(self) -> ocp.CheckpointManager:
+        return open_manager(self.folder, self._kept if self._writable else None)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, newest first."""
@@ -100,9 +103,11 @@ class Checkpoints:
         UserError when the earlier one could not be written. `record["regular"]`: whether `best` may choose it.
         """
         self.wait()
-        # a copy on the host: the next step is given the device's buffers, which are a CPU's own memory
-        plain = jax.tree.map(np.array, jax.device_get(without_keys(state)))
-        self._writing = self._writer.submit(self._write, step, plain, record)
+        self._writing = self._writer.submit(self._write, step, self._on_the_host(without_keys(state)), record)
+
+    def _on_the_host(self, plain: TrainState) -> TrainState:
+        """A copy: the next step is given the device's buffers, which are a CPU's own memory."""
+        return jax.tree.map(np.array, jax.device_get(plain))
 
     def _write(self, step: int, plain: TrainState, record: Record) -> None:
         content = {"record": record, "leaves": leaves_of(plain), "listed": True}
@@ -179,7 +184,7 @@ class Checkpoints:
     def _drop_old(self) -> None:
         """What a killed run had no time to remove, once the newest is known to be whole."""
         steps = self.steps()
-        for step in set(steps) - self._kept(steps) if self._writable else ():
+        for step in sorted(set(steps) - self._kept(steps)) if self._writable else ():
             self._manager.delete(step)
 
     def keep_regular(self, every: int) -> None:

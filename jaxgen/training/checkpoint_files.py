@@ -53,10 +53,11 @@ def write_digests(folder: Path, writer: str) -> None:
     (folder / DIGESTS).write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
 
 
-def written_by(checkpoint: Path) -> str | None:
+def written_by(checkpoint: Path, share: int = 0, shares: int = 1) -> str | None:
     """What wrote a checkpoint whose files are all as they were saved; None where it has no list of their digests.
 
-    Damaged names the first file that is not; UserError where the disk does not give one.
+    Of the files only every `shares`-th is looked at, from `share` on. Damaged names the first that is not as it was
+    saved; UserError where the disk does not give one.
     """
     folder = checkpoint / STATE
     if DIGESTS not in _names(folder):
@@ -64,7 +65,7 @@ def written_by(checkpoint: Path) -> str | None:
             raise Damaged(f"{STATE}/{DIGESTS} is missing")
         return None
     content = _sealed(folder / DIGESTS, "list of digests")
-    for name, sha256 in content["files"].items():
+    for name, sha256 in sorted(content["files"].items())[share::shares]:
         try:
             found = _sha256(read_bytes(folder / name))
         except ABSENT:

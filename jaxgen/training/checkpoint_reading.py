@@ -20,6 +20,7 @@ from jaxgen.training.digests import leaves_of, plain_shapes, type_of
 from jaxgen.training.schedules import RateState, is_rate
 
 R = TypeVar("R")
+Layout = Callable[[TrainState], Any]  # a state's shapes -> a sharding for each leaf
 Record = dict[str, Any]  # what the host carries beside the state: the open window of the log, seconds trained
 
 _NOT_THE_FILES = (MemoryError, jax.errors.JaxRuntimeError, UserError)  # what says nothing about a checkpoint's files
@@ -60,15 +61,17 @@ def read_saved(manager: ocp.CheckpointManager, step: int) -> tuple[dict[str, Any
     plain = ocp.RestoreArgs(restore_type=np.ndarray)
     arguments = RestoreArrays(restore_args=jax.tree.map(lambda _: plain, described.tree))
     tree = manager.restore(step, args=ocp.args.Composite(**{STATE: arguments}))[STATE]
-    _refuse_other_bytes(tree, content["leaves"])
+    _refuse_other_bytes(tree, content["leaves"], _place(manager, step))
     return tree, content["record"]
 
 
-def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> tuple[TrainState, Record]:
-    """A checkpoint in the shapes of `like`, on the host, and its record.
+def read_state(
+    manager: ocp.CheckpointManager, step: int, like: TrainState, layout: Layout | None = None
+) -> tuple[TrainState, Record]:
+    """A checkpoint in the shapes of `like`, on the host, or as the `layout` of such shapes says; and its record.
 
-    Damaged where it is not what was saved; UserError where that has other shapes. Peaks of learning rates that a
-    version before they were leaves has not saved are nan.
+    Damaged where it is not what was saved, as far as this process has it whole; UserError where that has other shapes.
+    Peaks of learning rates that a version before they were leaves has not saved are nan.
     """
     content = read_content(_place(manager, step))
     saved, guarded = content["leaves"], like
@@ -79,11 +82,11 @@ def read_state(manager: ocp.CheckpointManager, step: int, like: TrainState) -> t
     shapes = plain_shapes(like)
     wanted = {path: type_of(leaf) for path, leaf in by_path(shapes).items()}
     _refuse_other_shapes(step, {path: leaf["type"] for path, leaf in saved.items()}, wanted)
-    host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
+    lies = layout(shapes) if layout else jax.tree.map(lambda _: _host(), shapes)
+    shapes = jax.tree.map(lambda leaf, lie: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lie), shapes, lies)
     restored = RestoreArrays(shapes, restore_args=ocp.checkpoint_utils.construct_restore_args(shapes))
     plain = manager.restore(step, args=ocp.args.Composite(**{STATE: restored}))[STATE]
-    _refuse_other_bytes(jax.device_get(plain), saved)
+    _refuse_other_bytes(plain if layout else jax.device_get(plain), saved, _place(manager, step))
     state = with_keys(plain, like)
     state = state.replace(skipped=jax.tree.map(_zero, guarded.skipped) | state.skipped)
     return state.replace(opt_state=_without_peaks(state.opt_state, guarded.opt_state)), content["record"]
@@ -128,12 +131,22 @@ def _refuse_other_shapes(step: int, saved: dict[str, str], wanted: dict[str, str
             )
 
 
-def _refuse_other_bytes(tree: Any, saved: Mapping[str, Mapping[str, str]]) -> None:
-    """Damaged where an array is not the one that was saved."""
+def _host() -> jax.sharding.Sharding:
+    return jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+
+
+def _refuse_other_bytes(tree: Any, saved: Mapping[str, Mapping[str, str]], place: Path) -> None:
+    """Damaged where an array is not the one that was saved.
+
+    One that was saved in parts by several processes has no digest of its own: the files' digests are looked at instead.
+    """
     found = leaves_of(tree)
-    for path in saved:
-        if found.get(path) != saved[path]:
+    for path, leaf in saved.items():
+        both = path in found and {"sha256"} & leaf.keys() & found[path].keys()
+        if path not in found or (both and found[path] != leaf):
             raise Damaged(f"the bytes of {path} are not those that were saved")
+    if any("sha256" not in leaf for leaf in saved.values()) and all("sha256" in leaf for leaf in found.values()):
+        written_by(place)
 
 
 def _zero(leaf: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How Orbax keeps checkpoints here: one process writes, arrays are uncompressed, their files' digests stand beside."""
+"""How Orbax keeps checkpoints here: one process writes, or all their own parts; the files' digests stand beside."""
 # SPDX-License-Identifier: Apache-2.0
 
 import sys
@@ -18,34 +18,44 @@ from jaxgen.training.processes import several
 WRITER = f"Orbax {ocp.__version__}"
 
 
-def open_manager(folder: Path, kept: Callable[[Sequence[int]], set[int | None]] | None) -> ocp.CheckpointManager:
-    """Orbax's manager of a folder, that keeps of some steps those that `kept` chooses; None: to read alone."""
-    alone = _alone()
+def open_manager(
+    folder: Path, kept: Callable[[Sequence[int]], set[int | None]] | None, together: bool = False
+) -> ocp.CheckpointManager:
+    """Orbax's manager of a folder, that keeps of some steps those that `kept` chooses; None: to read alone.
+
+    Of several processes any may have its own; `together` all have one, and each of its methods is called by all.
+    """
+    among = _among(together)
     if kept is None:
-        options = ocp.CheckpointManagerOptions(read_only=True, **alone)
+        options = ocp.CheckpointManagerOptions(read_only=True, **among)
     else:
         if not isinstance(sys.unraisablehook, _LateWrites):
             sys.unraisablehook = _LateWrites(sys.unraisablehook)
-        if alone:
+        if among:
             folder.mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(preservation_policy=_Kept(kept), cleanup_tmp_directories=True, **alone)
-    return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=_handlers(alone))
+        options = ocp.CheckpointManagerOptions(preservation_policy=_Kept(kept), cleanup_tmp_directories=True, **among)
+    return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=_handlers(among))
 
 
-def _alone() -> dict[str, Any]:
-    """Options for a manager that waits for no other process: one process writes, and any may read."""
+def _among(together: bool) -> dict[str, Any]:
+    """Options for a manager of all processes, or for one that waits for no other.
+
+    The processes are named in both, for then Orbax has them wait for each other without a device: that may be done on
+    a thread, while the devices' own sums go on.
+    """
     if not several():
         return {}
     own = jax.process_index()
+    active = set(range(jax.process_count())) if together else {own}
     options = ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+        primary_host=min(active), active_processes=active, barrier_sync_key_prefix=f"process_{min(active)}"
     )
     return {"multiprocessing_options": options, "create": False}
 
 
-def _handlers(alone: dict[str, Any]) -> dict[str, ocp.CheckpointHandler]:
+def _handlers(among: dict[str, Any]) -> dict[str, ocp.CheckpointHandler]:
     """Arrays stand in the files as they are: what a checkpoint takes is known before, and packing numbers saves 7 %."""
-    options = {"multiprocessing_options": alone["multiprocessing_options"]} if alone else {}
+    options = {"multiprocessing_options": among["multiprocessing_options"]} if among else {}
     return {
         STATE: _DigestedArrays(use_compression=False, **options),
         RECORD: ocp.JsonCheckpointHandler(**options),

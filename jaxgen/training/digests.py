@@ -18,11 +18,13 @@ def plain_shapes(state: TrainState) -> TrainState:
 
 
 def leaves_of(tree: Any) -> dict[str, dict[str, str]]:
-    """A leaf's path -> its type, and the SHA-256 of its bytes."""
+    """A leaf's path -> its type, and the SHA-256 of its bytes, where this process has all of them."""
     leaves = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-        leaves[path_of(keys)] = {"type": type_of(leaf), "sha256": hashlib.sha256(flat).hexdigest()}
+        leaves[path_of(keys)] = {"type": type_of(leaf)}
+        if isinstance(leaf, np.ndarray) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+            leaves[path_of(keys)]["sha256"] = hashlib.sha256(flat).hexdigest()
     return leaves
 
 

@@ -151,6 +151,8 @@ def laid_out(tree: Any, layout: Any) -> Any:
 def _laid_out(array: Any, sharding: NamedSharding) -> jax.Array:
     if isinstance(array, jax.Array) and is_key(array):
         return jax.random.wrap_key_data(_laid_out(jax.random.key_data(array), sharding))
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:  # restored as it lies
+        return jax.device_put(array, sharding)
     array = np.asarray(array)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
@@ -184,12 +186,22 @@ def gathered(tree: Any) -> Any:
     return jax.tree.map(whole, tree)
 
 
+def said_by_all(sentence: str) -> list[str]:
+    """What each process has to say, at all of them; of each its first 500 bytes. All must ask."""
+    content = sentence.encode()[:500]
+    sent = np.zeros(500, np.uint8)
+    sent[: len(content)] = np.frombuffer(content, np.uint8)
+    rows = multihost_utils.process_allgather(sent).reshape(-1, 500)
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows]
+
+
 def refuse_together(mistake: UserError | None) -> None:
-    """Raise a mistake of this process, or tell of another's: all processes leave at the same place. All must ask."""
+    """Raise a mistake of this process, or the first of another's: all leave at the same place. All must ask."""
     if several():
-        made_one = multihost_utils.process_allgather(np.bool_(mistake is not None))
-        if mistake is None and made_one.any():
-            raise UserError(f"process {int(made_one.argmax())} could not make its part of a batch, and says why")
+        said = said_by_all("" if mistake is None else str(mistake))
+        number = next((number for number, sentence in enumerate(said) if sentence), None)
+        if mistake is None and number is not None:
+            raise UserError(f"process {number}: {said[number]}")
     if mistake is not None:
         raise mistake
 

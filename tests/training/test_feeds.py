@@ -174,9 +174,10 @@ def test_where_a_batch_cannot_be_had_the_last_state_is_rescued_with_all_that_was
 @pytest.mark.parametrize("own", [True, False])
 def test_processes_leave_together_where_one_cannot_make_its_rows(own, monkeypatch):
     monkeypatch.setattr(processes, "several", lambda: True)
-    gathered = np.array([not own, own])  # what both said, as process 1 sees it
-    monkeypatch.setattr(processes.multihost_utils, "process_allgather", lambda flag: gathered)
-    with pytest.raises(UserError, match="mine" if own else "process 0 could not make its part"):
-        processes.refuse_together(UserError("mine") if own else None)
-    gathered[:] = False
+    other = np.zeros(500, np.uint8)  # what process 0 said
+    monkeypatch.setattr(processes.multihost_utils, "process_allgather", lambda sent: np.stack([other, sent]))
     processes.refuse_together(None)
+    if not own:
+        other[:6] = np.frombuffer(b"theirs", np.uint8)
+    with pytest.raises(UserError, match="^mine$" if own else "^process 0: theirs$"):
+        processes.refuse_together(UserError("mine") if own else None)

@@ -1,0 +1,104 @@
+"""The checkpoints of a run whose parameters are cut over several processes: each writes and reads what it holds."""
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxgen.core.state import TrainState
+from jaxgen.errors import UserError
+from jaxgen.training.checkpoint import Best, Checkpoints
+from jaxgen.training.checkpoint_files import Damaged, read_content, written_by
+from jaxgen.training.checkpoint_reading import Layout, Record, read_if_whole, read_state
+from jaxgen.training.checkpoint_writing import open_manager
+from jaxgen.training.processes import leads, refuse_together, said_by_all, told
+
+
+class ShardedCheckpoints(Checkpoints):
+    """The folder `checkpoints/` of a run of several processes, none of which needs to hold the whole state.
+
+    Each process has the run's folder on its disk, writes the shards that its devices hold and no other has written
+    yet, and reads those that `layout` gives them: on a mesh of another shape, or of other processes, just as well.
+    All call the same methods in the same order.
+    """
+
+    def __init__(self, folder: Path, keep: int, best: Best | None, layout: Layout):
+        _refuse_another_disk(folder)
+        self._layout = layout
+        super().__init__(folder, keep, best)
+
+    def _opened(self) -> ocp.CheckpointManager:
+        return open_manager(self.folder, self._kept, together=True)
+
+    def _on_the_host(self, plain: TrainState) -> TrainState:
+        """A copy of each device's shards in its host's memory, where they lie as they did."""
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, leaf.sharding.with_memory_kind("pinned_host")), plain)
+
+    def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
+        """The newest whole checkpoint in the shapes of `like`, laid out over all processes' devices; None without any.
+
+        The processes share the work of comparing its files with their digests, and come to one answer. Otherwise as
+        `Checkpoints.restore`.
+        """
+        steps = self.steps()
+        for step in steps:
+            damage = self._damage(step)
+            if damage is None:
+                read = lambda tried: read_state(self._manager, tried, like, self._layout)  # noqa: E731 - as it is typed
+                restored = read_if_whole(self.folder, step, read)
+                self._drop_old()
+                return restored
+            aside = self._aside_for_all(step)
+            self._manager.reload()
+            warn(f"the checkpoint of step {step} is damaged ({damage}); it is kept aside in {aside}")
+        if steps:
+            raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
+        return None
+
+    def _damage(self, step: int) -> str | None:
+        """What any process finds wrong with its share of a checkpoint's files; the same at all of them."""
+        damage, mistake, place = "", None, self.folder / str(step)
+        try:
+            read_content(place)
+            written_by(place, jax.process_index(), jax.process_count())
+        except Damaged as found:
+            damage = str(found)
+        except UserError as error:
+            mistake = error
+        refuse_together(mistake)
+        return next((found for found in said_by_all(damage) if found), None)
+
+    def _aside_for_all(self, step: int) -> str:
+        """Where process 0 has put a damaged checkpoint, at all processes."""
+        aside, mistake = "", None
+        try:
+            aside = str(self._put_aside(step)) if leads() else ""
+        except UserError as error:
+            mistake = error
+        refuse_together(mistake)
+        return told(aside.encode()).decode()
+
+
+def _refuse_another_disk(folder: Path) -> None:
+    """UserError where a process does not see the folder of process 0."""
+    mark = folder / f".seen-{told(os.urandom(8)).hex()}"
+    try:
+        if leads():
+            mark.touch()
+        told(b"")  # it is there
+        seen = mark.exists()
+        mistake = (
+            None
+            if seen
+            else UserError(
+                f"process {jax.process_index()} does not see {folder} as process 0 does; parameters that are cut over "
+                "processes are saved by all of them: give a --workdir on a disk that all share, or leave fsdp and tensor 1"
+            )
+        )
+        refuse_together(mistake)
+    finally:
+        if leads():
+            mark.unlink(missing_ok=True)
