@@ -34,13 +34,18 @@ def parser(about: str, blocks: int, steps: int | None = None) -> argparse.Argume
         made.add_argument("--steps", type=positive, default=steps, metavar="N", help="steps a block (%(default)s)")
     timed = "timed blocks of each contestant (%(default)s)"
     made.add_argument("--blocks", type=positive, default=blocks, metavar="N", help=timed)
+    add_files(made)
+    return made
+
+
+def add_files(made: argparse.ArgumentParser) -> None:
+    """Where rows are kept, and which older ones they are compared with."""
     made.add_argument("--out", type=Path, metavar="FILE.jsonl", help="keep the rows there, a JSON object a line")
     older = (
         "end with 1 where a contestant is slower than in these results by more than 5 %% and than the noise; "
         "`reference`: those kept of this kind of machine"
     )
     made.add_argument("--compare", type=Path, metavar="OLD.jsonl", help=older)
-    return made
 
 
 def positive(word: str) -> int:
@@ -84,7 +89,7 @@ def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> in
     if options.out is not None:
         check_new(options.out)
     where, done, kept, refused = here(), [], [], 0
-    older = None if options.compare is None else _older(options.compare, where)
+    older = None if options.compare is None else older_results(options.compare, where)
     for measure in rows:
         try:
             row = measure()
@@ -105,7 +110,7 @@ def report(rows: Iterable[Callable[[], Row]], options: argparse.Namespace) -> in
     return int(bool(refused or slower))
 
 
-def _older(named: Path, where: Mapping[str, Any]) -> comparison.Results:
+def older_results(named: Path, where: Mapping[str, Any]) -> comparison.Results:
     """The results to compare with: a file's, or those that are kept of this kind of machine."""
     file = comparison.reference(where) if named == REFERENCE else named
     older = comparison.read(file, SCHEMA)

@@ -19,9 +19,10 @@ import numpy as np
 
 from jaxgen.core.task import TranslatesWhileReading
 from jaxgen.environment import set_up_jax
-from jaxgen.metrics.latency import average_lagging, wait_k_read
+from jaxgen.metrics.latency import average_lagging
 from jaxgen.metrics.translation import translation_measures
 from jaxgen.running.bounded import Sampling, never
+from jaxgen.running.lagging import lag_figures
 from jaxgen.running.stream_sentence import Read, Translator
 from jaxgen.running.streaming import listener_of
 from jaxgen.running.trained import Trained, load_trained
@@ -68,36 +69,19 @@ def by_wait_k(workdir: Path, waits: list[int | None], count: int) -> dict[str, d
             figures = of_recordings(trained, count) if streams else {}
         else:
             figures = _times(trained, count)
-        found[str(wait_k or "all")] = figures | _quality(trained, wait_k)
+        found[str(wait_k or "all")] = figures | _quality(trained)
         print(wait_k or "all", found[str(wait_k or "all")], flush=True)
     return found
 
 
-def _quality(trained: Trained, wait_k: int | None) -> dict[str, float]:
+def _quality(trained: Trained) -> dict[str, float]:
     presentation, real = trained.assembly.presentation, trained.assembly.data.first("test", 100_000)
     request = {"row": np.arange(len(real["made"]["value"]), dtype=np.int32), "given": real["given"]}
     made = Sampling(trained.assembly)(trained.variables, request, jax.random.key(0), never)
     texts, references = (presentation.plain(one)[1] for one in (made, real))
     measured = translation_measures(texts, references)
     figures = {"bleu": measured["bleu"], "exact_match": measured["exact_match"]}
-    counts = (np.asarray(made["made"]["value"])[:, 1:] != trained.assembly.task.end).sum(axis=1)
-    counts = zip(counts.tolist(), (real["made"]["mask"].sum(axis=1) - 1).tolist(), strict=True)
-    (source,), task = real["given"].values(), trained.assembly.task
-    if presentation.reads_recordings:
-        stem = task.network.stem
-        hop, frame = stem.log_mel.step / stem.rate, stem.log_mel.samples / stem.rate  # seconds
-        how = task.stride * stem.subsampling * hop, frame - hop
-        lengths = (source["length"] / stem.rate).tolist()
-        lags = [
-            average_lagging(wait_k_read(wait_k, length, tokens, *how), length, reference)
-            for length, (tokens, reference) in zip(lengths, counts, strict=True)
-        ]
-        return figures | {"average_lagging_s": float(np.mean(lags))}
-    lags = [  # the ends are tokens here
-        average_lagging(wait_k_read(wait_k, length, tokens + 1, task.stride), length, reference + 1)
-        for length, (tokens, reference) in zip(source["mask"].sum(axis=1).tolist(), counts, strict=True)
-    ]
-    return figures | {"average_lagging_tokens": float(np.mean(lags))}
+    return figures | lag_figures(trained.assembly.task, presentation, made, real)
 
 
 def _times(trained: Trained, count: int) -> dict[str, float]:

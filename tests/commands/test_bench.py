@@ -44,6 +44,20 @@ def test_a_benchmark_s_mistakes_are_told_in_a_sentence(tmp_path):
     assert process.returncode == 2 and "none.jsonl cannot be read" in told(process)
 
 
+@pytest.mark.slow
+def test_the_whole_benchmark_keeps_the_rows_of_each_with_charts_and_tells_what_is_not_whole(tmp_path):
+    """Of two alone, one of which PyTorch need not be here for. Nothing is overwritten."""
+    out = tmp_path / "rows.jsonl"
+    process = jaxgen("bench", "everything", "--only", "log_mel", "sampling", "--out", out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert process.returncode == 0 and "2 of 2: sampling" in process.stderr and "16 rows in" in process.stderr
+    assert rows[0]["contestants"][0]["seconds"] and " log_mel " in rows[0]["command"]
+    assert len({row["row"] for row in rows}) == len(rows)
+    assert rows[0]["row"] in out.with_suffix(".html").read_text()
+    again = jaxgen("bench", "everything", "--only", "log_mel", "--out", out)
+    assert again.returncode == 2 and "is there already" in told(again)
+
+
 def test_a_benchmark_of_a_package_that_is_not_there_says_so(tmp_path):
     hidden = "import sys; sys.modules['skimage'] = None\nfrom jaxgen import cli\ncli.main(['bench', 'restoration'])"
     process = subprocess.run([sys.executable, "-c", hidden], cwd=ROOT, capture_output=True, text=True)

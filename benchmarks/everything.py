@@ -1,0 +1,96 @@
+"""The whole benchmark by one command: every family's steps, samplers, rollouts and compiling, with all peers.
+
+    jaxgen bench everything --out results.jsonl [--peer nanogpt=FOLDER flax=FOLDER] [--compare reference]
+
+Each benchmark of the list runs in a process of its own, one after another, for half an hour in all on two cores.
+`results.jsonl` has the rows of all, and grows as they end; charts of throughput and rooflines stand in `results.html`
+beside it. A benchmark that fails, or lacks a peer or data, is told at the end, and the others run. `--only` takes some.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import comparison
+import results
+
+from jaxgen.atomic_write import write_whole
+
+# What is run, with how many blocks of a contestant: more where a step is short and so noisier.
+SUITE: dict[str, tuple[str, ...]] = {
+    "token_models": ("--blocks", "5"),
+    "recurrence": ("--blocks", "8"),
+    "gan": ("--blocks", "4"),
+    "vae": ("--blocks", "6"),
+    "denoisers": ("--blocks", "3", "--steps", "2"),
+    "decoders": ("--blocks", "5"),
+    "log_mel": ("--blocks", "6"),
+    "train_step": ("--blocks", "3"),
+    "sampling": ("--blocks", "3"),
+    "rollout": ("--blocks", "3"),
+    "compile_time": ("--blocks", "2"),
+    "step_overhead": ("--blocks", "4"),
+}
+WITH_PEERS = ("token_models", "vae")  # that take checkouts of other projects
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=sys.argv[0], description=__doc__, formatter_class=raw)
+    results.add_files(parser)
+    parser.add_argument("--peer", nargs="+", default=(), metavar="NAME=FOLDER", help="checkouts of nanogpt and flax")
+    parser.add_argument("--only", nargs="+", choices=SUITE, default=tuple(SUITE), help="these alone")
+    options = parser.parse_args(arguments)
+    charts = None
+    if options.out is not None:
+        results.check_new(options.out)
+        results.check_new(charts := options.out.with_suffix(".html"))
+    older = None if options.compare is None else results.older_results(options.compare, results.here())
+    lines, failed, began = [], [], time.monotonic()
+    for number, name in enumerate(options.only):
+        _say(f"{number + 1} of {len(options.only)}: {name}, after {_since(began)}")
+        found, code = _rows(name, options)
+        lines += found
+        if code:
+            failed.append(name)
+        if options.out is not None and lines:
+            write_whole(options.out, "".join(f"{line}\n" for line in lines).encode())
+    _say(f"{len(lines)} rows in {_since(began)}" + (f"; not whole: {', '.join(failed)}" if failed else ""))
+    if charts is not None and lines:
+        _bench("plot", str(options.out), "--out", str(charts))  # where there is nothing to draw, it says so
+    slower = [] if older is None else list(comparison.slower(older, [json.loads(line) for line in lines]))
+    for sentence in slower:
+        print(sentence, file=sys.stderr)
+    return int(bool(failed or slower))
+
+
+def _rows(name: str, options: argparse.Namespace) -> tuple[list[str], int]:
+    """A benchmark's rows, as lines of JSON, and its exit code; its own table and sentences come to the terminal."""
+    peers = ("--peer", *options.peer) if options.peer and name in WITH_PEERS else ()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "rows.jsonl"
+        code = _bench(name, *SUITE[name], *peers, "--out", str(out))
+        return (out.read_text(encoding="utf-8").splitlines() if out.exists() else []), code
+
+
+def _bench(*arguments: str) -> int:
+    return subprocess.run((sys.executable, "-m", "jaxgen.cli", "bench", *arguments), check=False).returncode
+
+
+def _say(sentence: str) -> None:
+    print(f"jaxgen: {sentence}", file=sys.stderr, flush=True)
+
+
+def _since(began: float) -> str:
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    return f"{minutes} min {seconds} s"
+
+
+if __name__ == "__main__":
+    results.ended(main)
