@@ -5,17 +5,18 @@ import enum
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxgen.config.changes import set_fields
 from jaxgen.early_stopping import EarlyStopping
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, nearest
 from jaxgen.experiment import Experiment
 
 SEED = "seed"  # the axis of repetitions
 EXPERIMENT = "experiment"  # the axis of several experiments
+PRETRAINED = "the pretrained run"  # as a start's `run`: the one of Ablation.pretrained, of the member's own seed
 _LONGEST = 120  # characters of a member's name: folders may have 255
 
 
@@ -23,6 +24,7 @@ class Design(enum.Enum):
     """Which combinations of the axes' values are run; every one with every seed."""
 
     GRID = "grid"  # all
+    EACH_EXPERIMENT = "each experiment"  # all, compared within each of several experiments, not between them
     ONE_AT_A_TIME = "one at a time"  # the first of each axis, and each other value with the first of the other axes
 
 
@@ -67,7 +69,8 @@ class Seconds:
 
 
 Budget = Steps | Elements | Flops | Seconds
-Levels = Sequence[Any] | Mapping[str, Sequence[str]]
+Change = Sequence[str] | Callable[[Experiment], Experiment]  # what `--set` is given, or a function
+Levels = Sequence[Any] | Mapping[str, Change | Mapping[str, Change]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,13 @@ class Ablation:
     of its levels what `--set` is given ("norm": {"layer": [], "rms": ["task.network.norm=RMS"]}). Others are compared
     with an axis's first value, seed by seed. Without a `budget` each run takes its experiment's own steps.
     `early` ends runs that stand behind others.
+
+    For what `--set` cannot say a level is a function of the experiment, called before the other levels are set. A level
+    that is not the same in every experiment is a mapping from their names to what it is there; there is no member where
+    it lacks one.
+
+    `pretrained` is trained first, with each seed, in its own steps: members with `start=Start(PRETRAINED)` start from
+    the run of their own experiment and seed.
     """
 
     base: Experiment | Mapping[str, Experiment]
@@ -86,6 +96,7 @@ class Ablation:
     budget: Budget | None = None
     design: Design = Design.GRID
     early: EarlyStopping | None = None  # by the first metric, as evaluations in training have it
+    pretrained: Experiment | Mapping[str, Experiment] | None = None
 
     def __post_init__(self):
         if not self.metrics:
@@ -93,7 +104,22 @@ class Ablation:
         for axis, values in self.axes.items():
             if not len(values):
                 raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
-        _ = self.members  # UserError where a field or a value is none, or two members cannot be told apart
+            for level, change in values.items() if isinstance(values, Mapping) else ():
+                self._refuse_unknown(change, f"the level {level!r} of {axis!r}")
+        self._refuse_unknown(self.pretrained, "pretrained")
+        if self.design is Design.EACH_EXPERIMENT and not isinstance(self.base, Mapping):
+            raise UserError("Design.EACH_EXPERIMENT is for several experiments; give base as {name: experiment}")
+        members = self.members  # UserError where a field or a value is none, or two members cannot be told apart
+        if self.pretrained is not None and not any(member.start for member in members):
+            raise UserError("no member starts from `pretrained`; give some start=Start(PRETRAINED), or leave it out")
+
+    def _refuse_unknown(self, by_experiment: Any, where: str) -> None:
+        """UserError where a mapping from the experiments' names has another."""
+        known = list(self.base) if isinstance(self.base, Mapping) else []
+        for name in by_experiment if isinstance(by_experiment, Mapping) else ():
+            if name not in known:
+                mend = nearest(name, known) or "; base is one experiment without a name"
+                raise UserError(f"{where} is given for {name!r}, which is no experiment of base{mend}")
 
     @property
     def varied(self) -> dict[str, list[str]]:
@@ -120,9 +146,18 @@ class Ablation:
             found[member.name] = member
         return list(found.values())
 
+    @property
+    def starts(self) -> list["Member"]:
+        """The pretrained runs that members start from, each once."""
+        return list({member.start.name: member.start for member in self.members if member.start}.values())
+
     def _configurations(self) -> Iterator[dict[str, str]]:
+        """Those of the design that the levels are given for."""
+        return (levels for levels in self._designed() if None not in self._changes(levels))
+
+    def _designed(self) -> Iterator[dict[str, str]]:
         axes = self.varied
-        if self.design is Design.GRID:
+        if self.design is not Design.ONE_AT_A_TIME:
             for names in itertools.product(*axes.values()):
                 yield dict(zip(axes, names, strict=True))
             return
@@ -134,18 +169,39 @@ class Ablation:
 
     def _member(self, levels: Mapping[str, str], seed: str) -> "Member":
         base = self.base[levels[EXPERIMENT]] if isinstance(self.base, Mapping) else self.base
-        named = {axis: level for axis, level in levels.items() if axis in self.axes} | ({SEED: seed} if seed else {})
-        settings = [setting for axis, level in named.items() for setting in _settings(axis, self.axes[axis], level)]
-        try:
-            experiment = set_fields(base, settings)
-        except UserError as error:
-            raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
-        named_by = self._named_by(levels)
-        return Member(_name(named_by, seed), levels, named_by, seed, settings, experiment)
+        changes = [*self._changes(levels), *self._changes({SEED: seed} if seed else {})]
+        experiment, settings = _changed(base, changes)
+        named_by, start = self._named_by(levels), None
+        if experiment.start is not None and experiment.start.run == PRETRAINED:
+            start = self._start(levels, seed)
+        return Member(_name(named_by, seed), levels, named_by, seed, settings, experiment, start)
+
+    def _start(self, levels: Mapping[str, str], seed: str) -> "Member":
+        """The run that members of this experiment and seed start from."""
+        several, experiment = isinstance(self.pretrained, Mapping), levels.get(EXPERIMENT)
+        first = self.pretrained.get(experiment) if several else self.pretrained
+        if first is None:
+            of = f" of {experiment}" if several else ""
+            raise UserError(f"a member{of} starts from PRETRAINED; give `pretrained` the experiment of that run{of}")
+        named_by = {EXPERIMENT: experiment} if several else {}
+        first, settings = _changed(first, self._changes({SEED: seed} if seed else {}))
+        name = _name({EXPERIMENT: ",".join(("pretrained", *named_by.values()))}, seed)
+        return Member(name, named_by, named_by, seed, settings, first)
+
+    def _changes(self, levels: Mapping[str, str]) -> list[Change | None]:
+        """What these levels do to the experiment that is among them; None for one that it lacks."""
+        found = []
+        for axis, level in levels.items():
+            if axis not in self.axes:  # the experiment itself
+                continue
+            values = self.axes[axis]
+            change = values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
+            found.append(change.get(levels.get(EXPERIMENT)) if isinstance(change, Mapping) else change)
+        return found
 
     def _named_by(self, levels: Mapping[str, str]) -> dict[str, str]:
         """What a configuration is named by: every level, or of one change at a time the level that is not the first."""
-        if self.design is Design.GRID:
+        if self.design is not Design.ONE_AT_A_TIME:
             return dict(levels)
         first = {axis: names[0] for axis, names in self.varied.items()}
         return {axis: level for axis, level in levels.items() if axis == EXPERIMENT or level != first[axis]}
@@ -161,6 +217,7 @@ class Member:
     seed: str
     settings: Sequence[str]  # of its base, as `--set` takes them
     experiment: Experiment
+    start: "Member | None" = None  # the pretrained run that it starts from
 
 
 def _names(values: Levels) -> list[str]:
@@ -174,8 +231,17 @@ def _word(value: Any) -> str:
     return value.__name__ if isinstance(value, type) else str(value)
 
 
-def _settings(axis: str, values: Levels, level: str) -> Sequence[str]:
-    return values[level] if isinstance(values, Mapping) else [f"{axis}={level}"]
+def _changed(base: Experiment, changes: Sequence[Change]) -> tuple[Experiment, list[str]]:
+    """The experiment after its functions, then all settings together; and these. UserError where one is none."""
+    settings = [setting for change in changes if not callable(change) for setting in change]
+    for change in filter(callable, changes):
+        base = change(base)
+        if not isinstance(base, Experiment):
+            raise UserError(f"a level's function gave a value of type {type(base).__name__}; return an Experiment")
+    try:
+        return set_fields(base, settings), settings
+    except UserError as error:
+        raise UserError(str(error).replace("--set ", "the axis value ", 1)) from None
 
 
 def configuration_name(named_by: Mapping[str, str]) -> str:

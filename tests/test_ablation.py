@@ -1,6 +1,7 @@
 """The members of an ablation are those that its design says, told apart, and each is what `--set` makes of the base."""
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgen.ablation import Ablation, Design, Metric
+from jaxgen.ablation import PRETRAINED, Ablation, Design, Metric
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
+from jaxgen.core.start import Start
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 
 BASE = load_experiment("rnn/digits", Experiment)
+OTHER = load_experiment("transformer/digits", Experiment)
+BOTH = {"rnn": BASE, "transformer": OTHER}
 BITS = (Metric("bits_per_dim"),)
 WIDTH, RATE = "task.network.width", "optimisers.likelihood.learning_rate.peak"
 
@@ -42,13 +46,75 @@ def test_one_at_a_time_each_value_stands_beside_the_first_of_the_other_axes(size
 
 
 def test_several_experiments_are_an_axis_and_levels_may_set_several_fields():
-    other = load_experiment("transformer/digits", Experiment)
     axes = {"size": {"small": ["data.batch_size=8", "steps=5"], "own": []}}
-    found = Ablation({"rnn": BASE, "transformer": other}, axes, BITS).members
+    found = Ablation(BOTH, axes, BITS).members
     assert [member.name for member in found] == [
         *("rnn,size=small", "rnn,size=own", "transformer,size=small", "transformer,size=own")
     ]
-    assert found[0].experiment == set_fields(BASE, ["data.batch_size=8", "steps=5"]) and found[3].experiment == other
+    assert found[0].experiment == set_fields(BASE, ["data.batch_size=8", "steps=5"]) and found[3].experiment == OTHER
+
+
+@pytest.mark.parametrize("design", Design)
+def test_a_level_may_differ_by_experiment_and_an_experiment_may_lack_it(design):
+    """One change at a time is of the first experiment, and each other experiment has the first levels."""
+    axes = {
+        "tuning": {"full": [], "head": {"rnn": ["steps=5"], "transformer": ["steps=6"]}, "lora": {"rnn": ["steps=7"]}}
+    }
+    found = Ablation(BOTH, axes, BITS, design=design).members
+    steps = {tuple(member.levels.values()): member.experiment.steps for member in found}
+    of_rnn = {("rnn", "full"): BASE.steps, ("rnn", "head"): 5, ("rnn", "lora"): 7, ("transformer", "full"): OTHER.steps}
+    assert steps == of_rnn | ({} if design is Design.ONE_AT_A_TIME else {("transformer", "head"): 6})
+
+
+def test_a_level_may_be_a_function_that_is_called_before_all_fields_are_set():
+    def longer(of: Experiment) -> Experiment:
+        return dataclasses.replace(of, steps=10 * of.steps, seed=9)
+
+    axes = {"seed": (3,), "length": {"own": [], "long": longer}, "size": {"small": {"rnn": ["data.batch_size=8"]}}}
+    own, long = Ablation({"rnn": BASE}, axes, BITS).members
+    assert own.experiment == set_fields(BASE, ["data.batch_size=8", "seed=3"])
+    assert long.experiment == set_fields(BASE, ["data.batch_size=8", "seed=3", f"steps={10 * BASE.steps}"])
+    with pytest.raises(UserError, match="a level's function gave a value of type NoneType; return an Experiment"):
+        Ablation(BASE, {"length": {"none": lambda of: None}}, BITS)
+
+
+STARTED = {name: dataclasses.replace(of, start=Start(PRETRAINED)) for name, of in BOTH.items()}
+TUNING = {"tuning": {"tuned": [], "scratch": ["start=none"]}, "seed": range(2)}
+
+
+def test_members_start_from_the_pretrained_run_of_their_experiment_and_seed():
+    pretrained = {name: dataclasses.replace(of, steps=7) for name, of in BOTH.items()}
+    made = Ablation(STARTED, TUNING, BITS, pretrained=pretrained)
+    for member in made.members:
+        if member.levels["tuning"] == "scratch":
+            assert member.start is None
+        else:
+            name = member.levels["experiment"]
+            assert member.start.name == f"pretrained,{name},seed={member.seed}"
+            assert member.start.experiment == dataclasses.replace(pretrained[name], seed=int(member.seed))
+    assert [start.name for start in made.starts] == [
+        *("pretrained,rnn,seed=0", "pretrained,transformer,seed=0"),
+        *("pretrained,rnn,seed=1", "pretrained,transformer,seed=1"),
+    ]
+    one = Ablation(STARTED, TUNING, BITS, pretrained=BASE)
+    assert [start.name for start in one.starts] == ["pretrained,seed=0", "pretrained,seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("base", "axes", "more", "sentence"),
+    [
+        (BOTH, {"x": {"a": {"rn": []}}}, {}, "the level 'a' of 'x' is given for 'rn', which .*; did you mean 'rnn'?"),
+        (BASE, {"x": {"a": {"rnn": []}}}, {}, "for 'rnn', which is no .*; base is one experiment without a name"),
+        (STARTED, {}, {"pretrained": {"gan": BASE}}, "pretrained is given for 'gan', which is no experiment of base"),
+        (STARTED, {}, {"pretrained": {"rnn": BASE}}, "a member of transformer starts from PRETRAINED; give `pretr"),
+        (STARTED, {}, {}, "a member starts from PRETRAINED; give `pretrained` the experiment of that run"),
+        (BOTH, {}, {"pretrained": BASE}, "no member starts from `pretrained`"),
+        (BASE, {}, {"design": Design.EACH_EXPERIMENT}, "EACH_EXPERIMENT is for several experiments; give base as"),
+    ],
+)
+def test_mistakes_about_several_experiments_are_told_in_a_sentence(base, axes, more, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Ablation(base, axes, BITS, **more)
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,12 @@ def _processes(asked: int | None, members: int) -> int:
 
 
 def _by_run(members: Sequence[Member]) -> list[list[str]]:
-    """The members' names, those together that are measured on one run."""
+    """The members' names, those together that are measured on one run, or start from one pretrained for them."""
     runs = trained_runs(members)
     groups: dict[str, list[str]] = {}
     for member in members:
-        groups.setdefault(runs[member.name].name, []).append(member.name)
+        run = runs[member.name]
+        groups.setdefault((run.start or run).name, []).append(member.name)
     return list(groups.values())
 
 

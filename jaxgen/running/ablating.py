@@ -28,10 +28,12 @@ from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import CONTEXT, evaluate_trained
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
-from jaxgen.running.trained import CHANGEABLE, load_trained
+from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
 from jaxgen.training.folder import SUMMARY, read_json
 
 RUNS, OUTCOMES, MEMBERS, PACES = "members", "outcomes", "members.json", "paces"
+SECONDS = "train_seconds"  # a figure beside evaluate's: of the training's steps, compiling apart
+MEGABYTES = "training_megabytes"  # another: of a device, as `jaxgen describe` counts them
 _LONG_ENOUGH = 2.0  # seconds of steps that a pace is told by
 Stop = Callable[[], bool]
 
@@ -52,6 +54,14 @@ def run_folder(workdir: Path, member: Member) -> Path:
     return workdir / RUNS / member.name
 
 
+def started(workdir: Path, member: Member) -> Experiment:
+    """The member's experiment; one that starts from a pretrained run names its folder."""
+    if member.start is None:
+        return member.experiment
+    run = run_folder(workdir, member.start).absolute()  # the same from every folder that the command is given in
+    return dataclasses.replace(member.experiment, start=dataclasses.replace(member.experiment.start, run=str(run)))
+
+
 def trained_runs(members: Sequence[Member]) -> dict[str, Member]:
     """By each member's name the one whose run it is measured on: itself, or the first one that is trained alike.
 
@@ -64,7 +74,8 @@ def trained_runs(members: Sequence[Member]) -> dict[str, Member]:
         experiment = member.experiment
         document = to_document(experiment)
         alone = experiment.rewards is not None or experiment.best is not None or experiment.stop is not None
-        alike = (of for of, other in first if not alone and _trained_alike(other, document))
+        others = () if alone else (one for one in first if one[0].start == member.start)
+        alike = (of for of, other in others if _trained_alike(other, document))
         found[member.name] = run = next(alike, member)
         if run is member:
             first.append((member, document))
@@ -111,7 +122,7 @@ def budgeted(budget: Budget | None, workdir: Path, member: Member, stop: Stop) -
 
     Stopped where that had to be measured, and was not.
     """
-    experiment = member.experiment
+    experiment = started(workdir, member)
     match budget:
         case None:
             return experiment
@@ -135,19 +146,20 @@ def _step_seconds(workdir: Path, member: Member, stop: Stop) -> float:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             found = Path(folder) / "found.json"
-            found.write_text(json.dumps({"seconds_per_step": _measured_pace(member, Path(folder), stop)}) + "\n")
+            pace = _measured_pace(started(workdir, member), Path(folder), stop)
+            found.write_text(json.dumps({"seconds_per_step": pace}) + "\n")
             with contextlib.suppress(FileExistsError):  # another process was faster
                 os.link(found, kept)
     return read_json(kept)["seconds_per_step"]
 
 
-def _measured_pace(member: Member, folder: Path, stop: Stop) -> float:
+def _measured_pace(experiment: Experiment, folder: Path, stop: Stop) -> float:
     """Seconds a step, of runs that are long enough to tell."""
-    steps, seconds = 2 * member.experiment.steps_per_call, 0.0
+    steps, seconds = 2 * experiment.steps_per_call, 0.0
     while seconds < _LONG_ENOUGH:
         steps *= 4
         often = Every(*(steps + 1,) * 4)
-        short = dataclasses.replace(member.experiment, steps=steps, every=often, best=None, stop=None)
+        short = dataclasses.replace(experiment, steps=steps, every=often, best=None, stop=None)
         train_run(short, folder / str(steps), stop)
         if stop():
             raise Stopped
@@ -177,6 +189,10 @@ def _run(
     ablation: Ablation, workdir: Path, member: Member, run: Member, early: EarlyStop, shared: SharedPrograms
 ) -> Outcome | None:
     """The member measured on `run`, its own or another's, trained where it has not ended; None: stopped."""
+    if run.start is not None and not is_measured(workdir, run.start):
+        first = _pretrained(ablation, workdir, run.start, early.stopped, shared)
+        if first is None or first.failed is not None:
+            return first and dataclasses.replace(first, seconds=0.0, failed=f"{run.start.name} failed: {first.failed}")
     began, folder = time.monotonic(), run_folder(workdir, run)
     try:
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
@@ -185,10 +201,10 @@ def _run(
         else:  # not judged once more, by others that have come further
             before = outcome_of(workdir, run)
             steps, ended = before.steps, before.early
-        asked = dataclasses.replace(member.experiment, steps=experiment.steps)
+        asked = dataclasses.replace(started(workdir, member), steps=experiment.steps)
         trained = load_trained(folder, asked, say)
         figures = evaluate_trained(trained, "test", early.stopped, own=run is member)
-        plain = {name: value for name, value in figures.items() if name not in CONTEXT}
+        plain = {name: value for name, value in figures.items() if name not in CONTEXT} | _costs(ablation, trained)
         return Outcome(plain, steps, _since(began), early=ended)
     except UnknownMetric:
         raise
@@ -198,6 +214,34 @@ def _run(
         failure = failure_of(error, folder if folder.is_dir() else workdir)
     say(f"{member.name} failed: {failure}")
     return Outcome({}, 0, _since(began), failure)
+
+
+def _pretrained(
+    ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: SharedPrograms
+) -> Outcome | None:
+    """What came of a run that members start from, trained where it has not ended; None: stopped."""
+    began, folder = time.monotonic(), run_folder(workdir, member)
+    early = EarlyStop(stop, None, ablation.metrics[0], folder, ())
+    try:
+        steps = trained_steps(member.experiment, workdir, member, early, shared)
+        outcome = Outcome({}, steps, _since(began))
+    except Stopped:
+        return None
+    except Exception as error:
+        outcome = Outcome({}, 0, _since(began), failure_of(error, folder if folder.is_dir() else workdir))
+        say(f"{member.name} failed: {outcome.failed}")
+    put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
+    return outcome
+
+
+def _costs(ablation: Ablation, trained: Trained) -> dict[str, float]:
+    """What training took, as the run tells it; and its memory, where that is asked for: its step is traced for it."""
+    seconds = (read_json(trained.folder / SUMMARY) or {}).get(SECONDS)
+    costs = {} if seconds is None else {SECONDS: seconds}
+    if any(metric.name == MEGABYTES for metric in ablation.metrics):
+        assembly = trained.assembly
+        costs[MEGABYTES] = estimate(assembly, shapes_of(assembly)).memory.total / 1e6
+    return costs
 
 
 def trained_steps(
@@ -239,7 +283,8 @@ def _told(workdir: Path, ablation: Ablation) -> str:
 def same_question(workdir: Path, ablation: Ablation) -> None:
     """Keep in the folder what its members are; UserError where it holds a member of that name with other settings."""
     ways = [repr(ablation.budget), *([repr(ablation.early)] if ablation.early else [])]
-    asked = {member.name: [to_document(member.experiment), *ways] for member in ablation.members}
+    members = *ablation.starts, *ablation.members
+    asked = {member.name: [to_document(member.experiment), *ways] for member in members}
     kept = read_json(workdir / MEMBERS) or {}
     if changed := sorted(name for name in kept if name in asked and kept[name] != asked[name]):
         raise UserError(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.ablation import Ablation, Member, Metric, configuration_title, level_title
+from jaxgen.ablation import EXPERIMENT, Ablation, Design, Member, Metric, configuration_title, level_title
 from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
@@ -40,6 +40,7 @@ class Configuration:
 class Change:
     """An axis's level beside its first: the difference of a metric, pairs of one seed, the mean of the other axes'."""
 
+    within: str | None  # the experiment that is looked at by itself
     axis: str
     level: str
     first: str
@@ -49,12 +50,13 @@ class Change:
 
     @property
     def name(self) -> str:
-        return f"{level_title(self.axis, self.level)} over {self.first}"
+        change = f"{level_title(self.axis, self.level)} over {self.first}"
+        return change if self.within is None else f"{self.within}, {change}"
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that has ended; `seconds` are all members' together."""
+    """All that has ended; `seconds` are those of all runs together."""
 
     configurations: Sequence[Configuration]
     changes: Sequence[Change]
@@ -79,7 +81,9 @@ def results_of(ablation: Ablation, workdir: Path) -> Results:
     configurations = [_configuration(ablation, of) for of in found.values()]
     changes = [change for metric in ablation.metrics for change in _changes(ablation, metric, members, outcomes)]
     done = sum(outcome.failed is None for outcome in ended)
-    return Results(configurations, changes, done, len(members), sum(outcome.seconds for outcome in ended))
+    starts = [outcome for start in ablation.starts if (outcome := outcome_of(workdir, start)) is not None]
+    seconds = sum(outcome.seconds for outcome in (*starts, *ended))
+    return Results(configurations, changes, done, len(members), seconds)
 
 
 def _configuration(ablation: Ablation, of: Sequence[tuple[Member, Outcome | None]]) -> Configuration:
@@ -107,12 +111,15 @@ def _changes(
     ablation: Ablation, metric: Metric, members: Sequence[Member], outcomes: Mapping[str, Outcome | None]
 ) -> list[Change]:
     values = {(member.seed, *member.levels.items()): _figure(outcomes[member.name], metric) for member in members}
+    each = ablation.design is Design.EACH_EXPERIMENT
     found = []
-    for axis, levels in ablation.varied.items():
-        for level in levels[1:]:
-            pairs = list(_pairs(ablation, values, axis, levels[0], level))
-            if pairs:
-                found.append((axis, level, levels[0], metric.name, effect(*zip(*pairs, strict=True))))
+    for within in ablation.varied[EXPERIMENT] if each else (None,):
+        own = {key: value for key, value in values.items() if not each or (EXPERIMENT, within) in key}
+        for axis, (first, *others) in ablation.varied.items():
+            for level in () if each and axis == EXPERIMENT else others:
+                pairs = list(_pairs(ablation, own, axis, first, level))
+                if pairs:
+                    found.append((within, axis, level, first, metric.name, effect(*zip(*pairs, strict=True))))
     raised = holm([change[-1].p for change in found])
     return [Change(*change, p) for change, p in zip(found, raised, strict=True)]
 

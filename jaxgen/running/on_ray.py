@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ def _train(place: str, seen: str, gpu: bool, config: str, workdir: str, names: S
         ablation, folder = load_experiment(config, Ablation, "ablation"), Path(workdir)
         same_question(folder, ablation)
         members = [member for member in ablation.members if member.name in names]
-        _wait_until_free(run_folder(folder, trained_runs(ablation.members)[names[0]]), stop)
+        runs = trained_runs(ablation.members)
+        used = [one for name in names for one in (runs[name].start, runs[name]) if one is not None]
+        _wait_until_free({run_folder(folder, one) for one in used}, stop)
         run_members(ablation, folder, members, stop)
     if stop():
         raise _Interrupted(f"stopped by signal {stop.signal}")
@@ -158,11 +160,18 @@ def _on_own_core() -> socket.socket | None:
     return None
 
 
-def _wait_until_free(run: Path, stop: Callable[[], bool]) -> None:
+def _wait_until_free(runs: Iterable[Path], stop: Callable[[], bool]) -> None:
     """Until the process that has trained there on a node that is lost does so no more, or for three minutes."""
     ends = time.monotonic() + _SECONDS_TO_LET_GO
-    while run.is_dir() and time.monotonic() < ends and not stop():
-        try:
-            return Lock(run / LOCK).close()
-        except UserError:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    while time.monotonic() < ends and not stop() and any(_is_held(run) for run in runs):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _is_held(run: Path) -> bool:
+    if not run.is_dir():
+        return False
+    try:
+        Lock(run / LOCK).close()
+    except UserError:
+        return True
+    return False

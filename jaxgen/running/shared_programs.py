@@ -1,4 +1,4 @@
-"""Training programs that runs of one process share which differ in seed and learning rates alone."""
+"""Training programs that runs of one process share which differ in seed, start and learning rates alone."""
 # SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
@@ -28,7 +28,7 @@ class SharedPrograms:
 
 def _alike(experiment: Experiment) -> Experiment:
     optimisers = {name: _with_rate_of_one(optimiser) for name, optimiser in experiment.optimisers.items()}
-    return dataclasses.replace(experiment, seed=0, optimisers=optimisers)
+    return dataclasses.replace(experiment, seed=0, start=None, optimisers=optimisers)  # shapes tell the start's
 
 
 def _with_rate_of_one(optimiser: Any) -> Any:
