@@ -137,6 +137,11 @@ class Window(NamedTuple):
         """Samples from one window to the next."""
         return self.places * self.frames * self.hop
 
+    @property
+    def seconds(self) -> float:
+        """From one place to the next."""
+        return self.frames * self.hop / self.rate
+
 
 @runtime_checkable
 class StreamsRecordings(Protocol):

@@ -1,7 +1,7 @@
 """How far what is made lags behind what is read."""
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def average_lagging(read: Sequence[float], length: float, reference: int) -> float:
@@ -17,14 +17,10 @@ def average_lagging(read: Sequence[float], length: float, reference: int) -> flo
     return sum(now - place * length / reference for place, now in enumerate(read[:until])) / until
 
 
-def wait_k_read(
-    wait_k: int | None, length: float, made: int, stride: float = 1, late: float = 0
-) -> list[float]:
-    """[made] how much of `length` wait-k has read before each token that it makes; None: all.
+def read_by(wanted: Callable[[int], float | None], length: float, made: int) -> list[float]:
+    """[made] how much of `length` had been read when each token was made, where token t waits for `wanted(t)`.
 
-    It reads a `stride` more for each token, in the units of `length`, tokens or seconds. What was read counts as such
-    `late` after its end.
+    None: for all. All in the units of `length`, tokens or seconds.
     """
-    if wait_k is None:
-        return [float(length)] * made
-    return [float(min((wait_k + place) * stride + late, length)) for place in range(made)]
+    waits = map(wanted, range(made))
+    return [float(length if wait is None else min(wait, length)) for wait in waits]

@@ -161,6 +161,14 @@ class DrawsAttention(Protocol):
 
 
 @runtime_checkable
+class HasLength(Protocol):
+    """A modality that is read, or made, from its beginning to its end."""
+
+    def lengths(self, arrays: Arrays) -> np.ndarray:
+        """[N] of a recording its seconds, of a sentence its tokens without an end."""
+
+
+@runtime_checkable
 class InPieces(Protocol):
     """A modality of sequences, whose places can be told apart: what an attention map is labelled with."""
 

@@ -141,6 +141,9 @@ class SourcePresents(Texts):
     def captions(self, arrays: Arrays) -> list[str]:
         return [self._text(tokens[own]) for tokens, own in zip(arrays["value"], arrays["mask"], strict=True)]
 
+    def lengths(self, arrays: Arrays) -> np.ndarray:
+        return np.asarray(arrays["mask"]).sum(axis=1)
+
     def pieces(self, arrays: Arrays) -> list[list[str]]:
         """The text of each place of each row."""
         return [
@@ -175,6 +178,9 @@ class TargetPresents(Texts):
             for tokens, score in zip(several, scores, strict=True)
             if np.isfinite(score)
         ]
+
+    def lengths(self, arrays: Arrays) -> np.ndarray:
+        return np.asarray([len(self._own(row)) for row in arrays["value"]])
 
     def pieces(self, arrays: Arrays) -> list[list[str]]:
         """The text of each token of each row up to its end."""

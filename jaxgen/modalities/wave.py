@@ -57,6 +57,9 @@ class WavePresents:
     def captions(self, arrays: Arrays) -> list[str]:
         return [f"recording of {length / self.wave.rate:.2f} s" for length in arrays["length"]]
 
+    def lengths(self, arrays: Arrays) -> np.ndarray:
+        return np.asarray(arrays["length"]) / self.wave.rate
+
     def attention(self, arrays: Arrays, weights: Sequence[np.ndarray], pieces: Sequence[Sequence[str]]) -> Artefact:
         """A PNG: a map for each recording, a column for each place that is its own, labelled by when it begins."""
         maps, across = [], []

@@ -18,6 +18,7 @@ from jaxgen.reporting.reasons import REASONS
 from jaxgen.rewards.reference import at_start
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Evaluation, Sampling, never
+from jaxgen.running.lagging import lag_figures
 from jaxgen.running.trained import Trained
 from jaxgen.types import Batch, Key, Variables
 
@@ -95,7 +96,8 @@ def _sample_figures(trained: Trained, split: str, stopped: Callable[[], bool]) -
         drawn.append(sampling(trained.variables, request, key, stopped))
         seconds.append(time.perf_counter() - began)
     told = {"held_out_examples": count, "samples_per_second": count / float(np.median(seconds))}
-    return made.measures(drawn, real) | _reconstruction_figures(trained, real, stopped) | told
+    found = made.measures(drawn, real) | lag_figures(assembly.task, assembly.presentation, drawn[0], real)
+    return found | _reconstruction_figures(trained, real, stopped) | told
 
 
 def _reconstruction_figures(trained: Trained, real: Batch, stopped: Callable[[], bool]) -> Figures:
