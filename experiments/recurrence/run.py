@@ -26,7 +26,7 @@ RATES = {"transformer": 2e-3}  # of the others 4e-3, as in rnn/python_docs
 
 def ablation() -> Ablation:
     rows: dict = {str(n): (f"data.length={n}", f"data.batch_size={STEP // n}") for n in (64, 512, 2_048)}
-    # with 2,048 a Transformer's step takes 2.2 s, three quarters of it attention: an hour for three seeds
+    # not the Transformer, whose attention makes a step of 2.2 s there: an hour for three seeds
     rows["2048"] = {name: rows["2048"] for name in NETWORKS if name != "transformer"}
     return Ablation(
         {name: base(name) for name in NETWORKS},
