@@ -31,7 +31,7 @@ def ablation() -> Ablation:
     return Ablation(
         {name: base(name) for name in NETWORKS},
         axes={"length": rows, "seed": range(3)},
-        metrics=(Metric("bits_per_character"),),
+        metrics=(Metric("bits_per_character"), Metric("train_seconds")),
         budget=Elements(TOKENS),
     )
 
