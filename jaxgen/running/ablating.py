@@ -29,7 +29,7 @@ from jaxgen.running.evaluate_run import CONTEXT, evaluate_trained
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
-from jaxgen.training.folder import SUMMARY, read_json
+from jaxgen.training.folder import SUMMARY, read_json, spent_in
 
 RUNS, OUTCOMES, MEMBERS, PACES = "members", "outcomes", "members.json", "paces"
 SECONDS = "train_seconds"  # a figure beside evaluate's: of the training's steps, compiling apart
@@ -193,7 +193,8 @@ def _run(
         first = _pretrained(ablation, workdir, run.start, early.stopped, shared)
         if first is None or first.failed is not None:
             return first and dataclasses.replace(first, seconds=0.0, failed=f"{run.start.name} failed: {first.failed}")
-    began, folder = time.monotonic(), run_folder(workdir, run)
+    folder = run_folder(workdir, run)
+    began = time.monotonic() - (sum(spent_in(folder).values()) if run is member else 0.0)  # with earlier sessions
     try:
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
         if run is member or not is_measured(workdir, run):
@@ -220,7 +221,8 @@ def _pretrained(
     ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: SharedPrograms
 ) -> Outcome | None:
     """What came of a run that members start from, trained where it has not ended; None: stopped."""
-    began, folder = time.monotonic(), run_folder(workdir, member)
+    folder = run_folder(workdir, member)
+    began = time.monotonic() - sum(spent_in(folder).values())
     early = EarlyStop(stop, None, ablation.metrics[0], folder, ())
     try:
         steps = trained_steps(member.experiment, workdir, member, early, shared)

@@ -102,8 +102,7 @@ class RunFolder:
 
     def spent(self) -> Mapping[str, float]:
         """The seconds by cause that timing.jsonl told last; none in a new folder."""
-        lines = lines_of(self.path / TIMING)
-        return next((json.loads(line)["spent"] for line in reversed(lines) if '"spent"' in line), {})
+        return spent_in(self.path)
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
         """Add figures to summary.json."""
@@ -159,6 +158,12 @@ def evaluations(folder: Path) -> dict[int, dict[str, float]]:
     """The figures of each evaluation that metrics.jsonl tells, in the order of their steps."""
     found = (json.loads(line) for line in lines_of(folder / METRICS) if '"split"' in line and _step(line) != math.inf)
     return {line["step"]: line for line in found if line["split"] != "train"}
+
+
+def spent_in(folder: Path) -> dict[str, float]:
+    """The seconds by cause that a run's timing.jsonl told last, of all its sessions; none where there is no run."""
+    lines = lines_of(folder / TIMING)
+    return next((json.loads(line)["spent"] for line in reversed(lines) if '"spent"' in line), {})
 
 
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:

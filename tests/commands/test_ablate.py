@@ -84,6 +84,16 @@ def test_what_is_done_is_not_done_again_and_the_table_is_the_same(ended):
     assert before == {path: path.stat().st_mtime_ns for path in (runs / "members").rglob("metrics.jsonl")}
 
 
+def test_a_member_s_seconds_are_of_all_its_sessions(ended):
+    """Of two sessions the first of which has trained it, and the second, with nothing left to train, measures it."""
+    asked, _, runs = ended
+    outcome = runs / "outcomes" / "width=8,seed=0.json"
+    outcome.unlink()
+    assert here(*asked).returncode == 0
+    spent = json.loads((runs / "members/width=8,seed=0/summary.json").read_text())["spent"]
+    assert json.loads(outcome.read_text())["seconds"] > sum(spent.values()) > 0
+
+
 def test_another_question_in_the_same_folder_is_refused(ended, tmp_path):
     _, _, runs = ended
     file = written(tmp_path)
