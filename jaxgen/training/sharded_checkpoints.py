@@ -89,15 +89,11 @@ def _refuse_another_disk(folder: Path) -> None:
         if leads():
             mark.touch()
         told(b"")  # it is there
-        seen = mark.exists()
-        mistake = (
-            None
-            if seen
-            else UserError(
-                f"process {jax.process_index()} does not see {folder} as process 0 does; parameters that are cut over "
-                "processes are saved by all of them: give a --workdir on a disk that all share, or leave fsdp and tensor 1"
-            )
+        sentence = (
+            f"process {jax.process_index()} does not see {folder} as process 0 does, and parameters that are cut over "
+            "processes are saved by all: give a --workdir on a disk that all share, or leave fsdp and tensor at 1"
         )
+        mistake = None if mark.exists() else UserError(sentence)
         refuse_together(mistake)
     finally:
         if leads():
