@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _BEFORE_11 = tuple(int(part) for part in version("jaxlib").split(".")[:2]) < (0, 11)
 QUICKLY_COMPILED = (  # by all but as_users
     "--xla_backend_optimization_level=0",
+    "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",  # XLA's own passes, which take two thirds of a compilation
+    "--xla_cpu_parallel_codegen_split_count=1",  # one LLVM module a program, not 32: the tests' cores are busy anyway
     *(("--xla_cpu_use_fusion_emitters=false",) if _BEFORE_11 else ()),  # later XLAs end at a flag that they do not know
 )
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
