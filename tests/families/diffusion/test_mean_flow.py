@@ -147,7 +147,7 @@ def test_it_learns_the_average_velocity_of_gaussians():
 def test_the_derivative_is_what_differences_tend_to(network):
     shape, t, step = (4, 4, 4, 1), jnp.linspace(0.2, 0.9, 4), 1e-2
     task = replace(SMALL, network=network).sized(pictures(shape[1:], levels=17))
-    params = jax.jit(lambda: lively(task.init(KEY)).params)()
+    params = lively(jax.jit(task.init)(KEY)).params
     z, along = (jax.random.normal(jax.random.key(number), shape) for number in (1, 2))
 
     @jax.jit
