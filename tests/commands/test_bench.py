@@ -38,9 +38,9 @@ def test_a_training_step_is_measured_and_kept(tmp_path):
 
 
 def test_a_benchmark_s_mistakes_are_told_in_a_sentence(tmp_path):
-    process = jaxgen("bench", "train_step", "gan/digts")
+    process = here("bench", "train_step", "gan/digts")
     assert process.returncode == 2 and "gan/digits" in told(process)
-    process = jaxgen("bench", "sampling", "gan/digits", "--compare", tmp_path / "none.jsonl")
+    process = here("bench", "sampling", "gan/digits", "--compare", tmp_path / "none.jsonl")
     assert process.returncode == 2 and "none.jsonl cannot be read" in told(process)
 
 

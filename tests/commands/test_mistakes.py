@@ -105,7 +105,7 @@ def run(tmp_path_factory):
 
 def test_a_folder_of_another_experiment_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
-    said = told(jaxgen(*train_small(GAN, run, "evaluate.examples=60", "seed=5")))
+    said = told(here(*train_small(GAN, run, "evaluate.examples=60", "seed=5")))
     assert "belongs to another experiment" in said and "seed: 0 -> 5" in said
     assert "belongs to another experiment" in told(here(*train_small(RNN, run)))
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
@@ -149,12 +149,12 @@ def test_sample_evaluate_score_and_report_of_a_run(run, tmp_path):
     process = here("score", "--workdir", run, out, "--given", "7")
     assert 0 < json.loads(process.stdout)["probability_real"] < 1
     page = tmp_path / "sweep.html"
-    process = jaxgen("evaluate", "--workdir", run, "--sweep", "task.sampler.truncation=0.5,1", "--out", page)
+    process = here("evaluate", "--workdir", run, "--sweep", "task.sampler.truncation=0.5,1", "--out", page)
     assert process.returncode == 0, process.stderr
     half, whole = map(json.loads, process.stdout.splitlines())
     assert page.read_text().count("<svg") > 3
     assert "recognised_fraction" not in (run / "summary.json").read_text()  # they are not the run's own figures
-    process = jaxgen("evaluate", "--workdir", run)
+    process = here("evaluate", "--workdir", run)
     assert process.returncode == 0, process.stderr
     figures = json.loads(process.stdout.splitlines()[-1])
     assert (figures["split"], figures["seed"], figures["examples"]) == ("test", 0, 60)
@@ -186,7 +186,7 @@ def test_a_prompt_is_continued_and_an_empty_one_refused(tmp_path):
     process = jaxgen(*train_small(text, tmp_path / "run", "steps=6"))
     assert process.returncode == 0, process.stderr
     asked = ["sample", "--workdir", tmp_path / "run", "--given"]
-    process = jaxgen(*asked, "The string", "A", "--count", "2", "--set", "task.sampler.top_p=0.9")
+    process = here(*asked, "The string", "A", "--count", "2", "--set", "task.sampler.top_p=0.9")
     assert process.returncode == 0, process.stderr
     samples = process.stdout.split("\n\n――――――――\n\n")
     assert len(samples) == 4 and [sample.startswith("The string") for sample in samples] == [True, False] * 2

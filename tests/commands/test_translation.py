@@ -89,7 +89,7 @@ def test_several_translations_come_with_their_scores_and_an_attention_map(run, t
 
 
 def test_it_is_evaluated_in_bleu_and_scored_under_what_is_given(run):
-    process = jaxgen("evaluate", "--workdir", run / "run")
+    process = here("evaluate", "--workdir", run / "run")
     figures = json.loads(process.stdout.splitlines()[-1])
     assert 50 < figures["bleu"] < 100.01 and 0 <= figures["exact_match"] <= 1, process.stderr
     made = here("sample", "--workdir", run / "run", "--given", run / "test.en").stdout.splitlines()

@@ -33,7 +33,7 @@ def test_a_reward_run_shows_its_start_and_its_price(tuned):
     lines = [json.loads(line) for line in (tuned / "metrics.jsonl").read_text().splitlines()]
     assert {line["step"] for line in lines if line["split"] == "test"} == {0, 6}
     assert (tuned / "samples" / "0.png").exists() and (tuned / "samples" / "6.png").exists()
-    process = jaxgen("evaluate", "--workdir", tuned)
+    process = here("evaluate", "--workdir", tuned)
     figures = json.loads(process.stdout.splitlines()[-1])
     assert 0 <= figures["reward_at_start"] <= 1 and 0 <= figures["reward"] <= 1 and figures["squared_distance"] > 0
     summary = json.loads((tuned / "summary.json").read_text())
@@ -110,7 +110,7 @@ def test_a_reward_of_the_users_own_that_is_wrong(returned, sentence, start, tmp_
     config, run = tmp_path / "own.py", tmp_path / "run"
     config.write_text(OWN.replace("RETURNED", returned).replace("CONFIG", repr(str(ROOT / GAN_REWARD))))
     small = ["task.discriminator.width=384", "steps=6", "steps_per_call=3"]
-    process = jaxgen("train", "--config", config, "--workdir", run, "--start", start, "--set", *small)
+    process = here("train", "--config", config, "--workdir", run, "--start", start, "--set", *small)
     assert process.returncode == 2 and "Traceback" not in process.stderr, process.stderr
     assert sentence in process.stderr.strip().splitlines()[-1]
     checkpoints = [path.name for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
@@ -125,6 +125,6 @@ def test_a_family_without_likelihood_or_critic_has_nothing_to_score(tmp_path):
         "def experiment():\n    adam = {name: AdamW() for name in ('left', 'right')}\n"
         "    return Experiment(task=Duel(), data=Pictures(), optimisers=adam, steps=3)\n"
     )
-    assert jaxgen("train", "--config", config, "--workdir", run).returncode == 0
-    said = told(jaxgen("score", "--workdir", run, "--config", config, "Makefile"))
+    assert here("train", "--config", config, "--workdir", run).returncode == 0
+    said = told(here("score", "--workdir", run, "--config", config, "Makefile"))
     assert "neither a likelihood nor a probability" in said

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.commands.command import ROOT, jaxgen, told
+from tests.commands.command import ROOT, here, jaxgen, told
 
 CONFIG = str(ROOT / "docs/examples/own_modality.py")
 TRUE = np.array([[1.0, -2.0], [0.5, 3.0]])  # as the example has it
@@ -44,19 +44,19 @@ def test_it_goes_on_to_the_same_end(run, tmp_path):
 def test_it_samples_what_was_given(run, tmp_path):
     (tmp_path / "input").write_text("0,1\n")
     asked = ["sample", "--workdir", run, "--config", CONFIG, "--given", "1,0", tmp_path / "input"]
-    done = jaxgen(*asked)
+    done = here(*asked)
     assert done.returncode == 0, done.stderr
     given, made = zip(*(line.split(" -> ") for line in done.stdout.strip().splitlines()), strict=True)
     assert given == ("1.000,0.000", "0.000,1.000")
     np.testing.assert_allclose([[float(n) for n in row.split(",")] for row in made], TRUE, atol=0.02)
-    assert "is no vector of 2 numbers" in told(jaxgen(*asked[:-2], "1,2,3"))
-    assert "made for input" in told(jaxgen("sample", "--workdir", run, "--config", CONFIG))
+    assert "is no vector of 2 numbers" in told(here(*asked[:-2], "1,2,3"))
+    assert "made for input" in told(here("sample", "--workdir", run, "--config", CONFIG))
 
 
 def test_it_is_evaluated_and_reported(run):
-    done = jaxgen("evaluate", "--workdir", run, "--config", CONFIG)
+    done = here("evaluate", "--workdir", run, "--config", CONFIG)
     assert json.loads(done.stdout.splitlines()[-1])["squared_error"] < 1e-3
-    done = jaxgen("report", "--workdir", run)
+    done = here("report", "--workdir", run)
     assert done.returncode == 0, done.stderr
     page = (run / "report.html").read_text()
     assert "squared error" in page and " -&gt; " in page

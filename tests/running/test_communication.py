@@ -15,7 +15,7 @@ from jaxgen.running.communication import Collective, collectives
 from jaxgen.running.compiled import lower_for
 from jaxgen.running.estimate import shapes_of
 from jaxgen.training.parallel import Parallel
-from tests.commands.command import jaxgen, told
+from tests.commands.command import here, jaxgen, told
 
 PROGRAM = """HloModule jit_run, num_partitions=8, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
 
@@ -110,5 +110,5 @@ def test_a_pod_that_is_not_here_is_described_by_virtual_devices():
     number, unit = float(sent[1]), {"kB": 1e3, "MB": 1e6}[sent[2]]
     assert number * unit == pytest.approx(2 * 7 / 8 * size, rel=0.02)  # a ring of eight
     assert "ms at the maker's 300 GB/s" in lines["communication"]
-    assert "did you mean 'NVIDIA A100'" in told(jaxgen(*asked, "--on", "NVIDIA A10"))
-    assert "say how many there are by --mesh" in told(jaxgen(*asked[:-2], "--on", "NVIDIA A100"))
+    assert "did you mean 'NVIDIA A100'" in told(here(*asked, "--on", "NVIDIA A10"))
+    assert "say how many there are by --mesh" in told(here(*asked[:-2], "--on", "NVIDIA A100"))
