@@ -26,13 +26,13 @@ def end_of(run: Path) -> tuple:
 
 # A supervised and a rewarded training are killed once here, every family by benchmarks/kill_trials.py; the others, and
 # in every other way all but one, by hand: pytest -m 'slow or not slow'.
-KILLED = "configs/transformer/digits.py", "configs/gan/digits_reward.py"
 QUICK = ("configs/rnn/python_docs.py",)
+KILLED = (*QUICK, "configs/gan/digits_reward.py")
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(c, marks=[] if c in (*KILLED, *QUICK) else pytest.mark.slow) for c in sorted(SMALL)],
+    params=[pytest.param(c, marks=[] if c in KILLED else pytest.mark.slow) for c in sorted(SMALL)],
     ids=lambda config: config.removesuffix(".py"),
 )
 def whole(request, tmp_path_factory):

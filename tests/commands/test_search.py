@@ -89,10 +89,10 @@ def test_a_trial_that_was_stopped_goes_on_with_its_values(ended, tmp_path):
 
 def test_a_trial_that_fails_is_told_and_the_others_end(tmp_path):
     pytest.importorskip("optuna")
-    file = written(tmp_path, trials=2, space='"data.batch_size": (4, 100_000_000)')
+    file = written(tmp_path, trials=2, space='"data.length": (16, 100_000_000)')
     (tmp_path / "runs" / "trials").mkdir(parents=True)
-    for number, size in enumerate((100_000_000, 4)):  # begun before, so that no luck decides what is drawn
-        begun = {"values": {"data.batch_size": size}}
+    for number, size in enumerate((100_000_000, 16)):  # begun before, so that no luck decides what is drawn
+        begun = {"values": {"data.length": size}}
         (tmp_path / "runs" / "trials" / f"000{number}.json").write_text(json.dumps(begun))
     process = here("search", "--config", file, "--workdir", tmp_path / "runs")
     failed = [trial["failed"] for trial in trials_of(tmp_path)]

@@ -83,7 +83,6 @@ def owned(trainable: Any, params: Any) -> set[str]:
 
 
 FIVE = [case for case in DIGITS if case not in BY_HAND]
-every_family = pytest.mark.parametrize("family", DIGITS)
 
 
 @every_case
@@ -250,7 +249,9 @@ def test_frozen_is_frozen_in_a_fine_tuning(family):
         assert sum(leaf.size for leaf in moments) == 2 * sum(leaf.size for leaf in jax.tree.leaves(own))
 
 
-@every_family
+@pytest.mark.parametrize(
+    "family", [pytest.param(case, marks=[pytest.mark.slow] * (case not in FIVE)) for case in DIGITS]
+)
 def test_under_a_reward_the_start_is_kept_and_what_is_frozen_stays(family):
     task, tuning = task_of(family), tuning_of(family)
     trainable = Matching(CASES[family].last.removeprefix("^discriminator/|"))
