@@ -174,14 +174,14 @@ def test_a_start_is_stacked_where_the_task_scans(begun, tmp_path):
 
 def test_a_warm_up_s_count_is_left_behind_where_there_is_none_and_begins_where_there_was_none(tmp_path):
     """A VAE warmed up and then trained by importance samples, and the other way round."""
-    small = ["task.encoder.width=8", "task.decoder.width=8", "task.prior.width=8", "steps=1", "parallel.data=1"]
-    small += ["task.importance_samples=1", "data.batch_size=8", "task.prior.layers=2"]
+    small = ["task.encoder.width=8", "task.decoder.width=8", "task.prior.width=8", "steps=9", "parallel.data=1"]
+    small += ["task.importance_samples=1", "data.batch_size=8", "task.prior.layers=2", "steps_per_call=1"]
     plain = set_fields(load_experiment("vae/digits", Experiment), [*small, "task.objective=ImportanceWeightedBound"])
     plain = dataclasses.replace(plain, every=Every())
     warm = set_fields(plain, ["task.objective=EvidenceBound", "task.objective.warmup=5"])
     for name, first, then, count in (("warm", warm, plain, []), ("plain", plain, warm, [0])):
         folder = tmp_path / name
-        train_run(first, folder, lambda: False)
+        assert 0 < train_run(first, folder, stop_after(2)) < 9  # a run that has ended would be evaluated and sampled
         start = load_start(assemble(dataclasses.replace(then, start=Start(str(folder)))), silent)
         trained = load_trained(folder, None, silent).variables
         jax.tree.map(np.testing.assert_array_equal, start.variables.params, trained.params)
