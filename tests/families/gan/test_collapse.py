@@ -53,6 +53,20 @@ def test_a_collapsed_run_says_so_and_ends_where_that_is_asked_for(warnings, end,
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     measured = [line for line in lines if line["split"] == "test"]
     assert all("recall[digits-cnn-a81e]" in line and "frechet_distance[pixels]" in line for line in measured)
+    if warnings:
+        goes_on_past_null(tmp_path)
+
+
+def goes_on_past_null(ended) -> None:
+    """A figure that was not finite, which is null in metrics.jsonl, is no mistake when the run goes on, and no warning.
+
+    So two more evaluations are needed to end it.
+    """
+    path = ended / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    last = lines[-1] | {"p_real": None, "margin": None, "recall[digits-cnn-a81e]": None}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines[:-1], last]))
+    assert train_run(dataclasses.replace(small(2), steps=20), ended, lambda: False) == 16
 
 
 @pytest.mark.slow
@@ -62,13 +76,3 @@ def test_a_stopped_run_counts_the_warnings_from_before(tmp_path):
     train_run(small(2), tmp_path / "stopped", lambda: next(calls, True))
     assert train_run(small(2), tmp_path / "stopped", lambda: False) == 8
     assert end_of(tmp_path / "stopped") == end_of(tmp_path / "whole")
-
-
-def test_a_figure_that_was_not_finite_is_no_mistake_when_the_run_goes_on(tmp_path):
-    """Such a figure is null in metrics.jsonl."""
-    train_run(small(None), tmp_path, lambda: False)
-    path = tmp_path / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    last = lines[-1] | {"p_real": None, "margin": None, "recall[digits-cnn-a81e]": None}
-    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines[:-1], last]))
-    assert train_run(dataclasses.replace(small(None), steps=16), tmp_path, lambda: False) == 16
