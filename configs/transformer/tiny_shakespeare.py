@@ -20,7 +20,7 @@ from jaxgen.training.schedules import Cosine
 
 def experiment() -> Experiment:
     parts = DecoderParts(activation=Activation.SWIGLU, query_key_norm=True, zero_init=True, tied_head=True)
-    network = Transformer(width=128, blocks=4, heads=4, hidden=341, token_shifts=(1, 2), parts=parts)
+    network = Transformer(width=128, blocks=4, heads=4, hidden=344, token_shifts=(1, 2), parts=parts)
     rate = Cosine(peak=1e-2, warmup=30)
     return Experiment(
         task=LanguageModel(network=network),
