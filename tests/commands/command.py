@@ -26,6 +26,7 @@ QUICKLY_COMPILED = (  # by all but as_users
 NEEDS = {"multi30k": "MULTI30K_DIR", "spoken_digit": "TFDS_DATA_DIR"}  # by which the user names a config's files
 # by which of TFDS's sets must lie in $TFDS_DATA_DIR
 SETS = dict.fromkeys(("mnist", "few_steps", "iwae", "hierarchical"), "mnist")
+SETS["tiny_shakespeare"] = "tiny_shakespeare"
 SETS |= dict.fromkeys(("cifar10", "patches", "ddpm_unet", "vq"), "cifar10")
 BROUGHT = {  # by packages of an extra
     **dict.fromkeys(("spoken_numbers", "speech_translation"), "espeakng_loader"),
