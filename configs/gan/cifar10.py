@@ -39,5 +39,5 @@ def experiment() -> Experiment:
         steps=4_500,
         steps_per_call=20,
         every=Every(log=100, evaluate=4_500, sample=1_500, checkpoint=500),
-        evaluate=Evaluated(examples=2_000),
+        evaluate=Evaluated(examples=2_000, samples=500),  # for the warning of a collapse
     )

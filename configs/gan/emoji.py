@@ -42,5 +42,5 @@ def experiment() -> Experiment:
         steps=6_000,
         steps_per_call=20,
         every=Every(log=100, evaluate=2_000, sample=1_000, checkpoint=500),
-        evaluate=Evaluated(examples=256),
+        evaluate=Evaluated(examples=256, samples=256),  # for the warning of a collapse
     )

@@ -38,5 +38,5 @@ def experiment() -> Experiment:
         steps=7_000,
         steps_per_call=20,
         every=Every(log=100, evaluate=3_500, sample=1_000, checkpoint=500),
-        evaluate=Evaluated(examples=2_000),
+        evaluate=Evaluated(examples=2_000, samples=500),  # for the warning of a collapse
     )

@@ -45,5 +45,5 @@ def experiment() -> Experiment:
         steps=6_000,
         steps_per_call=10,
         every=Every(log=100, evaluate=2_000, sample=1_000, checkpoint=500),
-        evaluate=Evaluated(examples=2_000),
+        evaluate=Evaluated(examples=2_000, samples=500),  # for the warning of a collapse
     )

@@ -4,6 +4,7 @@
 import collections.abc
 import dataclasses
 import enum
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -106,6 +107,13 @@ def _whole(word: str) -> int:
         raise
 
 
+def _number(word: str) -> float:
+    number = float(word)
+    if math.isnan(number):  # no field means anything by it, and no comparison would refuse it
+        raise ValueError(word)
+    return number
+
+
 def _member(word: str, kind: type[enum.Enum]) -> enum.Enum:
     for member in kind:
         if word.casefold() in (member.name.casefold(), str(member.value).casefold()):
@@ -140,4 +148,4 @@ def _described(arm: Any) -> str:
     return plain.get(origin) or origin.__name__
 
 
-SCALARS: dict[type, Callable[[str], Any]] = {bool: _boolean, int: _whole, float: float, str: str}
+SCALARS: dict[type, Callable[[str], Any]] = {bool: _boolean, int: _whole, float: _number, str: str}

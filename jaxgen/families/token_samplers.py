@@ -1,6 +1,7 @@
 """How tokens are chosen from a model: drawn one by one, or the best sequence searched for."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
 
 from jaxgen.errors import UserError
@@ -17,7 +18,7 @@ class TokenSampler:
 
     def __post_init__(self):
         check_wait(self.wait_k)
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the likeliest token) or more")
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"sampler.top_k is {self.top_k}; give at least 1, or none for all tokens")

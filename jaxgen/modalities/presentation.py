@@ -196,6 +196,8 @@ class Presentation:
     def alternatives(self, words: Sequence[str]) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """(what is shown of it, the given of a batch of one) for the word given, or for every class without any."""
         if not self.given:
+            if words:
+                raise UserError(f"--given {' '.join(words)}: this run scores without anything given; leave it out")
             return [({}, {})]
         name, reader = self._first("--given")
         if not words and not isinstance(reader, Enumerable):

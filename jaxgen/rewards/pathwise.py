@@ -6,6 +6,7 @@ and passes that gradient on to the parameters, so that its loss is a function of
 """
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ class Pathwise:
     group = 1  # samples for each prompt
 
     def __post_init__(self):
-        if self.distance_coef < 0:
+        if not 0 <= self.distance_coef < math.inf:
             raise UserError(f"rewards.distance_coef is {self.distance_coef}; give 0 or more")
 
     def check(self, task: Task, batch_size: int) -> None:

@@ -19,6 +19,7 @@ from jaxgen.types import Batch
 
 _HELD_OUT = 200  # that are edited where no picture is named
 _SEARCHED = 5_000  # training examples among which a word's are looked for
+_NAMED = 12  # classes, or captions, that a sentence tells
 _MOST = 1_000  # of them that a direction is learned from, with and without
 
 
@@ -82,8 +83,10 @@ def _by_words(trained: Trained, having: Sequence[str], lacking: Sequence[str]) -
     lacks = np.array([named_by(caption, lacking) for caption in captions]) if lacking else ~has
     for option, words, found in (("--with", having, has), ("--without", lacking, lacks)):
         if not found.any():
-            known = ", ".join(sorted(set(captions))[:8])
-            raise UserError(f"{option} {' '.join(words)}: no training example is called so; they are {known}")
+            known = sorted(set(captions))
+            more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+            told = ", ".join(known[:_NAMED])
+            raise UserError(f"{option} {' '.join(words)}: no training example is called so; they are {told}{more}")
     return tuple(_request(examples, np.flatnonzero(found)[:_MOST]) for found in (has, lacks))
 
 

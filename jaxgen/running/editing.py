@@ -28,7 +28,9 @@ class LatentEditor:
         task, self.trained = trained.assembly.task, trained
         self.presentation = trained.assembly.presentation
         if not self.presentation.makes_pictures:
-            raise UserError("edit is for runs that make pictures, and this one makes none; give another --workdir")
+            raise UserError(
+                "edit is for runs that make still pictures, which this one does not; give another --workdir"
+            )
         if not isinstance(task, LatentSpace):
             raise UserError(
                 f"a {type(task).__name__} has no latent space to edit pictures in; give the --workdir of a GAN, a VAE "

@@ -201,5 +201,5 @@ def test_a_picture_where_a_class_or_a_prompt_is_given_is_told_with_the_mend(case
 
 
 def test_a_run_of_clips_is_refused_in_a_sentence():
-    with pytest.raises(UserError, match="edit is for runs that make pictures, and this one makes none"):
+    with pytest.raises(UserError, match="edit is for runs that make still pictures, which this one does not"):
         LatentEditor(explorer("gan-clips").trained, 0)

@@ -195,6 +195,7 @@ def test_every_tuple_comes_back(numbers):
         ("steps=inf", "--set steps=inf: steps takes a whole number"),
         ("steps=many", "--set steps=many: steps takes a whole number"),
         ("task.weight=big", "--set task.weight=big: task.weight takes a number"),
+        ("task.weight=nan", "--set task.weight=nan: task.weight takes a number"),
         (
             "optimisers.critic.nesterov=maybe",
             "--set optimisers.critic.nesterov=maybe: optimisers.critic.nesterov takes true or false",

@@ -187,6 +187,8 @@ def test_every_class_is_tried_where_none_is_named():
     ((shown, given),) = zoo().alternatives(["dog"])
     assert shown == {"class": "dog"} and given["class"]["value"].tolist() == [1]
     assert letters().alternatives([]) == [({}, {})]
+    with pytest.raises(UserError, match="--given dog: this run scores without anything given; leave it out"):
+        letters().alternatives(["dog"])
 
 
 def test_pictures_stand_under_the_names_of_their_classes():

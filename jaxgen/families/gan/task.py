@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,7 +48,7 @@ class LatentSampler:
     truncation: float = 1.0
 
     def __post_init__(self):
-        if self.truncation < 0:
+        if not 0 <= self.truncation < math.inf:
             raise UserError(f"sampler.truncation is {self.truncation}; give 0 or more")
 
     def knobs(self) -> dict[str, float]:
@@ -79,7 +80,7 @@ class Gan:
     spec: Spec | None = None  # from the data
 
     def __post_init__(self):
-        if self.gamma < 0:
+        if not 0 <= self.gamma < math.inf:
             raise UserError(f"gamma is {self.gamma}; a gradient penalty's weight is 0 or more")
         if self.critic_turns < 1:
             raise UserError(f"critic_turns is {self.critic_turns}; give at least 1")

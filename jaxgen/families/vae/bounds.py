@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 MOST_ROWS = 1024  # pictures that are decoded together, all their samples counted
 _AT_ONCE = 16  # samples of a picture, at most
+MOST_SAMPLES = 2**30  # of a picture in all: their numbers are of 32 bits
 
 
 class Drawn(NamedTuple):
@@ -43,13 +44,13 @@ def bounds_of(draw: Callable[[jax.Array], Drawn], samples: int, rows: int) -> Bo
     A few at a time in a loop that carries sums and the logarithm of the weights' sum.
     """
     at_once = max(1, min(samples, _AT_ONCE, MOST_ROWS // max(rows, 1)))
-    numbers = jnp.arange(-(-samples // at_once) * at_once).reshape(-1, at_once)
-    shapes = jax.eval_shape(draw, numbers[0])
+    shapes = jax.eval_shape(draw, jnp.arange(at_once))
     nothing = jax.tree.map(lambda s: jnp.zeros((s.shape[0], *s.shape[2:]), s.dtype), (shapes.kl, shapes.log_q))
     first = jnp.full(rows, -jnp.inf), jnp.zeros(rows), nothing[0], jnp.zeros(shapes.means.shape[1:])
 
-    def add(carry: tuple[jax.Array, ...], numbers: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
+    def add(carry: tuple[jax.Array, ...], turn: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
         total, log_likelihood, kl, means = carry
+        numbers = turn * at_once + jnp.arange(at_once)
         drawn, own = draw(numbers), (numbers < samples)[:, None]  # the last ones fill the loop's last turn
         more = jax.nn.logsumexp(jnp.where(own, drawn.log_weights, -jnp.inf), axis=0)
         each = jnp.where(own, drawn.log_q - drawn.log_p, 0.0).sum(axis=1)
@@ -60,6 +61,6 @@ def bounds_of(draw: Callable[[jax.Array], Drawn], samples: int, rows: int) -> Bo
             means + jnp.where(own[..., None], drawn.means, 0.0).sum(axis=0),
         ), None
 
-    (total, *sums), _ = jax.lax.scan(add, first, numbers)
+    (total, *sums), _ = jax.lax.scan(add, first, jnp.arange(-(-samples // at_once)))
     log_likelihood, kl, means = (each / samples for each in sums)
     return Bounds(total - math.log(samples), log_likelihood - kl.sum(axis=0), log_likelihood, kl, means)

@@ -14,7 +14,7 @@ from jaxgen.core.layout import DENSE_BLOCKS, WHOLE, Rule
 from jaxgen.core.mean import Mean
 from jaxgen.core.task import Aux, Turn, knobs_of
 from jaxgen.errors import UserError
-from jaxgen.families.vae.bounds import Bounds, Drawn, bounds_of
+from jaxgen.families.vae.bounds import MOST_SAMPLES, Bounds, Drawn, bounds_of
 from jaxgen.families.vae.completion import completed
 from jaxgen.families.vae.dense import DenseDecoder, DenseEncoder
 from jaxgen.families.vae.latents import Inferred, Latents, latents_of
@@ -52,7 +52,7 @@ class LatentSampler:
     temperature: float = 1.0
 
     def __post_init__(self):
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise UserError(f"sampler.temperature is {self.temperature}; give 0 (the prior's centre) or more")
 
     def knobs(self) -> dict[str, float]:
@@ -84,8 +84,8 @@ class Vae:
 
     def __post_init__(self):
         check_fraction(self.condition_dropout)
-        if self.importance_samples < 1:
-            raise UserError(f"importance_samples is {self.importance_samples}; give at least 1")
+        if not 1 <= self.importance_samples <= MOST_SAMPLES:
+            raise UserError(f"importance_samples is {self.importance_samples}; give 1 to {MOST_SAMPLES:,}")
         if not self.spectral >= 0:
             raise UserError(f"spectral is {self.spectral}; a weight is 0 or more")
         latents_of(self.encoder, self.decoder, self.prior)  # UserError where they do not fit

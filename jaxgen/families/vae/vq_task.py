@@ -40,7 +40,7 @@ class VqVae:
     bound = "evidence bound, codes as independent"
 
     def __post_init__(self):
-        if self.commitment < 0:
+        if not 0 <= self.commitment < math.inf:
             raise UserError(f"commitment is {self.commitment}; give 0 or more")
         if len(self.encoder.grid_blocks) != len(self.decoder.grid_blocks):
             raise UserError(

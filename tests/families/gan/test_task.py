@@ -1,6 +1,7 @@
 """The GAN as a task: turns, conditioning, randomness by row, sizes, and that it learns."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from dataclasses import replace
 
 import jax
@@ -141,12 +142,14 @@ def test_data_that_do_not_suit_are_refused_in_a_sentence():
         replace(SMALL, generator=Generator(patch=3)).sized(DIGITS)
     with pytest.raises(UserError, match="no"):
         SMALL.sized(Spec(Tokens(16, 30)))
-    with pytest.raises(UserError, match="gamma"):
-        Gan(gamma=-1.0)
+    for gamma in (-1.0, math.nan, math.inf):
+        with pytest.raises(UserError, match="gamma"):
+            Gan(gamma=gamma)
     with pytest.raises(UserError, match="critic_turns"):
         Gan(critic_turns=0)
-    with pytest.raises(UserError, match=r"sampler\.truncation"):
-        LatentSampler(truncation=-1.0)
+    for truncation in (-1.0, math.nan, math.inf):
+        with pytest.raises(UserError, match=r"sampler\.truncation"):
+            LatentSampler(truncation=truncation)
 
 
 def test_parameters_are_a_function_of_the_key():

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import itertools
+import math
 from dataclasses import replace
 
 import jax
@@ -309,11 +310,21 @@ def test_mistakes_are_told_in_a_sentence():
     for change, match in (
         ({"condition_dropout": 1.0}, "condition_dropout"),
         ({"importance_samples": 0}, "importance_samples"),
+        ({"importance_samples": 2**31}, "importance_samples"),
         ({"decoder": Decoder(latent=0)}, "decoder.latent"),
         ({"decoder": Decoder(latent=1)}, "prior.layers"),
         ({"decoder": Decoder(components=0)}, "decoder.components"),
     ):
         with pytest.raises(UserError, match=match):
             replace(SMALL, **change)
-    with pytest.raises(UserError, match=r"sampler\.temperature"):
-        LatentSampler(temperature=-0.1)
+    for temperature in (-0.1, math.inf, math.nan):
+        with pytest.raises(UserError, match=r"sampler\.temperature"):
+            LatentSampler(temperature=temperature)
+
+
+def test_memory_does_not_grow_with_the_number_of_samples():
+    """A billion of them, whose numbers alone would take 4 GB."""
+    task, variables, batch = tiny(1, None)
+    many, weighed = replace(task, importance_samples=2**30), batch | {"weight": np.ones(9)}
+    program = jax.jit(lambda key: many.evaluate(variables, weighed, key)[0]).lower(KEY).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 2**24
