@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxgen.data.pictures import Pictures
+from jaxgen.data.pictures import Pictures, spec_of
 from jaxgen.data.splits import holding_out
 from jaxgen.errors import UserError
 from jaxgen.ops.motion import bounced, placed
@@ -106,7 +106,7 @@ class MovingDigits:
         return holding_out(self)
 
     def spec(self) -> Spec:
-        pictures = self._pictures.spec()
+        pictures = spec_of(self._pictures, "data.digits")
         height, width, channels = pictures.made.shape
         if height != width or "class" not in dict(pictures.given):
             raise UserError(

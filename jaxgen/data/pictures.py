@@ -349,3 +349,11 @@ def _decoded(data: Pictures, split: str, stamp: str, drawn: bool) -> dict[str, A
     """A split on disk, decoded once a process as long as its files are the same, which `stamp` tells."""
     examples = data._on_disk(split)
     return decoded(DrawnOnce(examples, data._brightest) if drawn else examples)
+
+
+def spec_of(pictures: Pictures, field: str) -> Spec:
+    """The spec of pictures that another field than data.name names; a UserError speaks of that field."""
+    try:
+        return pictures.spec()
+    except UserError as error:
+        raise UserError(str(error).replace("data.name", field)) from None

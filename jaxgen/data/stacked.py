@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxgen.data.pictures import Pictures
+from jaxgen.data.pictures import Pictures, spec_of
 from jaxgen.data.sources import padded_batches
 from jaxgen.errors import UserError
 from jaxgen.ops.rows import integers
@@ -68,7 +68,7 @@ class StackedDigits:
         return Pictures(name=self.digits, data_dir=self.data_dir)
 
     def spec(self) -> Spec:
-        image = self._pictures.spec().made
+        image = spec_of(self._pictures, "data.digits").made
         if image.channels != 1:
             raise UserError(f"{self.digits} has pictures in colour; name a set of grey digits in data.digits")
         return Spec(Image(image.height, image.width, COLOURS, image.levels))

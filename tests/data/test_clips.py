@@ -120,6 +120,7 @@ def test_an_evaluation_is_always_the_same_and_of_held_out_digits():
     [
         ({"size": 8}, "data.size is 8; give more than the 8 pixels"),
         ({"digits": "emoji"}, "no labels; name another set"),
+        ({"digits": "mnst"}, "data.digits is .mnst., .* did you mean .mnist."),
         ({"most": 0}, "give at least 1 of each"),
         ({"fastest": 0.0}, "data.fastest is 0.0"),
     ],
