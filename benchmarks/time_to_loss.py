@@ -1,6 +1,6 @@
 """From a command to a held-out loss of 1.88 nats on Shakespeare's characters: ours beside nanoGPT's recipe for CPUs.
 
-    jaxgen bench time_to_loss --peer nanogpt=FOLDER [--rounds 3] [--steps 450]
+    jaxgen bench time_to_loss --peer nanogpt=FOLDER [--rounds 3] [--steps 420]
 
 nanoGPT's README trains 0.8 million parameters on 2,000 batches of 12 rows of 64 characters and reaches 1.88. Timed are
 whole processes, in turn: imports, compiling (no kept program), training, evaluation. Ours is the shipped
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=sys.argv[0], description=__doc__, formatter_class=raw)
     peers.add_peers(parser, ("nanogpt",))
     parser.add_argument("--rounds", type=results.positive, default=3, metavar="N", help="runs of each (%(default)s)")
-    parser.add_argument("--steps", type=results.positive, default=450, metavar="N", help="of ours (%(default)s)")
+    parser.add_argument("--steps", type=results.positive, default=420, metavar="N", help="of ours (%(default)s)")
     options = parser.parse_args(arguments)
     named = peers.folders(options.peer, {"nanogpt": ("train.py", "config/train_shakespeare_char.py")})
     with tempfile.TemporaryDirectory() as folder:
