@@ -6,6 +6,9 @@ as zero (arXiv 2203.03466), rotary positions (arXiv 2104.09864); `experiments/gp
 
     tfds build tiny_shakespeare --file_format=array_record
     jaxgen train --config configs/transformer/tiny_shakespeare.py --workdir runs/shakespeare
+
+Expect 2.26 bits a character (1.56 nats) on the held-out tenth of the text after 86 s of training on two cores of an AMD
+EPYC (family 26), 99 s with everything; nanoGPT's own recipe ends at 1.89 nats. `jaxgen bench time_to_loss` compares.
 """
 # SPDX-License-Identifier: Apache-2.0
 
