@@ -46,21 +46,22 @@ def bounds_of(draw: Callable[[jax.Array], Drawn], samples: int, rows: int) -> Bo
     at_once = max(1, min(samples, _AT_ONCE, MOST_ROWS // max(rows, 1)))
     shapes = jax.eval_shape(draw, jnp.arange(at_once))
     nothing = jax.tree.map(lambda s: jnp.zeros((s.shape[0], *s.shape[2:]), s.dtype), (shapes.kl, shapes.log_q))
-    first = jnp.full(rows, -jnp.inf), jnp.zeros(rows), nothing[0], jnp.zeros(shapes.means.shape[1:])
+    sums = jnp.full(rows, -jnp.inf), jnp.zeros(rows), nothing[0], jnp.zeros(shapes.means.shape[1:])
 
-    def add(carry: tuple[jax.Array, ...], turn: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
-        total, log_likelihood, kl, means = carry
-        numbers = turn * at_once + jnp.arange(at_once)
+    def add(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple[jax.Array, ...], None]:
+        numbers, total, log_likelihood, kl, means = carry
         drawn, own = draw(numbers), (numbers < samples)[:, None]  # the last ones fill the loop's last turn
         more = jax.nn.logsumexp(jnp.where(own, drawn.log_weights, -jnp.inf), axis=0)
         each = jnp.where(own, drawn.log_q - drawn.log_p, 0.0).sum(axis=1)
         return (
+            numbers + at_once,
             jnp.logaddexp(total, more),
             log_likelihood + jnp.where(own, drawn.log_likelihood, 0.0).sum(axis=0),
             kl + each,
             means + jnp.where(own[..., None], drawn.means, 0.0).sum(axis=0),
         ), None
 
-    (total, *sums), _ = jax.lax.scan(add, first, jnp.arange(-(-samples // at_once)))
+    first = (jnp.arange(at_once), *sums)
+    (_, total, *sums), _ = jax.lax.scan(add, first, length=-(-samples // at_once))
     log_likelihood, kl, means = (each / samples for each in sums)
     return Bounds(total - math.log(samples), log_likelihood - kl.sum(axis=0), log_likelihood, kl, means)
