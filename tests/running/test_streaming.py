@@ -32,6 +32,7 @@ NETWORKS = {
     "rnn-ahead": RecurrentRecogniser(width=10, bidirectional=False, chunk=3, look_ahead=True, stem=STEM),
     "transformer": TransformerRecogniser(width=16, blocks=2, heads=2, hidden=12, chunk=4, look_back=2, stem=STEM),
 }
+SEEDS = {"rnn": 2, "rnn-ahead": 1, "transformer": 0}  # whose parameters tell one token and then others
 WHOLE = CTC(RecurrentRecogniser(width=10, stem=STEM))
 
 
@@ -39,9 +40,9 @@ def sound(count):
     return np.clip(4000 * np.random.default_rng(0).standard_normal(count), -32_768, 32_767).astype(np.int16)
 
 
-def model(task, spec):
+def model(task, spec, seed=0):
     task = task.sized(spec)
-    variables = livened(jax.jit(task.init)(jax.random.key(0)))
+    variables = livened(jax.jit(task.init)(jax.random.key(seed)))
     return task, jax.tree.map(lambda leaf: 4 * leaf, variables)  # so that tokens differ from place to place
 
 
@@ -49,7 +50,7 @@ def model(task, spec):
 @pytest.mark.parametrize("count", [50, 130, 2000, 5003])
 def test_of_a_slow_pipe_tokens_come_before_its_end_and_are_those_of_the_whole(name, count):
     spec = Spec(Tokens(200, V, framing=Framing.TARGET), (("wave", Wave(count, RATE)),))
-    task, variables = model(CTC(NETWORKS[name]), spec)
+    task, variables = model(CTC(NETWORKS[name]), spec, SEEDS[name])
     samples = sound(count)
     given = {"wave": {"value": samples[None] / np.float32(32_768), "length": np.asarray([count])}}
     made = jax.jit(task.sample)(variables, {"row": np.arange(1), "given": given}, jax.random.key(0))["made"]["value"]
