@@ -2,7 +2,8 @@
 
 A decoder (arXiv 1706.03762) of 0.8 million parameters with 64 characters in sight: Muon (Jordan et al., 2024), a head
 tied to the embeddings (arXiv 1608.05859), SwiGLU (arXiv 2002.05202), QK norm (arXiv 2010.04245), last layers that begin
-as zero (arXiv 2203.03466), rotary positions (arXiv 2104.09864); `experiments/gpt_parts` tells what each of them brings.
+as zero (arXiv 2203.03466), rotary positions (arXiv 2104.09864), each step seeing the embeddings of the two characters
+before it; `experiments/gpt_parts` tells what most of these bring.
 
     tfds build tiny_shakespeare --file_format=array_record
     jaxgen train --config configs/transformer/tiny_shakespeare.py --workdir runs/shakespeare
