@@ -193,9 +193,9 @@ def _run(
         first = _pretrained(ablation, workdir, run.start, early.stopped, shared)
         if first is None or first.failed is not None:
             return first and dataclasses.replace(first, seconds=0.0, failed=f"{run.start.name} failed: {first.failed}")
-    folder = run_folder(workdir, run)
-    began = time.monotonic() - (sum(spent_in(folder).values()) if run is member else 0.0)  # with earlier sessions
+    began, folder = time.monotonic(), run_folder(workdir, run)
     try:
+        began -= sum(spent_in(folder).values()) if run is member else 0.0  # earlier sessions count as well
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
         if run is member or not is_measured(workdir, run):
             steps, ended = trained_steps(experiment, workdir, run, early, shared), early.ended
@@ -221,10 +221,10 @@ def _pretrained(
     ablation: Ablation, workdir: Path, member: Member, stop: Stop, shared: SharedPrograms
 ) -> Outcome | None:
     """What came of a run that members start from, trained where it has not ended; None: stopped."""
-    folder = run_folder(workdir, member)
-    began = time.monotonic() - sum(spent_in(folder).values())
+    began, folder = time.monotonic(), run_folder(workdir, member)
     early = EarlyStop(stop, None, ablation.metrics[0], folder, ())
     try:
+        began -= sum(spent_in(folder).values())
         steps = trained_steps(member.experiment, workdir, member, early, shared)
         outcome = Outcome({}, steps, _since(began))
     except Stopped:

@@ -162,8 +162,8 @@ def evaluations(folder: Path) -> dict[int, dict[str, float]]:
 
 def spent_in(folder: Path) -> dict[str, float]:
     """The seconds by cause that a run's timing.jsonl told last, of all its sessions; none where there is no run."""
-    lines = lines_of(folder / TIMING)
-    return next((json.loads(line)["spent"] for line in reversed(lines) if '"spent"' in line), {})
+    told = (line for line in reversed(lines_of(folder / TIMING)) if '"spent"' in line and _step(line) != math.inf)
+    return next((json.loads(line)["spent"] for line in told), {})
 
 
 def merge_summary(folder: Path, figures: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from jaxgen.errors import UserError
-from jaxgen.training.folder import METRICS, RunFolder, merge_summary, read_json
+from jaxgen.training.folder import METRICS, RunFolder, merge_summary, read_json, spent_in
 
 
 def test_lines_past_a_step_and_a_torn_last_line_are_forgotten(tmp_path):
@@ -51,3 +51,9 @@ def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "experiment.json").write_text("{")
     with pytest.raises(UserError, match=r"experiment\.json cannot be read"):
         RunFolder(tmp_path).document()
+
+
+def test_what_a_killed_run_has_spent_is_told_by_its_last_whole_line(tmp_path):
+    (tmp_path / "timing.jsonl").write_text('{"step": 3, "spent": {"step": 2.5}}\n{"step": 6, "spent": {"st')
+    assert spent_in(tmp_path) == {"step": 2.5}
+    assert spent_in(tmp_path / "none") == {}
