@@ -18,7 +18,7 @@ from jaxgen.core.state import TrainState, without_keys
 from jaxgen.disk import retried, unreadable
 from jaxgen.errors import UserError
 from jaxgen.training.checkpoint_files import FOLDER, Damaged, read_content
-from jaxgen.training.checkpoint_reading import Record, first_line, read_if_whole, read_saved, read_state
+from jaxgen.training.checkpoint_reading import Layout, Record, first_line, read_if_whole, read_saved, read_state
 from jaxgen.training.checkpoint_writing import SaveArrays, open_manager
 from jaxgen.training.digests import digest, leaves_of
 from jaxgen.training.folder import evaluations
@@ -48,6 +48,8 @@ class Checkpoints:
 
     The `keep` newest checkpoints are kept, and the `best`; None opens the folder to be read alone, and changes nothing.
     """
+
+    _layout: Layout | None = None  # by which a state is restored; None: to the host
 
     def __init__(self, folder: Path, keep: int | None, best: Best | None = None):
         self.folder, self._run = folder / FOLDER, folder
@@ -145,7 +147,7 @@ class Checkpoints:
         meets it. UserError when none of them is whole, one holds other shapes than `like`, or one cannot be read though
         it is not damaged: then nothing is moved.
         """
-        return self._newest_whole(lambda tried: read_state(self._manager, tried, like), warn, step)
+        return self._newest_whole(lambda tried: read_state(self._manager, tried, like, self._layout), warn, step)
 
     def restore_saved(self, warn: Callable[[str], None]) -> tuple[dict[str, Any], Record] | None:
         """The newest whole checkpoint as it was saved: a state's parts as nested dicts of arrays, keys as integers.
@@ -165,7 +167,7 @@ class Checkpoints:
         found = self.steps() if step is None else [step]
         for tried in found:
             try:
-                restored = read_if_whole(self.folder, tried, read)
+                restored = self._read(tried, read)
             except Damaged as damage:
                 if step is not None:
                     others = ", ".join(str(other) for other in self.steps() if other != step) or "no others"
@@ -180,6 +182,9 @@ class Checkpoints:
         if found:
             raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
         return None
+
+    def _read(self, step: int, read: Callable[[int], R]) -> R:
+        return read_if_whole(self.folder, step, read)
 
     def _drop_old(self) -> None:
         """What a killed run had no time to remove, once the newest is known to be whole."""

@@ -142,8 +142,7 @@ def _refuse_other_bytes(tree: Any, saved: Mapping[str, Mapping[str, str]], place
     """
     found = leaves_of(tree)
     for path, leaf in saved.items():
-        both = path in found and {"sha256"} & leaf.keys() & found[path].keys()
-        if path not in found or (both and found[path] != leaf):
+        if path not in found or any(found[path].get(key, value) != value for key, value in leaf.items()):
             raise Damaged(f"the bytes of {path} are not those that were saved")
     if any("sha256" not in leaf for leaf in saved.values()) and all("sha256" in leaf for leaf in found.values()):
         written_by(place)

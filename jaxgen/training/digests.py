@@ -22,7 +22,7 @@ def leaves_of(tree: Any) -> dict[str, dict[str, str]]:
     leaves = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
         leaves[path_of(keys)] = {"type": type_of(leaf)}
-        if isinstance(leaf, np.ndarray) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
             flat = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
             leaves[path_of(keys)]["sha256"] = hashlib.sha256(flat).hexdigest()
     return leaves

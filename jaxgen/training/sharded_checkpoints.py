@@ -4,6 +4,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -12,9 +13,11 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.checkpoint import Best, Checkpoints
 from jaxgen.training.checkpoint_files import Damaged, read_content, written_by
-from jaxgen.training.checkpoint_reading import Layout, Record, read_if_whole, read_state
+from jaxgen.training.checkpoint_reading import Layout
 from jaxgen.training.checkpoint_writing import open_manager
 from jaxgen.training.processes import leads, refuse_together, said_by_all, told
+
+R = TypeVar("R")
 
 
 class ShardedCheckpoints(Checkpoints):
@@ -37,26 +40,11 @@ class ShardedCheckpoints(Checkpoints):
         """A copy of each device's shards in its host's memory, where they lie as they did."""
         return jax.tree.map(lambda leaf: jax.device_put(leaf, leaf.sharding.with_memory_kind("pinned_host")), plain)
 
-    def restore(self, like: TrainState, warn: Callable[[str], None]) -> tuple[TrainState, Record] | None:
-        """The newest whole checkpoint in the shapes of `like`, laid out over all processes' devices; None without any.
-
-        The processes share the work of comparing its files with their digests, and come to one answer. Otherwise as
-        `Checkpoints.restore`.
-        """
-        steps = self.steps()
-        for step in steps:
-            damage = self._damage(step)
-            if damage is None:
-                read = lambda tried: read_state(self._manager, tried, like, self._layout)  # noqa: E731 - as it is typed
-                restored = read_if_whole(self.folder, step, read)
-                self._drop_old()
-                return restored
-            aside = self._aside_for_all(step)
-            self._manager.reload()
-            warn(f"the checkpoint of step {step} is damaged ({damage}); it is kept aside in {aside}")
-        if steps:
-            raise UserError(f"no checkpoint of {self.folder.parent} is whole; train into another --workdir")
-        return None
+    def _read(self, step: int, read: Callable[[int], R]) -> R:
+        """Damaged at all processes where one finds damage. They share the comparing of files with their digests."""
+        if damage := self._damage(step):
+            raise Damaged(damage)
+        return super()._read(step, read)
 
     def _damage(self, step: int) -> str | None:
         """What any process finds wrong with its share of a checkpoint's files; the same at all of them."""
@@ -71,24 +59,24 @@ class ShardedCheckpoints(Checkpoints):
         refuse_together(mistake)
         return next((found for found in said_by_all(damage) if found), None)
 
-    def _aside_for_all(self, step: int) -> str:
-        """Where process 0 has put a damaged checkpoint, at all processes."""
+    def _put_aside(self, step: int) -> Path:
+        """By process 0; where it is then, at all of them."""
         aside, mistake = "", None
         try:
-            aside = str(self._put_aside(step)) if leads() else ""
+            aside = str(super()._put_aside(step)) if leads() else ""
         except UserError as error:
             mistake = error
         refuse_together(mistake)
-        return told(aside.encode()).decode()
+        aside = told(aside.encode()).decode()
+        self._manager.reload()
+        return Path(aside)
 
 
 def _refuse_another_disk(folder: Path) -> None:
     """UserError where a process does not see the folder of process 0."""
     mark = folder / f".seen-{told(os.urandom(8)).hex()}"
     try:
-        if leads():
-            mark.touch()
-        told(b"")  # it is there
+        refuse_together(_unwritten(mark) if leads() else None)  # then it is there
         sentence = (
             f"process {jax.process_index()} does not see {folder} as process 0 does, and parameters that are cut over "
             "processes are saved by all: give a --workdir on a disk that all share, or leave fsdp and tensor at 1"
@@ -98,3 +86,12 @@ def _refuse_another_disk(folder: Path) -> None:
     finally:
         if leads():
             mark.unlink(missing_ok=True)
+
+
+def _unwritten(mark: Path) -> UserError | None:
+    """Make a file; what is told where that fails."""
+    try:
+        mark.touch()
+    except OSError as error:
+        return UserError(f"the workdir {mark.parent} cannot be written ({error.strerror}); give another --workdir")
+    return None
