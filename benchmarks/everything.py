@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import comparison
+import peers
 import results
 
 from jaxgen.atomic_write import write_whole
@@ -38,16 +39,18 @@ SUITE: dict[str, tuple[str, ...]] = {
     "compile_time": ("--blocks", "2"),
     "step_overhead": ("--blocks", "4"),
 }
-WITH_PEERS = ("token_models", "vae")  # that take checkouts of other projects
+WITH_PEERS = {"token_models": ("nanogpt", "flax"), "vae": ("flax",)}  # the checkouts that each takes
+NEEDED = {"nanogpt": (peers.NANOGPT,), "flax": (peers.LM1B, peers.VAE, peers.WMT)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=sys.argv[0], description=__doc__, formatter_class=raw)
     results.add_files(parser)
-    parser.add_argument("--peer", nargs="+", default=(), metavar="NAME=FOLDER", help="checkouts of nanogpt and flax")
+    peers.add_peers(parser, NEEDED)
     parser.add_argument("--only", nargs="+", choices=SUITE, default=tuple(SUITE), help="these alone")
     options = parser.parse_args(arguments)
+    named = peers.folders(options.peer, NEEDED)
     charts = None
     if options.out is not None:
         results.check_new(options.out)
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines, failed, began = [], [], time.monotonic()
     for number, name in enumerate(options.only):
         _say(f"{number + 1} of {len(options.only)}: {name}, after {_since(began)}")
-        found, code = _rows(name, options)
+        found, code = _rows(name, named)
         lines += found
         if code:
             failed.append(name)
@@ -71,12 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(failed or slower))
 
 
-def _rows(name: str, options: argparse.Namespace) -> tuple[list[str], int]:
+def _rows(name: str, named: Mapping[str, Path]) -> tuple[list[str], int]:
     """A benchmark's rows, as lines of JSON, and its exit code; its own table and sentences come to the terminal."""
-    peers = ("--peer", *options.peer) if options.peer and name in WITH_PEERS else ()
+    own = [f"{peer}={named[peer]}" for peer in WITH_PEERS.get(name, ()) if peer in named]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.jsonl"
-        code = _bench(name, *SUITE[name], *peers, "--out", str(out))
+        code = _bench(name, *SUITE[name], *(("--peer", *own) if own else ()), "--out", str(out))
         return (out.read_text(encoding="utf-8").splitlines() if out.exists() else []), code
 
 
