@@ -27,7 +27,7 @@ from jaxgen.atomic_write import write_whole
 # What is run, with how many blocks of a contestant: more where a step is short and so noisier.
 SUITE: dict[str, tuple[str, ...]] = {
     "token_models": ("--blocks", "3"),
-    "recurrence": ("--blocks", "3"),
+    "recurrence": ("--blocks", "4", "--steps", "1"),
     "gan": ("--blocks", "3"),
     "vae": ("--blocks", "6"),
     "denoisers": ("--blocks", "2", "--steps", "1"),

@@ -5,7 +5,7 @@
 Both players have dense residual stages of 64 channels at 4x4, 8x8, 16x16 and 32x32 (R3GAN, arXiv 2501.05441, made
 small), are given a class and see 64 pictures a turn. All sides have the same weights; both losses and the norms of
 their gradients are compared first on the same pictures and latents. Then each draws its own. PyTorch runs as it is
-written, on one core and on all: its compiler has no gradients of gradients. Pictures are random.
+written, on all cores: its compiler has no gradients of gradients. Pictures are random.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -112,7 +112,8 @@ def torch_players(compiled: bool) -> tuple:
 
 def row(steps: int, blocks: int) -> Row:
     counts = dict.fromkeys((1, most_devices(BATCH)))
-    contestants = [*(ours(count, steps) for count in counts), *torch_contestants(torch_players, steps, compiles=False)]
+    theirs = torch_contestants(torch_players, steps, compiles=False, small=False)
+    contestants = [*(ours(count, steps) for count in counts), *theirs]
     does = training_does(experiment())
     return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3, does=does)
 

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.running.chips import chip_of
+from jaxgen.running.product_rate import median_seconds, product_rate
 
-_TIMES = 9
 _LARGE = {"cpu": (2048, 1 << 26), "gpu": (8192, 1 << 30), "tpu": (8192, 1 << 30)}  # width of a product; bytes of a copy
 
 
@@ -21,19 +19,16 @@ def times_one(devices: int) -> int:
     return 1 if jax.default_backend() == "cpu" else devices
 
 
-@functools.cache
 def product(precision: str) -> float:
     """FLOP/s of one device in a product of two square matrices."""
-    size, _ = _LARGE[jax.default_backend()]
-    a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.dtype(precision)) for n in (0, 1))
-    return 2 * size**3 / _seconds(jax.jit(jnp.matmul), a, b)
+    return product_rate(_LARGE[jax.default_backend()][0], precision)
 
 
 @functools.cache
 def bandwidth() -> float:
     """Bytes/s that one device reads and writes in all when it negates a long array."""
     _, size = _LARGE[jax.default_backend()]
-    return 2 * size / _seconds(jax.jit(jnp.negative), jnp.ones(size // 4, jnp.float32))
+    return 2 * size / median_seconds(jax.jit(jnp.negative), jnp.ones(size // 4, jnp.float32))
 
 
 def told(precision: str) -> str:
@@ -55,13 +50,3 @@ def yardstick() -> Callable[[], Any]:
     work = jax.jit(lambda a, b: (a @ a, -b)).lower(a, b).compile()  # which outlives jax.clear_caches
     return lambda: work(a, b)
 
-
-def _seconds(program: Callable, *arguments: jax.Array) -> float:
-    """The median of a call, after the first, which compiles."""
-    jax.block_until_ready(program(*arguments))
-    seconds = []
-    for _ in range(_TIMES):
-        began = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)

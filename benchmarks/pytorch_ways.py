@@ -12,20 +12,30 @@ Make = Callable[[bool], tuple]  # of whether it is compiled: a step and its begi
 
 
 def torch_contestants(
-    make: Make, steps: int, compiles: bool = True, threads: int | None = None, precision: str = "float32"
+    make: Make,
+    steps: int,
+    compiles: bool = True,
+    threads: int | None = None,
+    precision: str = "float32",
+    small: bool = True,
 ) -> Iterable[Contestant | Absent]:
-    """Eager on one thread, on all, and, where it `compiles`, compiled on all; with `threads` on so many alone."""
+    """Eager on one thread, on all, and, where it `compiles`, compiled on all; with `threads` on so many alone.
+
+    What is not `small` is not run on one thread, which cannot be its best: it only took time.
+    """
     if jax.default_backend() != "cpu":
         return [Absent("PyTorch's side of this row is written for CPUs")]
-    return of_torch(lambda: _ways(make, steps, compiles, threads, precision))
+    return of_torch(lambda: _ways(make, steps, compiles, threads, precision, small))
 
 
-def _ways(make: Make, steps: int, compiles: bool, threads: int | None, precision: str) -> Iterator[Contestant]:
+def _ways(
+    make: Make, steps: int, compiles: bool, threads: int | None, precision: str, small: bool
+) -> Iterator[Contestant]:
     import torch
     from pytorch import CORES, contestant
 
     most = threads or CORES
-    ways = [(threads or 1, False), (most, False), *([(most, True)] if compiles else [])]
+    ways = [*([(threads or 1, False)] if small else []), (most, False), *([(most, True)] if compiles else [])]
     for count, compiled in dict.fromkeys(ways):
 
         def made(compiled: bool = compiled) -> tuple:

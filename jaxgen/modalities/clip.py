@@ -14,11 +14,12 @@ from jaxgen.data.examples import BadExample
 from jaxgen.errors import UserError
 from jaxgen.metrics import clip_features, features
 from jaxgen.metrics.clip_features import ClipNet
-from jaxgen.metrics.clip_measures import controls, flight, halves, video_distances
+from jaxgen.metrics.clip_measures import controls, flight, frozen, halves, shuffled, video_distances
 from jaxgen.metrics.unmeasured import Figures
 from jaxgen.modalities.image import columns, heads
 from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
+from jaxgen.modalities.spoilt import spoilt_pictures
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
 from jaxgen.reporting.terminal import Work
@@ -52,6 +53,12 @@ class ClipPresents:
     def training(self) -> int:
         """As many clips as are measured at most, and 1 GiB of them."""
         return max(1, min(2_000, 2**30 // math.prod(self.clip.shape)))
+
+    def spoilt(self, arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
+        """With noise, blurred (modalities/spoilt.py), standing still and with their frames shuffled."""
+        clips = np.asarray(arrays["value"])
+        spoilt = spoilt_pictures(clips, self.clip.levels - 1) | {"frozen": frozen(clips), "shuffled": shuffled(clips)}
+        return {name: {"value": levels} for name, levels in spoilt.items()}
 
     def measures(self, drawn: Sequence[Batch], real: Batch) -> Figures:
         """Of samples, beside them those of real clips and, of the distance, of controls (metrics/clip_measures.py)."""

@@ -21,6 +21,7 @@ from jaxgen.metrics.sample_quality import picture_measures, reconstruction_measu
 from jaxgen.metrics.unmeasured import Figures, measured
 from jaxgen.modalities.inputs import file_of, name_of
 from jaxgen.modalities.presents import Arrays, Meaning
+from jaxgen.modalities.spoilt import spoilt_pictures
 from jaxgen.reporting.artefacts import Artefact
 from jaxgen.reporting.grids import image_grid, levels_to_pixels
 from jaxgen.reporting.picture_words import attended_pictures, captioned_pictures, prompted_pictures
@@ -97,14 +98,9 @@ class ImagePresents:
         return Artefact("png", attended_pictures(self.units(arrays), weights, pieces))
 
     def spoilt(self, arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
-        """With noise of a tenth of the range from black to white, and blurred by the kernel [1, 2, 1] / 4 each way."""
-        levels, most = np.asarray(arrays["value"], np.float64), self.image.levels - 1
-        noise = np.random.default_rng(0).normal(0.0, 0.1 * most, levels.shape)
-        wide = np.pad(levels, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-        down = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4
-        blurred = (down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / 4
-        spoilt = {"noised": levels + noise, "blurred": blurred}
-        return {name: {"value": np.rint(np.clip(each, 0, most)).astype(np.uint8)} for name, each in spoilt.items()}
+        """With noise, and blurred (modalities/spoilt.py)."""
+        spoilt = spoilt_pictures(arrays["value"], self.image.levels - 1)
+        return {name: {"value": levels} for name, levels in spoilt.items()}
 
     @property
     def training(self) -> int:

@@ -8,7 +8,7 @@ from jaxgen.errors import UserError
 
 _LEAST = {
     **dict.fromkeys(("width", "heads", "hidden", "embedding", "expansion", "patch"), 1),
-    **dict.fromkeys(("channels", "features", "inner", "motion", "stride", "widths"), 1),
+    **dict.fromkeys(("channels", "features", "groups", "inner", "motion", "stride", "widths"), 1),
     **dict.fromkeys(("blocks", "layers", "encoder_blocks", "encoder_layers", "stage_blocks", "head", "low_rank"), 0),
 }
 

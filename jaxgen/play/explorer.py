@@ -187,8 +187,8 @@ def refuse_unplayable(assembly: Assembly) -> None:
     task, presentation = assembly.task, assembly.presentation
     if not isinstance(task, LatentSpace) or not isinstance(task, Sampled):
         raise UserError(
-            f"a {type(task).__name__} makes nothing of noise that sliders could move; give the --workdir of a GAN, a "
-            "VAE or a diffusion model"
+            f"a {type(task).__name__} makes nothing of noise that sliders could move; give the --workdir of a GAN, "
+            "of a VAE whose latents are Gaussian or of a diffusion model"
         )
     if presentation.given and not presentation.choices and not presentation.reads_prompt:
         names = " and ".join(presentation.given)

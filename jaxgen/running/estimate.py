@@ -17,12 +17,13 @@ from jaxgen.core.state import TrainState
 from jaxgen.environment import free_memory
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.chips import chip_of
+from jaxgen.running.product_rate import product_rate
 from jaxgen.training.costs import Costs
 from jaxgen.training.feeds import Devices
 from jaxgen.training.parallel import JitDevices, Parallel
 
-UTILISATION = 0.3  # of the published peak: an assumption, not a measurement; small networks reach far less
-CPU_CORE = 2e10  # FLOP/s: what the small networks of configs/ reach on a core
+UTILISATION = 0.3  # of the peak: an assumption, not a measurement; small networks reach far less on an accelerator
+_PRODUCT = 1024  # width of the matrices whose product is measured on a CPU
 
 _GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -183,7 +184,8 @@ class Rate:
 def assumed_rate(kind: str) -> Rate | None:
     """What a device of this kind, as JAX calls it, may be expected to do; None for a kind that is not known."""
     if kind == "cpu":
-        return Rate(CPU_CORE, CPU_CORE, "what small networks reach on one CPU core")
+        rate = UTILISATION * product_rate(_PRODUCT) / jax.local_device_count()  # devices of one CPU share its cores
+        return Rate(rate, rate, f"{UTILISATION:.0%} of a matrix product, measured now")
     chip = chip_of(kind)
     if chip is None:
         return None

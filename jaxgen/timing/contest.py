@@ -6,7 +6,7 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -153,9 +153,11 @@ def contest(
         if work.results is not None:
             first = first or (contestant.name, work.results)
             check_parity(name, *first, contestant.name, work.results, tolerance)
-    peaks = [_peak(work) for work in works]
     beside = () if yardstick is None else (Work(yardstick, 1, None),)
-    times = _timed([*works, *beside], blocks, warm_up, clock)
+    times = [_Times(work, clock) for work in (*works, *beside)]
+    _rounds(times, warm_up, counts=False)
+    peaks = [_peak(work) for work in works]
+    _rounds(times, blocks, counts=True)
     every = zip(contestants, works, times, compiling, peaks, strict=False)  # the yardstick is in none but `times`
     lines = tuple(
         Line(one.name, timed.seconds, compiled, peak, work.does, timed.wait_share, work.intensity)
@@ -190,10 +192,9 @@ def check_parity(
 
 
 def _peak(work: Work) -> int | None:
-    """The peak of memory in a block that is not its first."""
+    """The peak of memory in a block; its first ones, of the warm-up, may have kept something."""
     if work.elsewhere:
         return None
-    _wait(work.block())
     before = memory.mark()
     _wait(work.block())
     return memory.peak_above(before)
@@ -232,13 +233,11 @@ class _Times:
         return sum(wait for _, wait in self._blocks) / sum(block for block, _ in self._blocks)
 
 
-def _timed(works: list[Work], blocks: int, warm_up: int, clock: Clock) -> list[_Times]:
-    """The blocks of all in turn."""
-    times = [_Times(work, clock) for work in works]
-    for turn in range(warm_up + blocks):
+def _rounds(times: Sequence[_Times], rounds: int, counts: bool) -> None:
+    """So many blocks of all in turn."""
+    for _ in range(rounds):
         for own in times:
-            own.block(counts=turn >= warm_up)
-    return times
+            own.block(counts)
 
 
 def _wait(result: Any) -> None:

@@ -142,7 +142,7 @@ MORE_GANS = {
         "gan/cifar10",
         (
             *("data.name=digits", "data.flip=false", "task.generator.width=16", "task.discriminator.width=16"),
-            *("task.generator.channels=(8,6)", "task.discriminator.channels=(8,6)"),
+            *("task.generator.channels=(8,6)", "task.discriminator.channels=(8,6)", "task.discriminator.groups=2"),
         ),
         "^discriminator/|^generator/(Block_1|to_picture)/",
     ),
@@ -234,19 +234,30 @@ PROMPTS = {
         "^decoder/",
     ),
 }
+_OF_LAYERS = (
+    *("task.generator.motion=6", "task.generator.hidden=8", "task.generator.side=5"),
+    *("task.generator.picture.width=16", "task.generator.picture.blocks=1", "task.generator.picture.latent=6"),
+)
+_OF_FRAMES = (
+    *("task.generator=ClipGenerator", "task.generator.motion=6", "task.generator.hidden=8"),
+    *("task.generator.frame.width=16", "task.generator.frame.blocks=1", "task.generator.frame.latent=6"),
+    *("task.generator.frame.channels=(8,6)", "task.generator.frame.patch=2"),
+)
 _OF_CLIPS = {"width": 16, "channels": "(6,)", "patch": 4, "blocks": 1}
 CLIPS = {
-    "gan-clips": Case(
+    name: Case(
         "gan/moving_digits",
         (
-            *("data.frames=3", "data.size=12", "data.evaluated=160"),
-            *("task.generator.motion=6", "task.generator.hidden=8", "task.generator.side=5"),
-            *("task.generator.picture.width=16", "task.generator.picture.blocks=1", "task.generator.picture.latent=6"),
+            *("data.frames=3", "data.size=12", "data.evaluated=160", *generator),
             *(f"task.discriminator.spatial.{name}={value}" for name, value in _OF_CLIPS.items()),
             *(f"task.discriminator.temporal.{name}={value}" for name, value in (_OF_CLIPS | {"patch": 2}).items()),
         ),
-        "^discriminator/|^generator/(motion_step|picture/to_picture)/",
-    ),
+        f"^discriminator/|^generator/(motion_step|{last})/",
+    )
+    for name, generator, last in (
+        ("gan-clips", _OF_LAYERS, "picture/to_picture"),
+        ("gan-frames", _OF_FRAMES, "frame/to_picture"),
+    )
 }
 CASES = PICTURES | TRANSLATION | SPEECH | CAPTIONS | PROMPTS | CLIPS
 
@@ -256,7 +267,7 @@ BY_HAND = (
     *("rnn-translation", "rnn-speech", "transformer-speech", "rnn-captions", "transformer-captions"),
     *("diffusion-unet", "diffusion-flow", "diffusion-few-steps", "diffusion-mean-flow"),
     *("vae-two-layers", "vae-hierarchy", "vae-one-grid", "vae-prompts", "gan-stages", "gan-prompts", "gan-clips"),
-    "rnn-codes",
+    *("gan-frames", "rnn-codes"),
 )
 # leaves that nothing moves: what is embedded where a prompt is hidden, of a task that hides none
 IDLE = {"gan-prompts": {"generator/condition/kernel", "discriminator/condition/kernel"}}

@@ -1,6 +1,8 @@
 """The convolution whose gradients are fast inside loops: equal to XLA's own, of first and second order."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from jaxgen.nn.convolution_3x3 import convolution_3x3
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.convolution import _by_convolution, _by_products, convolution
+from jaxgen.ops.convolution import _between_zeros, _by_convolution, _by_products, _convolved, convolution
 from jaxgen.training.program import shapes_and_loops
 
 
@@ -72,3 +74,14 @@ def test_the_module_is_flax_s(precision):
     np.testing.assert_array_equal(ours.apply(variables, x), flax_s.apply(variables, x))
     assert shapes_and_loops(lambda key: ours.init(key, x), jax.random.key(0))[1]
     assert not shapes_and_loops(lambda key: flax_s.init(key, x), jax.random.key(0))[1] or jax.default_backend() != "cpu"
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.sampled_from([(1, 1), (2, 1), (2, 3), (3, 2)]), st.integers(1, 3))
+def test_groups_between_zeros_are_a_grouped_convolution(features, groups):
+    own, out = features
+    x, kernel, slope = drawn(2, (2, 4, 3, own * groups), (3, 3, own, out * groups), (2, 4, 3, out * groups))
+    forms = (functools.partial(form, groups=groups) for form in (_between_zeros, _convolved))
+    ours, theirs = (jax.vjp(form, x, kernel) for form in forms)
+    for one, other in zip((ours[0], *ours[1](slope)), (theirs[0], *theirs[1](slope)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import base64
+import contextlib
 import json
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,23 +31,35 @@ UNTIL = """new Promise((done, fail) => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gan") / "run"
-    train_run(set_fields(experiment_of("gan"), [*FEW, "data.batch_size=16"]), folder, lambda: False)
-    process = begin("play", "--workdir", folder, "--port", "0", "--given", "3")
+@contextlib.contextmanager
+def served(family: str, folder: Path, *settings: str, given: str | None = "3") -> Iterator[str]:
+    """The address of `play` for a run of the contract's case."""
+    train_run(set_fields(experiment_of(family), [*FEW, "data.batch_size=16", *settings]), folder, lambda: False)
+    process = begin("play", "--workdir", folder, "--port", "0", *(("--given", given) if given else ()))
     yield process.stdout.readline().split()[0]
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0
 
 
-@pytest.fixture
-def page(address):
+@contextlib.contextmanager
+def opened(address: str) -> Iterator[Browser]:
     with Browser(found()) as browser:
         browser.open(address)
         until(browser, "picture.complete && picture.src")
         yield browser
         assert not browser.complaints()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with served("gan", tmp_path_factory.mktemp("gan") / "run") as address:
+        yield address
+
+
+@pytest.fixture
+def page(address):
+    with opened(address) as browser:
+        yield browser
 
 
 def until(browser: Browser, ready: str) -> None:
@@ -99,13 +113,13 @@ def test_class_seed_count_and_knob_are_what_the_command_says(page):
     assert words[words.index("--seed") + 1] == "12" and words[words.index("--count") + 1] == "3"
 
 
-def test_what_is_saved_is_what_is_seen_and_its_command_makes_it_again(page):
-    """There and back through the whole of it: browser, server, file, shell."""
+def saved_again(page: Browser) -> None:
+    """There and back through the whole of it: slider, browser, server, file, shell."""
     first = source(page)
     page.evaluate("document.getElementById('slider-1').focus()")
     for _ in range(3):
         page.press("ArrowLeft")
-    shown = changed(page, first)
+    changed(page, first)
     until(page, "document.getElementById('slider-1').value === '-0.15'")
     page.evaluate("new Promise((done) => setTimeout(done, 500))")
     shown = source(page)
@@ -119,6 +133,17 @@ def test_what_is_saved_is_what_is_seen_and_its_command_makes_it_again(page):
     process = jaxgen(*words[1:])
     assert process.returncode == 0, process.stderr
     assert picture.read_bytes() == content
+
+
+def test_what_is_saved_is_what_is_seen_and_its_command_makes_it_again(page):
+    saved_again(page)
+
+
+@pytest.mark.parametrize("family", ["vae", "diffusion"])
+def test_so_it_is_for_the_other_families(family, tmp_path):
+    settings = ("task.importance_samples=4",) if family == "vae" else ("task.sampler.steps=8",)
+    with served(family, tmp_path / "run", *settings) as address, opened(address) as page:
+        saved_again(page)
 
 
 def test_a_fast_slider_leaves_no_queue(page):

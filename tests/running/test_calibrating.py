@@ -20,6 +20,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Every, Experiment
 from jaxgen.metrics.held_out_probability import fitted, told_of
 from jaxgen.metrics.unmeasured import Unmeasured
+from jaxgen.modalities.clip import ClipPresents
 from jaxgen.modalities.image import ImagePresents
 from jaxgen.modalities.presents import Meaning
 from jaxgen.reporting.run_view import read_run
@@ -30,6 +31,7 @@ from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import Trained, load_trained
 from jaxgen.training.optimisers import AdamW
+from jaxgen.types import Clip
 from jaxgen.types import Image as Picture
 from tests.commands.command import ROOT
 from tests.worlds import Histogram
@@ -105,6 +107,17 @@ def test_pictures_are_spoilt_as_told():
     spoilt = {name: arrays["value"] for name, arrays in made.spoilt({"value": levels}).items()}
     np.testing.assert_array_equal(spoilt["blurred"][0, 2:5, 2:5, 0], [[8, 9, 8], [9, 10, 9], [8, 9, 8]])
     assert spoilt["noised"][:, 0].astype(float).std() == pytest.approx(np.sqrt(1.6**2 + 1 / 12), rel=0.05)
+
+
+def test_clips_are_spoilt_frame_by_frame_and_in_their_order():
+    made = ClipPresents(Clip(5, 8, 8, 1, 17), Meaning("moving-digits"))
+    levels = np.random.default_rng(0).integers(17, size=(6, 5, 8, 8, 1)).astype(np.uint8)
+    spoilt = {name: arrays["value"] for name, arrays in made.spoilt({"value": levels}).items()}
+    frames = ImagePresents(Picture(8, 8, 1, 17), Meaning("digits")).spoilt({"value": levels.reshape(-1, 8, 8, 1)})
+    np.testing.assert_array_equal(spoilt["blurred"].reshape(-1, 8, 8, 1), frames["blurred"]["value"])
+    np.testing.assert_array_equal(spoilt["frozen"], np.repeat(levels[:, :1], 5, axis=1))
+    assert (spoilt["shuffled"] != levels).any()
+    np.testing.assert_array_equal(np.sort(spoilt["shuffled"].sum((2, 3, 4))), np.sort(levels.sum((2, 3, 4))))
 
 
 def test_a_run_is_evaluated_and_then_scores_by_held_out_examples(tmp_path, capsys):
