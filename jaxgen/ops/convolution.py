@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
+
+from jaxgen.ops.stored import stored
 
 _CACHE = 2 * 2**20  # bytes of shifted copies at a time: the fastest in a U-Net on an AMD EPYC of 1, 2, 4 and 8 MB
 
@@ -42,7 +45,7 @@ def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Arra
 
 def _backward(kept: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    slope = jax.lax.platform_dependent(slope, cpu=_once, default=lambda slope: slope)
+    slope = stored(slope, kernel)
     return convolution(slope, _turned(kernel)), _of_kernel(x, slope, kernel.shape[:2])
 
 
@@ -81,7 +84,7 @@ def _products(still: jax.Array, moved: jax.Array, places: tuple[int, int]) -> ja
     """[C, *places, D]: the sum over pixels of `still` [B, H, W, C] times `moved` [B, H, W, D] shifted to each place.
 
     A few lines of all pictures at a time, so that the shifted copies stay in a processor's cache. Not a few pictures:
-    they may lie on several devices.
+    they may lie on several devices. Each device's are summed by themselves, or a reduction would follow each product.
     """
     (down, across), (size, height, width, _) = places, moved.shape
     line = down * across * size * width * moved.shape[-1] * moved.dtype.itemsize
@@ -93,26 +96,13 @@ def _products(still: jax.Array, moved: jax.Array, places: tuple[int, int]) -> ja
         near = jax.lax.dynamic_slice_in_dim(around, first, lines + down - 1, axis=1)
         copies = jnp.concatenate([near[:, i : i + lines, j : j + width] for i, j in corners], axis=-1)
         rows = jax.lax.dynamic_slice_in_dim(still, first, lines, axis=1)
-        rows, copies = (a.reshape(-1, a.shape[-1]) for a in (rows, copies))
-        return total + jnp.matmul(rows.T, copies, preferred_element_type=jnp.float32), None
+        rows, copies = (a.reshape(shares, -1, a.shape[-1]) for a in (rows, copies))
+        return total + jnp.matmul(rows.mT, copies, preferred_element_type=jnp.float32), None
 
-    zeros = jnp.zeros((still.shape[-1], down * across * moved.shape[-1]), jnp.float32)
+    shares = math.gcd(size, jax.device_count())
+    zeros = jnp.zeros((shares, still.shape[-1], down * across * moved.shape[-1]), jnp.float32)
     total, _ = jax.lax.scan(add, zeros, jnp.arange(0, height, lines))
-    return total.reshape(-1, down, across, moved.shape[-1])
-
-
-@jax.custom_vjp
-def _once(x: jax.Array) -> jax.Array:
-    """x as it is, written to memory. Else XLA computes it again in each operation that reads it.
-
-    XLA's CPU backend drops `optimization_barrier` before it fuses operations, but does not fuse through a loop: this
-    one makes no pass, as no count of leading zeros is negative, which XLA cannot know.
-    """
-    never = jax.lax.clz(jax.lax.bitcast_convert_type(x.ravel()[0].astype(jnp.float32), jnp.int32))
-    return jax.lax.while_loop(lambda loop: loop[0] < 0, lambda loop: (loop[0] + 1, -loop[1]), (never, x))[1]
-
-
-_once.defvjp(lambda x: (_once(x), None), lambda _, slope: (_once(slope),))
+    return total.sum(axis=0).reshape(-1, down, across, moved.shape[-1])
 
 
 def _convolved(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:

@@ -16,6 +16,7 @@ from jaxgen.running.compiled import lower_for
 from jaxgen.running.estimate import shapes_of
 from jaxgen.training.parallel import Parallel
 from tests.commands.command import here, jaxgen, told
+from tests.families.cases import experiment_of
 
 PROGRAM = """HloModule jit_run, num_partitions=8, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
 
@@ -68,7 +69,11 @@ def found(parallel, *settings):
     """The operations of a small Transformer's step, and the shapes of its parameters by their paths."""
     small = ["task.network.width=16", "task.network.blocks=3", "task.network.hidden=32", "data.batch_size=8"]
     experiment = set_fields(load_experiment("transformer/python_docs", Experiment), [*small, *settings])
-    assembly = assemble(dataclasses.replace(experiment, parallel=parallel))
+    return of_step(dataclasses.replace(experiment, parallel=parallel))
+
+
+def of_step(experiment):
+    assembly = assemble(experiment)
     state = shapes_of(assembly)
     return collectives(lower_for(assembly, state).compile().as_text()), state.params
 
@@ -83,6 +88,19 @@ def test_data_parallel_training_reduces_each_gradient_once(count):
     else:
         assert {(one.kind, one.group) for one in operations} == {("all-reduce", count)}
         assert size <= sum(one.times * one.bytes for one in operations) < size + 200
+
+
+@pytest.mark.parametrize(("case", "most"), [("gan-stages", 2.3), ("diffusion-unet", 1.01), ("vae-hierarchy", 1.01)])
+def test_so_are_those_of_convolutions(case, most):
+    """Their kernels' gradients are sums over loops in which nothing is sent.
+
+    Of a discriminator the gradients of the loss and of both penalties are reduced apart.
+    """
+    operations, params = of_step(dataclasses.replace(experiment_of(case), parallel=Parallel(data=2)))
+    size = sum(4 * leaf.size for leaf in jax.tree.leaves(params))
+    assert {one.kind for one in operations} == {"all-reduce"}
+    sent = sum(one.times * one.bytes for one in operations)
+    assert size <= sent < most * size and max(one.times for one in operations) == 1
 
 
 def test_parameters_cut_over_fsdp_are_gathered_block_by_block_forward_and_backward():

@@ -24,6 +24,7 @@ from jaxgen.nn.sizes import check_sizes
 from jaxgen.nn.text_encoder import TextEncoder
 from jaxgen.ops.convolution import convolution
 from jaxgen.ops.pixel_blocks import folded, unfolded
+from jaxgen.ops.stored import stored
 
 _EPS = 1e-6
 _HALF = math.sqrt(0.5)  # keeps the variance of a sum of two branches
@@ -59,19 +60,19 @@ class ResidualBlock(nn.Module):
         h = conv(self.features, name="conv_in")(h)
         zeros = nn.initializers.zeros
         modulation = self.precision.dense(2 * self.features, kernel_init=zeros, name="modulation")(condition)
-        shift, gain = jnp.split(modulation[:, None, None], 2, axis=-1)
-        h = nn.silu(_Norm(self.norm, name="norm_out")(h) * (1 + gain) + shift)
+        h = nn.silu(_Norm(self.norm, name="norm_out")(h, *jnp.split(modulation, 2, axis=-1)))
         h = conv(self.features, kernel_init=zeros, name="conv_out")(h * kept)
         skip = _resized(x, self.scale)
         if x.shape[-1] != self.features:
             skip = self.precision.dense(self.features, dot_general=_pixels_product, name="skip")(skip)
-        h = (skip.astype(h.dtype) + h) * _HALF
+        known = self.variables["params"]["norm_in"]["scale"]
+        h = stored((skip.astype(h.dtype) + h) * _HALF, known)
         if not self.heads:
             return h
         attention = SelfAttention(self.heads, precision=self.precision, name="attention")
         normed = _Norm(self.norm, name="norm_attention")(h)
         branch, _ = attention(normed.reshape(len(h), -1, self.features))
-        h = (h + branch.reshape(h.shape)) * _HALF
+        h = stored((h + branch.reshape(h.shape)) * _HALF, known)
         if text is None:
             return h
         told = TextAttention(self.heads, self.precision, name="text_attention")
@@ -196,12 +197,15 @@ class UNet(nn.Module):
 
 
 class _Norm(nn.Module):
-    """[B, H, W, C] in float32, of mean 0 and variance 1 over what `norm` says, then scaled and shifted."""
+    """[B, H, W, C] in float32, of mean 0 and variance 1 over what `norm` says, then scaled and shifted.
+
+    Then each row's features by `shift` and 1 + `more` of its own, [B, C], if given.
+    """
 
     norm: Norm
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, shift: jax.Array | float = 0.0, more: jax.Array | float = 0.0) -> jax.Array:
         features = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
@@ -209,10 +213,13 @@ class _Norm(nn.Module):
             x32 = x.astype(jnp.float32)
             x32 = x32 - x32.mean(axis=-1, keepdims=True)
             normed = x32 * jax.lax.rsqrt(jnp.mean(x32**2, axis=-1, keepdims=True) + _EPS)
-            return (normed * scale + bias).astype(x.dtype)
+            gain, rest = jnp.broadcast_arrays(scale * (1 + more), bias * (1 + more) + shift)
+            gain, rest = (each.reshape(-1, 1, 1, features) for each in (gain, rest))
+            return (normed * gain + rest).astype(x.dtype)
         mean, variance = _of_groups(x.astype(jnp.float32))
         gain = scale * jax.lax.rsqrt(variance + _EPS)  # [B, C]: one multiplication and one addition a feature
-        return (x * gain[:, None, None] + (bias - mean * gain)[:, None, None]).astype(x.dtype)
+        gain, rest = stored(gain * (1 + more), scale), stored((bias - mean * gain) * (1 + more) + shift, scale)
+        return (x * gain[:, None, None] + rest[:, None, None]).astype(x.dtype)
 
 
 def _of_groups(x: jax.Array) -> tuple[jax.Array, jax.Array]:
