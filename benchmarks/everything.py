@@ -33,10 +33,10 @@ SUITE: dict[str, tuple[str, ...]] = {
     "denoisers": ("--blocks", "2", "--steps", "1"),
     "decoders": ("--blocks", "5"),
     "log_mel": ("--blocks", "6"),
-    "train_step": ("--blocks", "3"),
+    "train_step": ("--blocks", "3", "--steps", "10"),
     "sampling": ("--blocks", "3"),
     "rollout": ("--blocks", "3"),
-    "compile_time": ("--blocks", "2"),
+    "compile_time": ("--blocks", "1"),
     "step_overhead": ("--blocks", "4"),
 }
 WITH_PEERS = {"token_models": ("nanogpt", "flax"), "vae": ("flax",)}  # the checkouts that each takes
