@@ -24,20 +24,20 @@ import results
 
 from jaxgen.atomic_write import write_whole
 
-# What is run, with how many blocks of a contestant: more where a step is short and so noisier.
+# The settings of each run of a benchmark; more blocks where a step is short and so noisier.
 SUITE: dict[str, tuple[str, ...]] = {
-    "token_models": ("--blocks", "3"),
-    "recurrence": ("--blocks", "4", "--steps", "1"),
-    "gan": ("--blocks", "3"),
-    "vae": ("--blocks", "6"),
-    "denoisers": ("--blocks", "2", "--steps", "1"),
-    "decoders": ("--blocks", "5"),
-    "log_mel": ("--blocks", "6"),
-    "train_step": ("--blocks", "3", "--steps", "10"),
-    "sampling": ("--blocks", "3"),
-    "rollout": ("--blocks", "3"),
-    "compile_time": ("--blocks", "1"),
-    "step_overhead": ("--blocks", "4"),
+    "token_models": ("--blocks 3",),
+    "recurrence": ("--blocks 4 --steps 1",),
+    "gan": ("--blocks 3",),
+    "vae": ("--blocks 6",),
+    "denoisers": ("--what training --blocks 2 --steps 3", "--what sampler --blocks 2 --steps 1"),
+    "decoders": ("--blocks 5",),
+    "log_mel": ("--blocks 6",),
+    "train_step": ("--blocks 3 --steps 10",),
+    "sampling": ("--blocks 3",),
+    "rollout": ("--blocks 3",),
+    "compile_time": ("--blocks 1",),
+    "step_overhead": ("--blocks 4",),
 }
 WITH_PEERS = {"token_models": ("nanogpt", "flax"), "vae": ("flax",)}  # the checkouts that each takes
 NEEDED = {"nanogpt": (peers.NANOGPT,), "flax": (peers.LM1B, peers.VAE, peers.WMT)}
@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.check_new(charts := options.out.with_suffix(".html"))
     older = None if options.compare is None else results.older_results(options.compare, results.here())
     lines, failed, began = [], [], time.monotonic()
-    for number, name in enumerate(options.only):
-        _say(f"{number + 1} of {len(options.only)}: {name}, after {_since(began)}")
-        found, code = _rows(name, named)
+    runs = [(name, settings) for name in options.only for settings in SUITE[name]]
+    for number, (name, settings) in enumerate(runs):
+        _say(f"{number + 1} of {len(runs)}: {name} {settings}, after {_since(began)}")
+        found, code = _rows(name, settings, named)
         lines += found
         if code:
             failed.append(name)
@@ -74,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(failed or slower))
 
 
-def _rows(name: str, named: Mapping[str, Path]) -> tuple[list[str], int]:
+def _rows(name: str, settings: str, named: Mapping[str, Path]) -> tuple[list[str], int]:
     """A benchmark's rows, as lines of JSON, and its exit code; its own table and sentences come to the terminal."""
     own = [f"{peer}={named[peer]}" for peer in WITH_PEERS.get(name, ()) if peer in named]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.jsonl"
-        code = _bench(name, *SUITE[name], *(("--peer", *own) if own else ()), "--out", str(out))
+        code = _bench(name, *settings.split(), *(("--peer", *own) if own else ()), "--out", str(out))
         return (out.read_text(encoding="utf-8").splitlines() if out.exists() else []), code
 
 
