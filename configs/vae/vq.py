@@ -8,8 +8,10 @@ What draws codes, a prior learned under the class, is the second stage: `configs
     jaxgen evaluate --workdir runs/vq
 
 `reconstruction_psnr_db` says what the codes keep, `codes_used` and `code_perplexity` how many of them are in use. Of
-`--set data.name=mnist` the grid is 7x7; emoji want one of 16x16 (docs/vae.md: 27.7 dB). Expect 24.4 dB and all 512 codes in use, as evenly as
-493 would be, after 32 minutes on one of two cores of an AMD EPYC beside other work (JPEG pictures, 2,000 of the test).
+`--set data.name=mnist` the grid is 7x7; emoji want one of 16x16 (docs/vae.md: 27.7 dB).
+
+Expect 24.4 dB and all 512 codes in use, as evenly as 493 would be, after 32 minutes on one of two cores of an AMD EPYC
+beside other work (JPEG pictures, 2,000 of the test).
 """
 # SPDX-License-Identifier: Apache-2.0
 
