@@ -3,7 +3,7 @@
     jaxgen bench everything --out results.jsonl [--peer nanogpt=FOLDER flax=FOLDER] [--compare reference]
 
 Each benchmark of the list runs in a process of its own, one after another. Half an hour on two cores is aimed at; on
-an AMD EPYC (family 26) it took 38 minutes, of which the U-Net beside PyTorch took 9 and the token models 6.
+an AMD EPYC (family 26) it took 38 minutes, of which the denoisers took 12 and the token models 6.
 `results.jsonl` has the rows of all, and grows as they end; charts of throughput and rooflines stand in `results.html`
 beside it. A benchmark that fails, or lacks a peer or data, is told at the end, and the others run. `--only` takes some.
 """
@@ -56,14 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.check_new(options.out)
         results.check_new(charts := options.out.with_suffix(".html"))
     older = None if options.compare is None else results.older_results(options.compare, results.here())
-    lines, failed, began = [], [], time.monotonic()
+    lines, failed, began = [], {}, time.monotonic()  # `failed`: names, each once
     runs = [(name, settings) for name in options.only for settings in SUITE[name]]
     for number, (name, settings) in enumerate(runs):
         _say(f"{number + 1} of {len(runs)}: {name} {settings}, after {_since(began)}")
         found, code = _rows(name, settings, named)
         lines += found
         if code:
-            failed.append(name)
+            failed.setdefault(name)
         if options.out is not None and lines:
             write_whole(options.out, "".join(f"{line}\n" for line in lines).encode())
     _say(f"{len(lines)} rows in {_since(began)}" + (f"; not whole: {', '.join(failed)}" if failed else ""))

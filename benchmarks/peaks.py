@@ -49,4 +49,3 @@ def yardstick() -> Callable[[], Any]:
     b = jnp.ones(copied // 16)
     work = jax.jit(lambda a, b: (a @ a, -b)).lower(a, b).compile()  # which outlives jax.clear_caches
     return lambda: work(a, b)
-

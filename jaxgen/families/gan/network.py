@@ -105,7 +105,7 @@ class Generator(nn.Module):
     stage_blocks: int = 0  # convolutional ones, of each stage
     patch: int = 1  # pixels a side of the squares that the last stage makes at once: fewer places, less time
     expansion: int = 2  # a branch's width over its block's
-    groups: int = 1  # of each 3x3 convolution: the paper has groups of 16 or 32 features; on a CPU dense is faster
+    groups: int = 1  # of each 3x3 convolution: the paper has groups of 16 or 32 features; a CPU computes a dense one
     latent: int = 32
     precision: Precision = Precision.FLOAT32
     remat: Remat = Remat.NONE
