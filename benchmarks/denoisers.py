@@ -1,7 +1,7 @@
 """Diffusion beside PyTorch: training steps of the transformer and the U-Net, and the whole sampler, on 28x28 pictures.
 
     python benchmarks/denoisers.py [--steps 5] [--blocks 6] [--only transformer unet] [--what training sampler]
-        [--precision float32 bfloat16]
+        [--sizes 64 1] [--precision float32 bfloat16]
 
 The networks have the same weights; D, the loss and the norm of its gradient are compared first on the same noise, and
 the sampler's pictures from the same start. Then both draw pictures and noise of their own. The transformer has width
@@ -23,8 +23,7 @@ from chosen import IN, add_precisions, precisions, series_of
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
-from training import begun, devices_told, most_devices, training_does
-from training import contestant as training_contestant
+from training import begun, ours, training_does
 
 from jaxgen.experiment import Experiment
 from jaxgen.families.diffusion.network import DiffusionTransformer
@@ -45,6 +44,7 @@ NETWORKS = {
     "unet": UNet(width=32, widths=(1, 2, 2), blocks=2, attention=(2,)),
 }
 BATCH, SIGMAS = 64, (0.02, 80.0)
+SIZES = BATCH, 1  # pictures that the sampler draws together
 DATA = RandomPictures((28, 28, 1), BATCH)
 TOLERANCE = {Precision.FLOAT32: 1e-4, Precision.BFLOAT16: 2e-2}
 
@@ -90,25 +90,13 @@ def our_results(assembly: Assembly) -> dict:
     return {"D": clean, "loss": value, "gradient norm": norm}
 
 
-def our_training(network: str, precision: Precision, devices: int, per_call: int, steps: int) -> Contestant:
-    name = f"jaxgen, {devices_told(devices)}, {'single steps' if per_call == 1 else f'{per_call} steps a call'}"
-    one = training_contestant(name, experiment(network, precision), devices, per_call, steps)
-
-    def prepare(compiling) -> Work:
-        return replace(one.prepare(compiling), results=our_results(assemble(experiment(network, precision))))
-
-    return replace(one, prepare=prepare, precision=precision.value)
-
-
 def training_row(network: str, precision: Precision, steps: int, blocks: int) -> Row:
     """A training step of 64 pictures."""
-    loops = assemble(experiment(network, precision)).loops
-    devices = dict.fromkeys((1, most_devices(BATCH)))
-    ours = [our_training(network, precision, count, steps if loops else 1, steps) for count in devices]
     made = functools.partial(torch_training, network, precision)
-    contestants = [*ours, *torch_contestants(made, steps, precision=precision.value, small=False)]
-    does = training_does(experiment(network, precision))
-    return race(f"{network}, training step of {BATCH}{IN[precision]}", contestants, blocks, TOLERANCE[precision], does)
+    theirs = torch_contestants(made, steps, precision=precision.value, small=False)
+    held, title = experiment(network, precision), f"{network}, training step of {BATCH}{IN[precision]}"
+    contestants = [*ours(held, steps, our_results, precision), *theirs]
+    return race(title, contestants, blocks, TOLERANCE[precision], training_does(held))
 
 
 def torch_training(network: str, precision: Precision, compiled: bool):
@@ -152,9 +140,9 @@ def sampler_row(network: str, precision: Precision, size: int, steps: int, block
         denoise = functools.partial(_denoised, task, params, fixed.batch(size))
         return follow(denoise, start, task.sampler.table(sigmas, {}), jax.random.key(0), jnp.arange(size))
 
-    ours = replace(_ours(program, (begun(assembly).params, jnp.asarray(start)), steps), precision=precision.value)
+    drawn = replace(_drawn(program, (begun(assembly).params, jnp.asarray(start)), steps), precision=precision.value)
     made = functools.partial(torch_sampler, network, precision, start, np.asarray(sigmas).tolist())
-    contestants = [ours, *torch_contestants(made, steps, precision=precision.value, small=False)]
+    contestants = [drawn, *torch_contestants(made, steps, precision=precision.value, small=False)]
     name, does = f"{network}, 35 evaluations, batch {size}{IN[precision]}", Does(examples=size)
     row = race(name, contestants, blocks, 10 * TOLERANCE[precision], does)
     facts = series_of(f"{network}, 35 evaluations{IN[precision]}", experiment(network, precision)) | {"batch": size}
@@ -165,7 +153,7 @@ def _denoised(task: Diffusion, params, batch, x: jax.Array, σ: jax.Array) -> ja
     return task.denoiser(params, x, σ, condition_of(task.spec, batch))
 
 
-def _ours(program, arguments: tuple, steps: int) -> Contestant:
+def _drawn(program, arguments: tuple, steps: int) -> Contestant:
     def prepare(compiling) -> Work:
         with compiling():
             compiled = jax.jit(program).lower(*arguments).compile()
@@ -202,6 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked.add_argument("--only", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
     add_precisions(asked)
     asked.add_argument("--what", nargs="+", choices=("training", "sampler"), default=("training", "sampler"))
+    asked.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=SIZES, help="pictures drawn together")
     options = asked.parse_args(arguments)
     set_up()
     rows = []
@@ -209,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         if "training" in options.what:
             rows.append(functools.partial(training_row, *way, options.steps, options.blocks))
         if "sampler" in options.what:
-            rows += [functools.partial(sampler_row, *way, size, 1, options.blocks) for size in (BATCH, 1)]
+            rows += [functools.partial(sampler_row, *way, size, 1, options.blocks) for size in options.sizes]
     return report(rows, options)
 
 

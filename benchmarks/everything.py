@@ -26,11 +26,11 @@ from jaxgen.atomic_write import write_whole
 
 # The settings of each run of a benchmark; more blocks where a step is short and so noisier.
 SUITE: dict[str, tuple[str, ...]] = {
-    "token_models": ("--blocks 3",),
-    "recurrence": ("--blocks 4 --steps 1",),
+    "token_models": ("--blocks 5 --steps 5",),
+    "recurrence": ("--row lstm lm ragged min_gru --blocks 4 --steps 1",),
     "gan": ("--blocks 3",),
-    "vae": ("--blocks 6",),
-    "denoisers": ("--what training --blocks 2 --steps 3", "--what sampler --blocks 2 --steps 1"),
+    "vae": ("--blocks 6 --steps 20",),
+    "denoisers": ("--what training --blocks 2 --steps 3", "--what sampler --sizes 64 --blocks 2 --steps 1"),
     "decoders": ("--blocks 5",),
     "log_mel": ("--blocks 6",),
     "train_step": ("--blocks 3 --steps 10",),

@@ -10,7 +10,6 @@ written, on all cores: its compiler has no gradients of gradients. Pictures are 
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +17,7 @@ import numpy as np
 from pytorch_ways import torch_contestants
 from random_pictures import RandomPictures
 from results import ended, parser, race, report, set_up
-from training import begun, devices_told, most_devices, training_does
-from training import contestant as training_contestant
+from training import begun, ours, training_does
 
 from jaxgen.experiment import Experiment
 from jaxgen.families.gan.adversarial import discriminator_nats, generator_nats, judged, rounded
@@ -28,7 +26,7 @@ from jaxgen.families.gan.task import Gan
 from jaxgen.nn.conditions import condition_of
 from jaxgen.ops.levels import to_unit
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.timing.contest import Contestant, Row, Work
+from jaxgen.timing.contest import Row
 from jaxgen.training.averages import EMA
 from jaxgen.training.optimisers import AdamW
 from jaxgen.types import Params
@@ -90,17 +88,6 @@ def our_results(assembly: Assembly) -> dict:
     return found(begun(assembly).params)
 
 
-def ours(devices: int, steps: int) -> Contestant:
-    one = training_contestant(
-        f"jaxgen, {devices_told(devices)}, {steps} steps a call", experiment(), devices, steps, steps
-    )
-
-    def prepare(compiling) -> Work:
-        return replace(one.prepare(compiling), results=our_results(assemble(experiment())))
-
-    return replace(one, prepare=prepare)
-
-
 def torch_players(compiled: bool) -> tuple:
     """A step and its beginning; always as it is written."""
     import torch_gan as peer
@@ -111,11 +98,9 @@ def torch_players(compiled: bool) -> tuple:
 
 
 def row(steps: int, blocks: int) -> Row:
-    counts = dict.fromkeys((1, most_devices(BATCH)))
-    theirs = torch_contestants(torch_players, steps, compiles=False, small=False)
-    contestants = [*(ours(count, steps) for count in counts), *theirs]
-    does = training_does(experiment())
-    return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3, does=does)
+    held, theirs = experiment(), torch_contestants(torch_players, steps, compiles=False, small=False)
+    contestants = [*ours(held, steps, our_results), *theirs]
+    return race(f"gan, full step of {BATCH}, 32x32", contestants, blocks, tolerance=1e-3, does=training_does(held))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,8 +17,7 @@ translator  the sizes of configs/transformer/multi30k.py: 4 blocks of width 128 
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of
 from pytorch_ways import torch_contestants
 from random_tokens import RandomPairs, RandomRows
 from results import ended, parser, race, report, set_up
-from training import contestant, devices_told, most_devices, training_does
+from training import ours, training_does
 
 from jaxgen.experiment import Experiment
 from jaxgen.families.language_model import LanguageModel
@@ -68,13 +67,6 @@ def adam(sizes: Sizes) -> AdamW:
     return AdamW(sizes.rate, b2=sizes.b2, weight_decay=sizes.decay, clip=sizes.clip)
 
 
-def ours(experiment: Experiment, precision: Precision, steps: int) -> Iterator[Contestant]:
-    """On one device, and on as many as the batch divides by."""
-    for count in dict.fromkeys((1, most_devices(experiment.data.batch_size))):
-        name = f"jaxgen, {devices_told(count)}, {steps} steps a call"
-        yield replace(contestant(name, experiment, count, steps, steps), precision=precision.value)
-
-
 def torchs(experiment: Experiment, precision: Precision, steps: int) -> Iterable[Contestant | Absent]:
     """PyTorch's ways to take the same steps."""
 
@@ -96,7 +88,8 @@ def rnn_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
         training = torch_rnn.steps(assemble(experiment), compiled, precision.value)
         return training.step, training.results
 
-    contestants = [*ours(experiment, precision, steps), *torch_contestants(made, steps, precision=precision.value)]
+    theirs = torch_contestants(made, steps, precision=precision.value)
+    contestants = [*ours(experiment, steps, precision=precision), *theirs]
     does, name = training_does(experiment), f"rnn without dropout, training step{IN[precision]}"
     return race(name, contestants, blocks, TOLERANCE[precision], does)
 
@@ -124,7 +117,7 @@ def gpt_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
         return flax_transformers.lm1b(folder, rows[:, 1:], *how)
 
     contestants = [
-        *ours(experiment, precision, steps),
+        *ours(experiment, steps, precision=precision),
         *torchs(experiment, precision, steps),
         *of_torch(lambda: of_checkout(named, "nanogpt", nanogpts)),
         *of_checkout(named, "flax", flaxes),
@@ -146,7 +139,7 @@ def translator_row(precision: Precision, named: Named, steps: int, blocks: int) 
         return flax_transformers.wmt(folder, pairs, PAIR_VOCABULARY, PAIRS, steps, precision.value)
 
     contestants = [
-        *ours(experiment, precision, steps),
+        *ours(experiment, steps, precision=precision),
         *torchs(experiment, precision, steps),
         *of_checkout(named, "flax", flaxes),
     ]

@@ -1,7 +1,10 @@
 """An experiment's training as a contestant: so many steps a call on so many devices."""
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ from model_flops import step_flops
 from roofline import intensity
 
 from jaxgen.experiment import Experiment
+from jaxgen.nn.precision import Precision
 from jaxgen.running.assembly import Assembly, assemble
 from jaxgen.running.starting import Started
 from jaxgen.timing.contest import Compiling, Contestant, Does, Work
@@ -60,6 +64,29 @@ def contestant(
         return Work(lambda: training.steps(steps), steps, training.results(), **how)
 
     return Contestant(name, prepare)
+
+
+def ours(
+    experiment: Experiment,
+    steps: int,
+    results: Callable[[Assembly], Mapping[str, Any]] | None = None,
+    precision: Precision = Precision.FLOAT32,
+) -> list[Contestant]:
+    """The experiment's training on one device, and on as many as the batch divides by: blocks of `steps` steps.
+
+    `results`: what is compared, computed once, where the first steps draw what no peer draws.
+    """
+    assembly = assemble(experiment)
+    per_call = steps if assembly.loops else 1
+    calls = "single steps" if per_call == 1 else f"{per_call} steps a call"
+    once = None if results is None else functools.cache(functools.partial(results, assembly))
+
+    def side(devices: int) -> Contestant:
+        one = contestant(f"jaxgen, {devices_told(devices)}, {calls}", experiment, devices, per_call, steps)
+        prepare = one.prepare if once is None else lambda compiling: replace(one.prepare(compiling), results=once())
+        return replace(one, prepare=prepare, precision=precision.value)
+
+    return [side(devices) for devices in dict.fromkeys((1, most_devices(experiment.data.batch_size)))]
 
 
 def training_does(experiment: Experiment) -> Does:

@@ -25,8 +25,7 @@ from chosen import IN, add_precisions, experiment_of, precisions
 from peers import VAE, add_peers, folders, of_checkout
 from pytorch_ways import torch_contestants
 from results import ended, parser, race, report, set_up
-from training import contestant as training_contestant
-from training import devices_told, most_devices, training_does
+from training import ours, training_does
 
 from jaxgen.core.data import Traced
 from jaxgen.data.sources import ResidentExamples
@@ -38,7 +37,7 @@ from jaxgen.ops.augmentation import binarised
 from jaxgen.ops.levels import to_unit
 from jaxgen.ops.rows import row_keys
 from jaxgen.running.assembly import Assembly, assemble
-from jaxgen.timing.contest import Absent, Contestant, Row, Work
+from jaxgen.timing.contest import Absent, Contestant, Row
 from jaxgen.types import Batch, Image, Key, Params, Spec
 
 EXAMPLES, BRIGHTEST = 12_800, 255
@@ -122,16 +121,6 @@ def our_results(assembly: Assembly) -> dict:
     return {"loss": value, "gradient norm": jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))}
 
 
-def ours(held: Experiment, precision: Precision, devices: int, steps: int) -> Contestant:
-    called = f"jaxgen, {devices_told(devices)}, {steps} steps a call"
-    one = training_contestant(called, held, devices, steps, steps)
-
-    def prepare(compiling) -> Work:
-        return replace(one.prepare(compiling), results=our_results(assemble(held)))
-
-    return replace(one, prepare=prepare, precision=precision.value)
-
-
 def torch_training(held: Experiment, compiled: bool) -> tuple:
     """A step and its beginning."""
     import torch_vae as peer
@@ -154,7 +143,7 @@ def flaxes(held: Experiment, steps: int, folder: Path) -> Iterator[Contestant]:
 def row(name: str, precision: Precision, steps: int, blocks: int, named: Mapping[str, Path]) -> Row:
     held = experiment(name, precision)
     contestants: list[Contestant | Absent] = [
-        *(ours(held, precision, count, steps) for count in dict.fromkeys((1, most_devices(BATCHES[name])))),
+        *ours(held, steps, our_results, precision),
         *torch_contestants(functools.partial(torch_training, held), steps, precision=precision.value),
     ]
     if (name, precision) == ("vae", Precision.FLOAT32):  # which is all that Flax's example computes

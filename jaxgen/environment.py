@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -138,14 +139,23 @@ def free_memory() -> int | None:
 
 
 def _processor() -> str:
-    """The processor's own name where Linux tells it."""
+    """The processor's own name where Linux tells it, with its family and model: clouds call several by one name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+    return processor_of(lines) or platform.processor()
+
+
+def processor_of(lines: Sequence[str]) -> str:
+    """What the first core's lines of /proc/cpuinfo call it; empty where they tell no name, as on some ARM machines."""
+    told: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    numbers = ("cpu family", "family"), ("model", "model")
+    kind = " ".join(f"{word} {told[name]}" for name, word in numbers if name in told)
+    return ", ".join(filter(None, (told["model name"], kind))) if "model name" in told else ""
 
 
 def _commit() -> str | None:

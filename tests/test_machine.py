@@ -12,6 +12,7 @@ import pytest
 
 from jaxgen.cgroups import allowed_cores
 from jaxgen.compile_cache import bound, unusable
+from jaxgen.environment import processor_of
 from tests.commands.command import ROOT
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
@@ -138,3 +139,16 @@ def test_a_cache_that_cannot_be_made_is_one_remark(tmp_path):
 def test_a_user_without_a_name_and_a_home_is_one_remark():
     said, folder = cache(HOME=None)
     assert folder is None and len(said) == 1 and "there is no home folder" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\ncpu family\t: 9", "AMD EPYC, family 26 model 2"),
+        ("model name\t: An ARM: the second", "An ARM: the second"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd40", ""),
+        ("", ""),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_family_and_model(told, name):
+    assert processor_of(told.split("\n")) == name

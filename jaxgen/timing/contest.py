@@ -195,6 +195,7 @@ def _peak(work: Work) -> int | None:
     """The peak of memory in a block; its first ones, of the warm-up, may have kept something."""
     if work.elsewhere:
         return None
+    work.before()
     before = memory.mark()
     _wait(work.block())
     return memory.peak_above(before)
