@@ -4,7 +4,7 @@
 
 Without a CONFIG: configs/FAMILY/digits.py of all five families. Losses and gradient norms over the same first steps
 from the same state are compared first, then blocks of `--steps` steps are timed in turn. A device is a core on a CPU.
-Compile times are cold: no compiled program is kept.
+Compile times are cold: no compiled program is kept, but single and scanned calls of resident data are one program.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from chosen import add_experiments, experiment_of, facts_of, names
 from results import ended, parser, race, report, set_up
-from training import contestant, devices_told, most_devices, training_does
+from training import Shared, contestant, devices_told, most_devices, training_does
 
 from jaxgen.running.assembly import assemble
 from jaxgen.timing.contest import Row
@@ -30,12 +30,12 @@ def experiment_row(changes: Sequence[str], steps: int, blocks: int, config: str,
     several = most_devices(size)
     ways = [(devices, Compiler.JIT) for devices in dict.fromkeys((1, several))]
     ways += [(several, Compiler.PMAP)] if several > 1 else []
-    contestants, notes = [], []
+    contestants, notes, shared = [], [], Shared()
     for devices, compiler in ways:
         for per_call in dict.fromkeys((1, steps if loops else 1)):
             told = "single steps" if per_call == 1 else f"{per_call} steps a call"
             name = f"{devices_told(devices)}, {compiler.value}, {told}"
-            contestants.append(contestant(name, experiment, devices, per_call, steps, compiler, does))
+            contestants.append(contestant(name, experiment, devices, per_call, steps, compiler, does, shared))
     if not loops:
         notes.append("its network has convolutions, whose gradients a CPU runs far slower in a loop: not scanned")
     if several == 1:

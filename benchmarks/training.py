@@ -12,9 +12,11 @@ import numpy as np
 from model_flops import step_flops
 from roofline import intensity
 
+from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
 from jaxgen.nn.precision import Precision
 from jaxgen.running.assembly import Assembly, assemble
+from jaxgen.running.shared_programs import shapes_of_arguments
 from jaxgen.running.starting import Started
 from jaxgen.timing.contest import Compiling, Contestant, Does, Work
 from jaxgen.timing.timed_run import Program, Training, compile_program
@@ -40,6 +42,27 @@ def begun(assembly: Assembly) -> Variables:
     return lively(jax.jit(assembly.task.init)(assembly.key))
 
 
+class Shared:
+    """What the contestants of a row have in common: where they start, and each program that is the same, once."""
+
+    def __init__(self):
+        self._variables: Variables | None = None
+        self._programs: dict[Any, Program] = {}
+
+    def begun(self, assembly: Assembly) -> Variables:
+        if self._variables is None:
+            self._variables = begun(assembly)
+        return self._variables
+
+    def compiled(self, assembly: Assembly, compiling: Compiling, state: TrainState, fed: Any, traced: bool) -> Program:
+        """A program that was compiled before is told to have compiled nothing."""
+        kind = assembly.experiment.parallel, shapes_of_arguments(state, fed)
+        if kind not in self._programs:
+            with compiling():
+                self._programs[kind] = compile_program(assembly, state, fed, traced)
+        return self._programs[kind]
+
+
 def contestant(
     name: str,
     experiment: Experiment,
@@ -48,17 +71,15 @@ def contestant(
     steps: int,
     compiler: Compiler = Compiler.JIT,
     does: Does = Does(),
+    shared: Shared | None = None,
 ) -> Contestant:
     """The experiment's training on `devices` devices, blocks of `steps` steps with `per_call` in each call."""
+    row = shared or Shared()
 
     def prepare(compiling: Compiling) -> Work:
         assembly = assemble(replace(experiment, parallel=Parallel(compiler, data=devices)))
-
-        def compiled(*what) -> Program:
-            with compiling():
-                return compile_program(assembly, *what)
-
-        training = Training(assembly, compiled, per_call, Started(begun(assembly)))
+        compiled = functools.partial(row.compiled, assembly, compiling)
+        training = Training(assembly, compiled, per_call, Started(row.begun(assembly)))
         how = {"waited": training.waited, "does": replace(does, devices=devices)}
         how["intensity"] = intensity(training.program)
         return Work(lambda: training.steps(steps), steps, training.results(), **how)
@@ -80,9 +101,11 @@ def ours(
     per_call = steps if assembly.loops else 1
     calls = "single steps" if per_call == 1 else f"{per_call} steps a call"
     once = None if results is None else functools.cache(functools.partial(results, assembly))
+    shared = Shared()
 
     def side(devices: int) -> Contestant:
-        one = contestant(f"jaxgen, {devices_told(devices)}, {calls}", experiment, devices, per_call, steps)
+        name = f"jaxgen, {devices_told(devices)}, {calls}"
+        one = contestant(name, experiment, devices, per_call, steps, shared=shared)
         prepare = one.prepare if once is None else lambda compiling: replace(one.prepare(compiling), results=once())
         return replace(one, prepare=prepare, precision=precision.value)
 

@@ -206,7 +206,7 @@ def _ablate(options) -> int:
     _set_up_jax()
     from jaxgen.commands.ablate import ablate
 
-    how = options.processes, options.script, options.on
+    how = options.processes, options.together, options.script, options.on
     return ablate(options.config, options.workdir, options.member, *how)
 
 

@@ -127,6 +127,11 @@ def _add_ablate(verbs) -> None:
     verb.add_argument("--workdir", required=True, metavar="DIR", help="the folder of all runs")
     several = "runs at a time (on CPUs one a core, otherwise 1)"
     verb.add_argument("--processes", type=int, metavar="N", help=several)
+    rows = (
+        "train up to N runs that differ in seed and learning rates alone as one vmapped program, where the first calls "
+        "show that to be faster (on CPUs 1, otherwise 8)"
+    )
+    verb.add_argument("--together", type=int, metavar="N", help=rows)
     alone = "run these alone, and tell no table: what a cluster's job does"
     verb.add_argument("--member", nargs="+", default=[], metavar="NAME", help=alone)
     script = "run nothing, but write a SLURM array of a job a member there"

@@ -25,9 +25,17 @@ from jaxgen.running.stopping import Stop
 from jaxgen.standard_streams import put_out
 from jaxgen.training.folder import named_folder
 
+TOGETHER = 8  # runs of one vmapped program on an accelerator, where that is faster
+
 
 def ablate(
-    config: str, workdir: str, names: Sequence[str], processes: int | None, script: str | None, on: str | None
+    config: str,
+    workdir: str,
+    names: Sequence[str],
+    processes: int | None,
+    together: int | None,
+    script: str | None,
+    on: str | None,
 ) -> int:
     """The tables on stdout, the page and results.json in the folder; the exit code.
 
@@ -35,8 +43,8 @@ def ablate(
     `names` those members alone are run, and no table is told.
     """
     folder = named_folder(workdir)
-    if on is not None and (processes is not None or script is not None):
-        option = "--processes" if script is None else "--script"
+    here = {"--processes": processes, "--together": together, "--script": script}
+    if on is not None and (option := next((name for name, value in here.items() if value is not None), None)):
         raise UserError(f"{option} is not for --on ray, where each run has a CPU or GPU of the cluster; leave it out")
     ablation = load_experiment(config, Ablation, "ablation")
     chosen = _named(ablation.members, names)
@@ -50,9 +58,9 @@ def ablate(
         if ray is not None:
             run_on_ray(ray, config, folder, groups, stop)
         elif names or not left or (count := _processes(processes, len(groups))) == 1:
-            run_members(ablation, folder, left, stop)
+            run_members(ablation, folder, left, stop, _together(together))
         else:
-            side_by_side(_jobs(config, folder, groups, count), stop)
+            side_by_side(_jobs(config, folder, groups, count, together), stop)
     if stop():
         say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
         return 128 + stop.signal
@@ -74,6 +82,13 @@ def _processes(asked: int | None, members: int) -> int:
     return min(members, asked or (cores() if backend() == "cpu" else 1))
 
 
+def _together(asked: int | None) -> int:
+    """As many as asked for; on accelerators several, on CPUs one."""
+    if asked is not None and asked < 1:
+        raise UserError(f"--together is {asked}; give at least 1")
+    return asked or (1 if backend() == "cpu" else TOGETHER)
+
+
 def _by_run(members: Sequence[Member]) -> list[list[str]]:
     """The members' names, those together that are measured on one run, or start from one pretrained for them."""
     runs = trained_runs(members)
@@ -84,9 +99,12 @@ def _by_run(members: Sequence[Member]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _jobs(config: str, folder: Path, groups: Sequence[Sequence[str]], count: int) -> list[Job]:
+def _jobs(
+    config: str, folder: Path, groups: Sequence[Sequence[str]], count: int, together: int | None
+) -> list[Job]:
     """All groups of members dealt out to so many processes in turn."""
-    command = (sys.executable, "-m", "jaxgen.cli", "ablate", "--config", config, "--workdir", str(folder), "--member")
+    command = sys.executable, "-m", "jaxgen.cli", "ablate", "--config", config, "--workdir", str(folder)
+    command = (*command, *(("--together", str(together)) if together else ()), "--member")
     return [
         Job(f"process {number + 1}", (*command, *itertools.chain(*groups[number::count]))) for number in range(count)
     ]

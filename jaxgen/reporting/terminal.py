@@ -4,13 +4,15 @@
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol
 
 SECONDS_BETWEEN_LINES = 10.0  # in a log file
 SECONDS_BETWEEN_FRAMES = 0.1  # on a terminal
 SECONDS_BEFORE_WORK = 2.0  # until work that may be short is shown at all
+_whose: ContextVar[str] = ContextVar("whose", default="")
 
 
 class Progress:
@@ -175,7 +177,17 @@ class _Bar:
 
 def say(sentence: str) -> None:
     """One sentence to the user; stdout stays for results."""
-    _tell(f"jaxgen: {sentence}")
+    _tell(f"jaxgen: {_whose.get()}{sentence}")
+
+
+@contextlib.contextmanager
+def said_of(name: str) -> Iterator[None]:
+    """Sentences inside are of one of several runs: its name stands before them."""
+    token = _whose.set(f"{name}: ")
+    try:
+        yield
+    finally:
+        _whose.reset(token)
 
 
 def _tell(line: str) -> None:

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -26,7 +27,8 @@ from jaxgen.running.bounded import Stopped
 from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.estimate import estimate, shapes_of
 from jaxgen.running.evaluate_run import CONTEXT, evaluate_trained
-from jaxgen.running.shared_programs import SharedPrograms
+from jaxgen.running.shared_programs import SharedPrograms, alike
+from jaxgen.running.together import Seat, Together
 from jaxgen.running.train_run import train_run
 from jaxgen.running.trained import CHANGEABLE, Trained, load_trained
 from jaxgen.training.folder import SUMMARY, read_json, spent_in
@@ -167,12 +169,18 @@ def _measured_pace(experiment: Experiment, folder: Path, stop: Stop) -> float:
     return seconds / steps
 
 
-def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop) -> None:
-    """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again."""
+def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], stop: Stop, together: int = 1) -> None:
+    """Train and measure those that have no figures yet, one after another, until `stop`; what failed is tried again.
+
+    Of those that share a program so many as `together` says are trained side by side, where that is faster.
+    """
     shared, runs = SharedPrograms(), trained_runs(ablation.members)
+    groups = _groups(ablation, workdir, [runs[member.name] for member in members], stop, together)
     for member in members:
         if is_measured(workdir, member):
             continue
+        if not stop() and (group := groups.pop(runs[member.name].name, None)):
+            _train_together(workdir, group, shared, stop)
         if stop():
             return
         say(f"{member.name}: {_told(workdir, ablation)}")
@@ -183,6 +191,37 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
         if outcome is not None:
             put(_file(workdir, member), json.dumps(dataclasses.asdict(outcome), indent=2) + "\n")
             refuse_unknown_metrics(ablation, [outcome], all_of_them=False)
+
+
+def _groups(
+    ablation: Ablation, workdir: Path, runs: Sequence[Member], stop: Stop, most: int
+) -> dict[str, dict[str, Experiment]]:
+    """Runs to be trained side by side, their experiments by name, by the name of each group's first run.
+
+    None where the seconds of a run count, or runs are judged by others on their way.
+    """
+    timed = isinstance(ablation.budget, Seconds) or any(metric.name == SECONDS for metric in ablation.metrics)
+    if most == 1 or timed or ablation.early is not None:
+        return {}
+    kinds: list[tuple[Experiment, dict[str, Experiment]]] = []
+    for run in {run.name: run for run in runs if run.start is None and not is_measured(workdir, run)}.values():
+        experiment = budgeted(ablation.budget, workdir, run, stop)
+        kind = alike(experiment)
+        group = next((group for of, group in kinds if of == kind and len(group) < most), None)
+        if group is None:
+            kinds.append((kind, group := {}))
+        group[run.name] = experiment
+    return {next(iter(group)): group for _, group in kinds if len(group) > 1}
+
+
+def _train_together(workdir: Path, group: Mapping[str, Experiment], shared: SharedPrograms, stop: Stop) -> None:
+    """Train them to their ends, or until `stop`; a run that fails here is tried once more by itself."""
+
+    def train(experiment: Experiment, name: str, seat: Seat) -> None:
+        train_run(experiment, workdir / RUNS / name, seat.stopped, shared=seat)
+
+    say(f"{len(group)} runs side by side: {', '.join(group)}")
+    Together(shared, stop).train({name: functools.partial(train, one, name) for name, one in group.items()})
 
 
 def _run(

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 
+from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
+from jaxgen.running.assembly import Assembly
 from jaxgen.training.optimisers import SHIPPED
 from jaxgen.training.schedules import peak_of, with_peak
 
@@ -14,19 +16,24 @@ from jaxgen.training.schedules import peak_of, with_peak
 class SharedPrograms:
     """Compiled programs by the experiment that they were compiled for, without what is a leaf of the state."""
 
+    runs, shown = 1, True  # of one run, which shows its own progress
+
     def __init__(self):
         self._held: list[tuple[Experiment, Any, jax.stages.Compiled]] = []
 
-    def find(self, experiment: Experiment, arguments: tuple) -> jax.stages.Compiled | None:
-        """The program for such a run and such arguments (state, batches); None where none was kept."""
-        alike, shapes = _alike(experiment), _shapes(arguments)
-        return next((program for of, kept, program in self._held if kept == shapes and of == alike), None)
+    def program(self, assembly: Assembly, state: TrainState, batches: Any, traced: bool) -> jax.stages.Compiled:
+        """The training program for such a run and such arguments, compiled where none was."""
+        experiment, shapes = alike(assembly.experiment), shapes_of_arguments(state, batches)
+        found = next((program for of, kept, program in self._held if kept == shapes and of == experiment), None)
+        if found is None:
+            how = traced, assembly.loops, assembly.parts
+            found = assembly.devices.lower(assembly.game, state, batches, *how).compile()
+            self._held.append((experiment, shapes, found))
+        return found
 
-    def keep(self, experiment: Experiment, arguments: tuple, program: jax.stages.Compiled) -> None:
-        self._held.append((_alike(experiment), _shapes(arguments), program))
 
-
-def _alike(experiment: Experiment) -> Experiment:
+def alike(experiment: Experiment) -> Experiment:
+    """The experiment without what is a leaf of the state: runs that share it share their program."""
     optimisers = {name: _with_rate_of_one(optimiser) for name, optimiser in experiment.optimisers.items()}
     return dataclasses.replace(experiment, seed=0, start=None, optimisers=optimisers)  # shapes tell the start's
 
@@ -37,6 +44,7 @@ def _with_rate_of_one(optimiser: Any) -> Any:
     return dataclasses.replace(optimiser, learning_rate=with_peak(optimiser.learning_rate, 1.0))
 
 
-def _shapes(arguments: tuple) -> tuple:
+def shapes_of_arguments(*arguments: Any) -> tuple:
+    """What two calls must have in common to be those of one program."""
     leaves, tree = jax.tree.flatten(arguments)
     return tree, tuple((leaf.shape, leaf.dtype, getattr(leaf, "sharding", None)) for leaf in leaves)

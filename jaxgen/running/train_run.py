@@ -22,6 +22,7 @@ from jaxgen.running.other_runs import keep_parts
 from jaxgen.running.resuming import taken
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.starting import keep_new_leaves, with_new_leaves
+from jaxgen.running.together import Seat
 from jaxgen.running.trackers import refuse_unusable
 from jaxgen.running.trainer import Trainer
 from jaxgen.running.untrained import leave_as_found, take_over
@@ -36,7 +37,7 @@ def train_run(
     stopped: Callable[[], bool],
     began: float | None = None,
     profile: int = 0,
-    shared: SharedPrograms | None = None,
+    shared: SharedPrograms | Seat | None = None,
 ) -> int:
     """Train `experiment` in `workdir` until its end or until `stopped()`, `profile` steps of it traced.
 

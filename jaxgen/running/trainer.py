@@ -26,6 +26,7 @@ from jaxgen.running.rollback import PatienceSpent, noteworthy, stopped_sentence,
 from jaxgen.running.run_log import RunLog
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.starting import Started, load_start
+from jaxgen.running.together import Seat
 from jaxgen.training.checkpoint import Checkpoints
 from jaxgen.training.feeds import (
     Feed,
@@ -59,10 +60,11 @@ class Trainer:
         say: Callable[[str], None],
         began: float,
         profile: int = 0,
-        shared: SharedPrograms | None = None,
+        shared: SharedPrograms | Seat | None = None,
     ):
         self.assembly, self.experiment, self.folder, self.say = assembly, assembly.experiment, folder, say
-        self._began, self._goodput = began, Goodput(began)
+        self._shared = shared or SharedPrograms()
+        self._began, self._goodput = began, Goodput(began, self._shared.runs)
         self._checkpoints = self._opened()
         self._stopped: Callable[[], bool] = lambda: False
         self._log = RunLog(folder, self.experiment.trackers, say)
@@ -71,7 +73,6 @@ class Trainer:
         self._rollbacks: list[int] = []  # the steps up to which updates had been skipped, one each
         self._program: Run | None = None
         self._compile_seconds = 0.0
-        self._shared = shared or SharedPrograms()
         self._profile = profile  # steps to trace
         self._room, self._warned = device_bytes(), False  # as it is before the run takes any of it
 
@@ -207,7 +208,8 @@ class Trainer:
         with self._stopwatch.paused():
             feed = self._feed(state, calls())
             self._program = self._program or self._compile(state, feed, step)
-        with Progress(experiment.steps, "train", self.assembly.game.batch_size, leads()) as self._progress:
+        shown = leads() and self._shared.shown
+        with Progress(experiment.steps, "train", self.assembly.game.batch_size, shown) as self._progress:
             timed, how = TimedFeed(feed, self._goodput), (self._read, hooks, self._stopwatch, self._stopped)
             self._looks.work = self._progress.work
             with self._goodput.spending(Cause.STEP), self._profiled() as program:
@@ -274,11 +276,7 @@ class Trainer:
         assembly = self.assembly
         began = time.perf_counter()
         with self._goodput.spending(Cause.COMPILE):
-            program = self._shared.find(self.experiment, (state, batches))
-            if program is None:
-                how = traced, assembly.loops, assembly.parts
-                program = assembly.devices.lower(assembly.game, state, batches, *how).compile()
-                self._shared.keep(self.experiment, (state, batches), program)
+            program = self._shared.program(assembly, state, batches, traced)
         if (held := CompiledMemory.of(program)) is not None:
             self._warn_if_large(held.peak)
         now = time.perf_counter()

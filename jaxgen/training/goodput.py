@@ -26,11 +26,12 @@ class Cause(enum.Enum):
 class Goodput:
     """Seconds by cause, which add up to the time since `began` and what was remembered of the run's earlier processes.
 
-    What a killed process has spent since its last checkpoint is in no process's sum: nobody knows it.
+    What a killed process has spent since its last checkpoint is in no process's sum: nobody knows it. Of `runs` that
+    are trained together each counts its even share.
     """
 
-    def __init__(self, began: float, clock: Callable[[], float] = time.perf_counter):
-        self._clock, self._since, self._cause = clock, began, Cause.START
+    def __init__(self, began: float, runs: int = 1, clock: Callable[[], float] = time.perf_counter):
+        self._clock, self._since, self._cause, self._runs = clock, began, Cause.START, runs
         self._spent = dict.fromkeys(Cause, 0.0)
 
     @contextlib.contextmanager
@@ -54,7 +55,7 @@ class Goodput:
 
     def _turn_to(self, cause: Cause) -> Cause:
         now, before = self._clock(), self._cause
-        self._spent[before] += now - self._since
+        self._spent[before] += (now - self._since) / self._runs
         self._since, self._cause = now, cause
         return before
 

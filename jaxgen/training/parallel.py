@@ -19,7 +19,7 @@ from jaxgen.core.state import TrainState
 from jaxgen.errors import UserError
 from jaxgen.training.gathering import as_they_lie, gathered_on_read
 from jaxgen.training.processes import laid_out, laid_out_rows, several
-from jaxgen.training.program import make_run
+from jaxgen.training.program import Run, make_run
 from jaxgen.training.step import Game
 from jaxgen.types import NO_PARTS, Batch, Extra, Key, Params, Parts, Variables
 
@@ -215,15 +215,35 @@ class JitDevices:
 
     def program(self, game: Game, state: TrainState, traced: bool, loops: bool) -> jax.stages.Wrapped:
         """The program that `make_run` describes, laid out over these devices; its first argument is donated."""
+        out = (self.layout(state), self.sharding())
+        return jax.jit(self._run(game, traced, loops), donate_argnums=0, out_shardings=out)
+
+    def program_of_several(
+        self, game: Game, state: TrainState, runs: int, traced: bool, loops: bool
+    ) -> jax.stages.Wrapped:
+        """The same for several runs' states, which differ in values alone: tuples of states, batches and results.
+
+        A traced source is the same for all, and is fed once. Each run is a row of a vmapped program.
+        """
+        run, rows = self._run(game, traced, loops), (lambda *leaves: jnp.stack(leaves))
+
+        def several_runs(states: tuple, feeds: Any, count: jax.Array, *parts: Parts) -> tuple:
+            feed = feeds if traced else jax.tree.map(rows, *feeds)
+            in_axes = (0, None if traced else 0, None, *(None for _ in parts))
+            done = jax.vmap(run, in_axes)(jax.tree.map(rows, *states), feed, count, *parts)
+            return tuple(jax.tree.map(lambda leaf: leaf[row], done) for row in range(runs))  # noqa: B023 - at once
+
+        out = (self.layout(state), self.sharding())
+        return jax.jit(several_runs, donate_argnums=0, out_shardings=(out,) * runs)
+
+    def _run(self, game: Game, traced: bool, loops: bool) -> Run:
         batch = self.sharding(_BATCH_AXES)
 
         def cut(arrays):
             return jax.lax.with_sharding_constraint(arrays, jax.tree.map(lambda _: batch, arrays))
 
         rows = jnp.arange(self.batch_size, dtype=jnp.int32)
-        run = make_run(game, traced, loops, lambda tree: tree, rows, cut, self.readable)
-        out = (self.layout(state), self.sharding())
-        return jax.jit(run, donate_argnums=0, out_shardings=out)
+        return make_run(game, traced, loops, lambda tree: tree, rows, cut, self.readable)
 
     def readable(self, params: Params) -> Params:
         """Parameters as any program needs them: gathered over fsdp where a module reads them, one after another.

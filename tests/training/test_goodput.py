@@ -24,7 +24,7 @@ SPANS = st.recursive(
 @given(SPANS, st.dictionaries(st.sampled_from([cause.value for cause in Cause]), st.integers(0, 99)))
 def test_what_is_within_counts_for_the_inner_one_and_all_adds_up(spans, before):
     now, expected = [0], dict.fromkeys(Cause, 0)
-    goodput = Goodput(0, lambda: now[0])
+    goodput = Goodput(0, clock=lambda: now[0])
 
     def live(spans, cause):
         for span in spans:
@@ -43,7 +43,7 @@ def test_what_is_within_counts_for_the_inner_one_and_all_adds_up(spans, before):
 
 def test_an_error_ends_the_span_that_it_leaves():
     now = [0]
-    goodput = Goodput(0, lambda: now[0])
+    goodput = Goodput(0, clock=lambda: now[0])
     with pytest.raises(KeyError), goodput.spending(Cause.CHECKPOINT):
         now[0] += 2
         raise KeyError
