@@ -77,6 +77,16 @@ def test_it_tells_what_its_runs_say(ended):
     assert load_experiment(runs / "best.py", Experiment).task.network.width == best
 
 
+def test_runs_of_one_vmapped_program_tell_the_same_table(ended, tmp_path):
+    asked = "ablate", "--config", written(tmp_path), "--workdir", tmp_path / "runs", "--processes", "1"
+    process = here(*asked, "--together", "2")
+    assert "2 runs side by side: width=12,seed=0, width=12,seed=1" in process.stderr, process.stderr
+    ours, theirs = (json.loads((runs / "results.json").read_text()) for runs in (tmp_path / "runs", ended[2]))
+    for one, other in zip(ours["configurations"], theirs["configurations"], strict=True):
+        bits = (row["figures"]["bits_per_character"]["mean"] for row in (one, other))
+        assert next(bits) == pytest.approx(next(bits), rel=1e-5)
+
+
 def test_what_is_done_is_not_done_again_and_the_table_is_the_same(ended):
     asked, process, runs = ended
     before = {path: path.stat().st_mtime_ns for path in (runs / "members").rglob("metrics.jsonl")}
@@ -210,6 +220,7 @@ def test_mistakes_are_told(tmp_path):
     asked = "ablate", "--config", file, "--workdir", tmp_path / "runs"
     assert "did you mean 'width=8,seed=0'" in told(here(*asked, "--member", "width=8,sed=0"))
     assert "--processes is 0; give at least 1" in told(here(*asked, "--processes", "0"))
+    assert "--together is 0; give at least 1" in told(here(*asked, "--processes", "1", "--together", "0"))
     assert "--workdir is empty; name a folder" in told(here("ablate", "--config", file, "--workdir", ""))
     file.write_text(file.read_text().replace("def ablation", "def ablations"))
     assert "has no function ablation() that returns an Ablation; did you mean 'ablations'?" in told(here(*asked))

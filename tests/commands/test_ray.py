@@ -160,6 +160,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_a_sentence(tmp_path, monkey
 def test_mistakes_are_told(tmp_path, monkeypatch):
     asked = "ablate", "--config", written(tmp_path), "--workdir", tmp_path / "runs", "--on", "ray"
     assert "--processes is not for --on ray" in told(here(*asked, "--processes", "2"))
+    assert "--together is not for --on ray" in told(here(*asked, "--together", "2"))
     assert "--script is not for --on ray" in told(here(*asked, "--script", tmp_path / "array.sh"))
     monkeypatch.setitem(sys.modules, "ray", None)
     assert "--on ray needs the package ray; run `pip install 'jaxgen[ray]'`" in told(here(*asked))

@@ -17,13 +17,12 @@ from tests.commands.command import NETWORKS
 from tests.commands.test_resume import end_of
 
 FEW = ["data.batch_size=16", "steps=4", "steps_per_call=2", "evaluate.examples=16", "every.log=2", "every.evaluate=9"]
-RATES = {"gan": ("generator", "discriminator"), "rnn": ("likelihood",)}
 
 
 def members(family):
     base = set_fields(load_experiment(f"{family}/digits", Experiment), [*NETWORKS[family], *FEW, "every.sample=9"])
     for seed, rate in ((0, 1e-3), (1, 1e-3), (1, 3e-3)):
-        rates = [f"optimisers.{turn}.learning_rate.peak={rate}" for turn in RATES[family]]
+        rates = [f"optimisers.{turn}.learning_rate.peak={rate}" for turn in base.optimisers]
         yield set_fields(base, [*rates, f"seed={seed}"])
 
 

@@ -2,17 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import functools
+import re
 
 import jax
 import numpy as np
 import pytest
 
+from jaxgen.config.changes import set_fields
 from jaxgen.running.assembly import assemble
 from jaxgen.running.estimate import shapes_of
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.running.together import Together
 from jaxgen.running.train_run import train_run
 from jaxgen.training.checkpoint import Checkpoints
+from jaxgen.training.parallel import JitDevices
 from tests.running.test_shared_programs import members
 
 TOLERANCE = 1e-5  # of a leaf's largest element, after four steps
@@ -30,31 +33,86 @@ def assert_close(ours, theirs):
 
 
 def train_all(runs, folder, stop=lambda: False, measures=False):
-    together = Together(SharedPrograms(), stop, measures)
     train = lambda experiment, name, seat: train_run(experiment, folder / name, seat.stopped, shared=seat)  # noqa: E731
-    together.train({name: functools.partial(train, one, name) for name, one in runs.items()})
-    return together
+    each = {name: functools.partial(train, one, name) for name, one in runs.items()}
+    Together(SharedPrograms(), stop, measures).train(each)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Of each vmapped program that is made, how many runs it is for."""
+    made, program = [], JitDevices.program_of_several
+
+    def counted(self, game, state, runs, traced, loops):
+        made.append(runs)
+        return program(self, game, state, runs, traced, loops)
+
+    monkeypatch.setattr(JitDevices, "program_of_several", counted)
+    return made
+
+
+def ends_alone(runs, folder):
+    """What each ends with by itself."""
+    shared = SharedPrograms()
+    for name, experiment in runs.items():
+        train_run(experiment, folder / name, lambda: False, shared=shared)
+    return {name: params_of(one, folder / name) for name, one in runs.items()}
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """Three runs of an RNN, and what each ends with by itself."""
-    folder, runs = tmp_path_factory.mktemp("alone"), dict(zip("abc", members("rnn"), strict=True))
-    shared = SharedPrograms()
-    for name, experiment in runs.items():
-        train_run(experiment, folder / name, lambda: False, shared=shared)
-    return runs, {name: params_of(one, folder / name) for name, one in runs.items()}
+    runs = dict(zip("abc", members("rnn"), strict=True))
+    return runs, ends_alone(runs, tmp_path_factory.mktemp("alone"))
 
 
-def check(alone, folder):
-    runs, ends = alone
-    for name, experiment in runs.items():
-        step, params = params_of(experiment, folder / name)
-        assert step == ends[name][0] == 4
+def check(runs, ends, folder, names="abc"):
+    for name in names:
+        step, params = params_of(runs[name], folder / name)
+        assert step == ends[name][0] == runs[name].steps
         assert_close(params, ends[name][1])
 
 
-def test_they_end_as_each_does_alone(alone, tmp_path):
-    together = train_all(alone[0], tmp_path)
-    assert together._program._vmapped and len(together._shared._held) == 1
-    check(alone, tmp_path)
+def test_they_end_as_each_does_alone(alone, tmp_path, compiled):
+    train_all(alone[0], tmp_path)
+    assert compiled == [3]
+    check(*alone, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["transformer", "gan", "vae", "diffusion"])
+def test_so_do_those_of_every_family(family, tmp_path):
+    runs = dict(zip("abc", members(family), strict=True))
+    train_all(runs, tmp_path / "together")
+    check(runs, ends_alone(runs, tmp_path / "alone"), tmp_path / "together")
+
+
+def test_stopped_they_stand_at_one_step_and_go_on_to_the_same_end(alone, tmp_path):
+    asked = iter((False, True))  # after compiling, after the first call
+    train_all(alone[0], tmp_path, lambda: next(asked, True))
+    assert {params_of(one, tmp_path / name)[0] for name, one in alone[0].items()} == {2}
+    train_all(alone[0], tmp_path)
+    check(*alone, tmp_path)
+
+
+def test_one_that_is_ahead_and_one_that_fails_leave_the_others_as_they_are(alone, tmp_path, capsys):
+    runs, ends = alone
+    train_run(runs["a"], tmp_path / "a", lambda: True)  # stopped after its first call
+    train_run(set_fields(runs["c"], ["data.batch_size=8", "steps=2"]), tmp_path / "c", lambda: False)
+    train_all(runs, tmp_path)
+    check(runs, ends, tmp_path, "ab")
+    assert "jaxgen: c: is trained by itself: UserError" in capsys.readouterr().err
+
+
+def test_those_that_differ_in_more_are_left_alone(alone, tmp_path, capsys):
+    runs = {"a": alone[0]["a"], "b": set_fields(alone[0]["b"], ["optimisers.likelihood.b2=0.9"])}
+    train_all(runs, tmp_path)
+    assert capsys.readouterr().err.count("differ in more than seed, start and learning rates") == 2
+
+
+def test_the_way_that_took_less_time_is_chosen(alone, tmp_path, capsys):
+    runs = {name: set_fields(alone[0][name], ["steps=14", "every.log=100"]) for name in "ab"}
+    train_all(runs, tmp_path / "together", measures=True)
+    check(runs, ends_alone(runs, tmp_path / "alone"), tmp_path / "together", "ab")
+    said = re.search("2 runs are trained (.*): vmapped (.*) s a step of all, one .* (.*) s", capsys.readouterr().err)
+    assert said[1] == ("as one program" if float(said[2]) < float(said[3]) else "one after another")
