@@ -66,7 +66,7 @@ setup(
         "wandb": ["wandb>=0.31,<1"],  # the trackers of these names
         "trackio": ["trackio>=0.43,<1"],
         "gpu": ["jax[cuda12]>=0.10,<0.12"],
-        "peers": ["scikit-image>=0.25", "torch>=2.6"],  # the other side of the benchmarks
+        "peers": ["scikit-image>=0.25", "torch>=2.6", "transformers>=5"],  # the other side of the benchmarks
     },
     entry_points={"console_scripts": ["jaxgen=jaxgen.cli:main"]},
 )

@@ -67,8 +67,20 @@ def of_checkout(
 
 def of_torch(contestants: Callable[[], Iterable[Contestant]]) -> Iterable[Contestant | Absent]:
     """Contestants that need PyTorch, which is imported by then alone; or that it is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return [Absent("PyTorch is not installed here (pip install 'jaxgen[peers]')")]
+    return _of_packages({"torch": "PyTorch"}, contestants)
+
+
+def of_transformers(contestants: Callable[[], Iterable[Contestant]]) -> Iterable[Contestant | Absent]:
+    """Contestants that need Hugging Face's transformers and PyTorch, likewise."""
+    return _of_packages({"torch": "PyTorch", "transformers": "transformers"}, contestants)
+
+
+def _of_packages(
+    packages: Mapping[str, str], contestants: Callable[[], Iterable[Contestant]]
+) -> Iterable[Contestant | Absent]:
+    for package, title in packages.items():
+        if importlib.util.find_spec(package) is None:
+            return [Absent(f"{title} is not installed here (pip install 'jaxgen[peers]')")]
     return contestants()
 
 

@@ -4,9 +4,9 @@
         [--peer nanogpt=FOLDER flax=FOLDER]
 
 PyTorch's networks are ours written plainly in PyTorch: the same weights, batches, optimiser and schedule. Losses and
-gradient norms over the first steps are compared before anything is timed. nanoGPT's and Flax's networks (lm1b, wmt) are
-alike in size alone, ours having rotary positions and RMSNorm, so that nothing of them is compared; a checkout of each
-is named by the user.
+gradient norms over the first steps are compared before anything is timed. The networks of
+nanoGPT, of transformers (GPT-2, BART) and of Flax (lm1b, wmt) are alike in size alone, ours having rotary positions and
+RMSNorm, so that nothing of them is compared; a checkout of nanoGPT and of Flax is named by the user.
 
 rnn         the LSTM of configs/rnn/digits.py without dropout, whose draws differ between libraries
 gpt         nanoGPT's sizes for a CPU: 4 blocks of width 128, 12 rows of 64 tokens
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from chosen import IN, add_precisions, experiment_of, precisions
-from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of_torch
+from peers import LM1B, NANOGPT, WMT, Sizes, add_peers, folders, of_checkout, of_torch, of_transformers
 from pytorch_ways import torch_contestants
 from random_tokens import RandomPairs, RandomRows
 from results import ended, parser, race, report, set_up
@@ -94,14 +94,15 @@ def rnn_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
     return race(name, contestants, blocks, TOLERANCE[precision], does)
 
 
-def alike(named: Named) -> tuple[str, ...]:
-    """What must be said where a checkout's network takes part."""
-    note = "the networks of checkouts are alike in size alone (ours has rotary positions and RMSNorm): not compared"
-    return (note,) if named else ()
+def alike(contestants: Iterable[Contestant | Absent]) -> tuple[str, ...]:
+    """What must be said where another project's network takes part."""
+    names = [one.name for one in contestants if isinstance(one, Contestant)]
+    note = "other projects' networks are alike in size alone (ours has rotary positions and RMSNorm): not compared"
+    return (note,) if any(not name.startswith(("jaxgen", "PyTorch")) for name in names) else ()
 
 
 def gpt_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
-    """Beside nanoGPT and Flax's lm1b too."""
+    """Beside nanoGPT, transformers' GPT-2 and Flax's lm1b too."""
     experiment = gpt(precision)
     rows = experiment.data.arrays()["made"]["value"]
     how = VOCABULARY, GPT, steps, precision.value
@@ -116,35 +117,49 @@ def gpt_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
 
         return flax_transformers.lm1b(folder, rows[:, 1:], *how)
 
+    def gpt2s() -> Iterable[Contestant]:
+        import hugging_face
+
+        return hugging_face.gpt2(rows, *how)
+
     contestants = [
         *ours(experiment, steps, precision=precision),
         *torchs(experiment, precision, steps),
         *of_torch(lambda: of_checkout(named, "nanogpt", nanogpts)),
+        *of_transformers(gpt2s),
         *of_checkout(named, "flax", flaxes),
     ]
     does, name = training_does(experiment), f"nanoGPT's CPU sizes, training step{IN[precision]}"
-    return race(name, contestants, blocks, TOLERANCE[precision], does, notes=alike(named))
+    return race(name, contestants, blocks, TOLERANCE[precision], does, notes=alike(contestants))
 
 
 def translator_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
-    """Beside Flax's wmt too."""
+    """Beside transformers' BART and Flax's wmt too."""
     experiment = translator(precision)
+    arrays = experiment.data.arrays()
+    given, made = arrays["given"]["source"], arrays["made"]
+    source, target = np.where(given["mask"], given["value"], -1), np.where(made["mask"], made["value"][:, 1:], -1)
+
+    def barts() -> Iterable[Contestant]:
+        import hugging_face
+
+        begun = np.concatenate([made["value"][:, :1], target], axis=1)
+        smoothing = experiment.task.label_smoothing
+        return hugging_face.bart((source, begun), PAIR_VOCABULARY, PAIRS, smoothing, steps, precision.value)
 
     def flaxes(folder: Path) -> list[Contestant]:
         import flax_transformers
 
-        arrays = experiment.data.arrays()
-        source, made = arrays["given"]["source"], arrays["made"]
-        pairs = np.where(source["mask"], source["value"], -1), np.where(made["mask"], made["value"][:, 1:], -1)
-        return flax_transformers.wmt(folder, pairs, PAIR_VOCABULARY, PAIRS, steps, precision.value)
+        return flax_transformers.wmt(folder, (source, target), PAIR_VOCABULARY, PAIRS, steps, precision.value)
 
     contestants = [
         *ours(experiment, steps, precision=precision),
         *torchs(experiment, precision, steps),
+        *of_transformers(barts),
         *of_checkout(named, "flax", flaxes),
     ]
     does, name = training_does(experiment), f"encoder with decoder, training step{IN[precision]}"
-    return race(name, contestants, blocks, TOLERANCE[precision], does, notes=alike(named))
+    return race(name, contestants, blocks, TOLERANCE[precision], does, notes=alike(contestants))
 
 
 ROWS = {"rnn": (rnn_row, ()), "gpt": (gpt_row, (LM1B,)), "translator": (translator_row, (WMT,))}

@@ -50,6 +50,7 @@ def test_a_row_says_who_is_absent_and_the_rest_of_it_runs(monkeypatch):
         Contestant("ours", lambda _: Work(lambda: None, 1, {"loss": 1.0})),
         *torch_contestants(never, 1),
         *peers.of_torch(never),
+        *peers.of_transformers(never),
         *peers.of_checkout({}, "flax", never),
     ]
     row = contest("race", asked, blocks=1)
