@@ -44,10 +44,10 @@ def contestants(lower: Lower, folder: Path) -> Iterator[Contestant]:
 
 
 def _compiling(lower: Lower, cache: Path | None, _) -> Work:
-    held = [lower()]
+    held: list[jax.stages.Lowered] = []
 
     def before() -> None:
-        held[0] = _anew(lower)
+        held[:] = [_anew(lower)]
         jax.config.update("jax_enable_compilation_cache", cache is not None)
         jax.config.update("jax_compilation_cache_dir", None if cache is None else str(cache))
         compilation_cache.reset_cache()  # it looks at its settings once

@@ -26,18 +26,18 @@ from jaxgen.atomic_write import write_whole
 
 # The settings of each run of a benchmark; more blocks where a step is short and so noisier.
 SUITE: dict[str, tuple[str, ...]] = {
-    "token_models": ("--blocks 5 --steps 5",),
-    "recurrence": ("--row lstm lm ragged min_gru --blocks 4 --steps 1",),
+    "token_models": ("--blocks 3 --steps 10",),
+    "recurrence": ("--row lstm lm ragged min_gru --blocks 3 --steps 1",),
     "gan": ("--blocks 3",),
-    "vae": ("--blocks 6 --steps 20",),
+    "vae": ("--blocks 4 --steps 40",),
     "denoisers": ("--what training --blocks 2 --steps 3", "--what sampler --sizes 64 --blocks 2 --steps 1"),
-    "decoders": ("--blocks 5",),
+    "decoders": ("--blocks 4",),
     "log_mel": ("--blocks 6",),
     "train_step": ("--blocks 3 --steps 10",),
     "sampling": ("--blocks 3",),
-    "rollout": ("--blocks 3",),
+    "rollout": ("--blocks 2",),
     "compile_time": ("--blocks 1",),
-    "step_overhead": ("--blocks 4",),
+    "step_overhead": ("--blocks 3",),
 }
 WITH_PEERS = {"token_models": ("nanogpt", "flax"), "vae": ("flax",)}  # the checkouts that each takes
 NEEDED = {"nanogpt": (peers.NANOGPT,), "flax": (peers.LM1B, peers.VAE, peers.WMT)}

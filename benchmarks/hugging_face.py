@@ -48,7 +48,7 @@ def bart(
     """Over padded sources [N, S] and targets [N, T + 1], -1 where there is none."""
     side = {"layers": sizes.blocks, "attention_heads": sizes.heads, "ffn_dim": sizes.hidden, "layerdrop": 0.0}
     config = transformers.BartConfig(
-        vocab_size=vocabulary + 1,
+        vocab_size=vocabulary + 2,  # padding, and what a sentence begins with
         max_position_embeddings=sizes.length + 1,
         d_model=sizes.width,
         dropout=0.0,

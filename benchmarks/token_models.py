@@ -76,7 +76,7 @@ def torchs(experiment: Experiment, precision: Precision, steps: int) -> Iterable
         training = torch_transformers.steps(assemble(experiment), compiled, precision.value)
         return training.step, training.results
 
-    return torch_contestants(made, steps, precision=precision.value)
+    return torch_contestants(made, steps, precision=precision.value, small=False)
 
 
 def rnn_row(precision: Precision, named: Named, steps: int, blocks: int) -> Row:
