@@ -33,9 +33,11 @@ class SharedPrograms:
 
 
 def alike(experiment: Experiment) -> Experiment:
-    """The experiment without what is a leaf of the state: runs that share it share their program."""
+    """The experiment without what is a leaf of the state, or told by its shapes: runs alike in it share a program."""
     optimisers = {name: _with_rate_of_one(optimiser) for name, optimiser in experiment.optimisers.items()}
-    return dataclasses.replace(experiment, seed=0, start=None, optimisers=optimisers)  # shapes tell the start's
+    data = experiment.data  # a run that goes on has kept their sizes
+    data = dataclasses.replace(data) if dataclasses.is_dataclass(data) else data
+    return dataclasses.replace(experiment, seed=0, start=None, optimisers=optimisers, data=data)
 
 
 def _with_rate_of_one(optimiser: Any) -> Any:

@@ -44,7 +44,9 @@ def test_a_member_ends_as_it_does_alone(family, tmp_path, compiled):
     shared, runs = SharedPrograms(), list(members(family))
     for number, experiment in enumerate(runs):
         train_run(experiment, tmp_path / f"shared{number}", lambda: False, shared=shared)
-    assert len(compiled) == 1
+    train_run(runs[2], tmp_path / "stopped", lambda: True, shared=shared)
+    train_run(runs[2], tmp_path / "stopped", lambda: False, shared=shared)  # goes on by the same program
+    assert len(compiled) == 1 and end_of(tmp_path / "stopped") == end_of(tmp_path / "shared2")
     ends = [end_of(tmp_path / f"shared{number}") for number in range(len(runs))]
     assert len({str(end[1]) for end in ends}) == len(runs)  # seed and rate tell
     train_run(runs[2], tmp_path / "alone", lambda: False)
