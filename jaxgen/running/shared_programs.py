@@ -9,6 +9,7 @@ import jax
 from jaxgen.core.state import TrainState
 from jaxgen.experiment import Experiment
 from jaxgen.running.assembly import Assembly
+from jaxgen.training.loop import Stopwatch
 from jaxgen.training.optimisers import SHIPPED
 from jaxgen.training.schedules import peak_of, with_peak
 
@@ -20,6 +21,10 @@ class SharedPrograms:
 
     def __init__(self):
         self._held: list[tuple[Experiment, Any, jax.stages.Compiled]] = []
+
+    def stopwatch(self, seconds: float) -> Stopwatch:
+        """A run's, which pauses with no other."""
+        return Stopwatch(seconds)
 
     def program(self, assembly: Assembly, state: TrainState, batches: Any, traced: bool) -> jax.stages.Compiled:
         """The training program for such a run and such arguments, compiled where none was."""

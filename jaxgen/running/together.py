@@ -1,9 +1,10 @@
 """Runs that differ in seed, start and learning rates alone, trained side by side by one vmapped program."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jaxgen.reporting.terminal import said_of, say
 from jaxgen.running.assembly import Assembly
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.shared_programs import SharedPrograms, alike, shapes_of_arguments
+from jaxgen.training.loop import Stopwatch
 from jaxgen.training.parallel import JitDevices
 from jaxgen.types import Metrics
 
@@ -92,13 +94,15 @@ class Together:
         self._turn.notify_all()
 
     def _answered(self, asked: Mapping["Seat", Any]) -> dict["Seat", Any]:
-        first = next(iter(asked.values()))
-        if any(type(other) is not type(first) for other in asked.values()) or (self._program and type(first) is _Run):
+        runs = {seat: one for seat, one in asked.items() if isinstance(one, _Run)}
+        calls = {seat: one for seat, one in asked.items() if isinstance(one, _Call)}
+        if runs and (self._program or calls):
             raise UserError("its batches have several shapes, for which there is no vmapped program")
-        if type(first) is _Run:
-            self._program = _Program(self._shared, list(asked.values()), self._measures)
+        if runs:
+            self._program = _Program(self._shared, list(runs.values()), self._measures)
             return dict.fromkeys(asked, self._program.memory)
-        return dict(zip(asked, self._program(list(asked.values())), strict=True))
+        done = self._program(list(calls.values())) if calls else ()
+        return dict.fromkeys(asked) | dict(zip(calls, done, strict=True))
 
 
 class Seat:
@@ -113,7 +117,11 @@ class Seat:
         return self
 
     def __call__(self, *arguments: Any) -> Done:
-        return self._together.meet(self, arguments)
+        return self._together.meet(self, _Call(arguments))
+
+    def stopwatch(self, seconds: float) -> Stopwatch:
+        """What is paused and goes on with those of all other runs, so that none counts what another does meanwhile."""
+        return _Stopwatches(seconds, self._together, self)
 
     def stopped(self) -> bool:
         """Whether all were asked to stop: what a run's `stopped` has to be."""
@@ -122,6 +130,25 @@ class Seat:
 
 class _Run(tuple):
     """What a run compiles its program of: assembly, state, batches, and whether these are a traced source."""
+
+
+class _Call(tuple):
+    """What a run calls the program with: state, batches, count, and parts where there are some."""
+
+
+class _Stopwatches(Stopwatch):
+    """A run's own, which waits for the others at both ends of a pause."""
+
+    def __init__(self, seconds: float, together: Together, seat: Seat):
+        super().__init__(seconds)
+        self._wait = lambda: together.meet(seat, None)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        with super().paused():
+            self._wait()
+            yield
+            self._wait()
 
 
 class _Program:
@@ -148,8 +175,8 @@ class _Program:
     def _feed(self, feeds: list[Any]) -> Any:
         return feeds[0] if self._traced else tuple(feeds)
 
-    def __call__(self, asked: list[tuple]) -> list[Done]:
-        """A call for each of these runs: (state, batches, count), and parts where there are some."""
+    def __call__(self, asked: list[_Call]) -> list[Done]:
+        """A call for each of these runs."""
         counts = {int(arguments[2]) for arguments in asked}
         if len(asked) < self._count or len(counts) > 1:
             return [self._one(*arguments) for arguments in asked]
@@ -157,13 +184,13 @@ class _Program:
             return self._timed(asked, *counts)
         return self._called(asked, self._vmapped)
 
-    def _called(self, asked: list[tuple], vmapped: bool) -> list[Done]:
+    def _called(self, asked: list[_Call], vmapped: bool) -> list[Done]:
         if not vmapped:
             return [self._one(*arguments) for arguments in asked]
         states, feeds, (count, *_), *parts = zip(*asked, strict=True)
         return list(self._all(states, self._feed(list(feeds)), count, *(part[0] for part in parts)))
 
-    def _timed(self, asked: list[tuple], steps: int) -> list[Done]:
+    def _timed(self, asked: list[_Call], steps: int) -> list[Done]:
         """A call by either way in turn, waited for; after enough of them the faster way is chosen."""
         vmapped = len(self._seconds[True]) <= len(self._seconds[False])
         jax.block_until_ready([arguments[0] for arguments in asked])

@@ -40,7 +40,7 @@ from jaxgen.training.feeds import (
 from jaxgen.training.folder import STOPPED, TIMING, FollowedFolder, RunFolder
 from jaxgen.training.goodput import Cause, Goodput, TimedFeed
 from jaxgen.training.guard import SKIPPED, redrawn
-from jaxgen.training.loop import Hook, Stopwatch, Window, fit
+from jaxgen.training.loop import Hook, Window, fit
 from jaxgen.training.processes import Vote, leads, several, told, told_tree
 from jaxgen.training.profile import Profiled
 from jaxgen.training.program import ProgramByShape, Run, given_parts
@@ -173,7 +173,7 @@ class Trainer:
                 f"the run has ended at step {step}; nothing is left to do" if done else f"going on from step {step}"
             )
         self.folder.forget_after(-1 if restored is None else step)
-        self._window, self._stopwatch = Window(record.get("window")), Stopwatch(record.get("seconds", 0.0))
+        self._window, self._stopwatch = Window(record.get("window")), self._shared.stopwatch(record.get("seconds", 0.0))
         self._logged_at = record.get("logged_at", (0, 0.0))
         self._rollbacks = record.get("rollbacks", [])
         if not rollback:
