@@ -343,3 +343,5 @@ class Trainer:
         # not where a stop alone saves: `best` chooses among the same steps as in a run that was not stopped
         record["regular"] = self._regular(step)
         self._checkpoints.save(step, self.assembly.devices.fetch(state), record)
+        if self._shared.runs > 1:  # Orbax knows the end of a save by a number that the whole process counts
+            self._checkpoints.wait()

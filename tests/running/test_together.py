@@ -111,7 +111,7 @@ def test_those_that_differ_in_more_are_left_alone(alone, tmp_path, capsys):
 
 
 def test_the_way_that_took_less_time_is_chosen(alone, tmp_path, capsys):
-    runs = {name: set_fields(alone[0][name], ["steps=14", "every.log=100"]) for name in "ab"}
+    runs = {name: set_fields(alone[0][name], ["steps=14", "every.log=100", "every.checkpoint=2"]) for name in "ab"}
     train_all(runs, tmp_path / "together", measures=True)
     check(runs, ends_alone(runs, tmp_path / "alone"), tmp_path / "together", "ab")
     said = re.search("2 runs are trained (.*): vmapped (.*) s a step of all, one .* (.*) s", capsys.readouterr().err)
