@@ -11,7 +11,7 @@ demo: install  ## train and tune five families on digits, translate, hear, descr
 
 test: install  ## lint and the whole suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
 
 install: .venv/installed
 

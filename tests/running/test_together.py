@@ -73,25 +73,20 @@ def check(runs, ends, folder, names="abc"):
         assert_close(params, ends[name][1])
 
 
-def test_they_end_as_each_does_alone(alone, tmp_path, compiled):
-    train_all(alone[0], tmp_path)
-    assert compiled == [3]
-    check(*alone, tmp_path)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["transformer", "gan", "vae", "diffusion"])
-def test_so_do_those_of_every_family(family, tmp_path):
+def test_those_of_every_family_end_as_each_does_alone(family, tmp_path):
     runs = dict(zip("abc", members(family), strict=True))
     train_all(runs, tmp_path / "together")
     check(runs, ends_alone(runs, tmp_path / "alone"), tmp_path / "together")
 
 
-def test_stopped_they_stand_at_one_step_and_go_on_to_the_same_end(alone, tmp_path):
+def test_they_end_as_each_does_alone_also_where_all_were_stopped_at_one_step(alone, tmp_path, compiled):
     asked = iter((False, True))  # after compiling, after the first call
     train_all(alone[0], tmp_path, lambda: next(asked, True))
     assert {params_of(one, tmp_path / name)[0] for name, one in alone[0].items()} == {2}
     train_all(alone[0], tmp_path)
+    assert compiled == [3, 3]
     check(*alone, tmp_path)
 
 
