@@ -42,6 +42,7 @@ def _table(
     rows = [
         (f'<a href="#run-{index}">{escaped(title)}</a>{small(run.name, title)}', run.summary)
         for index, run, title in zip(places, runs, titles(runs), strict=True)
+        if shown[0].group is not Group.OTHER or _tells(run.summary, shown)
     ]
     below = [
         (escaped(name), row) for name, row in references.items() if _belongs(row, runs[0].data_name, shown)
@@ -87,8 +88,12 @@ def _belongs(row: Mapping[str, object], data_name: str, shown: Sequence[Column])
     """Whether a reference row stands in a table: of the same data, with a figure of it or a reason against all."""
     if data_name and row.get("data", data_name) != data_name:
         return False
-    known = any(number(row.get(column.name)) is not None for column in shown)
-    return known or (shown[0].group is Group.QUALITY and bool(reasons(row)))
+    return _tells(row, shown) or (shown[0].group is Group.QUALITY and bool(reasons(row)))
+
+
+def _tells(row: Mapping[str, object], shown: Sequence[Column]) -> bool:
+    """Whether a row has a figure in any of these columns."""
+    return any(number(row.get(column.name)) is not None for column in shown)
 
 
 def head(column: Column) -> str:

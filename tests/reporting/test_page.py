@@ -261,6 +261,13 @@ def test_the_tables_of_several_data_sets_name_theirs():
     assert "<caption>How good</caption>" in comparison_tables([run("a", "de-en"), run("b", "de-en")], {})
 
 
+def test_among_other_figures_stand_the_runs_that_have_some():
+    runs = [replace(EMPTY, name=name, family=name, summary=told) for name, told in (
+        ("gan", {"margin": 0.5, "bits_per_dim": 2.0}), ("vae", {"bits_per_dim": 1.0}))]  # fmt: skip
+    quality, other = (Page(table).rows for table in re.findall("<table.*?</table>", comparison_tables(runs, {})))
+    assert [row[0][:3] for row in quality[1:]] == ["GAN", "VAE"] and [row[0][:3] for row in other[1:]] == ["GAN"]
+
+
 def test_an_interval_stands_in_its_figures_cell():
     row = {"brier_score": 0.25, "brier_score/low": 0.2, "brier_score/high": 0.3}
     table = figures_table("How good", "Model", [("gan", row)], [], columns([row]))
