@@ -179,7 +179,7 @@ class _Program:
         """A call for each of these runs."""
         counts = {int(arguments[2]) for arguments in asked}
         if len(asked) < self._count or len(counts) > 1:
-            return [self._one(*arguments) for arguments in asked]
+            return self._called(asked, vmapped=False)
         if self._vmapped is None:
             return self._timed(asked, *counts)
         return self._called(asked, self._vmapped)

@@ -110,4 +110,6 @@ def test_the_way_that_took_less_time_is_chosen(alone, tmp_path, capsys):
     train_all(runs, tmp_path / "together", measures=True)
     check(runs, ends_alone(runs, tmp_path / "alone"), tmp_path / "together", "ab")
     said = re.search("2 runs are trained (.*): vmapped (.*) s a step of all, one .* (.*) s", capsys.readouterr().err)
-    assert said[1] == ("as one program" if float(said[2]) < float(said[3]) else "one after another")
+    vmapped, single = float(said[2]), float(said[3])
+    ways = {"as one program": vmapped <= single, "one after another": single <= vmapped}  # as rounded: a tie is either
+    assert ways[said[1]]
