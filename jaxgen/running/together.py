@@ -164,10 +164,8 @@ class _Program:
             raise UserError("the runs differ in more than seed, start and learning rates")
         self._count, self._traced = len(runs), traced
         self._one = shared.program(*runs[0])
-        lowered = devices.program_of_several(assembly.game, state, len(runs), traced, assembly.loops)
-        arguments = tuple(run[1] for run in runs), self._feed([run[2] for run in runs])
-        beside = (assembly.parts,) if assembly.parts else ()
-        self._all = lowered.lower(*arguments, jax.numpy.int32(1), *beside).compile()
+        given = tuple(run[1] for run in runs), self._feed([run[2] for run in runs])
+        self._all = devices.lower_several(assembly.game, *given, traced, assembly.loops, assembly.parts).compile()
         self.memory = self._all.memory_analysis
         self._seconds: dict[bool, list[float]] = {True: [], False: []}  # a step, by whether it was vmapped
         self._vmapped: bool | None = None if measures else True

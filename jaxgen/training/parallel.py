@@ -257,6 +257,13 @@ class JitDevices:
         boxed = gathered_on_read(params, self._shardings(params))
         return boxed if self.rules else nn.meta.unbox(boxed)
 
+    def lower_several(
+        self, game: Game, states: tuple[TrainState, ...], feeds: Any, traced: bool, loops: bool, parts: Parts
+    ) -> jax.stages.Lowered:
+        """`lower` for several runs' states."""
+        program = self.program_of_several(game, states[0], len(states), traced, loops)
+        return program.lower(states, feeds, np.int32(1), *_some(parts))
+
     def lower(
         self, game: Game, state: TrainState, feed: Any, traced: bool, loops: bool, parts: Parts = NO_PARTS
     ) -> jax.stages.Lowered:
