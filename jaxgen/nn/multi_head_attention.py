@@ -10,11 +10,19 @@ from jaxgen.errors import UserError
 from jaxgen.nn.decoder_parts import out_init
 from jaxgen.nn.low_rank import LowRank
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.attention import attend, attend_causally, attention_weights, causal_mask, rotate, same_segment
+from jaxgen.ops.attention import (
+    attend,
+    attend_cached,
+    attend_causally,
+    cached_weights,
+    causal_mask,
+    rotate,
+    same_segment,
+)
 from jaxgen.ops.sequences import place_in_segment
 from jaxgen.types import LOW_RANK
 
-Cache = dict[str, jax.Array]  # "key" and "value", both [B, room, H, D]: the batch leading, zeros where nothing is yet
+Cache = dict[str, jax.Array]  # "key" and "value", both [B, H, room, D], zeros where nothing is yet
 
 
 def check_rotary_heads(width: int, heads: int) -> None:
@@ -28,7 +36,7 @@ def check_rotary_heads(width: int, heads: int) -> None:
 
 def empty_cache(batch_size: int, room: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32) -> Cache:
     """A cache with room for so many tokens of `width` features, cut into `heads`."""
-    zeros = jnp.zeros((batch_size, room, heads, width // heads), dtype)
+    zeros = jnp.zeros((batch_size, heads, room, width // heads), dtype)
     return {"key": zeros, "value": zeros}
 
 
@@ -74,12 +82,13 @@ class SelfAttention(nn.Module):
             turned = positions if segment is None else place_in_segment(segment)
             q, k = rotate(q, turned), rotate(k, turned)
         if cache is not None:
+            k, v = _by_head(k), _by_head(v)
             cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
-            k, v = cache["key"], cache["value"]
-        if self.causal and cache is None and segment is None:
+            y = attend_cached(q, cache["key"], cache["value"], self._mask(positions, cache["key"].shape[2], segment))
+        elif self.causal and segment is None:
             y = attend_causally(q, k, v)
         else:
-            y = attend(q, k, v, self._mask(positions, k.shape[1], segment))
+            y = attend(q, k, v, self._mask(positions, length, segment))
         y = self._dense(width, "out", y.reshape(-1, width), out_init(self.zero_init))
         return y.reshape(x.shape), cache
 
@@ -119,8 +128,8 @@ class Wait:
 class Attended:
     """A sequence of S places made ready to be attended to: keys and values, once for all that ask."""
 
-    key: jax.Array  # [B, S, H, D]
-    value: jax.Array  # [B, S, H, D]
+    key: jax.Array  # [B, H, S, D]
+    value: jax.Array  # [B, H, S, D]
     mask: jax.Array  # [B, S], true for the places that may be seen
     wait: Wait | None = None  # None: all of them are seen at once
 
@@ -152,14 +161,14 @@ class CrossAttention(nn.Module):
         """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait`, are not seen."""
         size, length, features = sequence.shape
         both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
-        key, value = jnp.split(both, 2, axis=2)
+        key, value = jnp.split(_by_head(both), 2, axis=1)
         return Attended(key, value, mask, wait)
 
     def extended(self, to: Attended, sequence: jax.Array, own: jax.Array, position: jax.Array) -> Attended:
         """`to` with the places `sequence` [B, K, E] from `position` [B] on, those [B, K] that are a row's `own`."""
         new = self.attended(sequence, own)
         key, value = _written(to.key, new.key, position), _written(to.value, new.value, position)
-        return to.replace(key=key, value=value, mask=_written(to.mask, own, position))
+        return to.replace(key=key, value=value, mask=_written(to.mask, own, position, axis=1))
 
     def __call__(self, x: jax.Array, to: Attended, position: jax.Array | None = None) -> jax.Array:
         """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side.
@@ -175,15 +184,21 @@ class CrossAttention(nn.Module):
             seen = to.wait.seen(place.reshape(rows, -1))  # [B, W * T]
             mask = mask & (jnp.arange(to.mask.shape[1]) < seen[:, None, :, None])
         if self.is_mutable_collection("intermediates"):
-            weights = attention_weights(q, to.key, mask).mean(axis=1)
+            weights = cached_weights(q, to.key, mask).mean(axis=1)
             self.sow("intermediates", "weights", weights.reshape(count, length, -1))
-        y = attend(q, to.key, to.value, mask)
+        y = attend_cached(q, to.key, to.value, mask)
         return self.out(y.reshape(-1, self.width)).reshape(count, length, self.width)
 
 
-def _written(held: jax.Array, new: jax.Array, position: jax.Array) -> jax.Array:
-    """`held` [B, room, ...] with `new` [B, T, ...] from each row's `position` on."""
-    zeros = (jnp.zeros_like(position, shape=()),) * (held.ndim - 2)
-    return jax.vmap(lambda row, part, start: jax.lax.dynamic_update_slice(row, part, (start, *zeros)))(
-        held, new, position
-    )
+def _by_head(x: jax.Array) -> jax.Array:
+    """[B, T, H, D] as [B, H, T, D], the order in which a cache holds keys and values."""
+    return x.transpose(0, 2, 1, 3)
+
+
+def _written(held: jax.Array, new: jax.Array, position: jax.Array, axis: int = 2) -> jax.Array:
+    """`held` with `new` from each row's `position` [B] on, along `axis`, which holds places."""
+
+    def one(row: jax.Array, part: jax.Array, start: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice_in_dim(row, part, start, axis - 1)
+
+    return jax.vmap(one)(held, new, position)

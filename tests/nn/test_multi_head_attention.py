@@ -56,7 +56,7 @@ def test_two_parts_through_the_cache_are_the_whole(cut):
     first, cache = DECODER.apply(variables, X[:, :cut], empty_cache(B, T + 2, H, D), jnp.zeros(B, jnp.int32))
     second, cache = DECODER.apply(variables, X[:, cut:], cache, jnp.full(B, cut))
     np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, atol=1e-5)
-    assert cache["key"].shape == (B, T + 2, H, D // H) and (cache["key"][:, T:] == 0).all()
+    assert cache["key"].shape == (B, H, T + 2, D // H) and (cache["key"][:, :, T:] == 0).all()
 
 
 def test_each_row_goes_on_from_its_own_position():

@@ -4,8 +4,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxgen.ops.attention import attend, causal_mask, rotate
+from jaxgen.ops.attention import attend as attend_whole
+from jaxgen.ops.attention import attend_cached, causal_mask, rotate
 
 B, T, S, H, D = 2, 5, 7, 3, 4
 
@@ -25,7 +27,17 @@ def by_loops(q, k, v, mask):
     return out
 
 
-def test_attention_is_each_querys_weighted_mean():
+def from_cache(q, k, v, mask=None):
+    """`attend_cached`, of keys and values as `attend` takes them."""
+    return attend_cached(q, k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3), mask)
+
+
+@pytest.fixture(params=[attend_whole, from_cache])
+def attend(request):
+    return request.param
+
+
+def test_attention_is_each_querys_weighted_mean(attend):
     q, k, v = arrays()
     everything = np.ones((B, T, S), bool)
     np.testing.assert_allclose(attend(q, k, v), by_loops(q, k, v, everything), atol=1e-5)
@@ -34,13 +46,13 @@ def test_attention_is_each_querys_weighted_mean():
     np.testing.assert_allclose(attend(q, k, v, mask[:, None]), by_loops(q, k, v, mask), atol=1e-5)
 
 
-def test_keys_may_be_read_in_any_order():
+def test_keys_may_be_read_in_any_order(attend):
     q, k, v = arrays()
     order = np.random.default_rng(2).permutation(S)
     np.testing.assert_allclose(attend(q, k[:, order], v[:, order]), attend(q, k, v), atol=1e-6)
 
 
-def test_what_is_masked_has_no_weight_and_no_gradient():
+def test_what_is_masked_has_no_weight_and_no_gradient(attend):
     q, k, v = (jnp.asarray(a, jnp.float32) for a in arrays())
     mask = jnp.arange(S)[None, None, None] < 4
     whole = attend(q, k[:, :4], v[:, :4])
@@ -49,7 +61,7 @@ def test_what_is_masked_has_no_weight_and_no_gradient():
     assert all((g[:, 4:] == 0).all() and np.abs(g[:, :4]).max() > 1e-3 for g in gradients)
 
 
-def test_a_query_that_sees_nothing_stays_finite():
+def test_a_query_that_sees_nothing_stays_finite(attend):
     q, k, v = arrays()
     blind = attend(q, k, v, np.zeros((1, 1, T, S), bool))
     np.testing.assert_allclose(blind, np.broadcast_to(v.mean(1, keepdims=True), (B, T, H, D)), atol=1e-6)
