@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgen.nn.precision import Precision
-from jaxgen.ops.attention import attend, rotate
+from jaxgen.ops.attention import attend, attend_cached, by_head, rotate
 
-Held = dict[str, jax.Array]  # "key", "value" [B, R, H, D] and "own" [B, R] of the last R places; the batch leading
+Held = dict[str, jax.Array]  # "key", "value" [B, H, R, D] and "own" [B, R] of the last R places; the batch leading
 
 
 def chunk_mask(length: int, chunk: int, look_back: int | None) -> jax.Array:
@@ -48,18 +48,16 @@ class ChunkedAttention(nn.Module):
         place = jnp.arange(length, dtype=jnp.int32)[None] + (0 if position is None else position[:, None])
         q, k = rotate(q, place), rotate(k, place)
         if held is None:
-            mask = own[:, None, None] & chunk_mask(length, self.chunk, self.look_back)
+            y = attend(q, k, v, own[:, None, None] & chunk_mask(length, self.chunk, self.look_back))
         else:
-            k, v, seen = (
-                jnp.concatenate([held[name], new], axis=1) for name, new in (("key", k), ("value", v), ("own", own))
-            )
-            mask = seen[:, None, None]
-            held = {"key": k[:, length:], "value": v[:, length:], "own": seen[:, length:]}
-        y = attend(q, k, v, mask)
+            k, v = (jnp.concatenate([held[name], by_head(new)], axis=2) for name, new in (("key", k), ("value", v)))
+            seen = jnp.concatenate([held["own"], own], axis=1)
+            y = attend_cached(q, k, v, seen[:, None, None])
+            held = {"key": k[:, :, length:], "value": v[:, :, length:], "own": seen[:, length:]}
         return self.precision.dense(width, name="out")(y.reshape(-1, width)).reshape(x.shape), held
 
 
 def nothing_held(batch_size: int, places: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32) -> Held:
     """What is held before the first chunk, with room for so many places."""
-    zeros = jnp.zeros((batch_size, places, heads, width // heads), dtype)
+    zeros = jnp.zeros((batch_size, heads, places, width // heads), dtype)
     return {"key": zeros, "value": zeros, "own": jnp.zeros((batch_size, places), bool)}

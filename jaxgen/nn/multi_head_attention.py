@@ -14,6 +14,7 @@ from jaxgen.ops.attention import (
     attend,
     attend_cached,
     attend_causally,
+    by_head,
     cached_weights,
     causal_mask,
     rotate,
@@ -82,7 +83,7 @@ class SelfAttention(nn.Module):
             turned = positions if segment is None else place_in_segment(segment)
             q, k = rotate(q, turned), rotate(k, turned)
         if cache is not None:
-            k, v = _by_head(k), _by_head(v)
+            k, v = by_head(k), by_head(v)
             cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
             y = attend_cached(q, cache["key"], cache["value"], self._mask(positions, cache["key"].shape[2], segment))
         elif self.causal and segment is None:
@@ -161,7 +162,7 @@ class CrossAttention(nn.Module):
         """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait`, are not seen."""
         size, length, features = sequence.shape
         both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
-        key, value = jnp.split(_by_head(both), 2, axis=1)
+        key, value = jnp.split(by_head(both), 2, axis=1)
         return Attended(key, value, mask, wait)
 
     def extended(self, to: Attended, sequence: jax.Array, own: jax.Array, position: jax.Array) -> Attended:
@@ -188,11 +189,6 @@ class CrossAttention(nn.Module):
             self.sow("intermediates", "weights", weights.reshape(count, length, -1))
         y = attend_cached(q, to.key, to.value, mask)
         return self.out(y.reshape(-1, self.width)).reshape(count, length, self.width)
-
-
-def _by_head(x: jax.Array) -> jax.Array:
-    """[B, T, H, D] as [B, H, T, D], the order in which a cache holds keys and values."""
-    return x.transpose(0, 2, 1, 3)
 
 
 def _written(held: jax.Array, new: jax.Array, position: jax.Array, axis: int = 2) -> jax.Array:

@@ -32,6 +32,11 @@ def attend_cached(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | No
     return jnp.einsum("bhts,bhsd->bthd", cached_weights(q, k, mask).astype(v.dtype), v)
 
 
+def by_head(x: jax.Array) -> jax.Array:
+    """Keys or values [B, S, H, D] as `attend_cached` has them, [B, H, S, D]."""
+    return x.transpose(0, 2, 1, 3)
+
+
 @jax.named_scope("attend_causally")  # benchmarks/model_flops.py counts half of what has this name
 def attend_causally(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """`attend` of whole sequences, [B, T, H, D] each, in which no query sees a later key.

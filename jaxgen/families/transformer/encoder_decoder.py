@@ -194,7 +194,7 @@ class TransformerEncoderDecoder(nn.Module):
         """The state with room for `length` tokens in all."""
 
         def longer(held: jax.Array) -> jax.Array:
-            return jnp.pad(held, ((0, 0), (0, length - held.shape[1]), (0, 0), (0, 0)))
+            return jnp.pad(held, ((0, 0), (0, 0), (0, length - held.shape[2]), (0, 0)))
 
         return carry | {"blocks": jax.tree.map(longer, carry["blocks"])}
 
