@@ -8,6 +8,7 @@ from flax import struct
 
 from jaxgen.errors import UserError
 from jaxgen.nn.decoder_parts import out_init
+from jaxgen.nn.key_value_cache import Cache, empty_cache, written
 from jaxgen.nn.low_rank import LowRank
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import (
@@ -23,8 +24,6 @@ from jaxgen.ops.attention import (
 from jaxgen.ops.sequences import place_in_segment
 from jaxgen.types import LOW_RANK
 
-Cache = dict[str, jax.Array]  # "key" and "value", both [B, H, room, D], zeros where nothing is yet
-
 
 def check_rotary_heads(width: int, heads: int) -> None:
     """UserError where `heads` do not cut `width` features into even numbers, which rotary positions turn in pairs."""
@@ -33,12 +32,6 @@ def check_rotary_heads(width: int, heads: int) -> None:
             f"width is {width} and heads {heads}; give each head an even number of features, such as "
             f"width={max(2 * heads, 2) * 8}"
         )
-
-
-def empty_cache(batch_size: int, room: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32) -> Cache:
-    """A cache with room for so many tokens of `width` features, cut into `heads`."""
-    zeros = jnp.zeros((batch_size, heads, room, width // heads), dtype)
-    return {"key": zeros, "value": zeros}
 
 
 class SelfAttention(nn.Module):
@@ -84,7 +77,7 @@ class SelfAttention(nn.Module):
             q, k = rotate(q, turned), rotate(k, turned)
         if cache is not None:
             k, v = by_head(k), by_head(v)
-            cache = {"key": _written(cache["key"], k, position), "value": _written(cache["value"], v, position)}
+            cache = {"key": written(cache["key"], k, position), "value": written(cache["value"], v, position)}
             y = attend_cached(q, cache["key"], cache["value"], self._mask(positions, cache["key"].shape[2], segment))
         elif self.causal and segment is None:
             y = attend_causally(q, k, v)
@@ -168,8 +161,8 @@ class CrossAttention(nn.Module):
     def extended(self, to: Attended, sequence: jax.Array, own: jax.Array, position: jax.Array) -> Attended:
         """`to` with the places `sequence` [B, K, E] from `position` [B] on, those [B, K] that are a row's `own`."""
         new = self.attended(sequence, own)
-        key, value = _written(to.key, new.key, position), _written(to.value, new.value, position)
-        return to.replace(key=key, value=value, mask=_written(to.mask, own, position, axis=1))
+        key, value = written(to.key, new.key, position), written(to.value, new.value, position)
+        return to.replace(key=key, value=value, mask=written(to.mask, own, position, axis=1))
 
     def __call__(self, x: jax.Array, to: Attended, position: jax.Array | None = None) -> jax.Array:
         """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side.
@@ -189,12 +182,3 @@ class CrossAttention(nn.Module):
             self.sow("intermediates", "weights", weights.reshape(count, length, -1))
         y = attend_cached(q, to.key, to.value, mask)
         return self.out(y.reshape(-1, self.width)).reshape(count, length, self.width)
-
-
-def _written(held: jax.Array, new: jax.Array, position: jax.Array, axis: int = 2) -> jax.Array:
-    """`held` with `new` from each row's `position` [B] on, along `axis`, which holds places."""
-
-    def one(row: jax.Array, part: jax.Array, start: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(row, part, start, axis - 1)
-
-    return jax.vmap(one)(held, new, position)

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.nn.multi_head_attention import SelfAttention, empty_cache
+from jaxgen.nn.key_value_cache import empty_cache
+from jaxgen.nn.multi_head_attention import SelfAttention
 
 B, T, D, H = 3, 6, 8, 2
 X = jax.random.normal(jax.random.key(0), (B, T, D))

@@ -11,15 +11,14 @@ from jaxgen.core.layout import COLUMN, ROW, WHOLE, Rule
 from jaxgen.families.transformer.encoder import OF_ENCODERS, EncoderBlock, check_chunks
 from jaxgen.nn.conditions import Sequence
 from jaxgen.nn.dropout import dropped, numbered
+from jaxgen.nn.key_value_cache import Cache, empty_cache
 from jaxgen.nn.mlp import MLP
 from jaxgen.nn.multi_head_attention import (
     Attended,
-    Cache,
     CrossAttention,
     SelfAttention,
     Wait,
     check_rotary_heads,
-    empty_cache,
     nothing_attended,
 )
 from jaxgen.nn.precision import Precision
