@@ -1,11 +1,13 @@
-"""Compiled decoders beside the same in PyTorch: CTC by the best path and a prefix beam, beam search, the CTC loss.
+"""Compiled decoders beside the same in PyTorch: CTC by the best path and a prefix beam, beams, a GPT, the CTC loss.
 
-    python benchmarks/decoders.py [--rows 16] [--frames 100] [--beam 8] [--steps 3] [--blocks 8] [--only ctc beam loss]
+    python benchmarks/decoders.py [--rows 16] [--frames 100] [--beam 8] [--steps 3] [--blocks 8]
+        [--only ctc beam generation loss]
 
 What they find is compared first, tokens and log-probabilities. PyTorch runs as it is written, and compiled where it
 compiles, on one core and on all; the fastest of them is its best. The CTC decoders look at the same frames of a peaky
 model; the beam searches are over decoders of the sizes of our translators (`configs/*/multi30k.py`), a key-value cache
-or an LSTM, with random weights that end no sentence before the last place, what was encoded being there already.
+or an LSTM, with random weights that end no sentence before the last place, what was encoded being there already. The
+GPT has the sizes of nanoGPT's recipe for CPUs and random weights, and always takes the likeliest token.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -23,11 +25,14 @@ from results import ended, parser, race, report, set_up
 
 from jaxgen.families.rnn.encoder_decoder import RecurrentEncoderDecoder
 from jaxgen.families.transformer.encoder_decoder import TransformerEncoderDecoder
+from jaxgen.families.transformer.network import Transformer
 from jaxgen.nn.conditions import Sequence
 from jaxgen.ops import ctc
 from jaxgen.ops.decoding import beam_search
+from jaxgen.ops.sequences import generate, token_log_prob
 from jaxgen.timing.contest import Absent, Contestant, Row, Work
 
+WHAT = ("ctc", "beam", "generation", "loss")
 PAD, TOKENS = -1, 64  # of CTC's strings, at most
 NETWORKS = {
     "Transformer": TransformerEncoderDecoder(
@@ -36,6 +41,8 @@ NETWORKS = {
     "LSTM": RecurrentEncoderDecoder(width=256, embedding=256, layers=2, source_vocabulary=4000, vocabulary=4000),
 }
 SENTENCES, WIDTH, LENGTH, SOURCE = 32, 5, 48, 20  # of the beam searches
+GPT = Transformer(width=128, blocks=4, heads=4, hidden=512)
+CHARACTERS, DRAWN = 65, 256  # its vocabulary, and how many tokens it draws
 
 
 def ours(name: str, program: Callable, arguments: tuple, steps: int, told: Callable[[Any], dict]) -> Contestant:
@@ -192,6 +199,45 @@ def beam_row(name: str, steps: int, blocks: int) -> Row:
     return race(f"beam search of {WIDTH}, {name}, {SENTENCES} sentences of {LENGTH}", contestants, blocks)
 
 
+def generation_row(texts: int, steps: int, blocks: int) -> Row:
+    network = GPT.sized(CHARACTERS, 0, DRAWN)
+    first = jnp.zeros(texts, jnp.int32)
+    params = network.init(jax.random.key(0), first[:, None], None, None)["params"]
+    kernel = jax.random.normal(jax.random.key(1), params["head"]["kernel"].shape)
+    params = {**params, "head": {**params["head"], "kernel": kernel}}
+
+    def program(params, first):
+        def step(token, carry):
+            return network.apply({"params": params}, token, carry, None, method="step")
+
+        keys = jax.random.split(jax.random.key(2), texts)
+        return generate(step, network.carry(texts, DRAWN), first, DRAWN, keys, temperature=0.0)
+
+    def likelihoods(params, first, tokens):
+        """Of what was drawn: at temperature 0 each token's probability under the sampler is 1."""
+        logits, _ = network.apply({"params": params}, jnp.concatenate([first[:, None], tokens[:, :-1]], 1), None, None)
+        return token_log_prob(logits, tokens)
+
+    def make(compiled: bool):
+        import torch
+        import torch_generation
+
+        decoder = torch_generation.Generator(network, params, texts, DRAWN, compiled).eval()
+        step = torch.compile(decoder) if compiled else decoder
+        begin = torch.zeros(texts, dtype=torch.long)
+
+        def once():
+            with torch.inference_mode():
+                return _named(*torch_generation.generate(step, begin, DRAWN, compiled))
+
+        return once
+
+    told = lambda found: _named(found[0], likelihoods(params, first, found[0]))  # noqa: E731
+    contestants = [ours("jaxgen", program, (params, first), steps, told)]
+    contestants += torchs(make, steps)
+    return race(f"GPT, the likeliest {DRAWN} characters of {texts}", contestants, blocks, tolerance=1e-4)
+
+
 def loss_row(rows: int, count: int, size: int, steps: int, blocks: int) -> Row:
     random = np.random.default_rng(0)
     logits = random.normal(size=(rows, count, size)).astype(np.float32)
@@ -237,7 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked.add_argument("--rows", type=int, default=16, help="utterances decoded together (%(default)s)")
     asked.add_argument("--frames", type=int, default=100, help="of each (%(default)s)")
     asked.add_argument("--beam", type=int, default=8, help="strings that CTC's beam holds (%(default)s)")
-    asked.add_argument("--only", nargs="+", choices=("ctc", "beam", "loss"), default=("ctc", "beam", "loss"))
+    asked.add_argument("--only", nargs="+", choices=WHAT, default=WHAT)
     options = asked.parse_args(arguments)
     set_up()
     sizes, how = (options.rows, options.frames), (options.steps, options.blocks)
@@ -247,6 +293,8 @@ def main(arguments: list[str] | None = None) -> int:
         rows += [functools.partial(prefix_row, *sizes, size, options.beam, *how) for size in (32, 512)]
     if "beam" in options.only:
         rows += [functools.partial(beam_row, name, *how) for name in NETWORKS]
+    if "generation" in options.only:
+        rows += [functools.partial(generation_row, texts, *how) for texts in (1, 16)]
     if "loss" in options.only:
         rows += [functools.partial(loss_row, *sizes, 32, *how)]
     return report(rows, options)
