@@ -7,10 +7,11 @@ import functools
 import json
 import math
 import os
+import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
             _train_together(workdir, group, shared, stop)
         if stop():
             return
-        say(f"{member.name}: {_told(workdir, ablation)}")
+        say(f"{member.name}: {_told(workdir, ablation, runs)}")
         run = runs[member.name]
         others = [run_folder(workdir, other) for name, other in runs.items() if other.name == name and other is not run]
         early = EarlyStop(stop, ablation.early, ablation.metrics[0], run_folder(workdir, run), others)
@@ -309,16 +310,28 @@ def _since(began: float) -> float:
     return round(time.monotonic() - began, 3)
 
 
-def _told(workdir: Path, ablation: Ablation) -> str:
+def _told(workdir: Path, ablation: Ablation, runs: Mapping[str, Member]) -> str:
     """How many members are done, and about how long the others will take."""
-    members = ablation.members
-    ended = [outcome for member in members if (outcome := outcome_of(workdir, member)) is not None]
-    left = len(members) - len(ended)
-    words = f"{len(ended)} of {len(members)} done"
+    outcomes = {member.name: outcome_of(workdir, member) for member in ablation.members}
+    ended = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
+    left = [name for name in outcomes if name not in ended]
+    words = f"{len(ended)} of {len(outcomes)} done"
     if ended:
-        seconds = left * sum(outcome.seconds for outcome in ended) / len(ended)
-        words += f", the other {left} take about {math.ceil(seconds / 60)} min of one process"
+        seconds = seconds_left(ended, left, {name for name, run in runs.items() if run.name == name})
+        words += f", the other {len(left)} take about {math.ceil(seconds / 60)} min of one process"
     return words
+
+
+def seconds_left(ended: Mapping[str, Outcome], left: Sequence[str], own: Collection[str]) -> float:
+    """Of one process: those with a run of their `own` and those measured on another's each take what theirs took.
+
+    Before one is measured on another's, that takes what the others took besides the steps of training.
+    """
+    trained = [outcome for name, outcome in ended.items() if name in own]
+    measured = [outcome.seconds for name, outcome in ended.items() if name not in own]
+    measured = measured or [outcome.seconds - outcome.figures.get(SECONDS, 0.0) for outcome in trained]
+    whole = [outcome.seconds for outcome in trained] or measured
+    return sum(statistics.fmean(whole if name in own else measured) for name in left)
 
 
 def same_question(workdir: Path, ablation: Ablation) -> None:

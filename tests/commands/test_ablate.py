@@ -181,6 +181,15 @@ def test_a_run_that_its_figures_choose_is_trained_for_each_member(field, alike):
     assert (len({run.name for run in runs.values()}) == 1) is alike
 
 
+def test_the_time_left_knows_that_some_members_are_only_measured():
+    def outcome(seconds):
+        return ablating.Outcome({"train_seconds": 90.0}, 1, seconds)
+
+    left, own = ("b", "c", "d"), {"a", "c"}
+    assert ablating.seconds_left({"a": outcome(100.0)}, left, own) == 10 + 100 + 10
+    assert ablating.seconds_left({"a": outcome(100.0), "b": outcome(4.0)}, left[1:], own) == 100 + 4
+
+
 def test_a_run_that_stands_behind_the_others_is_ended_and_told(tmp_path):
     """With a rate of almost nothing the third network stays as it was drawn."""
     rates = (0.01, 0.02, 1e-9)
