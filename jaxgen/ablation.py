@@ -4,8 +4,9 @@
 import enum
 import functools
 import itertools
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,10 @@ class Steps:
 
     steps: int
 
+    def __post_init__(self):
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise UserError(f"Steps({self.steps!r}): give a whole number from 1 on")
+
 
 @dataclass(frozen=True)
 class Elements:
@@ -49,12 +54,18 @@ class Elements:
 
     elements: float
 
+    def __post_init__(self):
+        _refuse_nothing("Elements", self.elements)
+
 
 @dataclass(frozen=True)
 class Flops:
     """So many floating-point operations of training steps for every run, counted as `jaxgen describe` does."""
 
     flops: float
+
+    def __post_init__(self):
+        _refuse_nothing("Flops", self.flops)
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,14 @@ class Seconds:
     """
 
     seconds: float
+
+    def __post_init__(self):
+        _refuse_nothing("Seconds", self.seconds)
+
+
+def _refuse_nothing(name: str, amount: float) -> None:
+    if not isinstance(amount, int | float) or not 0 < amount < math.inf:
+        raise UserError(f"{name}({amount!r}): give a number above 0")
 
 
 Budget = Steps | Elements | Flops | Seconds
@@ -99,19 +118,42 @@ class Ablation:
     pretrained: Experiment | Mapping[str, Experiment] | None = None
 
     def __post_init__(self):
-        if not self.metrics:
-            raise UserError("runs are compared by figures; give metrics at least one, as Metric('bits_per_dim')")
+        self._check_kinds()
         for axis, values in self.axes.items():
-            if not len(values):
-                raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
+            _check_axis(axis, values)
             for level, change in values.items() if isinstance(values, Mapping) else ():
                 self._refuse_unknown(change, f"the level {level!r} of {axis!r}")
+        if self.budget is not None and "steps" in self.axes:
+            raise UserError("the axis 'steps' and a budget both say how many steps a run takes; leave one of them out")
         self._refuse_unknown(self.pretrained, "pretrained")
         if self.design is Design.EACH_EXPERIMENT and not isinstance(self.base, Mapping):
             raise UserError("Design.EACH_EXPERIMENT is for several experiments; give base as {name: experiment}")
         members = self.members  # UserError where a field or a value is none, or two members cannot be told apart
+        for axis, levels in self.varied.items():
+            for level in levels:
+                if not any(member.levels[axis] == level for member in members):
+                    raise UserError(
+                        f"no member has the level {level!r} of {axis!r}; give it for an experiment that the design "
+                        "runs with it, or leave it out"
+                    )
         if self.pretrained is not None and not any(member.start for member in members):
             raise UserError("no member starts from `pretrained`; give some start=Start(PRETRAINED), or leave it out")
+
+    def _check_kinds(self) -> None:
+        """UserError for fields of another kind."""
+        metrics = self.metrics if isinstance(self.metrics, Collection) and not isinstance(self.metrics, str) else ()
+        if not metrics or not all(isinstance(metric, Metric) for metric in metrics):
+            raise UserError(f"metrics is {self.metrics!r}; give one or more, as [Metric('bits_per_dim')]")
+        if not isinstance(self.design, Design):
+            raise UserError(f"design is {self.design!r}; give one of {', '.join(map(str, Design))}")
+        for name, kind in (("budget", Budget), ("early", EarlyStopping)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                kinds = ", ".join(f"{one.__name__}(...)" for one in kind.__args__)
+                raise UserError(f"{name} is {value!r}; give one of {kinds}, or None")
+        several = self.base.items() if isinstance(self.base, Mapping) else [("the experiment", self.base)]
+        if not several or not all(isinstance(name, str) and isinstance(one, Experiment) for name, one in several):
+            raise UserError('base is no experiment; give one, or several by name, as {"rnn": experiment}')
 
     def _refuse_unknown(self, by_experiment: Any, where: str) -> None:
         """UserError where a mapping from the experiments' names has another."""
@@ -200,16 +242,26 @@ class Ablation:
         return found
 
     def _named_by(self, levels: Mapping[str, str]) -> dict[str, str]:
-        """What a configuration is named by: every level, or of one change at a time the level that is not the first."""
-        if self.design is not Design.ONE_AT_A_TIME:
-            return dict(levels)
-        first = {axis: names[0] for axis, names in self.varied.items()}
-        return {axis: level for axis, level in levels.items() if axis == EXPERIMENT or level != first[axis]}
+        """The levels that a configuration is named by, by their axes' labels.
+
+        Every level, or of one change at a time the one that is not the first.
+        """
+        if self.design is Design.ONE_AT_A_TIME:
+            first = {axis: names[0] for axis, names in self.varied.items()}
+            levels = {axis: level for axis, level in levels.items() if axis == EXPERIMENT or level != first[axis]}
+        return {self.label(axis): level for axis, level in levels.items()}
+
+    def label(self, axis: str) -> str:
+        """What tables and folders call an axis: its last part, or so many of the last that no other ends with them."""
+        parts = axis.split(".")
+        labels = (".".join(parts[-count:]) for count in range(1, len(parts)))
+        others = [f".{other}" for other in self.varied if other != axis]
+        return next((label for label in labels if not any(one.endswith(f".{label}") for one in others)), axis)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of an ablation: its level of each axis, those that its name is made of, and its seed."""
+    """One run of an ablation: its level of each axis, those that its name is made of by label, and its seed."""
 
     name: str
     levels: Mapping[str, str]
@@ -218,6 +270,19 @@ class Member:
     settings: Sequence[str]  # of its base, as `--set` takes them
     experiment: Experiment
     start: "Member | None" = None  # the pretrained run that it starts from
+
+
+def _check_axis(axis: str, values: Levels) -> None:
+    """UserError where they are no levels."""
+    if not isinstance(values, Collection) or isinstance(values, str):
+        raise UserError(f'the axis {axis!r} is {values!r}; give a list of values, or {{"name": ["field=value"], ...}}')
+    if not len(values):
+        raise UserError(f"the axis {axis!r} has no values; give it one or more, or leave it out")
+    for level, change in values.items() if isinstance(values, Mapping) else ():
+        if not isinstance(level, str):
+            raise UserError(f"the axis {axis!r} has a level {level!r}; name levels by words, as {str(level)!r}")
+        if axis == SEED and isinstance(change, Mapping):
+            raise UserError(f"the seed {level!r} differs by experiment; give what is set for all of them")
 
 
 def _names(values: Levels) -> list[str]:
@@ -245,19 +310,19 @@ def _changed(base: Experiment, changes: Sequence[Change]) -> tuple[Experiment, l
 
 
 def configuration_name(named_by: Mapping[str, str]) -> str:
-    """A file's name: `width=64,norm=rms`, of each field its last part; `base` of none."""
-    parts = [level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]}={level}" for axis, level in named_by.items()]
+    """A file's name: `width=64,norm=rms`; `base` of none."""
+    parts = [level if label == EXPERIMENT else f"{label}={level}" for label, level in named_by.items()]
     return re.sub(r"[^\w.=,+-]+", "_", ",".join(parts)) or "base"
 
 
 def configuration_title(named_by: Mapping[str, str]) -> str:
     """What a table calls it: `width 64, norm rms`."""
-    return ", ".join(level_title(axis, level) for axis, level in named_by.items()) or "base"
+    return ", ".join(level_title(label, level) for label, level in named_by.items()) or "base"
 
 
-def level_title(axis: str, level: str) -> str:
+def level_title(label: str, level: str) -> str:
     """`width 64`; of an experiment its name alone."""
-    return level if axis == EXPERIMENT else f"{axis.rpartition('.')[2]} {level}"
+    return level if label == EXPERIMENT else f"{label} {level}"
 
 
 def _name(named_by: Mapping[str, str], seed: str) -> str:

@@ -125,7 +125,7 @@ def _add_ablate(verbs) -> None:
     what = "a Python file whose ablation() returns an Ablation, as experiments/NAME/run.py"
     verb.add_argument("--config", required=True, metavar="FILE", help=what)
     verb.add_argument("--workdir", required=True, metavar="DIR", help="the folder of all runs")
-    several = "runs at a time (on CPUs one a core, otherwise 1)"
+    several = "processes to share the runs out to (on CPUs one a core, otherwise 1: an accelerator has one at a time)"
     verb.add_argument("--processes", type=int, metavar="N", help=several)
     rows = (
         "train up to N runs that differ in seed and learning rates alone as one vmapped program, where the first calls "
@@ -133,7 +133,7 @@ def _add_ablate(verbs) -> None:
     )
     verb.add_argument("--together", type=int, metavar="N", help=rows)
     alone = "run these alone, and tell no table: what a cluster's job does"
-    verb.add_argument("--member", nargs="+", default=[], metavar="NAME", help=alone)
+    verb.add_argument("--member", nargs="+", action="extend", default=[], metavar="NAME", help=alone)
     script = "run nothing, but write a SLURM array of a job a member there"
     verb.add_argument("--script", metavar="FILE.sh", help=script)
     cluster = "run them on the nodes of the Ray cluster at RAY_ADDRESS, one a CPU or GPU (on this machine)"

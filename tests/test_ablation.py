@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgen.ablation import PRETRAINED, Ablation, Design, Metric
+from jaxgen.ablation import PRETRAINED, Ablation, Design, Elements, Flops, Metric, Seconds, Steps
 from jaxgen.config.changes import set_fields
 from jaxgen.config.reading import load_experiment
 from jaxgen.core.start import Start
@@ -125,13 +125,51 @@ def test_mistakes_about_several_experiments_are_told_in_a_sentence(base, axes, m
         ({WIDTH: (8, "wide")}, BITS, r"the axis value task.network.width=wide: .* takes a whole number"),
         ({WIDTH: (8, 8)}, BITS, "two members are both called width=8"),
         ({"a.name": {"a/b": (), "a b": ()}}, BITS, "two members are both called name=a_b"),
-        ({WIDTH: (8,)}, (), "give metrics at least one"),
+        ({WIDTH: (8,)}, (), r"metrics is \(\); give one or more"),
+        ({WIDTH: (8,)}, ("bits_per_dim",), "give one or more, as"),
+        ({WIDTH: (8,)}, BITS[0], "give one or more, as"),
+        ({WIDTH: "64"}, BITS, "the axis 'task.network.width' is '64'; give a list of values"),
+        ({"seed": 3}, BITS, "the axis 'seed' is 3; give a list of values"),
+        ({"seed": {0: [], 1: []}}, BITS, "the axis 'seed' has a level 0; name levels by words, as '0'"),
+        ({"seed": {"a": {"rnn": []}}}, BITS, "the seed 'a' differs by experiment"),
         ({"x": {"y" * 200: ()}}, BITS, "name levels more shortly"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(axes, metrics, sentence):
     with pytest.raises(UserError, match=sentence):
         Ablation(BASE, axes, metrics)
+
+
+@pytest.mark.parametrize(
+    ("base", "axes", "more", "sentence"),
+    [
+        ({}, {}, {}, "base is no experiment; give one, or several by name"),
+        ({1: BASE}, {}, {}, "base is no experiment; give one, or several by name"),
+        (BASE, {}, {"design": "one at a time"}, "design is 'one at a time'; give one of Design.GRID, "),
+        (BASE, {}, {"budget": 200}, r"budget is 200; give one of Steps\(...\), "),
+        (BASE, {}, {"early": 500}, r"early is 500; give one of MedianStopping\(...\), "),
+        (BASE, {"steps": (1, 2)}, {"budget": Steps(3)}, "'steps' and a budget both say"),
+        (BOTH, {"x": {"a": [], "b": {"transformer": []}}}, {"design": Design.ONE_AT_A_TIME}, "no member has the level"),
+        (BOTH, {"x": {"a": {}}}, {}, "no member has the level"),
+    ],
+)
+def test_fields_of_another_kind_and_levels_that_nothing_runs_are_told(base, axes, more, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Ablation(base, axes, BITS, **more)
+
+
+@pytest.mark.parametrize("budget", [Steps, Elements, Flops, Seconds])
+def test_a_budget_of_nothing_is_told(budget):
+    for amount in (0, -1, float("nan"), float("inf"), "9"):
+        with pytest.raises(UserError, match="give a"):
+            budget(amount)
+
+
+def test_axes_with_one_last_part_are_called_by_more_of_theirs():
+    gan = load_experiment("gan/digits", Experiment)
+    rates = {f"optimisers.{player}.learning_rate.peak": (1e-3, 1e-4) for player in ("generator", "discriminator")}
+    found = Ablation(gan, rates | {"data.batch_size": (8,)}, BITS).members[1]
+    assert found.name == "generator.learning_rate.peak=0.001,discriminator.learning_rate.peak=0.0001,batch_size=8"
 
 
 EXPERIMENTS = sorted((Path(__file__).resolve().parents[1] / "experiments").glob("*/run.py"))

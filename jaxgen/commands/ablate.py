@@ -16,9 +16,10 @@ from jaxgen.environment import backend, cores
 from jaxgen.errors import UserError, nearest
 from jaxgen.output_files import check_output
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import is_measured, run_members, same_question, trained_runs
+from jaxgen.running.ablating import is_measured, keep_question, outcome_of, run_members, same_question, trained_runs
 from jaxgen.running.ablation_results import PAGE, markdown, results_of, tables, write_results
 from jaxgen.running.on_ray import ray_cluster, run_on_ray
+from jaxgen.running.searching import QUESTION as SEARCH
 from jaxgen.running.side_by_side import Job, side_by_side
 from jaxgen.running.slurm_array import array_of
 from jaxgen.running.stopping import Stop
@@ -43,28 +44,47 @@ def ablate(
     `names` those members alone are run, and no table is told.
     """
     folder = named_folder(workdir)
-    here = {"--processes": processes, "--together": together, "--script": script}
-    if on is not None and (option := next((name for name, value in here.items() if value is not None), None)):
-        raise UserError(f"{option} is not for --on ray, where each run has a CPU or GPU of the cluster; leave it out")
+    _check_options(names, processes, together, script, on)
     ablation = load_experiment(config, Ablation, "ablation")
     chosen = _named(ablation.members, names)
+    if (folder / SEARCH).exists():
+        raise UserError(f"{workdir} holds the trials of a search; give another --workdir")
     if script is not None:
+        same_question(folder, ablation)
         return _write_script(config, workdir, Path(script), _by_run(chosen))
-    same_question(folder, ablation)
+    keep_question(folder, ablation)
     left = [member for member in chosen if not is_measured(folder, member)]
     # Ray takes SIGTERM for itself when it connects: Stop comes after it
     with ray_cluster() if on and left else contextlib.nullcontext() as ray, Stop("after this member's step") as stop:
         groups = _by_run(left)
         if ray is not None:
             run_on_ray(ray, config, folder, groups, stop)
-        elif names or not left or (count := _processes(processes, len(groups))) == 1:
-            run_members(ablation, folder, left, stop, _together(together))
+        elif names or not left or (count := _processes(processes, len(_by_run(chosen)))) == 1:
+            run_members(ablation, folder, left, stop, together or _together())
         else:
-            side_by_side(_jobs(config, folder, groups, count, together), stop)
+            side_by_side(_jobs(config, folder, groups, min(count, len(groups)), together), stop, count)
     if stop():
         say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
         return 128 + stop.signal
-    return 0 if names else _show(ablation, folder, config)
+    if missing := [member.name for member in chosen if outcome_of(folder, member) is None]:
+        raise UserError(f"{missing[0]} has not ended, for its process has failed (see above); run the command again")
+    if names:
+        return int(not all(is_measured(folder, member) for member in chosen))
+    return _show(ablation, folder, config)
+
+
+def _check_options(
+    names: Sequence[str], processes: int | None, together: int | None, script: str | None, on: str | None
+) -> None:
+    """UserError for options that do not go together, and numbers of nothing."""
+    here = {"--processes": processes, "--together": together, "--script": script}
+    if on is not None and (option := next((name for name, value in here.items() if value is not None), None)):
+        raise UserError(f"{option} is not for --on ray, where each run has a CPU or GPU of the cluster; leave it out")
+    if names and processes is not None:
+        raise UserError("--processes is not for --member, whose runs one process makes; leave it out")
+    for option, value in (("--processes", processes), ("--together", together)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} is {value}; give at least 1")
 
 
 def _named(members: Sequence[Member], names: Sequence[str]) -> list[Member]:
@@ -77,16 +97,12 @@ def _named(members: Sequence[Member], names: Sequence[str]) -> list[Member]:
 
 def _processes(asked: int | None, members: int) -> int:
     """As many as asked for; on CPUs one a core, elsewhere one."""
-    if asked is not None and asked < 1:
-        raise UserError(f"--processes is {asked}; give at least 1")
     return min(members, asked or (cores() if backend() == "cpu" else 1))
 
 
-def _together(asked: int | None) -> int:
-    """As many as asked for; on accelerators several, on CPUs one."""
-    if asked is not None and asked < 1:
-        raise UserError(f"--together is {asked}; give at least 1")
-    return asked or (1 if backend() == "cpu" else TOGETHER)
+def _together() -> int:
+    """On accelerators several, on CPUs one."""
+    return 1 if backend() == "cpu" else TOGETHER
 
 
 def _by_run(members: Sequence[Member]) -> list[list[str]]:
@@ -99,14 +115,13 @@ def _by_run(members: Sequence[Member]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _jobs(
-    config: str, folder: Path, groups: Sequence[Sequence[str]], count: int, together: int | None
-) -> list[Job]:
+def _jobs(config: str, folder: Path, groups: Sequence[Sequence[str]], count: int, together: int | None) -> list[Job]:
     """All groups of members dealt out to so many processes in turn."""
     command = sys.executable, "-m", "jaxgen.cli", "ablate", "--config", config, "--workdir", str(folder)
     command = (*command, *(("--together", str(together)) if together else ()), "--member")
     return [
-        Job(f"process {number + 1}", (*command, *itertools.chain(*groups[number::count]))) for number in range(count)
+        Job(f"process {number + 1}", (*command, *itertools.chain(*groups[number::count])), passed=(0, 1))
+        for number in range(count)  # 1: a member failed, which its outcome says
     ]
 
 
@@ -127,7 +142,7 @@ def _show(ablation: Ablation, folder: Path, config: str) -> int:
     title = question(config, folder.resolve().name)
     command = shlex.join(["jaxgen", "ablate", "--config", config, "--workdir", str(folder)])
     write_results(ablation, results, folder, title, command)
-    for sentence in results.failed:
+    for sentence in results.failed + results.incomplete:
         say(sentence)
     say(f"the page is {folder / PAGE}")
     return 1 if results.failed else 0

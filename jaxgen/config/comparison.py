@@ -35,6 +35,22 @@ def _lines(first: Any, second: Any, path: str) -> Iterator[str]:
         yield from _lines(entries.get(name, ABSENT), other_entries.get(name, ABSENT), below(path, name))
 
 
+def settings_between(first: Any, second: Any) -> list[str]:
+    """What `--set` would be given to make one experiment the other, where it can say that."""
+    return list(_settings(to_document(first), to_document(second), ""))
+
+
+def _settings(first: Any, second: Any, path: str) -> Iterator[str]:
+    if first == second:
+        return
+    (head, entries), (other_head, other_entries) = _entries(first), _entries(second)
+    if head is None or head != other_head:
+        yield f"{path}={second if isinstance(second, str) else _shown(second)}"
+        entries = {}
+    for name, entry in other_entries.items():
+        yield from _settings(entries.get(name, ABSENT), entry, below(path, name))
+
+
 def _source(document: Any) -> str | None:
     return document.get("sha256") if isinstance(document, dict) else None
 

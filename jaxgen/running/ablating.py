@@ -16,7 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgen.ablation import Ablation, Budget, Elements, Flops, Member, Seconds, Steps, configuration_name
+from jaxgen.ablation import (
+    EXPERIMENT,
+    Ablation,
+    Budget,
+    Design,
+    Elements,
+    Flops,
+    Member,
+    Seconds,
+    Steps,
+    configuration_name,
+)
 from jaxgen.atomic_write import write_whole
 from jaxgen.config.comparison import differences
 from jaxgen.config.document import to_document
@@ -162,7 +173,7 @@ def _measured_pace(experiment: Experiment, folder: Path, stop: Stop) -> float:
     while seconds < _LONG_ENOUGH:
         steps *= 4
         often = Every(*(steps + 1,) * 4)
-        short = dataclasses.replace(experiment, steps=steps, every=often, best=None, stop=None)
+        short = dataclasses.replace(experiment, steps=steps, every=often, best=None, stop=None, trackers=())
         train_run(short, folder / str(steps), stop)
         if stop():
             raise Stopped
@@ -186,7 +197,11 @@ def run_members(ablation: Ablation, workdir: Path, members: Sequence[Member], st
             return
         say(f"{member.name}: {_told(workdir, ablation, runs)}")
         run = runs[member.name]
-        others = [run_folder(workdir, other) for name, other in runs.items() if other.name == name and other is not run]
+        others = [
+            run_folder(workdir, other)
+            for name, other in runs.items()
+            if other.name == name and other is not run and _compared(ablation, run, other)
+        ]
         early = EarlyStop(stop, ablation.early, ablation.metrics[0], run_folder(workdir, run), others)
         outcome = _run(ablation, workdir, member, run, early, shared)
         if outcome is not None:
@@ -206,7 +221,10 @@ def _groups(
         return {}
     kinds: list[tuple[Experiment, dict[str, Experiment]]] = []
     for run in {run.name: run for run in runs if run.start is None and not is_measured(workdir, run)}.values():
-        experiment = budgeted(ablation.budget, workdir, run, stop)
+        try:
+            experiment = budgeted(ablation.budget, workdir, run, stop)
+        except Exception:  # told when it is run by itself
+            continue
         kind = alike(experiment)
         group = next((group for of, group in kinds if of == kind and len(group) < most), None)
         if group is None:
@@ -238,7 +256,8 @@ def _run(
         began -= sum(spent_in(folder).values()) if run is member else 0.0  # earlier sessions count as well
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
         if run is member or not is_measured(workdir, run):
-            steps, ended = trained_steps(experiment, workdir, run, early, shared), early.ended
+            steps = trained_steps(experiment, workdir, run, early, shared)
+            ended = early.ended and steps < experiment.steps
         else:  # not judged once more, by others that have come further
             before = outcome_of(workdir, run)
             steps, ended = before.steps, before.early
@@ -293,9 +312,15 @@ def trained_steps(
     steps = train_run(experiment, run_folder(workdir, member), early, shared=shared)
     if early.stopped():
         raise Stopped
-    if early.ended:
+    if early.ended and steps < experiment.steps:
         say(f"{member.name} stands behind the others at step {steps}; it is ended")
     return steps
+
+
+def _compared(ablation: Ablation, one: Member, other: Member) -> bool:
+    """Whether two runs are judged by each other."""
+    each = ablation.design is Design.EACH_EXPERIMENT
+    return not each or one.levels[EXPERIMENT] == other.levels[EXPERIMENT]
 
 
 def failure_of(error: Exception, folder: Path) -> str:
@@ -334,17 +359,25 @@ def seconds_left(ended: Mapping[str, Outcome], left: Sequence[str], own: Collect
     return sum(statistics.fmean(whole if name in own else measured) for name in left)
 
 
-def same_question(workdir: Path, ablation: Ablation) -> None:
-    """Keep in the folder what its members are; UserError where it holds a member of that name with other settings."""
-    ways = [repr(ablation.budget), *([repr(ablation.early)] if ablation.early else [])]
+def keep_question(workdir: Path, ablation: Ablation) -> None:
+    """Keep in the folder what its members are; UserError where it holds others of their names."""
+    put(workdir / MEMBERS, json.dumps(same_question(workdir, ablation), indent=1) + "\n")
+
+
+def same_question(workdir: Path, ablation: Ablation) -> dict[str, Any]:
+    """The members that the folder holds, and these; UserError where one of that name there has other settings."""
+    early = [repr(ablation.early), repr(ablation.metrics[0])] if ablation.early else []
     members = *ablation.starts, *ablation.members
-    asked = {member.name: [to_document(member.experiment), *ways] for member in members}
+    asked = {member.name: [to_document(member.experiment), repr(ablation.budget), *early] for member in members}
     kept = read_json(workdir / MEMBERS) or {}
     if changed := sorted(name for name in kept if name in asked and kept[name] != asked[name]):
+        before, now = kept[changed[0]], asked[changed[0]]
+        lines = differences(before[0], now[0]) or [f"{' '.join(before[1:])} -> {' '.join(now[1:])}"]
         raise UserError(
-            f"{workdir} holds another ablation, whose member {changed[0]} has other settings; give another --workdir"
+            f"{workdir} holds another ablation, whose member {changed[0]} has other settings ({'; '.join(lines[:3])}); "
+            "give another --workdir"
         )
-    put(workdir / MEMBERS, json.dumps(kept | asked, indent=1) + "\n")
+    return kept | asked
 
 
 def refuse_unknown_metrics(ablation: Ablation, outcomes: Sequence[Outcome], all_of_them: bool) -> None:
@@ -352,6 +385,11 @@ def refuse_unknown_metrics(ablation: Ablation, outcomes: Sequence[Outcome], all_
     found = [set(outcome.figures) for outcome in outcomes if outcome.failed is None]
     lacking = [metric.name for metric in ablation.metrics if not any(metric.name in names for names in found)]
     if found and lacking and (all_of_them or len(lacking) == len(ablation.metrics)):
+        if lacking[0] == MEGABYTES:
+            raise UserError(
+                f"these runs were measured before {MEGABYTES} was asked for; remove {OUTCOMES}/ of the --workdir, and "
+                "the same command measures them again"
+            )
         raise UserError(
             f"no member has a figure {lacking[0]!r}{nearest(lacking[0], set().union(*found))}; name in metrics what "
             "`jaxgen evaluate` prints"

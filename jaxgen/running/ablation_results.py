@@ -3,7 +3,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from jaxgen.ablation import EXPERIMENT, Ablation, Design, Member, Metric, configuration_title, level_title
+from jaxgen.config.comparison import differences, settings_between
+from jaxgen.errors import UserError
+from jaxgen.experiment import Experiment
 from jaxgen.metrics.effects import Effect, Interval, effect, holm, interval
 from jaxgen.reporting.ablation_page import Bar, Plot, write_ablation
 from jaxgen.reporting.curves import Curve
 from jaxgen.reporting.markup import duration, rounded
-from jaxgen.running.ablating import Outcome, outcome_of, put, refuse_unknown_metrics, run_folder, trained_runs
+from jaxgen.running.ablating import RUNS, Outcome, outcome_of, put, refuse_unknown_metrics, run_folder, trained_runs
 from jaxgen.running.best_experiment import BEST, best_file
-from jaxgen.running.trained import CHANGEABLE
-from jaxgen.training.folder import METRICS
+from jaxgen.running.trained import CHANGEABLE, read_experiment
+from jaxgen.training.folder import metric_lines
 
 PAGE, RESULTS = "ablation.html", "results.json"
 
@@ -34,6 +37,7 @@ class Configuration:
     seconds: float
     failed: tuple[str, ...] = ()  # sentences
     early: int = 0  # runs that were ended early
+    runs: int = 0  # that have ended
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Change:
 
     within: str | None  # the experiment that is looked at by itself
     axis: str
+    label: str  # of the axis
     level: str
     first: str
     metric: str
@@ -50,7 +55,7 @@ class Change:
 
     @property
     def name(self) -> str:
-        change = f"{level_title(self.axis, self.level)} over {self.first}"
+        change = f"{level_title(self.label, self.level)} over {self.first}"
         return change if self.within is None else f"{self.within}, {change}"
 
 
@@ -67,6 +72,16 @@ class Results:
     @property
     def failed(self) -> list[str]:
         return [sentence for one in self.configurations for sentence in one.failed]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Sentences about runs that have ended without a figure that others of their configuration have."""
+        return [
+            f"{one.runs - of.count} of {one.runs} runs of {one.name} have no finite {name}"
+            for one in self.configurations
+            for name, of in one.figures.items()
+            if of.count < one.runs
+        ]
 
 
 def results_of(ablation: Ablation, workdir: Path) -> Results:
@@ -99,7 +114,7 @@ def _configuration(ablation: Ablation, of: Sequence[tuple[Member, Outcome | None
     first = of[0][0]
     title = configuration_title(first.named_by)
     early = sum(one.early for one in ended)
-    return Configuration(title, first.levels, figures, float(steps), float(seconds), failed, early)
+    return Configuration(title, first.levels, figures, float(steps), float(seconds), failed, early, len(ended))
 
 
 def _figure(outcome: Outcome | None, metric: Metric) -> float | None:
@@ -119,7 +134,8 @@ def _changes(
             for level in () if each and axis == EXPERIMENT else others:
                 pairs = list(_pairs(ablation, own, axis, first, level))
                 if pairs:
-                    found.append((within, axis, level, first, metric.name, effect(*zip(*pairs, strict=True))))
+                    of = effect(*zip(*pairs, strict=True))
+                    found.append((within, axis, ablation.label(axis), level, first, metric.name, of))
     raised = holm([change[-1].p for change in found])
     return [Change(*change, p) for change, p in zip(found, raised, strict=True)]
 
@@ -142,10 +158,18 @@ def _pairs(
 
 
 def best_member(ablation: Ablation, results: Results) -> Configuration | None:
-    """The configuration whose mean of the first metric is the best; None where none has it."""
+    """The configuration whose mean of the first metric is the best; None where none has it.
+
+    Those that lack the figure of a seed come last: it may be the seed that diverged.
+    """
     metric = ablation.metrics[0]
     known = [one for one in results.configurations if metric.name in one.figures]
-    return min(known, key=lambda one: one.figures[metric.name].mean * (1 if metric.lower else -1), default=None)
+
+    def rank(one: Configuration) -> tuple[bool, float]:
+        found = one.figures[metric.name]
+        return found.count < len(ablation.seeds), found.mean * (1 if metric.lower else -1)
+
+    return min(known, key=rank, default=None)
 
 
 def told(found: Interval, signed: bool = False) -> str:
@@ -159,15 +183,21 @@ def tables(ablation: Ablation, results: Results) -> list[list[list[str]]]:
     heads = [f"{metric.name} {'↓' if metric.lower else '↑'}" for metric in ablation.metrics]
     first = [["configuration", *heads, "runs", "steps", "time a run"]]
     for one in results.configurations:
-        cells = [told(one.figures[metric.name]) if metric.name in one.figures else "–" for metric in ablation.metrics]
-        runs = max((figure.count for figure in one.figures.values()), default=0)
-        runs = f"{runs}, {one.early} ended early" if one.early else str(runs)
+        cells = [_cell(one, metric) for metric in ablation.metrics]
+        runs = f"{one.runs}, {one.early} ended early" if one.early else str(one.runs)
         first.append([one.name, *cells, runs, f"{one.steps:,.0f}", duration(one.seconds)])
     second = [["change", "metric", "difference", "p, corrected"]]
     for change in results.changes:
         p = "–" if math.isnan(change.p) else f"{change.p:.2g}"
         second.append([change.name, change.metric, told(change.effect.difference, signed=True), p])
     return [first, second] if len(second) > 1 else [first]
+
+
+def _cell(one: Configuration, metric: Metric) -> str:
+    found = one.figures.get(metric.name)
+    if found is None:
+        return "–"
+    return told(found) if found.count == one.runs else f"{told(found)} ({found.count} of {one.runs})"
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
@@ -182,11 +212,11 @@ def write_results(ablation: Ablation, results: Results, workdir: Path, title: st
     put(workdir / RESULTS, json.dumps(_without_nan(plain), indent=2, allow_nan=False) + "\n")
     plots = [Plot(metric.name, _bars(results, metric)) for metric in ablation.metrics]
     said = [f"{results.ended} of {results.asked} runs, {duration(results.seconds)} of computing in all."]
-    said += results.failed
+    said += results.failed + results.incomplete
     if (best := best_member(ablation, results)) is not None:
         metric = ablation.metrics[0].name
-        said.append(f"The best {metric} has {best.name}: {told(best.figures[metric])}. Its experiment is {BEST}.")
-        put(workdir / BEST, _best_file(ablation, best))
+        kept = _kept(ablation, workdir, best)
+        said.append(f"The best {metric} has {best.name}: {told(best.figures[metric])}. {kept}")
     curves = _curves(ablation, workdir)
     write_ablation(workdir / PAGE, title, said, tables(ablation, results), plots, curves, command)
 
@@ -201,12 +231,11 @@ def _curves(ablation: Ablation, workdir: Path) -> dict[str, list[Curve]]:
     names = ["loss", *(metric.name for metric in ablation.metrics)]
     found: dict[str, dict[str, dict[int, list[float]]]] = {name: {} for name in names}
     for member in ablation.members:
-        path = run_folder(workdir, member) / METRICS
         configuration = configuration_title(member.named_by)
-        for line in path.read_text().splitlines() if path.exists() else ():
-            row = json.loads(line)
+        for row in metric_lines(run_folder(workdir, member)):
             for name in names:
-                if name in row and row["split"] == ("train" if name == "loss" else "test"):
+                # what was not finite is null in the file
+                if row.get(name) is not None and row["split"] == ("train" if name == "loss" else "test"):
                     found[name].setdefault(configuration, {}).setdefault(row["step"], []).append(row[name])
     return {
         name: [_mean_curve(of, points, name != "loss") for of, points in by.items()] for name, by in found.items() if by
@@ -217,14 +246,30 @@ def _mean_curve(name: str, points: Mapping[int, Sequence[float]], dots: bool) ->
     return Curve(name, [(step, float(np.mean(values))) for step, values in sorted(points.items())], dots)
 
 
-def _best_file(ablation: Ablation, best: Configuration) -> str:
-    members = ablation.members
-    member = next(member for member in members if member.levels == best.levels)
-    run = trained_runs(members)[member.name]
-    settings = [] if run is member else [one for one in member.settings if one.startswith(CHANGEABLE)]
-    metric = ablation.metrics[0].name
-    sentence = f"{best.name}: the best {metric} of this folder's ablation, {told(best.figures[metric])}."
-    return best_file(sentence, run.name, settings)
+def _kept(ablation: Ablation, workdir: Path, best: Configuration) -> str:
+    """Write the best one's experiment file, where it can be read back; a sentence of where it is."""
+    runs = trained_runs(ablation.members)
+    member = next(member for member in ablation.members if member.levels == best.levels)
+    alike = [name for name, run in runs.items() if run is runs[member.name]]
+    run = next((name for name in (member.name, *alike) if (workdir / RUNS / name).is_dir()), None)
+    if run is None:
+        return "Its run's folder is gone."
+    try:
+        trained = read_experiment(workdir / RUNS / run, None)
+        metric = ablation.metrics[0].name
+        sentence = f"{best.name}: the best {metric} of this folder's ablation, {told(best.figures[metric])}."
+        settings = _changed(trained, member.experiment, settings_between)
+        if left := _changed(read_experiment(workdir / RUNS / run, None, settings), member.experiment, differences):
+            raise UserError("; ".join(left))
+        put(workdir / BEST, best_file(sentence, run, settings))
+    except UserError as error:
+        return f"No {BEST} is written, for it would differ from what was run: {error}"
+    return f"Its experiment is {BEST}."
+
+
+def _changed(trained: Experiment, measured: Experiment, by: Callable[[Any, Any], list[str]]) -> list[str]:
+    """What was changed of a trained run to measure it otherwise."""
+    return [line for line in by(trained, measured) if line.startswith(CHANGEABLE)]
 
 
 def _without_nan(value: Any) -> Any:

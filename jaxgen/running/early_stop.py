@@ -1,6 +1,7 @@
 """A member of an ablation that is compared with the others while it trains, and ended where it stands behind."""
 # SPDX-License-Identifier: Apache-2.0
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -55,7 +56,8 @@ class EarlyStop:
                 f"{nearest(name, set().union(*found.values()))}; name first a figure that they have"
             )
         sign = 1 if self._metric.lower else -1
-        return {step: sign * figures[name] for step, figures in found.items() if figures.get(name) is not None}
+        known = {step: figures[name] for step, figures in found.items() if name in figures}
+        return {step: math.nan if figure is None else sign * figure for step, figure in known.items()}
 
 
 def _size(folder: Path) -> int:

@@ -19,7 +19,7 @@ from jaxgen.config.reading import load_experiment
 from jaxgen.environment import set_up_jax
 from jaxgen.errors import UserError
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import run_folder, run_members, same_question, trained_runs
+from jaxgen.running.ablating import keep_question, run_folder, run_members, trained_runs
 from jaxgen.running.stopping import Stop
 from jaxgen.training.folder import LOCK
 from jaxgen.training.lock import Lock
@@ -120,7 +120,7 @@ def _train(place: str, seen: str, gpu: bool, config: str, workdir: str, names: S
         for sentence in set_up_jax():
             say(sentence)
         ablation, folder = load_experiment(config, Ablation, "ablation"), Path(workdir)
-        same_question(folder, ablation)
+        keep_question(folder, ablation)
         members = [member for member in ablation.members if member.name in names]
         runs = trained_runs(ablation.members)
         used = [one for name in names for one in (runs[name].start, runs[name]) if one is not None]

@@ -25,16 +25,17 @@ class Job:
     name: str
     command: tuple[str, ...]
     after: tuple[str, ...] = ()
+    passed: tuple[int, ...] = (0,)  # the exit codes that let the others go on
 
 
-def side_by_side(jobs: Sequence[Job], stop: Callable[[], bool]) -> None:
+def side_by_side(jobs: Sequence[Job], stop: Callable[[], bool], at_once: int | None = None) -> None:
     """Run every job, the first ones first, and pass on what they say, each line behind its job's name.
 
-    On CPUs as many at a time as could begin at once, the cores shared out among them; an accelerator is given to one
-    after another. On `stop` each is asked to end (SIGTERM) and waited for. UserError when a job fails: the others are
-    stopped likewise.
+    On CPUs `at_once` at a time (None: as many as could begin together), the cores shared out among so many; an
+    accelerator is given to one after another. On `stop` each is asked to end (SIGTERM) and waited for. UserError when a
+    job fails: the others are stopped likewise.
     """
-    free = _lanes(sum(not job.after for job in jobs))
+    free = _lanes(at_once or sum(not job.after for job in jobs))
     waiting, running, done = list(jobs), [], set()
     try:
         while running or (waiting and not stop()):
@@ -46,7 +47,7 @@ def side_by_side(jobs: Sequence[Job], stop: Callable[[], bool]) -> None:
                 running.remove(one)
                 free.append(one.cores)
                 done.add(one.job.name)
-                if one.process.returncode and not stop():
+                if one.process.returncode not in one.job.passed and not stop():
                     raise UserError(f"{one.job.name} ended with exit code {one.process.returncode}, as it says above")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:

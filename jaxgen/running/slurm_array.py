@@ -16,7 +16,12 @@ def array_of(config: str, workdir: str, groups: Sequence[Sequence[str]]) -> str:
 #SBATCH --requeue
 #SBATCH --signal=TERM@120
 
-# A job that is ended before it is done goes on from its last checkpoint when it is started again.
 MEMBERS=({words})
-eval exec {shlex.quote(command)} "${{MEMBERS[$SLURM_ARRAY_TASK_ID]}}"
+# srun: SLURM tells the steps of a job that its time is up, not this script
+eval srun {shlex.quote(command)} "${{MEMBERS[$SLURM_ARRAY_TASK_ID]}}"
+code=$?
+if [ "$code" -eq 143 ]; then # stopped before its last step, and saved: SLURM runs the job again, which goes on
+  scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+fi
+exit "$code"
 """

@@ -155,9 +155,14 @@ class FollowedFolder:
 
 
 def evaluations(folder: Path) -> dict[int, dict[str, float]]:
-    """The figures of each evaluation that metrics.jsonl tells, in the order of their steps."""
-    found = (json.loads(line) for line in lines_of(folder / METRICS) if '"split"' in line and _step(line) != math.inf)
-    return {line["step"]: line for line in found if line["split"] != "train"}
+    """The figures of each evaluation that metrics.jsonl tells, in the order of their steps; null what is not finite."""
+    return {line["step"]: line for line in metric_lines(folder) if line["split"] != "train"}
+
+
+def metric_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of metrics.jsonl, of training and of evaluations; figures that are not finite are null."""
+    lines = lines_of(folder / METRICS)
+    return (json.loads(line) for line in lines if '"split"' in line and _step(line) != math.inf)
 
 
 def spent_in(folder: Path) -> dict[str, float]:

@@ -109,7 +109,8 @@ def test_another_question_in_the_same_folder_is_refused(ended, tmp_path):
     file = written(tmp_path)
     file.write_text(file.read_text().replace("data.length=16", "data.length=20"))
     sentence = told(here("ablate", "--config", file, "--workdir", runs))
-    assert sentence.endswith("has other settings; give another --workdir")
+    assert sentence.endswith("has other settings (data.length: 16 -> 20); give another --workdir")
+    assert sentence == told(here("ablate", "--config", file, "--workdir", runs, "--script", tmp_path / "array.sh"))
 
 
 def test_a_member_that_fails_is_told_and_the_others_end(tmp_path):
@@ -119,6 +120,7 @@ def test_a_member_that_fails_is_told_and_the_others_end(tmp_path):
     process = here(*asked)
     assert process.returncode == 1
     assert "data=none failed: " in process.stderr and "/no/such/file.txt" in process.stderr
+    assert here(*asked[:-2], "--member", "data=docs", "--member", "data=none").returncode == 1
     none, docs = json.loads((tmp_path / "runs/results.json").read_text())["configurations"]
     assert docs["figures"]["bits_per_character"]["count"] == 1 and docs["failed"] == []
     assert none["figures"] == {} and len(none["failed"]) == 1
@@ -181,6 +183,26 @@ def test_a_run_that_its_figures_choose_is_trained_for_each_member(field, alike):
     assert (len({run.name for run in runs.values()}) == 1) is alike
 
 
+def test_a_run_that_has_taken_all_of_its_steps_is_not_ended_early(tmp_path):
+    """It is judged at its last evaluation, where nothing is saved by ending it."""
+    file = written(tmp_path, '"seed": range(3)')
+    text = file.read_text().replace("Steps(2))", "Steps(2), early=MedianStopping(among=1))")
+    text = text.replace("SMALL = [", 'SMALL = ["every.evaluate=2", ')
+    file.write_text("from jaxgen.early_stopping import MedianStopping\n" + text)
+    process = here("ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1")
+    assert process.returncode == 0 and "ended" not in process.stdout, process.stderr
+    assert "stands behind" not in process.stderr
+
+
+def test_a_run_whose_budget_cannot_be_counted_does_not_end_those_trained_side_by_side(tmp_path):
+    file = written(tmp_path, '"data": {"none": ["data.name=/no/such/file.txt"], "docs": []}, "seed": range(2)')
+    file.write_text(file.read_text().replace("Steps", "Elements").replace("Elements(2)", "Elements(128)"))
+    asked = "ablate", "--config", file, "--workdir", tmp_path / "runs", "--processes", "1", "--together", "2"
+    process = here(*asked)
+    assert process.returncode == 1 and "2 runs side by side: data=docs,seed=0, data=docs,seed=1" in process.stderr
+    assert "data=none,seed=0 failed: " in process.stderr and "| data docs |" in process.stdout
+
+
 def test_the_time_left_knows_that_some_members_are_only_measured():
     def outcome(seconds):
         return ablating.Outcome({"train_seconds": 90.0}, 1, seconds)
@@ -210,17 +232,22 @@ def test_a_run_that_stands_behind_the_others_is_ended_and_told(tmp_path):
 
 
 def test_a_slurm_array_has_a_job_for_each_member(tmp_path):
-    """The script is run here as SLURM would run its job number 3, with a command that says what it was given."""
+    """The script is run here as SLURM would run its job number 3, with a command that says what it was given.
+
+    The command ends as one that was stopped and has saved, which is to be run again.
+    """
     script = tmp_path / "array.sh"
     asked = "ablate", "--config", written(tmp_path), "--workdir", tmp_path / "runs", "--script", script
     assert here(*asked).returncode == 0 and not (tmp_path / "runs").exists()
     assert "#SBATCH --array=0-3\n" in script.read_text()
-    command = tmp_path / "jaxgen"
-    command.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    command.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "3"}
+    commands = {"jaxgen": 'printf "%s\\n" "$@"; exit 143', "srun": 'exec "$@"', "scontrol": 'echo "$@"'}
+    for name, does in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_JOB_ID": "7"}
     process = subprocess.run([shutil.which("bash"), script], env=environment, capture_output=True, text=True)
-    assert process.stdout.splitlines()[-1] == "width=12,seed=1", process.stderr
+    assert process.stdout.splitlines()[-2:] == ["width=12,seed=1", "requeue 7_3"], process.stderr
+    assert process.returncode == 143
     assert "is there already; give another --script" in told(here(*asked))
 
 
@@ -229,7 +256,12 @@ def test_mistakes_are_told(tmp_path):
     asked = "ablate", "--config", file, "--workdir", tmp_path / "runs"
     assert "did you mean 'width=8,seed=0'" in told(here(*asked, "--member", "width=8,sed=0"))
     assert "--processes is 0; give at least 1" in told(here(*asked, "--processes", "0"))
-    assert "--together is 0; give at least 1" in told(here(*asked, "--processes", "1", "--together", "0"))
+    assert "--together is 0; give at least 1" in told(here(*asked, "--together", "0"))
+    member = "--member", "width=8,seed=0"
+    assert "--processes is not for --member" in told(here(*asked, *member, "--processes", "2"))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/search.json").touch()
+    assert "runs holds the trials of a search; give another --workdir" in told(here(*asked))
     assert "--workdir is empty; name a folder" in told(here("ablate", "--config", file, "--workdir", ""))
     file.write_text(file.read_text().replace("def ablation", "def ablations"))
     assert "has no function ablation() that returns an Ablation; did you mean 'ablations'?" in told(here(*asked))

@@ -16,7 +16,7 @@ from jaxgen.core.start import Start
 from jaxgen.experiment import Experiment
 from jaxgen.metrics.effects import effect, holm
 from jaxgen.running import ablating
-from jaxgen.running.ablating import outcome_of, put, run_folder, run_members, same_question, trained_runs
+from jaxgen.running.ablating import keep_question, outcome_of, put, run_folder, run_members, trained_runs
 from jaxgen.running.ablation_results import results_of
 from jaxgen.running.shown import read_shown
 from jaxgen.training.folder import SUMMARY, read_json
@@ -40,7 +40,7 @@ def asked() -> Ablation:
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     folder, ablation = tmp_path_factory.mktemp("pretrained"), asked()
-    same_question(folder, ablation)
+    keep_question(folder, ablation)
     chosen = [member for member in ablation.members if member.name in RUN]
     run_members(ablation, folder, chosen, lambda: False)
     return folder, chosen
