@@ -165,8 +165,7 @@ class _Study:
         distributions = self._optuna.distributions
         if not isinstance(values, Range):
             return distributions.CategoricalDistribution([word(value) for value in values])
-        whole = isinstance(values.low, int) and isinstance(values.high, int)
-        kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+        kind = distributions.IntDistribution if values.whole else distributions.FloatDistribution
         return kind(values.low, values.high, log=values.log)
 
     def add(self, trial: Trial) -> None:

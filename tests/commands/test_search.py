@@ -31,6 +31,7 @@ def search() -> Search:
 '''
 PEAK = "optimisers.likelihood.learning_rate.peak"
 BASE = load_experiment("rnn/digits", Experiment)
+SPACE = {PEAK: Range(1e-4, 1e-1, log=True), "data.batch_size": Range(8, 32), "task.network.cell": ("LSTM", "GRU")}
 
 
 def written(folder, trials=3, space=f'"{PEAK}": Range(1e-4, 1e-1, log=True)', metric="bits_per_character"):
@@ -130,7 +131,14 @@ def test_what_optuna_is_told_is_what_the_folder_says():
         ({}, "the space has no fields"),
         ({PEAK: ()}, f"the field '{PEAK}' has no values"),
         ({"task.network.widht": (8, 16)}, "the space's task.network.widht=8: .* did you mean 'width'"),
-        ({"task.network.width": (8, "wide")}, "the space's task.network.width=wide"),
+        ([("task.network.width", (8, 16))], "the space has no fields"),
+        ({"task.network.width": 8}, "has 8; give it a Range, or values in brackets"),
+        ({"task.network.cell": "GRU"}, "has 'GRU'; give it a Range, or values in brackets"),
+        ({"task.network.width": (8, "wide", 12)}, "the space's task.network.width=wide"),
+        (
+            {"task.network.width": Range(8.0, 16.0)},
+            r"takes no numbers between .* give Range\(low=8, high=16, log=False",
+        ),
         ({"task.network.dropout": Range(0.0, 2.0)}, "dropout is 2.0"),
     ],
 )
@@ -139,10 +147,33 @@ def test_a_space_that_cannot_be_is_told(space, sentence):
         Search(BASE, space, Metric("bits_per_dim"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"base": "rnn/digits"}, "base is a value of type str; give an Experiment"),
+        ({"metric": "bits_per_dim"}, "metric is 'bits_per_dim'; give one Metric"),
+        ({"metric": (Metric("bits_per_dim"),)}, "give one Metric"),
+        *(({"trials": count}, f"trials is {count!r}; give a whole number") for count in (0, 2.5, "20")),
+        ({"budget": 200}, r"budget is 200; say of what, as Steps\(200\)"),
+        ({"sampler": "random"}, "sampler is 'random'; give Sampler.TPE or Sampler.RANDOM"),
+        ({"pruner": "median"}, "pruner is 'median'; give Pruner.MEDIAN or Pruner.HYPERBAND, or None"),
+        *(({"seed": seed}, f"seed is {seed!r}; give a whole number") for seed in (-1, 0.5, None)),
+    ],
+)
+def test_a_setting_of_another_kind_is_told(setting, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Search(**{"base": BASE, "space": SPACE, "metric": Metric("bits_per_dim")} | setting)
+
+
+def test_a_range_of_floats_for_a_field_of_floats_may_end_in_whole_ones():
+    Search(BASE, {"task.network.dropout": Range(0.0, 0.5)}, Metric("x"))
+    Search(BASE, {"task.network.width": Range(8, 16), PEAK: Range(1e-3, 1.0)}, Metric("x"))
+
+
 def test_mistakes_are_told(tmp_path, monkeypatch):
-    for make in (lambda: Range(2, 1), lambda: Range(0.0, 1.0, log=True)):
+    for ends in ((2, 1), (0.0, 1.0, True), ("8", 16), (0.0, float("inf"))):
         with pytest.raises(UserError, match="give a low"):
-            make()
+            Range(*ends)
     asked = "search", "--config", written(tmp_path), "--workdir", tmp_path / "runs"
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert "needs the package optuna; run `pip install 'jaxgen[optuna]'`" in told(here(*asked))
