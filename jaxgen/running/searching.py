@@ -1,9 +1,10 @@
 """The trials of a search, one after another: each is drawn, trained and measured, and told to those that follow."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.search_space import Pruner, Range, Sampler, Search, word
-from jaxgen.training.folder import read_json
+from jaxgen.training.folder import LOCK, read_json
+from jaxgen.training.lock import Lock
 
 TRIALS, QUESTION = "trials", "search.json"
 
@@ -51,6 +53,22 @@ def kept_trials(workdir: Path, search: Search) -> dict[int, Trial]:
             except TypeError:
                 raise UserError(f"{_file(workdir, number)} is no trial; remove it to run it again") from None
     return found
+
+
+@contextlib.contextmanager
+def alone_in(workdir: Path) -> Iterator[None]:
+    """Nobody else searches in the folder meanwhile. UserError where another process does."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = Lock(workdir / LOCK)
+    except OSError as error:
+        raise UserError(f"the workdir {workdir} cannot be written ({error.strerror}); give another --workdir") from None
+    try:
+        if lock.remark:
+            say(lock.remark)
+        yield
+    finally:
+        lock.close()
 
 
 def same_search(workdir: Path, search: Search) -> None:

@@ -12,6 +12,7 @@ from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
 from jaxgen.running.searching import Trial, _Study
 from jaxgen.search_space import Pruner, Range, Sampler, Search
+from jaxgen.training.lock import Lock
 from tests.commands.command import here, told
 
 FILE = '''"""Which rate is best?"""
@@ -123,6 +124,17 @@ def test_what_optuna_is_told_is_what_the_folder_says():
         and 8 <= drawn["data.batch_size"] <= 32
         and isinstance(drawn["data.batch_size"], int)
     )
+
+
+def test_a_second_search_in_a_folder_at_work_is_refused(tmp_path):
+    file, runs = written(tmp_path), tmp_path / "runs"
+    runs.mkdir()
+    lock = Lock(runs / ".lock")
+    try:
+        sentence = told(here("search", "--config", file, "--workdir", runs))
+    finally:
+        lock.close()
+    assert "another process is training in" in sentence and [path.name for path in runs.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(
