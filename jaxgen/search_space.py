@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 from jaxgen.ablation import Budget, Member, Metric
@@ -21,8 +23,13 @@ class Range:
     log: bool = False
 
     def __post_init__(self):
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise UserError(f"{self}: give a low that is less than high, and above 0 for log")
+        numbers = all(isinstance(end, Real) and math.isfinite(end) for end in (self.low, self.high))
+        if not numbers or not self.low < self.high or (self.log and self.low <= 0):
+            raise UserError(f"{self}: give a low that is less than high, both finite numbers, and above 0 for log")
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, Integral) and isinstance(self.high, Integral)
 
 
 class Sampler(enum.Enum):
@@ -57,15 +64,51 @@ class Search:
     seed: int = 0
 
     def __post_init__(self):
-        if self.trials < 1:
-            raise UserError(f"trials is {self.trials}; give at least 1")
-        if not self.space:
+        self._refuse_other_kinds()
+        if not isinstance(self.space, Mapping) or not self.space:
             raise UserError("the space has no fields; give one or more, as in {'data.batch_size': (16, 32)}")
         for field, values in self.space.items():
-            if not isinstance(values, Range) and not len(values):
-                raise UserError(f"the field {field!r} has no values; give it one or more, or leave it out")
-        for values in ("first", "last"):  # UserError where a field or a value is none
-            self.trial(0, {field: _end(of, values == "first") for field, of in self.space.items()})
+            _refuse_no_values(field, values)
+        most = max(2 if isinstance(values, Range) else len(values) for values in self.space.values())
+        for row in range(most):  # every value once: UserError where a field or a value is none
+            self.trial(0, self._row(row))
+        for field, values in self.space.items():
+            if isinstance(values, Range):
+                self._refuse_fractions(field, values)
+
+    def _refuse_other_kinds(self) -> None:
+        """UserError where a setting beside the space is of another kind."""
+        if not isinstance(self.base, Experiment):
+            raise UserError(f"base is a value of type {type(self.base).__name__}; give an Experiment")
+        if not isinstance(self.metric, Metric):
+            raise UserError(f"metric is {self.metric!r}; give one Metric, as Metric('bits_per_dim')")
+        if not isinstance(self.trials, Integral) or self.trials < 1:
+            raise UserError(f"trials is {self.trials!r}; give a whole number from 1 on")
+        if self.budget is not None and not isinstance(self.budget, Budget):
+            mend = "say of what, as Steps(200), Elements(1e6), Flops(1e12) or Seconds(60)"
+            raise UserError(f"budget is {self.budget!r}; {mend}")
+        if not isinstance(self.sampler, Sampler):
+            raise UserError(f"sampler is {self.sampler!r}; give {_members(Sampler)}")
+        if self.pruner is not None and not isinstance(self.pruner, Pruner):
+            raise UserError(f"pruner is {self.pruner!r}; give {_members(Pruner)}, or None")
+        if not isinstance(self.seed, Integral) or self.seed < 0:
+            raise UserError(f"seed is {self.seed!r}; give a whole number from 0 on")
+
+    def _row(self, row: int) -> dict[str, Any]:
+        """Each field's value of that place, or its last one."""
+        return {field: _value(values, row) for field, values in self.space.items()}
+
+    def _refuse_fractions(self, field: str, values: Range) -> None:
+        """UserError where a range ends in whole numbers as 8.0, and its field takes no others."""
+        if values.whole or not (float(values.low).is_integer() and float(values.high).is_integer()):
+            return
+        try:
+            self.trial(0, self._row(0) | {field: math.nextafter(values.low, values.high)})
+        except UserError:
+            whole = replace(values, low=int(values.low), high=int(values.high))
+            raise UserError(
+                f"the space's {field} takes no numbers between the whole ones of {values}; give {whole}"
+            ) from None
 
     def trial(self, number: int, values: Mapping[str, Any]) -> Member:
         """The run with these values."""
@@ -83,10 +126,23 @@ def trial_name(number: int) -> str:
     return f"trial-{number:04}"
 
 
-def _end(values: Range | Sequence[Any], first: bool) -> Any:
+def _refuse_no_values(field: str, values: Any) -> None:
     if isinstance(values, Range):
-        return values.low if first else values.high
-    return word(values[0 if first else -1])
+        return
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise UserError(f"the field {field!r} has {values!r}; give it a Range, or values in brackets, as (16, 32)")
+    if not values:
+        raise UserError(f"the field {field!r} has no values; give it one or more, or leave it out")
+
+
+def _value(values: Range | Sequence[Any], row: int) -> Any:
+    if isinstance(values, Range):
+        return values.low if row == 0 else values.high
+    return word(values[min(row, len(values) - 1)])
+
+
+def _members(kind: type[enum.Enum]) -> str:
+    return " or ".join(f"{kind.__name__}.{member.name}" for member in kind)
 
 
 def word(value: Any) -> Any:

@@ -16,7 +16,7 @@ from jaxgen.reporting.terminal import say
 from jaxgen.running.ablating import put
 from jaxgen.running.ablation_results import RESULTS, markdown
 from jaxgen.running.best_experiment import BEST, best_file
-from jaxgen.running.searching import Trial, kept_trials, run_trials, same_search
+from jaxgen.running.searching import Trial, alone_in, kept_trials, run_trials, same_search
 from jaxgen.running.stopping import Stop
 from jaxgen.search_space import Search, trial_name
 from jaxgen.standard_streams import put_out
@@ -33,11 +33,16 @@ def search(config: str, workdir: str) -> int:
     """
     folder = named_folder(workdir)
     asked = load_experiment(config, Search, "search")
+    with alone_in(folder):
+        return _searched(asked, folder, config)
+
+
+def _searched(asked: Search, folder: Path, config: str) -> int:
     same_search(folder, asked)
     with Stop("after this trial's step") as stop:
         run_trials(asked, folder, stop)
     if stop():
-        say(f"stopped; {workdir} holds what is trained, the same command goes on from there")
+        say(f"stopped; {folder} holds what is trained, the same command goes on from there")
         return 128 + stop.signal
     trials = kept_trials(folder, asked)
     _write(asked, trials, folder, config)

@@ -1,24 +1,28 @@
 """The trials of a search, one after another: each is drawn, trained and measured, and told to those that follow."""
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxgen.ablation import Member, Metric
+import numpy as np
+
+from jaxgen.ablation import Metric
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import Stop, budgeted, failure_of, put, run_folder, trained_steps
+from jaxgen.running.ablating import RUNS, Stop, budgeted, failure_of, put, trained_steps
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
-from jaxgen.search_space import Pruner, Range, Sampler, Search, word
-from jaxgen.training.folder import read_json
+from jaxgen.search_space import Pruner, Range, Sampler, Search, trial_name, word
+from jaxgen.training.folder import LOCK, read_json
+from jaxgen.training.lock import Lock
 
 TRIALS, QUESTION = "trials", "search.json"
 
@@ -36,8 +40,9 @@ class Trial:
     reported: Mapping[str, float] = field(default_factory=dict)  # by steps: the evaluations in training
 
     @property
-    def ended(self) -> bool:
-        return self.figure is not None or self.pruned or self.failed is not None
+    def done(self) -> bool:
+        """Whether it is not to be run again; what has failed is."""
+        return self.figure is not None or self.pruned
 
 
 def kept_trials(workdir: Path, search: Search) -> dict[int, Trial]:
@@ -53,6 +58,22 @@ def kept_trials(workdir: Path, search: Search) -> dict[int, Trial]:
     return found
 
 
+@contextlib.contextmanager
+def alone_in(workdir: Path) -> Iterator[None]:
+    """Nobody else searches in the folder meanwhile. UserError where another process does."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = Lock(workdir / LOCK)
+    except OSError as error:
+        raise UserError(f"the workdir {workdir} cannot be written ({error.strerror}); give another --workdir") from None
+    try:
+        if lock.remark:
+            say(lock.remark)
+        yield
+    finally:
+        lock.close()
+
+
 def same_search(workdir: Path, search: Search) -> None:
     """Keep in the folder what is searched; UserError where it holds another search. More trials are no other one."""
     asked = {"base": to_document(search.base), "space": {name: repr(values) for name, values in search.space.items()}}
@@ -64,41 +85,46 @@ def same_search(workdir: Path, search: Search) -> None:
 
 
 def run_trials(search: Search, workdir: Path, stop: Stop) -> None:
-    """Run those that have not ended until `stop`; one that was stopped goes on with its own values."""
-    shared, study = SharedPrograms(), _Study(search)
-    kept = kept_trials(workdir, search)
-    for trial in kept.values():
-        study.add(trial)
+    """Run those that are not done until `stop`; one that was stopped or has failed goes on with its own values.
+
+    In the order of their numbers, each drawn and judged by those before it alone: a search that was stopped draws what
+    one that was not would.
+    """
+    shared, study, kept = SharedPrograms(), _Study(search), kept_trials(workdir, search)
     for number in range(search.trials):
-        if stop() or (number in kept and kept[number].ended):
+        before = kept.get(number)
+        if before is not None and before.done:
+            study.add(number, before)
             continue
-        asked = study.ask(kept[number].values if number in kept else None)
-        member = search.trial(number, asked.params)
+        if stop():
+            return
+        asked = study.ask(number, None if before is None else before.values)
         put(_file(workdir, number), json.dumps(asdict(Trial(asked.params)), indent=2) + "\n")
-        say(
-            f"{member.name} of {search.trials}: " + ", ".join(f"{name}={value}" for name, value in asked.params.items())
-        )
-        trial = _run(search, workdir, member, asked, stop, shared)
+        values = ", ".join(f"{name}={value}" for name, value in asked.params.items())
+        say(f"{trial_name(number)} of {search.trials}: {values}")
+        trial = _run(search, workdir, number, asked, stop, shared)
         if trial is None:
             return
         put(_file(workdir, number), json.dumps(asdict(trial), indent=2) + "\n")
         study.tell(asked, trial)
 
 
-def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, shared: SharedPrograms) -> Trial | None:
+def _run(search: Search, workdir: Path, number: int, asked: Any, stop: Stop, shared: SharedPrograms) -> Trial | None:
     """None where it was stopped."""
-    began, folder, reported = time.monotonic(), run_folder(workdir, member), {}
-    pruning = None if search.pruner is None else _Pruning(asked, search.metric, reported)
-    early = EarlyStop(stop, pruning, search.metric, folder, ())
+    began, folder, reported = time.monotonic(), workdir / RUNS / trial_name(number), {}
 
     def ended(**what: Any) -> Trial:
         seconds = round(time.monotonic() - began, 3)
         return Trial(asked.params, seconds=seconds, reported={str(at): value for at, value in reported.items()}, **what)
 
     try:
+        member = search.trial(number, asked.params)  # UserError where values refuse each other
         experiment = budgeted(search.budget, workdir, member, stop)
+        pruning = None if search.pruner is None else _Pruning(asked, search.metric, experiment.steps, reported)
+        early = EarlyStop(stop, pruning, search.metric, folder, ())
         steps = trained_steps(experiment, workdir, member, early, shared)
-        if early.ended:
+        early()  # told of the evaluations of a run that was trained before
+        if early.ended and steps < experiment.steps:  # else it has cost all of them
             return ended(steps=steps, pruned=True)
         figures = evaluate_run(folder, config=experiment, stopped=stop)
         return ended(figure=_figure(search.metric, figures), steps=steps)
@@ -108,7 +134,7 @@ def _run(search: Search, workdir: Path, member: Member, asked: Any, stop: Stop, 
         return None
     except Exception as error:  # the other trials are not to suffer from it
         failure = failure_of(error, folder if folder.is_dir() else workdir)
-    say(f"{member.name} failed: {failure}")
+    say(f"{trial_name(number)} failed: {failure}")
     return ended(failed=failure)
 
 
@@ -129,21 +155,29 @@ def _file(workdir: Path, number: int) -> Path:
 
 
 class _Pruning:
-    """Optuna's pruner, asked at each evaluation in training."""
+    """Optuna's pruner, asked at each evaluation in training; not to end a trial at its last step, which tells more."""
 
-    def __init__(self, asked: Any, metric: Metric, reported: dict[int, float]):
-        self._asked, self._sign, self._reported = asked, 1 if metric.lower else -1, reported
+    def __init__(self, asked: Any, metric: Metric, last: int, reported: dict[int, float]):
+        self._asked, self._sign, self._last, self._reported = asked, 1 if metric.lower else -1, last, reported
 
     def ends(self, own: Mapping[int, float], others: object) -> bool:
-        for step, value in own.items():
-            if step not in self._reported:
-                self._reported[step] = self._sign * value
-                self._asked.report(self._sign * value, step)
-        return self._asked.should_prune()
+        new = {step: self._sign * value for step, value in own.items() if step not in self._reported}
+        self._reported.update(new)
+        behind = [step for step, value in new.items() if _is_behind(self._asked, step, value)]
+        return any(step < self._last for step in behind)
+
+
+def _is_behind(asked: Any, step: int, value: float) -> bool:
+    """Optuna told of an evaluation, and asked: its Hyperband notes where a trial stands only when it is asked."""
+    asked.report(value, step)
+    return asked.should_prune()
 
 
 class _Study:
-    """Optuna's memory of the trials; it lives in this process, and is made anew from the folder's files."""
+    """Optuna's memory of the trials; it lives in this process, and is made anew from the folder's files.
+
+    It is told of all trials in the order of their numbers, which are then Optuna's as well.
+    """
 
     def __init__(self, search: Search):
         try:
@@ -151,42 +185,40 @@ class _Study:
         except ModuleNotFoundError as error:
             raise UserError(f"a search needs the package {error.name}; run `pip install 'jaxgen[optuna]'`") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna = optuna
-        samplers = {Sampler.TPE: optuna.samplers.TPESampler, Sampler.RANDOM: optuna.samplers.RandomSampler}
+        self._optuna, self._search = optuna, search
         pruners = {Pruner.MEDIAN: optuna.pruners.MedianPruner, Pruner.HYPERBAND: optuna.pruners.HyperbandPruner}
         self._study = optuna.create_study(
+            study_name="search",  # not a random one: Hyperband draws a trial's rungs from it and the trial's number
             direction="minimize" if search.metric.lower else "maximize",
-            sampler=samplers[search.sampler](seed=search.seed),
             pruner=optuna.pruners.NopPruner() if search.pruner is None else pruners[search.pruner](),
         )
         self._space = {name: self._distribution(values) for name, values in search.space.items()}
+
+    def _sampler(self, number: int) -> Any:
+        """Of one trial: a sampler that went through several would draw the first trials' values again when resumed."""
+        samplers = {Sampler.TPE: self._optuna.samplers.TPESampler, Sampler.RANDOM: self._optuna.samplers.RandomSampler}
+        seed = np.random.SeedSequence((self._search.seed, number)).generate_state(1)[0]
+        return samplers[self._search.sampler](seed=int(seed))
 
     def _distribution(self, values: Any) -> Any:
         distributions = self._optuna.distributions
         if not isinstance(values, Range):
             return distributions.CategoricalDistribution([word(value) for value in values])
-        whole = isinstance(values.low, int) and isinstance(values.high, int)
-        kind = distributions.IntDistribution if whole else distributions.FloatDistribution
+        kind = distributions.IntDistribution if values.whole else distributions.FloatDistribution
         return kind(values.low, values.high, log=values.log)
 
-    def add(self, trial: Trial) -> None:
-        """One that has ended before."""
-        if trial.ended:
-            reported = {int(step): value for step, value in trial.reported.items()}
-            self._study.add_trial(
-                self._optuna.trial.create_trial(
-                    state=self._state(trial),
-                    value=trial.figure,
-                    params=dict(trial.values),
-                    distributions=self._space,
-                    intermediate_values=reported,
-                )
-            )
+    def add(self, number: int, trial: Trial) -> None:
+        """One that has ended before, told as when it ran: what pruners note of it is in no file."""
+        asked = self.ask(number, trial.values)
+        for step, value in trial.reported.items():
+            _is_behind(asked, int(step), value)
+        self.tell(asked, trial)
 
-    def ask(self, values: Mapping[str, Any] | None) -> Any:
+    def ask(self, number: int, values: Mapping[str, Any] | None) -> Any:
         """The next trial of Optuna's, with these values where they are given."""
         if values is not None:
             self._study.enqueue_trial(dict(values))
+        self._study.sampler = self._sampler(number)
         return self._study.ask(fixed_distributions=self._space)
 
     def tell(self, asked: Any, trial: Trial) -> None:
