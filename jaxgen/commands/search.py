@@ -70,7 +70,11 @@ def _write(asked: Search, trials: Mapping[int, Trial], folder: Path, config: str
         put(folder / BEST, best_file(sentence, best))
         said.append(f"{sentence} Its experiment is {BEST}.")
     curves = [
-        Curve(trial_name(number), sorted((int(step), value) for step, value in one.reported.items()), True)
+        Curve(
+            trial_name(number),
+            sorted((int(step), value) for step, value in one.reported.items() if value is not None),
+            True,
+        )
         for number in measured[:_SHOWN]
         if (one := trials[number]).reported
     ]

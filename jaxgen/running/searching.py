@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,13 +16,13 @@ from jaxgen.ablation import Metric
 from jaxgen.config.document import to_document
 from jaxgen.errors import UserError, nearest
 from jaxgen.reporting.terminal import say
-from jaxgen.running.ablating import RUNS, Stop, budgeted, failure_of, put, trained_steps
+from jaxgen.running.ablating import MEMBERS, RUNS, Stop, budgeted, failure_of, put, trained_steps
 from jaxgen.running.bounded import Stopped
 from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.search_space import Pruner, Range, Sampler, Search, trial_name, word
-from jaxgen.training.folder import LOCK, read_json
+from jaxgen.training.folder import LOCK, finite, read_json
 from jaxgen.training.lock import Lock
 
 TRIALS, QUESTION = "trials", "search.json"
@@ -37,7 +38,7 @@ class Trial:
     seconds: float = 0.0
     pruned: bool = False
     failed: str | None = None
-    reported: Mapping[str, float] = field(default_factory=dict)  # by steps: the evaluations in training
+    reported: Mapping[str, float | None] = field(default_factory=dict)  # by steps: evaluations in training; None: NaN
 
     @property
     def done(self) -> bool:
@@ -79,6 +80,8 @@ def same_search(workdir: Path, search: Search) -> None:
     asked = {"base": to_document(search.base), "space": {name: repr(values) for name, values in search.space.items()}}
     asked |= {name: repr(getattr(search, name)) for name in ("metric", "budget", "sampler", "pruner", "seed")}
     kept = read_json(workdir / QUESTION)
+    if kept is None and (workdir / MEMBERS).exists():
+        raise UserError(f"{workdir} holds the runs of an ablation; give another --workdir")
     if kept is not None and (other := next((name for name in asked if kept.get(name) != asked[name]), None)):
         raise UserError(f"{workdir} holds another search, whose {other} is another; give another --workdir")
     put(workdir / QUESTION, json.dumps(asked, indent=1) + "\n")
@@ -115,7 +118,9 @@ def _run(search: Search, workdir: Path, number: int, asked: Any, stop: Stop, sha
 
     def ended(**what: Any) -> Trial:
         seconds = round(time.monotonic() - began, 3)
-        return Trial(asked.params, seconds=seconds, reported={str(at): value for at, value in reported.items()}, **what)
+        return Trial(
+            asked.params, seconds=seconds, reported={str(at): finite(value) for at, value in reported.items()}, **what
+        )
 
     try:
         member = search.trial(number, asked.params)  # UserError where values refuse each other
@@ -211,7 +216,7 @@ class _Study:
         """One that has ended before, told as when it ran: what pruners note of it is in no file."""
         asked = self.ask(number, trial.values)
         for step, value in trial.reported.items():
-            _is_behind(asked, int(step), value)
+            _is_behind(asked, int(step), math.nan if value is None else value)
         self.tell(asked, trial)
 
     def ask(self, number: int, values: Mapping[str, Any] | None) -> Any:

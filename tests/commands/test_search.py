@@ -265,6 +265,8 @@ def test_mistakes_are_told(tmp_path, monkeypatch):
     assert "needs the package optuna; run `pip install 'jaxgen[optuna]'`" in told(here(*asked))
     written(tmp_path, metric="bits")
     assert "holds another search, whose metric is another" in told(here(*asked))
+    (tmp_path / "runs/search.json").rename(tmp_path / "runs/members.json")
+    assert "runs holds the runs of an ablation; give another --workdir" in told(here(*asked))
 
 
 @pytest.mark.parametrize("pruner", [", pruner=Pruner.MEDIAN", ""])
