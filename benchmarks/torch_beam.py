@@ -69,7 +69,8 @@ class Cross(nn.Module):
     def __init__(self, params, attended, heads: int):
         super().__init__()
         self.query, self.out, self.heads = Linear(params["query"]), Linear(params["out"]), heads
-        self.key, self.value = tensor(attended.key), tensor(attended.value)
+        arrays = attended.key, attended.value
+        self.key, self.value = (tensor(array).transpose(1, 2).contiguous() for array in arrays)
         self.mask = tensor(attended.mask)[:, None, None]
 
     def forward(self, x):

@@ -8,15 +8,15 @@ from flax import struct
 
 from jaxgen.errors import UserError
 from jaxgen.nn.decoder_parts import out_init
-from jaxgen.nn.key_value_cache import Cache, empty_cache, written
+from jaxgen.nn.key_value_cache import Cache, written
 from jaxgen.nn.low_rank import LowRank
 from jaxgen.nn.precision import Precision
 from jaxgen.ops.attention import (
     attend,
     attend_cached,
     attend_causally,
+    attention_weights,
     by_head,
-    cached_weights,
     causal_mask,
     rotate,
     same_segment,
@@ -122,8 +122,8 @@ class Wait:
 class Attended:
     """A sequence of S places made ready to be attended to: keys and values, once for all that ask."""
 
-    key: jax.Array  # [B, H, S, D]
-    value: jax.Array  # [B, H, S, D]
+    key: jax.Array  # [B, S, H, D]
+    value: jax.Array  # [B, S, H, D]
     mask: jax.Array  # [B, S], true for the places that may be seen
     wait: Wait | None = None  # None: all of them are seen at once
 
@@ -132,8 +132,8 @@ def nothing_attended(
     batch_size: int, places: int, heads: int, width: int, dtype: jnp.dtype = jnp.float32, wait: Wait | None = None
 ) -> Attended:
     """A sequence of no place yet, with room for so many."""
-    cache = empty_cache(batch_size, places, heads, width, dtype)
-    return Attended(**cache, mask=jnp.zeros((batch_size, places), bool), wait=wait)
+    zeros = jnp.zeros((batch_size, places, heads, width // heads), dtype)
+    return Attended(zeros, zeros, mask=jnp.zeros((batch_size, places), bool), wait=wait)
 
 
 class CrossAttention(nn.Module):
@@ -155,14 +155,15 @@ class CrossAttention(nn.Module):
         """Keys and values of `sequence` [B, S, E]; those outside `mask` [B, S], or beyond `wait`, are not seen."""
         size, length, features = sequence.shape
         both = self.key_value(sequence.reshape(-1, features)).reshape(size, length, 2 * self.heads, -1)
-        key, value = jnp.split(by_head(both), 2, axis=1)
+        key, value = jnp.split(both, 2, axis=2)
         return Attended(key, value, mask, wait)
 
     def extended(self, to: Attended, sequence: jax.Array, own: jax.Array, position: jax.Array) -> Attended:
         """`to` with the places `sequence` [B, K, E] from `position` [B] on, those [B, K] that are a row's `own`."""
         new = self.attended(sequence, own)
-        key, value = written(to.key, new.key, position), written(to.value, new.value, position)
-        return to.replace(key=key, value=value, mask=written(to.mask, own, position, axis=1))
+        pairs = (to.key, new.key), (to.value, new.value), (to.mask, own)
+        key, value, mask = (written(held, more, position, axis=1) for held, more in pairs)
+        return to.replace(key=key, value=value, mask=mask)
 
     def __call__(self, x: jax.Array, to: Attended, position: jax.Array | None = None) -> jax.Array:
         """[N, T, width] of `x` [N, T, E], where N is B, or W times B with the W rows of each of B side by side.
@@ -178,7 +179,7 @@ class CrossAttention(nn.Module):
             seen = to.wait.seen(place.reshape(rows, -1))  # [B, W * T]
             mask = mask & (jnp.arange(to.mask.shape[1]) < seen[:, None, :, None])
         if self.is_mutable_collection("intermediates"):
-            weights = cached_weights(q, to.key, mask).mean(axis=1)
+            weights = attention_weights(q, to.key, mask).mean(axis=1)
             self.sow("intermediates", "weights", weights.reshape(count, length, -1))
-        y = attend_cached(q, to.key, to.value, mask)
+        y = attend(q, to.key, to.value, mask)
         return self.out(y.reshape(-1, self.width)).reshape(count, length, self.width)
