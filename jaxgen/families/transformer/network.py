@@ -71,7 +71,7 @@ class Transformer(nn.Module):
     and on what each block adds, with one mask a row, all along the sequence. `scan` compiles one block and loops over
     all, so that compiling takes as long for any depth: the blocks' parameters are then stacked, `blocks` with a leading
     axis, no mask can tell them apart, and a run that starts from one without `scan`, or the reverse, is rearranged.
-    A token that is drawn takes up to 1.8 times as long then, for each block's cache is copied to be read. `parts` are
+    A token that is drawn takes up to 1.7 times as long then, for each block's cache is copied to be read. `parts` are
     what blocks are built from; with a `low_rank` attention learns an addition of that rank (core/low_rank_surgery.py).
     The last two fields come from the data: `vocabulary` V and `positions`, the places that have an embedding of their
     own: a picture's pixels, and with Position.LEARNED a text's places too (0: none).
