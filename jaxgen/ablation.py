@@ -141,6 +141,8 @@ class Ablation:
 
     def _check_kinds(self) -> None:
         """UserError for fields of another kind."""
+        if not isinstance(self.axes, Mapping):
+            raise UserError(f"axes is {self.axes!r}; give {{field: values}}, as {{'task.network.width': (64, 128)}}")
         metrics = self.metrics if isinstance(self.metrics, Collection) and not isinstance(self.metrics, str) else ()
         if not metrics or not all(isinstance(metric, Metric) for metric in metrics):
             raise UserError(f"metrics is {self.metrics!r}; give one or more, as [Metric('bits_per_dim')]")

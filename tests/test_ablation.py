@@ -145,6 +145,7 @@ def test_mistakes_are_told_in_a_sentence(axes, metrics, sentence):
     [
         ({}, {}, {}, "base is no experiment; give one, or several by name"),
         ({1: BASE}, {}, {}, "base is no experiment; give one, or several by name"),
+        (BASE, ["seed"], {}, r"axes is \['seed'\]; give \{field: values\}"),
         (BASE, {}, {"design": "one at a time"}, "design is 'one at a time'; give one of Design.GRID, "),
         (BASE, {}, {"budget": 200}, r"budget is 200; give one of Steps\(...\), "),
         (BASE, {}, {"early": 500}, r"early is 500; give one of MedianStopping\(...\), "),
