@@ -52,7 +52,9 @@ def nodes():
     """The process that holds them, and the environment of a command that finds them."""
     pytest.importorskip("ray", reason="needs Ray (extra ray)")
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a short path, for Ray's sockets lie in it
-    surroundings = os.environ | {"RAY_worker_niceness": "0"}  # else they give way to all else on this machine
+    (folder / "ray").mkdir()  # where Ray notes the newest cluster, in a folder that it does not make
+    # without the second they give way to all else on this machine
+    surroundings = os.environ | {"RAY_TMPDIR": str(folder), "RAY_worker_niceness": "0"}
     command = [sys.executable, "-c", NODES, str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, **pipes, stderr=subprocess.DEVNULL, env=surroundings)
