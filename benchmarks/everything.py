@@ -3,7 +3,7 @@
     jaxgen bench everything --out results.jsonl [--peer nanogpt=FOLDER flax=FOLDER] [--compare reference]
 
 Each benchmark of the list runs in a process of its own, one after another. On two cores of an AMD EPYC (family 26) that
-took 30 min 34 s, of which the denoisers took 10 and the token models 4 (benchmarks/README.md).
+took 29 min 32 s, of which the denoisers took 9 and the token models 5 (benchmarks/README.md).
 `results.jsonl` has the rows of all, and grows as they end; charts of throughput and rooflines stand in `results.html`
 beside it. A benchmark that fails, or lacks a peer or data, is told at the end, and the others run. `--only` takes some.
 """
