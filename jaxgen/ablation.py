@@ -12,7 +12,7 @@ from typing import Any
 
 from jaxgen.config.changes import set_fields
 from jaxgen.early_stopping import EarlyStopping
-from jaxgen.errors import UserError, nearest
+from jaxgen.errors import UserError, check_kind, nearest
 from jaxgen.experiment import Experiment
 
 SEED = "seed"  # the axis of repetitions
@@ -141,18 +141,14 @@ class Ablation:
 
     def _check_kinds(self) -> None:
         """UserError for fields of another kind."""
-        if not isinstance(self.axes, Mapping):
-            raise UserError(f"axes is {self.axes!r}; give {{field: values}}, as {{'task.network.width': (64, 128)}}")
+        check_kind("axes", self.axes, Mapping, "give {field: values}, as {'task.network.width': (64, 128)}")
         metrics = self.metrics if isinstance(self.metrics, Collection) and not isinstance(self.metrics, str) else ()
         if not metrics or not all(isinstance(metric, Metric) for metric in metrics):
             raise UserError(f"metrics is {self.metrics!r}; give one or more, as [Metric('bits_per_dim')]")
-        if not isinstance(self.design, Design):
-            raise UserError(f"design is {self.design!r}; give one of {', '.join(map(str, Design))}")
+        check_kind("design", self.design, Design, f"give one of {', '.join(map(str, Design))}")
         for name, kind in (("budget", Budget), ("early", EarlyStopping)):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                kinds = ", ".join(f"{one.__name__}(...)" for one in kind.__args__)
-                raise UserError(f"{name} is {value!r}; give one of {kinds}, or None")
+            kinds = ", ".join(f"{one.__name__}(...)" for one in kind.__args__)
+            check_kind(name, getattr(self, name), kind | None, f"give one of {kinds}, or None")
         several = self.base.items() if isinstance(self.base, Mapping) else [("the experiment", self.base)]
         if not several or not all(isinstance(name, str) and isinstance(one, Experiment) for name, one in several):
             raise UserError('base is no experiment; give one, or several by name, as {"rnn": experiment}')

@@ -1,8 +1,9 @@
-"""The one error that speaks to the user, and the help with mistyped names."""
+"""The one error that speaks to the user, the help with mistyped names, and the check of a value's kind."""
 # SPDX-License-Identifier: Apache-2.0
 
 import difflib
 from collections.abc import Iterable
+from types import UnionType
 
 _LISTED = 40  # names; the rest are counted
 
@@ -26,6 +27,12 @@ def similar(name: str, names: Iterable[str]) -> str:
     """A clause such as `` (did you mean 'width'?)`` with the nearest known names; empty where none is near."""
     close = _close(name, names)
     return f" (did you mean {close}?)" if close else ""
+
+
+def check_kind(name: str, value: object, kind: type | UnionType, mend: str) -> None:
+    """UserError where the field `name` of a user's file has a value of another kind; `mend` says what to give."""
+    if not isinstance(value, kind):
+        raise UserError(f"{name} is {value!r}; {mend}")
 
 
 def _close(name: str, names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxgen.ablation import Budget, Member, Metric
 from jaxgen.config.changes import set_fields
-from jaxgen.errors import UserError
+from jaxgen.errors import UserError, check_kind
 from jaxgen.experiment import Experiment
 
 
@@ -80,17 +80,13 @@ class Search:
         """UserError where a setting beside the space is of another kind."""
         if not isinstance(self.base, Experiment):
             raise UserError(f"base is a value of type {type(self.base).__name__}; give an Experiment")
-        if not isinstance(self.metric, Metric):
-            raise UserError(f"metric is {self.metric!r}; give one Metric, as Metric('bits_per_dim')")
+        check_kind("metric", self.metric, Metric, "give one Metric, as Metric('bits_per_dim')")
         if not isinstance(self.trials, Integral) or self.trials < 1:
             raise UserError(f"trials is {self.trials!r}; give a whole number from 1 on")
-        if self.budget is not None and not isinstance(self.budget, Budget):
-            mend = "say of what, as Steps(200), Elements(1e6), Flops(1e12) or Seconds(60)"
-            raise UserError(f"budget is {self.budget!r}; {mend}")
-        if not isinstance(self.sampler, Sampler):
-            raise UserError(f"sampler is {self.sampler!r}; give {_members(Sampler)}")
-        if self.pruner is not None and not isinstance(self.pruner, Pruner):
-            raise UserError(f"pruner is {self.pruner!r}; give {_members(Pruner)}, or None")
+        of_what = "say of what, as Steps(200), Elements(1e6), Flops(1e12) or Seconds(60)"
+        check_kind("budget", self.budget, Budget | None, of_what)
+        check_kind("sampler", self.sampler, Sampler, f"give {_members(Sampler)}")
+        check_kind("pruner", self.pruner, Pruner | None, f"give {_members(Pruner)}, or None")
         if not isinstance(self.seed, Integral) or self.seed < 0:
             raise UserError(f"seed is {self.seed!r}; give a whole number from 0 on")
 

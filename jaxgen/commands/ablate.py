@@ -56,10 +56,11 @@ def ablate(
     left = [member for member in chosen if not is_measured(folder, member)]
     # Ray takes SIGTERM for itself when it connects: Stop comes after it
     with ray_cluster() if on and left else contextlib.nullcontext() as ray, Stop("after this member's step") as stop:
-        groups = _by_run(left)
+        every, names_left = _by_run(chosen), {member.name for member in left}
+        groups = [of for group in every if (of := [name for name in group if name in names_left])]
         if ray is not None:
             run_on_ray(ray, config, folder, groups, stop)
-        elif names or not left or (count := _processes(processes, len(_by_run(chosen)))) == 1:
+        elif names or not left or (count := _processes(processes, len(every))) == 1:
             run_members(ablation, folder, left, stop, together or _together())
         else:
             side_by_side(_jobs(config, folder, groups, min(count, len(groups)), together), stop, count)

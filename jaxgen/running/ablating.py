@@ -256,8 +256,7 @@ def _run(
         began -= sum(spent_in(folder).values()) if run is member else 0.0  # earlier sessions count as well
         experiment = budgeted(ablation.budget, workdir, run, early.stopped)
         if run is member or not is_measured(workdir, run):
-            steps = trained_steps(experiment, workdir, run, early, shared)
-            ended = early.ended and steps < experiment.steps
+            steps, ended = trained_steps(experiment, workdir, run, early, shared)
         else:  # not judged once more, by others that have come further
             before = outcome_of(workdir, run)
             steps, ended = before.steps, before.early
@@ -284,7 +283,7 @@ def _pretrained(
     early = EarlyStop(stop, None, ablation.metrics[0], folder, ())
     try:
         began -= sum(spent_in(folder).values())
-        steps = trained_steps(member.experiment, workdir, member, early, shared)
+        steps, _ = trained_steps(member.experiment, workdir, member, early, shared)
         outcome = Outcome({}, steps, _since(began))
     except Stopped:
         return None
@@ -307,14 +306,18 @@ def _costs(ablation: Ablation, trained: Trained) -> dict[str, float]:
 
 def trained_steps(
     experiment: Experiment, workdir: Path, member: Member, early: EarlyStop, shared: SharedPrograms
-) -> int:
-    """The step that a member was trained to: its last, or where it was ended early. Stopped where it was stopped."""
+) -> tuple[int, bool]:
+    """The step that a member was trained to, and whether it was ended there early. Stopped where it was stopped.
+
+    One that is judged behind at its last step has taken all of its steps, and was not ended early.
+    """
     steps = train_run(experiment, run_folder(workdir, member), early, shared=shared)
     if early.stopped():
         raise Stopped
-    if early.ended and steps < experiment.steps:
+    ended = early.ended and steps < experiment.steps
+    if ended:
         say(f"{member.name} stands behind the others at step {steps}; it is ended")
-    return steps
+    return steps, ended
 
 
 def _compared(ablation: Ablation, one: Member, other: Member) -> bool:

@@ -127,9 +127,9 @@ def _run(search: Search, workdir: Path, number: int, asked: Any, stop: Stop, sha
         experiment = budgeted(search.budget, workdir, member, stop)
         pruning = None if search.pruner is None else _Pruning(asked, search.metric, experiment.steps, reported)
         early = EarlyStop(stop, pruning, search.metric, folder, ())
-        steps = trained_steps(experiment, workdir, member, early, shared)
+        steps, pruned = trained_steps(experiment, workdir, member, early, shared)
         early()  # told of the evaluations of a run that was trained before
-        if early.ended and steps < experiment.steps:  # else it has cost all of them
+        if pruned:
             return ended(steps=steps, pruned=True)
         figures = evaluate_run(folder, config=experiment, stopped=stop)
         return ended(figure=_figure(search.metric, figures), steps=steps)

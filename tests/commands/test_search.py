@@ -11,7 +11,7 @@ from jaxgen.ablation import Metric, Steps
 from jaxgen.config.reading import load_experiment
 from jaxgen.errors import UserError
 from jaxgen.experiment import Experiment
-from jaxgen.running import searching
+from jaxgen.running import ablating, searching
 from jaxgen.running.bounded import never
 from jaxgen.running.searching import Trial, _Pruning, _Study, kept_trials, run_trials
 from jaxgen.search_space import Pruner, Range, Sampler, Search
@@ -173,12 +173,12 @@ def test_what_optuna_is_told_is_what_the_folder_says():
 
 @pytest.mark.parametrize("steps", [3, 4])
 def test_a_trial_behind_that_has_taken_all_its_steps_has_a_figure(steps, tmp_path, monkeypatch):
-    def trained(experiment, workdir, member, early, shared):
+    def trained(experiment, folder, early, shared):
         early.ended = True
         return steps
 
     pytest.importorskip("optuna")
-    monkeypatch.setattr(searching, "trained_steps", trained)
+    monkeypatch.setattr(ablating, "train_run", trained)
     monkeypatch.setattr(searching, "evaluate_run", lambda *of, **how: {"x": 2.0})
     search = Search(BASE, SPACE, Metric("x"), budget=Steps(4), pruner=Pruner.MEDIAN)
     trial = searching._run(search, tmp_path, 0, _Study(search).ask(0, None), never, None)
