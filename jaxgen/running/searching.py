@@ -22,7 +22,7 @@ from jaxgen.running.early_stop import EarlyStop, UnknownMetric
 from jaxgen.running.evaluate_run import evaluate_run
 from jaxgen.running.shared_programs import SharedPrograms
 from jaxgen.search_space import Pruner, Range, Sampler, Search, trial_name, word
-from jaxgen.training.folder import LOCK, finite, read_json
+from jaxgen.training.folder import LOCK, finite, read_json, unwritable
 from jaxgen.training.lock import Lock
 
 TRIALS, QUESTION = "trials", "search.json"
@@ -66,7 +66,7 @@ def alone_in(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = Lock(workdir / LOCK)
     except OSError as error:
-        raise UserError(f"the workdir {workdir} cannot be written ({error.strerror}); give another --workdir") from None
+        raise unwritable(workdir, error) from None
     try:
         if lock.remark:
             say(lock.remark)

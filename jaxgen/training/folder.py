@@ -33,6 +33,11 @@ def named_folder(path: str | os.PathLike) -> Path:
     return Path(path)
 
 
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What is said of a --workdir in which nothing can be written."""
+    return UserError(f"the workdir {path} cannot be written ({error.strerror}); give another --workdir")
+
+
 class RunFolder:
     """Opened for writing by one process at a time."""
 
@@ -45,9 +50,7 @@ class RunFolder:
             self._place = self.path.stat()
             self._lock = Lock(self.path / LOCK)
         except OSError as error:
-            raise UserError(
-                f"the workdir {self.path} cannot be written ({error.strerror}); give another --workdir"
-            ) from None
+            raise unwritable(self.path, error) from None
 
     @property
     def remark(self) -> str | None:

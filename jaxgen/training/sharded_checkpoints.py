@@ -15,6 +15,7 @@ from jaxgen.training.checkpoint import Best, Checkpoints
 from jaxgen.training.checkpoint_files import Damaged, read_content, written_by
 from jaxgen.training.checkpoint_reading import Layout
 from jaxgen.training.checkpoint_writing import open_manager
+from jaxgen.training.folder import unwritable
 from jaxgen.training.processes import leads, refuse_together, said_by_all, told
 
 R = TypeVar("R")
@@ -93,5 +94,5 @@ def _unwritten(mark: Path) -> UserError | None:
     try:
         mark.touch()
     except OSError as error:
-        return UserError(f"the workdir {mark.parent} cannot be written ({error.strerror}); give another --workdir")
+        return unwritable(mark.parent, error)
     return None
